@@ -1,0 +1,115 @@
+// Apps, their keys and their domains, as the management API speaks of them.
+import { z } from "zod";
+import { Label, pageOf, TimeInput, Timestamp, WebUrl } from "./fields.ts";
+
+const MATCH_WINDOW_MIN_SECONDS = 60;
+const MATCH_WINDOW_MAX_SECONDS = 24 * 3600;
+/** How long after a click a claim without a token may still match it. */
+export const MATCH_WINDOW_DEFAULT_SECONDS = 3600;
+const FINGERPRINTS_MAX = 10;
+
+export const APP_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** Settings of an app; every one can be given on create and changed later. */
+export const AppSettings = z.strictObject({
+  ios_bundle_id: z.string().max(200).nullable(),
+  ios_team_id: z
+    .string()
+    .regex(/^[A-Z0-9]{10}$/, { error: "an Apple Team ID: ten capital letters or digits" })
+    .nullable(),
+  ios_store_url: WebUrl.nullable(),
+  ios_enable_pasteboard: z.boolean(),
+  android_package: z.string().max(200).nullable(),
+  android_sha256: z
+    .array(
+      z.string().regex(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/, {
+        error: "a SHA-256 certificate fingerprint: 32 upper-case hex pairs joined by colons",
+      }),
+    )
+    .max(FINGERPRINTS_MAX),
+  android_store_url: WebUrl.nullable(),
+  web_fallback_url: WebUrl.nullable(),
+  require_api_key: z.boolean().describe("SDK calls must carry x-app-id and a valid x-api-key"),
+  match_window_seconds: z.number().int().min(MATCH_WINDOW_MIN_SECONDS).max(MATCH_WINDOW_MAX_SECONDS),
+});
+export type AppSettings = z.infer<typeof AppSettings>;
+
+export const APP_DEFAULTS: AppSettings = {
+  ios_bundle_id: null,
+  ios_team_id: null,
+  ios_store_url: null,
+  ios_enable_pasteboard: false,
+  android_package: null,
+  android_sha256: [],
+  android_store_url: null,
+  web_fallback_url: null,
+  require_api_key: false,
+  match_window_seconds: MATCH_WINDOW_DEFAULT_SECONDS,
+};
+
+const AppName = z.string().trim().min(1, { error: "a name of 1 to 100 characters" }).max(100);
+
+export const AppCreate = AppSettings.partial()
+  .extend({
+    name: AppName,
+    id: z
+      .string()
+      .regex(APP_ID_PATTERN, { error: "1 to 64 letters, digits, _ or -, starting with a letter or digit" })
+      .optional(),
+  })
+  .strict();
+export const AppPatch = AppSettings.partial().extend({ name: AppName.optional() }).strict();
+
+export const App = AppSettings.extend({
+  id: z.string(),
+  name: z.string(),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+}).meta({ id: "App" });
+export type App = z.infer<typeof App>;
+export const AppsPage = pageOf(App).meta({ id: "AppsPage" });
+
+export const KEY_KINDS = ["app", "server"] as const;
+export const KeyKind = z.enum(KEY_KINDS, { error: `one of ${KEY_KINDS.join(", ")}` });
+export type KeyKind = z.infer<typeof KeyKind>;
+
+export const KeyCreate = z.strictObject({
+  kind: KeyKind,
+  label: Label.default(""),
+  can_read: z.boolean().default(true),
+  can_write: z.boolean().optional().describe("default: true for a server key, false for an app key"),
+  expires_at: TimeInput.nullable().optional(),
+});
+
+export const Key = z
+  .object({
+    id: z.string(),
+    kind: KeyKind,
+    label: z.string(),
+    key_hint: z.string().describe("the first and last characters, to tell keys apart"),
+    can_read: z.boolean(),
+    can_write: z.boolean(),
+    expires_at: Timestamp.nullable(),
+    created_at: Timestamp,
+  })
+  .meta({ id: "Key" });
+export type Key = z.infer<typeof Key>;
+export const NewKey = Key.extend({ key: z.string().describe("shown only in this answer") }).meta({ id: "NewKey" });
+export const KeysPage = pageOf(Key).meta({ id: "KeysPage" });
+
+export const DomainCreate = z.strictObject({
+  hostname: z
+    .string()
+    .trim()
+    .toLowerCase()
+    .max(253)
+    .regex(/^(?=.*[a-z])([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
+      error: "a host name with at least one dot, like go.example.com; no scheme, port or path",
+    }),
+});
+
+export const Domain = z
+  .object({ id: z.string(), app_id: z.string(), hostname: z.string(), created_at: Timestamp })
+  .meta({ id: "Domain" });
+export type Domain = z.infer<typeof Domain>;
+export const DomainsPage = pageOf(Domain).meta({ id: "DomainsPage" });

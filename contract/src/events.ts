@@ -1,0 +1,189 @@
+// The five events and their envelope: what receivers verify and parse, and what ingest accepts.
+// `data` members that are unknown are absent, never null: LinkMe's published helper schema refuses null.
+import { z } from "zod";
+import { Id, pageOf, TimeInput, Timestamp } from "./fields.ts";
+
+export const EVENT_TYPES = [
+  "link.click",
+  "link.token_created",
+  "link.claim",
+  "link.app_open",
+  "link.deferred_claim_attempt",
+] as const;
+export const EventType = z.enum(EVENT_TYPES, { error: `one of ${EVENT_TYPES.join(", ")}` });
+export type EventType = z.infer<typeof EventType>;
+
+/** Largest envelope, in bytes of UTF-8 JSON. */
+export const ENVELOPE_MAX_BYTES = 256 * 1024;
+export const INGEST_MAX_EVENTS = 500;
+
+/** Where something happened; a desktop browser is `web`. */
+export const PLATFORMS = ["ios", "android", "web"] as const;
+export const Platform = z.enum(PLATFORMS, { error: `one of ${PLATFORMS.join(", ")}` });
+export type Platform = z.infer<typeof Platform>;
+
+export const CLAIM_TYPES = ["direct", "install_referrer", "pasteboard", "fingerprint"] as const;
+export const ClaimType = z.enum(CLAIM_TYPES);
+export type ClaimType = z.infer<typeof ClaimType>;
+
+export const ATTEMPT_REASONS = ["matched", "no_match", "expired", "already_claimed"] as const;
+
+const StringMap = z.record(z.string(), z.string());
+const test = z.literal(true).optional().describe("present on sample events that were sent by hand");
+
+export const ClickData = z
+  .object({
+    link_id: z.string(),
+    platform: Platform,
+    dest_url: z.string().describe("where the visitor was sent"),
+    slug: z.string().optional(),
+    hostname: z.string().optional().describe("the host on which the link was opened"),
+    cid: z.string().optional().describe("click token: 32 lower-case hex digits"),
+    utm: StringMap.optional().describe("UTM values after the merge of stored and incoming ones"),
+    params: StringMap.optional().describe("other parameters of the link and of the request"),
+    referrer: z.string().optional().describe("host of the referring page; never its path"),
+    force_web: z.literal(true).optional(),
+    test,
+  })
+  .meta({ id: "LinkClickData" });
+
+export const TokenCreatedData = z
+  .object({
+    link_id: z.string(),
+    platform: Platform,
+    cid: z.string(),
+    dest_url: z.string(),
+    slug: z.string().optional(),
+    expires_at: Timestamp,
+    methods: z.array(ClaimType).describe("how this token can be claimed"),
+    test,
+  })
+  .meta({ id: "LinkTokenCreatedData" });
+
+export const ClaimData = z
+  .object({
+    link_id: z.string(),
+    platform: Platform,
+    cid: z.string(),
+    claim_type: ClaimType,
+    path: z.string().optional(),
+    params: StringMap.optional(),
+    utm: StringMap.optional(),
+    duplicate: z.literal(false),
+    claimed_at: Timestamp,
+    clicked_at: Timestamp.optional(),
+    user_id: z.string().optional(),
+    test,
+  })
+  .meta({ id: "LinkClaimData" });
+
+export const AppOpenData = z
+  .object({
+    platform: Platform,
+    type: z.literal("open"),
+    link_id: z.string().optional(),
+    cid: z.string().optional(),
+    user_id: z.string().optional(),
+    detail: z.string().optional().describe("JSON text, as the SDK sent it"),
+    timestamp: z.number().int().optional().describe("the client's clock, in seconds since 1970"),
+    test,
+  })
+  .meta({ id: "LinkAppOpenData" });
+
+export const DeferredClaimAttemptData = z
+  .object({
+    platform: Platform,
+    matched: z.boolean(),
+    method: z.literal("fingerprint"),
+    reason: z.enum(ATTEMPT_REASONS),
+    link_id: z.string().optional(),
+    cid: z.string().optional(),
+    bundle_id: z.string().optional(),
+    test,
+  })
+  .meta({ id: "LinkDeferredClaimAttemptData" });
+
+/** What this server puts into `data`, by event type. */
+export const EVENT_DATA = {
+  "link.click": ClickData,
+  "link.token_created": TokenCreatedData,
+  "link.claim": ClaimData,
+  "link.app_open": AppOpenData,
+  "link.deferred_claim_attempt": DeferredClaimAttemptData,
+} as const satisfies Record<EventType, z.ZodType>;
+
+export type EventData = { [Type in EventType]: z.infer<(typeof EVENT_DATA)[Type]> };
+
+/** The body of every webhook. Stored once, sent unchanged on every attempt. */
+export const Envelope = z
+  .object({
+    id: z.uuid(),
+    event: EventType,
+    ts: Timestamp,
+    app_id: z.string(),
+    data: z.record(z.string(), z.json()),
+  })
+  .meta({ id: "Envelope" });
+export type Envelope = z.infer<typeof Envelope>;
+
+const DataObject = z
+  .record(z.string(), z.unknown(), { error: "a JSON object" })
+  .meta({ description: "any JSON object; it is delivered as it is" });
+
+/** One event that a backend imports or emits itself. */
+export const EventInput = z.strictObject({
+  event: EventType,
+  data: DataObject,
+  id: z.uuid({ error: "a UUID, like 019a8e2b-6c1e-7a54-9d3f-2b1c4d5e6f70" }).toLowerCase().optional(),
+  ts: TimeInput.optional(),
+});
+export type EventInput = z.infer<typeof EventInput>;
+
+export const IngestBatch = z.strictObject({
+  events: z
+    .array(EventInput, { error: `an array of 1 to ${INGEST_MAX_EVENTS} events` })
+    .min(1)
+    .max(INGEST_MAX_EVENTS),
+});
+
+export const IngestBody = z.union([EventInput, IngestBatch]).meta({ id: "IngestBody" });
+
+export const IngestAnswer = z
+  .object({
+    accepted: z.array(z.string()).describe("ids stored by this call, in request order"),
+    duplicates: z.array(z.string()).describe("ids seen before; nothing was created for them"),
+  })
+  .meta({ id: "IngestAnswer" });
+
+export const FATE_STATES = [
+  "succeeded",
+  "pending",
+  "failed",
+  "skipped",
+  "canceled",
+  "not_subscribed",
+  "off",
+  "not_yet_created",
+] as const;
+
+/** What became of one event at one destination. */
+export const Fate = z
+  .object({
+    destination_id: z.string(),
+    state: z.enum(FATE_STATES),
+    reason: z.string().nullable(),
+    delivery_id: z.string().optional(),
+  })
+  .meta({ id: "Fate" });
+export type Fate = z.infer<typeof Fate>;
+
+export const EventWithFates = Envelope.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
+
+export const EventsQuery = z.strictObject({
+  event: EventType.optional(),
+  link_id: Id.optional(),
+  since: TimeInput.optional(),
+  until: TimeInput.optional(),
+});
+
+export const EventsPage = pageOf(Envelope).meta({ id: "EventsPage" });
