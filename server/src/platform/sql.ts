@@ -1,0 +1,98 @@
+// SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
+// when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
+// Portable text only; the one dialect difference is `skip_locked`.
+
+export type SqlValue = string | number | null;
+
+/** A list of rows inside a statement: `insert into t (a, b) values ${rows(list)}`. */
+export interface Rows {
+  readonly kind: "rows";
+  readonly list: readonly (readonly SqlValue[])[];
+  /** Column types, needed where PostgreSQL cannot infer them: in `from (values …)`. */
+  readonly types: readonly ("text" | "bigint")[] | undefined;
+}
+
+export interface Statement {
+  readonly kind: "statement";
+  /** Text around the values: always one element more than `values`. */
+  readonly parts: readonly string[];
+  readonly values: readonly (SqlValue | Rows)[];
+  /** When set, the statement must return exactly this many rows, or the whole batch is undone. */
+  readonly expect?: number;
+}
+
+/** Locks claimed rows and passes over those that another process has locked; SQLite has one writer and needs neither. */
+export const SKIP_LOCKED = "/* skip locked */";
+
+/**
+ * Builds a statement. Values become placeholders; a nested statement is spliced in.
+ * @example sql`select * from links where slug = ${slug}`
+ */
+export function sql(strings: TemplateStringsArray, ...values: readonly (SqlValue | Rows | Statement)[]): Statement {
+  let nested = false;
+  for (const value of values) if (isStatement(value)) nested = true;
+  // The common case shares the template's own strings, so that the engines can cache the rendered text by identity.
+  if (!nested) return { kind: "statement", parts: strings, values: values as readonly (SqlValue | Rows)[] };
+  return splice(strings, values);
+}
+
+/** A list of rows for `values ${rows(list)}`; SQLite runs the statement once per row, PostgreSQL once for all. */
+export function rows(list: readonly (readonly SqlValue[])[], types?: Rows["types"]): Rows {
+  return { kind: "rows", list, types };
+}
+
+/** The same statement, which must return exactly `count` rows. */
+export function expectRows(count: number, statement: Statement): Statement {
+  return { ...statement, expect: count };
+}
+
+/** Joins conditions with `and`; an empty list is `true`. */
+export function allOf(conditions: readonly Statement[]): Statement {
+  if (conditions.length === 0) return sql`true`;
+  return join(conditions, " and ");
+}
+
+/** A comma-separated list of placeholders, for `in (${list(ids)})`. Never empty. */
+export function list(values: readonly SqlValue[]): Statement {
+  return { kind: "statement", parts: ["", ...values.map((_, index) => (index < values.length - 1 ? ", " : ""))], values };
+}
+
+export function join(statements: readonly Statement[], separator: string): Statement {
+  const parts: string[] = [""];
+  const values: (SqlValue | Rows)[] = [];
+  statements.forEach((statement, index) => {
+    append(parts, values, statement);
+    if (index < statements.length - 1) parts[parts.length - 1] += separator;
+  });
+  return { kind: "statement", parts, values };
+}
+
+function splice(strings: TemplateStringsArray, inserted: readonly (SqlValue | Rows | Statement)[]): Statement {
+  const parts: string[] = [strings[0] ?? ""];
+  const values: (SqlValue | Rows)[] = [];
+  inserted.forEach((value, index) => {
+    if (isStatement(value)) append(parts, values, value);
+    else {
+      values.push(value);
+      parts.push("");
+    }
+    parts[parts.length - 1] += strings[index + 1] ?? "";
+  });
+  return { kind: "statement", parts, values };
+}
+
+function append(parts: string[], values: (SqlValue | Rows)[], statement: Statement): void {
+  parts[parts.length - 1] += statement.parts[0] ?? "";
+  statement.values.forEach((value, index) => {
+    values.push(value);
+    parts.push(statement.parts[index + 1] ?? "");
+  });
+}
+
+function isStatement(value: SqlValue | Rows | Statement): value is Statement {
+  return typeof value === "object" && value !== null && value.kind === "statement";
+}
+
+export function isRows(value: SqlValue | Rows): value is Rows {
+  return typeof value === "object" && value !== null;
+}
