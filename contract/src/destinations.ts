@@ -1,0 +1,159 @@
+// Webhooks as the management API speaks of them: what may be set, its bounds and defaults, and what is answered.
+// A webhook is a destination of type `webhook`; the delivery settings are the same for every type.
+import { z } from "zod";
+import { EventType } from "./events.ts";
+import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
+
+export const RETRY_SCHEDULE_MAX_ITEMS = 24;
+export const RETRY_DELAY_MAX_SECONDS = 604_800;
+export const TIMEOUT_MIN_MS = 1_000;
+export const TIMEOUT_MAX_MS = 60_000;
+export const TIMEOUT_DEFAULT_MS = 15_000;
+export const IN_FLIGHT_MAX = 1_000;
+export const IN_FLIGHT_DEFAULT = 50;
+const RATE_MAX_PER_SECOND = 100_000;
+export const HEADERS_MAX = 20;
+const HEADER_VALUE_MAX_CHARS = 2_000;
+/** What a sealed value looks like in answers. */
+export const MASK = "••••••••";
+
+/** Headers that the server sets itself, or that belong to the connection. */
+export const RESERVED_HEADERS = [
+  "connection",
+  "content-length",
+  "content-type",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "user-agent",
+  "webhook-id",
+  "webhook-signature",
+  "webhook-timestamp",
+  "x-linkme-attempt",
+  "x-linkme-delivery",
+  "x-linkme-signature",
+  "x-linkme-signature-previous",
+] as const;
+
+export const DESTINATION_STATES = ["active", "paused", "disabled", "off"] as const;
+export const DestinationState = z.enum(DESTINATION_STATES);
+export type DestinationState = z.infer<typeof DestinationState>;
+
+export const RetrySchedule = z
+  .array(z.number().int().min(0).max(RETRY_DELAY_MAX_SECONDS), {
+    error: `an array of up to ${RETRY_SCHEDULE_MAX_ITEMS} delays in seconds; [] means one attempt`,
+  })
+  .max(RETRY_SCHEDULE_MAX_ITEMS);
+
+export const RETRY_ON = ["retriable", "any_failure"] as const;
+export const RetryOn = z.enum(RETRY_ON, { error: `one of ${RETRY_ON.join(", ")}` });
+export type RetryOn = z.infer<typeof RetryOn>;
+
+export const EventTypes = z
+  .array(EventType, { error: "a non-empty array of event types" })
+  .min(1, { error: "at least one event type" })
+  .transform((types) => [...new Set(types)]);
+
+const HeaderName = z
+  .string()
+  .max(100)
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, { error: "a header name: letters, digits and -" })
+  .refine((name) => !(RESERVED_HEADERS as readonly string[]).includes(name.toLowerCase()), {
+    error: "another header: the server sets this one itself",
+  });
+const HeaderValue = z
+  .string()
+  .max(HEADER_VALUE_MAX_CHARS)
+  .regex(/^[\t\u0020-\u007e]*$/, { error: "a header value of printable ASCII characters" });
+
+export const Headers = z
+  .record(HeaderName, HeaderValue)
+  .refine((headers) => Object.keys(headers).length <= HEADERS_MAX, { error: `at most ${HEADERS_MAX} headers` });
+
+const settings = {
+  url: z.string().min(1).max(URL_MAX_CHARS).describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
+  events: EventTypes,
+  description: LongText,
+  enabled: z.boolean(),
+  signing: z.boolean(),
+  retry_schedule: RetrySchedule,
+  timeout_ms: z
+    .number()
+    .int()
+    .min(TIMEOUT_MIN_MS)
+    .max(TIMEOUT_MAX_MS)
+    .describe("milliseconds for connect, headers and body together"),
+  max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
+  rate_per_second: z.number().int().min(1).max(RATE_MAX_PER_SECOND).nullable(),
+  retry_on: RetryOn,
+  headers: Headers.describe("extra request headers; values are sealed and come back masked"),
+};
+
+export const WebhookPatch = z.strictObject(settings).partial().meta({ id: "WebhookPatch" });
+export type WebhookPatch = z.infer<typeof WebhookPatch>;
+
+export const WebhookCreate = z
+  .strictObject({
+    ...settings,
+    description: settings.description.default(""),
+    enabled: settings.enabled.default(true),
+    signing: settings.signing.default(true),
+    retry_schedule: settings.retry_schedule.optional().describe("delays in seconds; default: the server's"),
+    timeout_ms: settings.timeout_ms.default(TIMEOUT_DEFAULT_MS),
+    max_in_flight: settings.max_in_flight.default(IN_FLIGHT_DEFAULT),
+    rate_per_second: settings.rate_per_second.default(null),
+    retry_on: settings.retry_on.default("retriable"),
+    headers: settings.headers.default({}),
+  })
+  .meta({ id: "WebhookCreate" });
+export type WebhookCreate = z.infer<typeof WebhookCreate>;
+
+export const Health = z
+  .object({
+    last_success_at: Timestamp.nullable(),
+    last_failure_at: Timestamp.nullable(),
+    consecutive_failures: z.number().int(),
+    success_rate_24h: z.number().nullable().describe("0 to 1; null without attempts"),
+    p95_ms_24h: z.number().nullable().describe("milliseconds, to within a fifth; null without attempts"),
+    pending: z.number().int(),
+    oldest_pending_at: Timestamp.nullable(),
+  })
+  .meta({ id: "Health" });
+export type Health = z.infer<typeof Health>;
+
+export const Webhook = z
+  .object({
+    id: z.string(),
+    app_id: z.string(),
+    url: z.string(),
+    events: z.array(EventType),
+    description: z.string(),
+    enabled: z.boolean(),
+    state: DestinationState,
+    state_reason: z.string().nullable(),
+    state_changed_at: Timestamp,
+    signing: z.boolean(),
+    signing_secret: z.string().optional().describe("whsec_…; only in the answer to create"),
+    retry_schedule: z.array(z.number()),
+    timeout_ms: z.number(),
+    max_in_flight: z.number(),
+    rate_per_second: z.number().nullable(),
+    retry_on: RetryOn,
+    headers: z.record(z.string(), z.string()),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    health: Health,
+  })
+  .meta({ id: "Webhook" });
+export type Webhook = z.infer<typeof Webhook>;
+export const WebhooksPage = pageOf(Webhook).meta({ id: "WebhooksPage" });
+
+export const Secret = z.object({ signing_secret: z.string() }).meta({ id: "Secret" });
+
+export const TestBody = z.strictObject({ event: EventType.optional() }).optional();
+export const TestAnswer = z.object({ event_id: z.string(), delivery_id: z.string() }).meta({ id: "TestAnswer" });

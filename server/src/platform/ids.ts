@@ -1,0 +1,65 @@
+// Makes ids. All begin with the time, so that rows land at the end of their index and lists sort by age.
+import { randomFillSync } from "node:crypto";
+
+const POOL_BYTES = 16 * 512;
+
+/** Random bytes and the clock, injected so that tests own both. */
+export interface IdSource {
+  now(): number;
+  random(bytes: Uint8Array): void;
+}
+
+export interface Ids {
+  /** A UUID version 7 (RFC 9562), strictly increasing within this process. */
+  uuid(): string;
+  /** `prefix_` and 32 hex digits: time, then 80 random bits. */
+  prefixed(prefix: string): string;
+  /** A click token: 32 lower-case hex digits, time first, 80 random bits. */
+  cid(): string;
+}
+
+export const SYSTEM_IDS: IdSource = { now: Date.now, random: (bytes) => void randomFillSync(bytes) };
+
+export function createIds(source: IdSource = SYSTEM_IDS): Ids {
+  const pool = Buffer.alloc(POOL_BYTES);
+  let used = POOL_BYTES;
+  let last_ms = 0;
+  let counter = 0;
+
+  function randomHex(bytes: number): string {
+    if (used + bytes > POOL_BYTES) {
+      source.random(pool);
+      used = 0;
+    }
+    const text = pool.hexSlice(used, used + bytes);
+    pool.fill(0, used, used + bytes);
+    used += bytes;
+    return text;
+  }
+
+  function uuid(): string {
+    const now = source.now();
+    // RFC 9562 method 1: twelve bits count within a millisecond; a clock that goes back keeps the last time.
+    if (now > last_ms) {
+      last_ms = now;
+      counter = 0;
+    } else if (++counter > 0xfff) {
+      last_ms++;
+      counter = 0;
+    }
+    const time = last_ms.toString(16).padStart(12, "0");
+    const random = randomHex(8);
+    const variant = ((Number.parseInt(random.slice(0, 1), 16) & 0x3) | 0x8).toString(16);
+    const count = counter.toString(16).padStart(3, "0");
+    return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${variant}${random.slice(1, 4)}-${random.slice(4)}`;
+  }
+
+  const timed = () => source.now().toString(16).padStart(12, "0") + randomHex(10);
+  return { uuid, prefixed: (prefix) => `${prefix}_${timed()}`, cid: timed };
+}
+
+/** The smallest UUID version 7 of a millisecond: a bound for ranges over positions. */
+export function uuidFloor(at_ms: number): string {
+  const time = Math.max(0, Math.floor(at_ms)).toString(16).padStart(12, "0").slice(-12);
+  return `${time.slice(0, 8)}-${time.slice(8)}-0000-0000-000000000000`;
+}
