@@ -31,7 +31,7 @@ export function createIds(source: IdSource = SYSTEM_IDS): Ids {
       source.random(pool);
       used = 0;
     }
-    const text = pool.hexSlice(used, used + bytes);
+    const text = pool.toString("hex", used, used + bytes);
     pool.fill(0, used, used + bytes);
     used += bytes;
     return text;
