@@ -1,0 +1,43 @@
+// Cursors of lists: the sort values of the last item shown, as base64url of a JSON array. Opaque to callers; whoever
+// decodes one says which types it must hold, so a cursor that was changed or belongs to another list is refused.
+import { invalid } from "../errors.ts";
+
+type CursorValue = string | number;
+type CursorType = "string" | "number";
+
+const CURSOR_MAX_CHARS = 512;
+const VALUE_MAX_CHARS = 200;
+const REFUSAL = "the next_cursor of the page before, unchanged";
+
+export function encodeCursor(values: readonly CursorValue[]): string {
+  return Buffer.from(JSON.stringify(values)).toString("base64url");
+}
+
+/**
+ * The values of a cursor.
+ * @throws AppError `invalid_request` with the path `cursor`
+ * @example const [created_at, id] = decodeCursor(cursor, ["number", "string"])
+ */
+export function decodeCursor(text: string, types: readonly CursorType[]): CursorValue[] {
+  if (text.length > CURSOR_MAX_CHARS || !/^[A-Za-z0-9_-]+$/.test(text)) throw invalid("cursor", REFUSAL);
+  const values = parse(Buffer.from(text, "base64url").toString("utf8"));
+  if (!Array.isArray(values) || values.length !== types.length) throw invalid("cursor", REFUSAL);
+  return types.map((type, index) => check(values[index], type));
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    // Not ours: the caller is told so by the same refusal as for any other wrong cursor.
+    return undefined;
+  }
+}
+
+function check(value: unknown, type: CursorType): CursorValue {
+  if (type === "number" && Number.isSafeInteger(value)) return value as number;
+  // Databases refuse NUL and lone surrogates in text; nothing that we encode has them.
+  const text = type === "string" && typeof value === "string" && value.length <= VALUE_MAX_CHARS ? value : null;
+  if (text === null || text.includes("\u0000") || !text.isWellFormed()) throw invalid("cursor", REFUSAL);
+  return text;
+}
