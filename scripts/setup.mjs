@@ -30,7 +30,9 @@ if (!isInstalled()) {
 }
 
 function isInstalled() {
-  return existsSync(STAMP) && readFileSync(STAMP, "utf8") === wanted && existsSync(join(ROOT, "node_modules/.bin/node"));
+  return (
+    existsSync(STAMP) && readFileSync(STAMP, "utf8") === wanted && existsSync(join(ROOT, "node_modules/.bin/node"))
+  );
 }
 
 function install() {
