@@ -1,0 +1,147 @@
+// `npm test`: runs every suite of the project against one PostgreSQL server, Node's first and then Python's, and ends with
+// one line that adds them up. Arguments narrow it down: `npm test -- server/src/platform` runs the files whose path contains
+// that, and arguments that begin with "-" go to Node's test runner. The server is stopped however this ends.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type Cluster, removeLeftovers, startCluster } from "./postgres.ts";
+import { ensureBinaries } from "./postgres-binaries.ts";
+import {
+  addTotals,
+  BROKEN_RUN,
+  findFault,
+  type NodeReport,
+  readNodeTotals,
+  readPythonTotals,
+  type Totals,
+} from "./test-totals.ts";
+
+const ROOT = dirname(import.meta.dirname);
+const FOLDERS = ["contract", "destination-types", "server", "sdk/node", "scripts", "bench"];
+const CONCURRENT_FILES = 2;
+const PYTHON_PROJECT = "sdk/python";
+const PYTHON_TESTS = `${PYTHON_PROJECT}/tests`;
+const READABLE = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
+const COUNTER = join(import.meta.dirname, "test-count.ts");
+/** Exit code of a run that a signal ended, as shells write it for SIGINT. */
+const INTERRUPTED = 130;
+
+type Environment = Record<string, string | undefined>;
+
+let running: ChildProcess | undefined;
+let isInterrupted = false;
+
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
+  process.exitCode = await main(process.argv.slice(2));
+}
+
+async function main(args: string[]): Promise<number> {
+  const flags = args.filter((arg) => arg.startsWith("-"));
+  const filters = args.filter((arg) => !arg.startsWith("-"));
+  const files = findTestFiles(filters);
+  const withPython = existsSync(join(ROOT, PYTHON_TESTS)) && isWanted(PYTHON_TESTS, filters);
+  if (files.length === 0 && !withPython) return fail(`No test file's path contains ${filters.join(" or ")}.`);
+  let cluster: Cluster | undefined;
+  try {
+    await removeLeftovers();
+    const bin = ensureBinaries();
+    cluster = await startCluster(bin);
+    const env = { ...process.env, LINKME_TEST_POSTGRES_URL: cluster.url, LINKME_TEST_PG_BIN: bin };
+    const totals: Totals[] = [];
+    if (files.length > 0 && !isInterrupted) totals.push(await runNodeTests(files, [...READABLE, ...flags], env));
+    if (withPython && !isInterrupted) totals.push(await runPythonTests(env));
+    return isInterrupted ? INTERRUPTED : report(addTotals(totals));
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  } finally {
+    await cluster?.remove();
+  }
+}
+
+/** The test files whose path contains one of the filters; all of them when there is no filter. */
+function findTestFiles(filters: string[]): string[] {
+  const patterns = FOLDERS.map((folder) => `${folder}/**/*.test.ts`);
+  const all = globSync(patterns, { cwd: ROOT, exclude: (path) => path.includes("node_modules") });
+  return all.filter((path) => isWanted(path, filters)).sort();
+}
+
+function isWanted(path: string, filters: string[]): boolean {
+  return filters.length === 0 || filters.some((filter) => path.includes(filter) || filter.startsWith(`${path}/`));
+}
+
+/** Runs the files under Node's own runner, a process each, and resolves with its numbers. */
+export async function runNodeTests(files: string[], flags: string[], env: Environment): Promise<Totals> {
+  const folder = mkdtempSync(join(tmpdir(), "linkme-test-"));
+  const counts = join(folder, "counts.json");
+  const counting = [`--test-reporter=${COUNTER}`, `--test-reporter-destination=${counts}`];
+  const options = ["--disable-warning=ExperimentalWarning", `--test-concurrency=${CONCURRENT_FILES}`, ...counting];
+  // With this variable set the runner would take itself for a file of another run and print no report.
+  const childEnv = { ...env, NODE_TEST_CONTEXT: undefined };
+  try {
+    const child = spawn(process.execPath, ["--test", ...options, ...flags, ...files], {
+      cwd: ROOT,
+      env: childEnv,
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    const code = await waitForEnd(child);
+    if (!existsSync(counts) || statSync(counts).size === 0) return BROKEN_RUN;
+    // Written by our own reporter.
+    const report = JSON.parse(readFileSync(counts, "utf8")) as NodeReport;
+    // When a name is asked for, most files rightly have nothing to say.
+    if (flags.some((flag) => flag.startsWith("--test-name-pattern"))) report.silent_files = [];
+    for (const file of report.silent_files) console.error(`${file} ended without having run a test.`);
+    return withExitCode(readNodeTotals(report), code);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs the Python SDK's suite with the machine's python3; without one the run fails. */
+async function runPythonTests(env: Environment): Promise<Totals> {
+  const args = ["-m", "unittest", "discover", "-s", PYTHON_TESTS, "-t", PYTHON_PROJECT, "-v"];
+  const child = spawn("python3", args, { cwd: ROOT, env, stdio: ["ignore", "inherit", "pipe"] });
+  let output = "";
+  child.stderr.setEncoding("utf8");
+  child.stderr.on("data", (text: string) => {
+    process.stdout.write(text);
+    output += text;
+  });
+  const code = await waitForEnd(child);
+  return withExitCode(readPythonTotals(output), code);
+}
+
+/** A runner that says it failed is believed, even when its numbers show no failure. */
+function withExitCode(totals: Totals, code: number | null): Totals {
+  return code === 0 || totals.failed > 0 ? totals : addTotals([totals, BROKEN_RUN]);
+}
+
+async function waitForEnd(child: ChildProcess): Promise<number | null> {
+  running = child;
+  // "close" comes after the last output has been read.
+  const [code] = await once(child, "close").catch((error: NodeJS.ErrnoException) => {
+    console.error(`${error.path ?? "The test runner"} could not be started: ${error.message}.`);
+    return [null];
+  });
+  running = undefined;
+  return code;
+}
+
+function report(totals: Totals): number {
+  const fault = findFault(totals);
+  if (fault) console.error(`\nThe tests do not pass: ${fault}.`);
+  console.log(`\n${totals.passed} passed, ${totals.failed} failed`);
+  return fault ? 1 : 0;
+}
+
+function fail(message: string): number {
+  console.error(`\nThe tests did not run: ${message}`);
+  return 1;
+}
+
+function interrupt(): void {
+  isInterrupted = true;
+  running?.kill("SIGTERM");
+}
