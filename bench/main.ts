@@ -1,0 +1,103 @@
+// `npm run bench`: what this server costs on this machine, next to what the same cores do without it. Runs the rounds,
+// floors and server by turns so that noise hits both, and prints medians. Timings are no assertion: the exit code is
+// 1 only when events were lost or the run could not be trusted, and 2 for a wrong option.
+import { availableParallelism, cpus, totalmem, type } from "node:os";
+import { type Options, parseOptions, USAGE } from "./options.ts";
+import { startSink } from "./processes.ts";
+import { formatReport, type Round, summarise } from "./report.ts";
+import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
+import { type Bench, runFloor } from "./scenarios/floor.ts";
+import { runPipeline } from "./scenarios/pipeline.ts";
+import { runRedirect } from "./scenarios/redirect.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const options = readOptions(args);
+  if (options === null) return EXIT_USAGE;
+  // Children end with this process, whatever ends it.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(EXIT_INTERRUPTED));
+  const say = (text: string) => process.stderr.write(`${text}\n`);
+  try {
+    const report = summarise(await runRounds(options, say));
+    const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
+    print(options, report, backlog);
+    const failed = report.lost > 0 || report.problems.length > 0 || (backlog !== null && backlog.problems.length > 0);
+    return failed ? EXIT_FAILED : 0;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    return EXIT_FAILED;
+  }
+}
+
+function readOptions(args: string[]): Options | null {
+  try {
+    return parseOptions(args, process.env);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+    return null;
+  }
+}
+
+/** Floor, server, floor, server: in every round each figure has its reference a few seconds away. */
+async function runRounds(options: Options, say: (text: string) => void): Promise<Round[]> {
+  const wanted = (name: "pipeline" | "redirect") => options.scenarios.includes(name);
+  if (!wanted("pipeline") && !wanted("redirect")) return [];
+  const sink = await startSink();
+  const bench: Bench = { sink, connections: options.connections, seconds: options.seconds };
+  const rounds: Round[] = [];
+  try {
+    for (let number = 1; number <= options.rounds; number++) {
+      const announce = (what: string) => say(`round ${number} of ${options.rounds}: ${what}`);
+      const round: Round = {};
+      if (wanted("pipeline")) {
+        announce("floor accept+post");
+        round.accept_post = await runFloor(bench, "accept+post");
+        announce("pipeline");
+        const { saturation, quarter } = await runPipeline(bench, options.engine);
+        round.pipeline = saturation;
+        round.pipeline_quarter = quarter;
+      }
+      announce("floor accept");
+      round.accept = await runFloor(bench, "accept");
+      if (wanted("redirect")) {
+        announce("redirect");
+        const { saturation, quarter } = await runRedirect(bench, options.engine);
+        round.redirect = saturation;
+        round.redirect_quarter = quarter;
+      }
+      rounds.push(round);
+    }
+  } finally {
+    await sink.stop();
+  }
+  return rounds;
+}
+
+function print(options: Options, report: ReturnType<typeof summarise>, backlog: Backlog | null): void {
+  const machine = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    memory_gib: Math.round(totalmem() / 2 ** 30),
+    system: `${type()} ${process.arch}`,
+    node: process.version,
+  };
+  const { rounds, seconds, connections, engine } = options;
+  const run = { engine: engine.kind, rounds, seconds, connections, finished_at: new Date().toISOString() };
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog }, null, 2)}\n`);
+    return;
+  }
+  const parts = [
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}`,
+    `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${run.finished_at}`,
+    "",
+    formatReport(report),
+    ...(backlog === null ? [] : [formatBacklog(backlog)]),
+  ];
+  process.stdout.write(`${parts.join("\n")}\n`);
+}

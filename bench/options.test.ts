@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseOptions } from "./options.ts";
+
+const defaults = {
+  scenarios: ["pipeline", "redirect"],
+  rounds: 3,
+  seconds: 10,
+  connections: 64,
+  engine: { kind: "sqlite" },
+  events: 1_000_000,
+  sink: "503",
+  json: false,
+};
+
+test("Options have defaults and are read from the command line", () => {
+  const url = "postgres://me@localhost/postgres";
+  const cases: [string[], object][] = [
+    [[], {}],
+    [["backlog"], { scenarios: ["backlog"] }],
+    [["redirect", "--scenario", "pipeline"], { scenarios: ["redirect", "pipeline"] }],
+    [["--scenario=redirect", "redirect"], { scenarios: ["redirect"] }],
+    [["--rounds", "1", "--seconds=120", "--connections", "8"], { rounds: 1, seconds: 120, connections: 8 }],
+    [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
+    [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
+  ];
+  for (const [args, expected] of cases) {
+    assert.deepEqual(parseOptions(args, { LINKME_BENCH_POSTGRES_URL: url }), { ...defaults, ...expected });
+  }
+});
+
+test("A wrong option is refused with what is accepted", () => {
+  const cases: [string[], RegExp][] = [
+    [["--rounds", "0"], /--rounds .* 1 to 100/],
+    [["--rounds", "1.5"], /--rounds/],
+    [["--seconds", "forever"], /--seconds is "forever"/],
+    [["--seconds", ""], /--seconds/],
+    [["--connections", "1001"], /1 to 1000/],
+    [["--events", "1e9"], /--events/],
+    [["--engine", "mysql"], /sqlite, postgres/],
+    [["--engine", "postgres"], /LINKME_BENCH_POSTGRES_URL/],
+    [["--sink", "slow"], /503, hang, stopped/],
+    [["pipelines"], /pipeline, redirect, backlog/],
+    [["--round", "3"], /round/],
+  ];
+  for (const [args, message] of cases) assert.throws(() => parseOptions(args, {}), message, args.join(" "));
+});

@@ -1,0 +1,91 @@
+// What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
+import { parseArgs } from "node:util";
+
+export const SCENARIOS = ["pipeline", "redirect", "backlog"] as const;
+export type Scenario = (typeof SCENARIOS)[number];
+export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
+export const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
+export type BacklogSink = (typeof BACKLOG_SINKS)[number];
+
+export type Options = {
+  scenarios: Scenario[];
+  rounds: number;
+  seconds: number;
+  connections: number;
+  engine: Engine;
+  events: number;
+  sink: BacklogSink;
+  json: boolean;
+};
+
+export const USAGE = `npm run bench -- [scenario ...] [options]
+
+  scenario                pipeline, redirect (both by default) or backlog
+  --scenario <name>       the same, as an option; may be repeated
+  --rounds <n>            rounds whose median is printed (3)
+  --seconds <n>           length of each measured load (10)
+  --connections <n>       connections of the generator (64)
+  --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
+  --events <n>            backlog: deliveries to pile up (1000000)
+  --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
+  --json                  print one JSON document instead of tables`;
+
+const LIMITS = {
+  rounds: { fallback: 3, max: 100 },
+  seconds: { fallback: 10, max: 120 },
+  connections: { fallback: 64, max: 1_000 },
+  events: { fallback: 1_000_000, max: 20_000_000 },
+};
+
+/** @throws Error with one sentence that says what is accepted */
+export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      scenario: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      connections: { type: "string" },
+      engine: { type: "string" },
+      events: { type: "string" },
+      sink: { type: "string" },
+      json: { type: "boolean" },
+    },
+  });
+  const named = [...positionals, ...(values.scenario ?? [])].map((name) => oneOf("scenario", SCENARIOS, name));
+  return {
+    scenarios: named.length > 0 ? [...new Set(named)] : ["pipeline", "redirect"],
+    rounds: count("rounds", values.rounds),
+    seconds: count("seconds", values.seconds),
+    connections: count("connections", values.connections),
+    engine: parseEngine(values.engine, env),
+    events: count("events", values.events),
+    sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),
+    json: values.json ?? false,
+  };
+}
+
+function parseEngine(name: string | undefined, env: NodeJS.ProcessEnv): Engine {
+  const kind = oneOf("--engine", ["sqlite", "postgres"] as const, name ?? "sqlite");
+  if (kind === "sqlite") return { kind };
+  const url = env["LINKME_BENCH_POSTGRES_URL"];
+  if (!url) {
+    throw new Error("--engine postgres needs LINKME_BENCH_POSTGRES_URL, like postgres://user@localhost/postgres.");
+  }
+  return { kind, url };
+}
+
+function count(name: keyof typeof LIMITS, text: string | undefined): number {
+  const { fallback, max } = LIMITS[name];
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new Error(`--${name} is "${text}"; it takes a whole number from 1 to ${max}.`);
+}
+
+function oneOf<const Name extends string>(what: string, names: readonly Name[], given: string): Name {
+  const name = names.find((candidate) => candidate === given);
+  if (name === undefined) throw new Error(`${what} "${given}" is unknown; it takes ${names.join(", ")}.`);
+  return name;
+}

@@ -1,0 +1,147 @@
+// One measured load against one target, from the first request to the last straggler, as a row of figures. Called by
+// the scenarios. The span that counts for deliveries and CPU ends when everything has arrived and the target's own
+// ledger agrees, so work that was accepted but put off is paid for in the same row.
+import { setTimeout as sleep } from "node:timers/promises";
+import { reconcile } from "../event-log.ts";
+import type { LoadPlan, LoadResult } from "../generator.ts";
+import { type Percentiles, percentiles, readUsage, type Usage } from "../measure.ts";
+import { generate, type SinkProcess, type Target } from "../processes.ts";
+import type { SinkReport } from "../sink.ts";
+
+const WARM_UP_SECONDS = 2;
+const POLL_MS = 50;
+/** How long nothing may arrive before duplicates are ruled out. */
+const QUIET_MS = 500;
+/** A drain without progress for this long is over, and what is missing is lost. */
+const STALL_MS = 20_000;
+const DRAIN_MAX_MS = 300_000;
+
+/** What is sent, and how an event is recognised on its way. */
+export type Workload = Pick<LoadPlan, "requests" | "expected_status" | "key_markers" | "key_bytes"> & {
+  /** what stands before the key in a webhook's body; null when nothing is delivered */
+  arrival_marker: string | null;
+  /** deliveries that the target's ledger counts as pending; null when it keeps none */
+  pending: (() => Promise<number>) | null;
+};
+export type Load = { seconds: number; rate: number | null };
+export type Stage = { target: Target; sink: SinkProcess; connections: number };
+
+/** Latencies in ms. `problems` are reasons not to trust the row, `notes` what a reader should know. */
+export type Row = {
+  rate: number | null;
+  accepted: number;
+  delivered: number;
+  accepted_per_s: number;
+  delivered_per_s: number;
+  end_to_end_ms: Percentiles;
+  accept_ms: Percentiles;
+  cpu_us_per_event: number;
+  harness_cpu_us_per_event: number;
+  peak_bytes: number;
+  drain_ms: number;
+  lost: number;
+  duplicated: number;
+  problems: string[];
+  notes: string[];
+};
+
+/** A short load that is not measured, then the measured one; losses of both count. */
+export async function runWarm(stage: Stage, workload: Workload, load: Load): Promise<Row> {
+  const warm = await runPhase(stage, workload, { seconds: WARM_UP_SECONDS, rate: null });
+  const row = await runPhase(stage, workload, load);
+  return {
+    ...row,
+    lost: row.lost + warm.lost,
+    duplicated: row.duplicated + warm.duplicated,
+    problems: [...warm.problems, ...row.problems],
+  };
+}
+
+export async function runPhase(stage: Stage, workload: Workload, load: Load): Promise<Row> {
+  const { target, sink, connections } = stage;
+  const { arrival_marker, pending, ...requests } = workload;
+  const { key_bytes } = workload;
+  const sinkBefore = await sink.ask({ do: "reset", marker: arrival_marker ?? "?", key_bytes });
+  const before = readUsage(target.pid);
+  const result = await generate({ host: target.host, port: target.port, connections, ...requests, ...load });
+  const expected = arrival_marker === null ? 0 : result.accepted.count;
+  const drained = await drain(stage, expected, pending);
+  const report = await sink.ask({ do: "take" });
+  const row = toRow(workload, load, {
+    before,
+    sink_cpu_us: report.cpu_us - sinkBefore.cpu_us,
+    result,
+    report,
+    drained,
+  });
+  if (row.accepted === 0) throw new Error(`${target.url} accepted nothing: ${row.notes.join("; ")}`);
+  return row;
+}
+
+type Drained = { usage: Usage; drain_ms: number; still_pending: number };
+
+/** Waits until `expected` webhooks arrived and none is pending, then for a quiet moment; gives up when it stalls. */
+async function drain(stage: Stage, expected: number, pending: Workload["pending"]): Promise<Drained> {
+  const startedAt = performance.now();
+  let progressAt = startedAt;
+  let count = -1;
+  let stillPending = pending === null ? 0 : Number.POSITIVE_INFINITY;
+  for (;;) {
+    const seen = (await stage.sink.ask({ do: "count" })).count;
+    const at = performance.now();
+    if (seen !== count) progressAt = at;
+    count = seen;
+    if (count >= expected && pending !== null) stillPending = await pending();
+    const complete = count >= expected && stillPending === 0;
+    if (complete || at - progressAt > STALL_MS || at - startedAt > DRAIN_MAX_MS) break;
+    await sleep(POLL_MS);
+  }
+  const usage = readUsage(stage.target.pid);
+  const drainMs = performance.now() - startedAt;
+  await sleep(QUIET_MS);
+  return { usage, drain_ms: drainMs, still_pending: stillPending };
+}
+
+type Observed = { before: Usage; sink_cpu_us: number; result: LoadResult; report: SinkReport; drained: Drained };
+
+function toRow(workload: Workload, load: Load, observed: Observed): Row {
+  const { before, sink_cpu_us, result, report, drained } = observed;
+  const delivers = workload.arrival_marker !== null;
+  const joined = reconcile(result.accepted, report.log!);
+  const events = delivers ? joined.delivered : result.accepted.count;
+  return {
+    rate: load.rate,
+    accepted: result.accepted.count,
+    delivered: joined.delivered,
+    accepted_per_s: result.accepted_in_time / load.seconds,
+    delivered_per_s: delivers ? (joined.delivered * 1000) / (joined.last_arrival - result.started_at) : Number.NaN,
+    end_to_end_ms: percentiles(joined.latency_ms),
+    accept_ms: percentiles(result.accept_ms),
+    cpu_us_per_event: (drained.usage.cpu_us - before.cpu_us) / events,
+    harness_cpu_us_per_event: (result.cpu_us + sink_cpu_us) / events,
+    peak_bytes: drained.usage.peak_bytes,
+    drain_ms: drained.drain_ms,
+    lost: delivers ? joined.lost : 0,
+    duplicated: joined.duplicated,
+    problems: delivers ? findProblems(result, report, drained) : [],
+    notes: [...findNotes(result), ...(joined.unexpected > 0 ? [`${joined.unexpected} arrived unaccepted`] : [])],
+  };
+}
+
+function findProblems(result: LoadResult, report: SinkReport, drained: Drained): string[] {
+  return [
+    ...(result.unkeyed > 0 ? [`${result.unkeyed} answers carried no id to account for`] : []),
+    ...(report.unkeyed > 0 ? [`${report.unkeyed} webhooks carried no id to account for`] : []),
+    ...(report.unsigned > 0 ? [`${report.unsigned} webhooks were not signed`] : []),
+    ...(drained.still_pending > 0 ? [`deliveries pending in the ledger at the end: ${drained.still_pending}`] : []),
+  ];
+}
+
+function findNotes(result: LoadResult): string[] {
+  const refused = Object.entries(result.refused).map(([status, count]) => `${count} answers were ${status}`);
+  return [
+    ...refused,
+    ...(result.failed > 0 ? [`${result.failed} requests got no answer`] : []),
+    ...(result.unsent > 0 ? [`${result.unsent} requests were due and never sent: no connection was free`] : []),
+  ];
+}

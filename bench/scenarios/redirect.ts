@@ -1,0 +1,36 @@
+// Scenario `redirect`: one link, opened by iPhones, Android phones and desktops in turn, with a webhook that receives
+// every `link.click`. An event is recognised by the click's token, which the Location header and the webhook carry.
+// First as fast as the connections go, then at a quarter of the rate that this delivered.
+import { createApp, createLink, createMeasuredWebhook, LINK_HOST, LINK_SLUG, pendingDeliveries } from "../api.ts";
+import type { Engine } from "../options.ts";
+import { startServer } from "../processes.ts";
+import { browserRequests, CID_BYTES } from "../workload.ts";
+import type { Bench } from "./floor.ts";
+import { type Row, runPhase, runWarm, type Workload } from "./phase.ts";
+
+const QUARTER = 0.25;
+
+export async function runRedirect(bench: Bench, engine: Engine): Promise<{ saturation: Row; quarter: Row }> {
+  const server = await startServer(engine);
+  try {
+    const appId = await createApp(server);
+    await createLink(server, appId);
+    const hook = { app_id: appId, url: bench.sink.url, event: "link.click" };
+    const webhookId = await createMeasuredWebhook(server, hook);
+    const workload: Workload = {
+      requests: browserRequests(`/${LINK_SLUG}`, LINK_HOST),
+      expected_status: 302,
+      // As a query parameter, and inside the Play Store's encoded referrer.
+      key_markers: ["cid=", "cid%3D"],
+      key_bytes: CID_BYTES,
+      arrival_marker: '"cid":"',
+      pending: () => pendingDeliveries(server, webhookId),
+    };
+    const stage = { target: server, sink: bench.sink, connections: bench.connections };
+    const saturation = await runWarm(stage, workload, { seconds: bench.seconds, rate: null });
+    const rate = Math.max(1, Math.round(saturation.delivered_per_s * QUARTER));
+    return { saturation, quarter: await runPhase(stage, workload, { seconds: bench.seconds, rate }) };
+  } finally {
+    await server.stop();
+  }
+}

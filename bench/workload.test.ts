@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EventInput, IngestBatch } from "#contract/events.ts";
+import { readyLine } from "./processes.ts";
+import { batchBody, browserRequests, EVENT_ID_BYTES, eventBody, ingestRequest, writeDigits } from "./workload.ts";
+
+test("The event is 600 bytes that ingest accepts", () => {
+  assert.equal(Buffer.byteLength(eventBody()), 600);
+  EventInput.parse(JSON.parse(eventBody()));
+  assert.equal(IngestBatch.parse(JSON.parse(batchBody(500))).events.length, 500);
+});
+
+test("Each request carries its number in a key as long as an event id", () => {
+  const { bytes, digits_at } = ingestRequest("/api/apps/app_1/events", "127.0.0.1:80", "sk_1");
+  for (const number of [0, 7, 1_234_567, 999_999_999_999]) {
+    writeDigits(bytes, digits_at, number);
+    const [, body = ""] = Buffer.from(bytes).toString().split("\r\n\r\n");
+    const { key } = JSON.parse(body).data;
+    assert.equal(key.length, EVENT_ID_BYTES);
+    assert.equal(Number(key.slice(-12)), number);
+    assert.equal(Buffer.byteLength(body), 600);
+  }
+});
+
+test("A link is opened by an iPhone, an Android phone and a desktop", () => {
+  const texts = browserRequests("/spring", "go.example.com").map(({ bytes }) => Buffer.from(bytes).toString());
+  assert.deepEqual(
+    texts.map((text) => /iPhone|Android|X11/.exec(text)?.[0]),
+    ["iPhone", "Android", "X11"],
+  );
+  for (const text of texts) assert.match(text, /^GET \/spring HTTP\/1\.1\r\nhost: go\.example\.com\r\n/);
+});
+
+test("Only the server's own ready line tells its address", () => {
+  const cases: [string, string | null][] = [
+    ['{"level":30,"event":"server.ready","url":"http://127.0.0.1:4711"}', "http://127.0.0.1:4711"],
+    ['{"event":"server.starting","url":"http://127.0.0.1:1"}', null],
+    ['{"event":"note","text":"\\"server.ready\\"","url":"x"}', null],
+    ['{"event":"server.ready"}', null],
+    ['{"event":"server.ready","url":7}', null],
+    ['not json "server.ready"', null],
+    ["", null],
+  ];
+  for (const [line, url] of cases) assert.equal(readyLine(line), url, line);
+});
