@@ -1,0 +1,176 @@
+// The package as a user gets it: built into a folder of its own, packed, loaded in both module systems, compiled
+// against, and the receiver of the README run with real requests.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const SDK = join(ROOT, "sdk/node");
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+const SECRET = "whsec_local";
+const MODULES = ["errors", "events", "index", "is-event", "parse-envelope", "verify-signature"];
+
+/** A user's project, with the package below its node_modules. */
+let project = "";
+let installed = "";
+
+before(() => {
+  project = mkdtempSync(join(tmpdir(), "linkme-node-sdk-"));
+  installed = join(project, "node_modules/@li-nk.me/node-sdk");
+  mkdirSync(installed, { recursive: true });
+  for (const file of ["package.json", "README.md", "LICENSE"]) cpSync(join(SDK, file), join(installed, file));
+  const build = ["-p", join(SDK, "tsconfig.build.json"), "--outDir", join(installed, "dist")];
+  run(process.execPath, [TSC, ...build]);
+});
+
+after(() => rmSync(project, { recursive: true, force: true }));
+
+function run(command: string, args: string[], cwd = project): string {
+  const result = spawnSync(command, args, { cwd, encoding: "utf8" });
+  assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${result.error ?? ""}${result.stdout}${result.stderr}`);
+  return result.stdout;
+}
+
+const USE = `
+  const secret = ${JSON.stringify(SECRET)};
+  const header = "sha256=" + createHmac("sha256", secret).update("{}").digest("hex");
+  console.log(Object.keys(sdk).sort().join());
+  console.log(sdk.verifyLinkMeWebhookSignature("{}", header, secret));
+  console.log(sdk.parseLinkMeWebhookEnvelope({ id: "1", event: "e", more: 1 }));
+`;
+const PRINTED = [
+  "LinkMeUsageError,LinkMeWebhookError,isLinkMeEvent,parseLinkMeWebhookEnvelope,verifyLinkMeWebhookSignature",
+  "true",
+  "{ id: '1', event: 'e' }",
+];
+
+test("the built package loads with import", () => {
+  const head = 'import { createHmac } from "node:crypto"; import * as sdk from "@li-nk.me/node-sdk";';
+  writeFileSync(join(project, "use.mjs"), head + USE);
+  assert.deepEqual(run(process.execPath, ["use.mjs"]).trim().split("\n"), PRINTED);
+});
+
+test("the built package loads with require", () => {
+  const head = 'const { createHmac } = require("node:crypto"); const sdk = require("@li-nk.me/node-sdk");';
+  writeFileSync(join(project, "use.cjs"), head + USE);
+  assert.deepEqual(run(process.execPath, ["use.cjs"]).trim().split("\n"), PRINTED);
+});
+
+test("its declarations serve a strict project that knows nothing of Node's types or of ours", () => {
+  writeFileSync(
+    join(project, "use.mts"),
+    `import { isLinkMeEvent, type LinkMeWebhookEnvelope, parseLinkMeWebhookEnvelope } from "@li-nk.me/node-sdk";
+    const envelope: LinkMeWebhookEnvelope = parseLinkMeWebhookEnvelope({});
+    if (isLinkMeEvent(envelope) && envelope.event === "link.claim") {
+      const claim: "direct" | "install_referrer" | "pasteboard" | "fingerprint" = envelope.data.claim_type;
+      // @ts-expect-error a claim has no dest_url
+      console.log(claim, envelope.data.dest_url);
+    }
+    declare const console: { log(...values: unknown[]): void };`,
+  );
+  const options = [
+    "--strict",
+    "--noEmit",
+    "--module",
+    "nodenext",
+    "--target",
+    "es2023",
+    "--exactOptionalPropertyTypes",
+  ];
+  run(process.execPath, [TSC, ...options, "--types", "", "use.mts"]);
+});
+
+test("the package holds its build, its README and its licence, and nothing else", () => {
+  const npm = process.env["npm_execpath"];
+  const [command, args] = npm ? [process.execPath, [npm]] : ["npm", []];
+  const pack = ["pack", "--dry-run", "--json", "--ignore-scripts", "--no-update-notifier", "--offline"];
+  const [packed]: { files: { path: string }[] }[] = JSON.parse(run(command, [...args, ...pack], installed));
+  const built = MODULES.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]);
+  assert.deepEqual(
+    packed?.files.map(({ path }) => path).sort(),
+    ["LICENSE", "README.md", ...built, "package.json"].sort(),
+  );
+});
+
+test("package.json promises what is so", () => {
+  const manifest = JSON.parse(readFileSync(join(SDK, "package.json"), "utf8"));
+  assert.equal(manifest.dependencies, undefined);
+  for (const path of [manifest.main, manifest.types, manifest.exports["."].types, manifest.exports["."].default]) {
+    assert.ok(existsSync(join(installed, path)), path);
+  }
+  assert.equal(readFileSync(join(SDK, "LICENSE"), "utf8"), readFileSync(join(ROOT, "LICENSE"), "utf8"));
+});
+
+test("the node:http receiver of the README accepts signed events once, and nothing else", async () => {
+  writeFileSync(join(project, "receiver.mjs"), readmeExample("With node:http"));
+  const receiver = spawn(process.execPath, ["receiver.mjs"], {
+    cwd: project,
+    env: { ...process.env, LINKME_WEBHOOK_SECRET: SECRET, PORT: "0" },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    const lines = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
+    const port = Number(/^listening on port (\d+)$/.exec(String((await lines.next()).value))?.[1]);
+    const click = '{"id":"1","event":"link.click","data":{"note":"👟"}}';
+    const signature = `sha256=${createHmac("sha256", SECRET).update(click).digest("hex")}`;
+    const none = `sha256=${createHmac("sha256", SECRET).update("[]").digest("hex")}`;
+
+    assert.equal(await post(port, click, signature), 204);
+    assert.equal((await lines.next()).value, "received link.click 1");
+    assert.equal(await post(port, click, signature), 204, "a repeated delivery is accepted");
+    assert.equal(await post(port, `${click} `, signature), 401, "another body");
+    assert.equal(await post(port, click, undefined), 401, "no signature");
+    assert.equal(await post(port, click, [signature, signature]), 401, "the header twice");
+    assert.equal(await post(port, "", signature), 401, "no body");
+    assert.equal(await post(port, "[]", none), 400, "signed, but no envelope");
+    assert.equal(await post(port, click, signature, "/other"), 404);
+    assert.equal(await post(port, "x".repeat(2 * 1024 * 1024), signature), 413, "a body over the limit");
+
+    const next = '{"id":"2","event":"link.shared"}';
+    assert.equal(await post(port, next, `sha256=${createHmac("sha256", SECRET).update(next).digest("hex")}`), 204);
+    assert.equal((await lines.next()).value, "received link.shared 2", "the repeated delivery was printed only once");
+  } finally {
+    await stop(receiver);
+  }
+});
+
+test("the Express receiver of the README is correct JavaScript", () => {
+  writeFileSync(join(project, "express.mjs"), readmeExample("With Express"));
+  run(process.execPath, ["--check", "express.mjs"]);
+});
+
+/** The first JavaScript block below a heading of the README. */
+function readmeExample(heading: string): string {
+  const section = readFileSync(join(SDK, "README.md"), "utf8").split(`\n## ${heading}\n`)[1];
+  const code = /^```js\n([\s\S]*?)^```$/m.exec(section ?? "")?.[1];
+  assert.ok(code, `README.md has no example below "${heading}"`);
+  return code;
+}
+
+function post(port: number, body: string, signature?: string | string[], path = "/webhooks/linkme"): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = signature === undefined ? {} : { "x-linkme-signature": signature };
+    const sent = request({ host: "127.0.0.1", port, path, method: "POST", agent: false, headers }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode ?? 0));
+      response.on("error", reject);
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => {
+    child.once("exit", resolve);
+    child.kill("SIGKILL");
+  });
+}
