@@ -1,0 +1,126 @@
+// What every type of destination defines, and the values that pass through it. One type is one file beside this one.
+// Called by the server's destinations module, which seals configs and prepares each destination once.
+// Everything here and in the definitions is pure: no clock, no network, the same input gives the same bytes.
+import { z } from "zod";
+
+/** One event on its way to one destination, for one attempt. `body` is the stored envelope, never printed again. */
+export interface Outgoing {
+  event_id: string;
+  delivery_id: string;
+  body: string;
+  /** 1 for the first attempt. */
+  attempt: number;
+  /** When this attempt is made, in ms since 1970. */
+  at: number;
+}
+
+/** A request as the egress gate takes it; `headers` is flat: name, value, name, value. */
+export interface BuiltRequest {
+  method: "POST";
+  url: string;
+  headers: string[];
+  body: string;
+}
+
+/** What a definition reads of the exchange that the egress gate made. Header names are lower case. */
+export type Exchange =
+  | {
+      kind: "response";
+      status: number;
+      headers: Readonly<Record<string, string>>;
+      started_at: number;
+      duration_ms: number;
+    }
+  | { kind: "failure"; code: string; message: string; started_at: number; duration_ms: number };
+
+/** What an exchange means for its event. `message` is read by the engineer on call, in the Portal and in the API. */
+export type Outcome =
+  | { kind: "accepted" }
+  | {
+      kind: "refused" | "unreachable" | "ambiguous" | "misconfigured";
+      retriable: boolean;
+      message: string;
+      /** The destination asked for at least this delay before the next attempt. */
+      retry_after_ms?: number;
+      /** The destination wants nothing more, and why: it becomes `disabled` with this reason. */
+      disable?: string;
+    };
+
+/** Settings of a destination that decide what its answers mean. */
+export interface JudgeRules {
+  retry_on: "retriable" | "any_failure";
+}
+
+/** The secrets that sign for a destination, unsealed. While a rotation is staged `next` signs beside `current`. */
+export interface SigningSecrets {
+  current: string;
+  next?: string;
+  /** Replaced, but honoured until this time, in ms since 1970. */
+  previous?: { secret: string; valid_until: number };
+}
+
+export interface PrepareContext {
+  /** The product's version, for the user agent. */
+  version: string;
+  secrets: SigningSecrets;
+}
+
+export interface Limits {
+  max_events: number;
+  max_bytes: number;
+  /** Older events are refused by the vendor; absent when age does not matter. */
+  max_age_ms?: number;
+}
+
+export interface Definition<Config, Prepared> {
+  readonly type: string;
+  readonly label: string;
+  /** One or two sentences for the person who sets it up. */
+  readonly docs: string;
+  readonly config: z.ZodType<Config>;
+  readonly limits: Limits;
+  /** Derives once what every request would otherwise derive again: keys, constant headers. */
+  prepare(config: Config, context: PrepareContext): Prepared;
+  buildRequest(delivery: Outgoing, prepared: Prepared): BuiltRequest;
+  judge(exchange: Exchange, rules: JudgeRules): Outcome;
+  /** The headers of a built request as an answer of the API may show them. */
+  mask(headers: readonly string[], prepared: Prepared): Record<string, string>;
+}
+
+/** Marks a text of a config as secret: it is sealed at rest and masked in answers. */
+export function secret(schema: z.ZodString): z.ZodString {
+  return schema.meta({ secret: true });
+}
+
+/**
+ * Copies a config with every secret text replaced; what is not secret is shared with the original.
+ * @example mapSecrets(definition.config, config, () => MASK)
+ */
+export function mapSecrets<Config>(
+  schema: z.ZodType<Config>,
+  config: Config,
+  change: (plain: string) => string,
+): Config {
+  // Only texts are replaced, and by texts, so the copy has the type of the original.
+  return replace(schema, config, change) as Config;
+}
+
+function replace(schema: z.core.$ZodType, value: unknown, change: (plain: string) => string): unknown {
+  if (value === undefined || value === null) return value;
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
+    return replace(schema.unwrap(), value, change);
+  }
+  if (schema instanceof z.ZodString) {
+    return schema.meta()?.["secret"] === true && typeof value === "string" ? change(value) : value;
+  }
+  if (schema instanceof z.ZodArray && Array.isArray(value)) {
+    return value.map((item) => replace(schema.element, item, change));
+  }
+  if (typeof value !== "object") return value;
+  const schemaOf = (name: string) => (schema instanceof z.ZodObject ? schema.shape[name] : undefined);
+  const copy: [string, unknown][] = Object.entries(value).map(([name, member]) => {
+    const inner = schema instanceof z.ZodRecord ? schema.valueType : schemaOf(name);
+    return [name, inner === undefined ? member : replace(inner, member, change)];
+  });
+  return Object.fromEntries(copy);
+}

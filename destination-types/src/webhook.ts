@@ -1,0 +1,109 @@
+// The webhook: LinkMe's own kind of destination, one POST of the envelope to the customer's URL, signed twice.
+// Called by the server for every attempt, so everything constant is prepared once: 5 µs per request are the budget.
+// Sources: the management API contract, "What a receiver sees"; the Standard Webhooks specification.
+import { z } from "zod";
+import { MASK } from "#contract/destinations.ts";
+import { ENVELOPE_MAX_BYTES } from "#contract/events.ts";
+import {
+  type BuiltRequest,
+  type Definition,
+  type Outgoing,
+  type PrepareContext,
+  type SigningSecrets,
+  secret,
+} from "./definition.ts";
+import { judgeHttp } from "./judging.ts";
+import { prepareKeys, type SigningKeys, signBody, signMessage } from "./signing.ts";
+
+/** As it is stored; what a caller may send is narrower and defined by the contract. */
+export const WebhookConfig = z.strictObject({
+  url: z.string(),
+  signing: z.boolean(),
+  headers: z.record(z.string(), secret(z.string())),
+});
+export type WebhookConfig = z.infer<typeof WebhookConfig>;
+
+export interface PreparedWebhook {
+  readonly url: string;
+  /** Flat pairs that are the same for every request. */
+  readonly constant_headers: readonly string[];
+  readonly masked_names: ReadonlySet<string>;
+  readonly keys: PreparedKeys | null;
+}
+
+interface PreparedKeys {
+  readonly current: SigningKeys;
+  readonly next: SigningKeys | null;
+  readonly previous: SigningKeys | null;
+  /** Milliseconds since 1970: from then on `previous` signs nothing. */
+  readonly previous_valid_until: number;
+}
+
+export const webhook: Definition<WebhookConfig, PreparedWebhook> = {
+  type: "webhook",
+  label: "Webhook",
+  docs: "POSTs each event as JSON to a URL of yours, signed, and tries again until the URL answers 2xx.",
+  config: WebhookConfig,
+  limits: { max_events: 1, max_bytes: ENVELOPE_MAX_BYTES },
+  prepare,
+  buildRequest,
+  judge: judgeHttp,
+  mask,
+};
+
+function prepare(config: WebhookConfig, context: PrepareContext): PreparedWebhook {
+  const custom = Object.entries(config.headers);
+  return {
+    url: config.url,
+    constant_headers: [
+      "content-type",
+      "application/json",
+      "user-agent",
+      `LinkMe-Webhooks/${context.version}`,
+      ...custom.flat(),
+    ],
+    masked_names: new Set(custom.map(([name]) => name)),
+    keys: config.signing ? prepareAll(context.secrets) : null,
+  };
+}
+
+function prepareAll({ current, next, previous }: SigningSecrets): PreparedKeys {
+  return {
+    current: prepareKeys(current),
+    next: next === undefined ? null : prepareKeys(next),
+    previous: previous === undefined ? null : prepareKeys(previous.secret),
+    previous_valid_until: previous?.valid_until ?? 0,
+  };
+}
+
+function buildRequest(delivery: Outgoing, prepared: PreparedWebhook): BuiltRequest {
+  const { body, event_id, at } = delivery;
+  const timestamp = String(Math.floor(at / 1000));
+  const headers = prepared.constant_headers.slice();
+  headers.push("webhook-id", event_id, "webhook-timestamp", timestamp);
+  if (prepared.keys !== null) pushSignatures(headers, prepared.keys, delivery, `${event_id}.${timestamp}.`);
+  headers.push("X-LinkMe-Delivery", delivery.delivery_id, "X-LinkMe-Attempt", String(delivery.attempt));
+  return { method: "POST", url: prepared.url, headers, body };
+}
+
+/** X-LinkMe-Signature is always one signature: the published verifiers break on two. webhook-signature carries all. */
+function pushSignatures(headers: string[], keys: PreparedKeys, { body, at }: Outgoing, prefix: string): void {
+  const previous = at < keys.previous_valid_until ? keys.previous : null;
+  let signatures = signMessage(keys.current, prefix, body);
+  if (keys.next !== null) signatures += ` ${signMessage(keys.next, prefix, body)}`;
+  if (previous !== null) {
+    signatures += ` ${signMessage(previous, prefix, body)}`;
+    headers.push("X-LinkMe-Signature-Previous", signBody(previous, body));
+  }
+  headers.push("webhook-signature", signatures, "X-LinkMe-Signature", signBody(keys.current, body));
+}
+
+/** Signatures are shown: whoever may read the body may see that they fit. Values of custom headers are not. */
+function mask(headers: readonly string[], prepared: PreparedWebhook): Record<string, string> {
+  const shown: [string, string][] = [];
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] ?? "";
+    shown.push([name, prepared.masked_names.has(name) ? MASK : (headers[index + 1] ?? "")]);
+  }
+  return Object.fromEntries(shown);
+}
