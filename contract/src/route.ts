@@ -1,0 +1,34 @@
+// What one row of the route table says. The tables are routes.ts and, for LinkMe's own endpoints, linkme-routes.ts.
+import { z } from "zod";
+
+/**
+ * Who may call: anybody; an app's SDK (app headers, cross-origin); the admin token or a server key of the app with
+ * `can_read`, or with `can_write`; the admin token alone.
+ */
+export const SCOPES = ["public", "sdk", "app_read", "app_write", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export interface Route {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** With parameters in braces, as OpenAPI writes them. */
+  readonly path: `/api/${string}`;
+  readonly scope: Scope;
+  readonly tag: string;
+  readonly summary: string;
+  readonly params?: z.ZodObject;
+  readonly query: z.ZodObject;
+  /** A schema that accepts undefined makes the body optional. */
+  readonly body?: z.ZodType;
+  readonly status: 200 | 201 | 202 | 204;
+  /** Null for an answer without a body. */
+  readonly answer: z.ZodType | null;
+}
+
+const PATH_ID_PATTERN = /^[A-Za-z0-9_-]{1,100}$/;
+
+/** One id in the path. A text that no id can have is answered like an id that does not exist. */
+export function under<Name extends string>(name: Name) {
+  const id: z.ZodString = z.string().regex(PATH_ID_PATTERN);
+  // The computed key widens to string; the shape has exactly this one member.
+  return z.object({ [name]: id } as Record<Name, z.ZodString>);
+}

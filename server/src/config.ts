@@ -1,0 +1,320 @@
+// The settings: the only reader of the environment, which main.ts hands in. Each setting is written once; parsing, the
+// sentences for bad values, the warnings for misspelt names and docs/configuration.md all follow from this table.
+// All problems are reported together, so that one restart mends them all.
+import { dirname } from "node:path";
+import { z } from "zod";
+import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
+import { parseCidrs } from "./platform/addresses.ts";
+import { databasePath } from "./platform/database-open.ts";
+
+/** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
+export const EXIT_BAD_CONFIG = 78;
+export const ROLES = ["edge", "api", "dispatcher"] as const;
+export type Role = (typeof ROLES)[number];
+export const RETRY_SCHEDULE_DEFAULT = "5,300,1800,7200,18000,36000,50400,72000,86400";
+const SEAL_KEY_BYTES = 32;
+const TOKEN_MAX_CHARS = 500;
+/** A shorter operator's token can be guessed; it works, with a warning. */
+const TOKEN_WEAK_CHARS = 16;
+const SHOWN_MAX_CHARS = 200;
+const OWN_PREFIX = "LINKME_";
+/** How many letters a misspelt name may differ from the one that is suggested. */
+const SUGGESTION_MAX_EDITS = 4;
+
+export interface Setting<Value, Fallback extends string | null = string | null> {
+  name: string;
+  /** The text that stands in for a missing value; null when there is none, and `default_is` says what happens. */
+  fallback: Fallback;
+  default_is?: string;
+  unit: string;
+  /** Completes the sentence "accepted is …". */
+  accepts: string;
+  description: string;
+  /** Never shown in a message. */
+  secret?: true;
+  schema: z.ZodType<Value, string>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type ReadFile = (path: string) => string;
+
+const text = z.string();
+const portNumber = text
+  .regex(/^\d{1,5}$/)
+  .transform(Number)
+  .refine((port) => port <= 65_535);
+const hostName = text.regex(/^[A-Za-z0-9.:_-]+$/);
+const databaseUrl = text.refine(isDatabaseUrl);
+const bearer = text.regex(/^[\u0021-\u007e]+$/).max(TOKEN_MAX_CHARS);
+const origin = text.refine(isOrigin).transform((url) => new URL(url).origin);
+const sealKey = text.transform(decodeSealKey).refine((key) => key !== null);
+const networks = text.transform(readNetworks).refine((cidrs) => cidrs !== null);
+const roles = text.transform(readRoles).refine((list) => list !== null);
+const delays = text.transform(readDelays).refine((list) => list !== null);
+
+/** Keeps the type of each row; the table below is one object of them. */
+function setting<Value, Fallback extends string | null>(row: Setting<Value, Fallback>): Setting<Value, Fallback> {
+  return row;
+}
+
+const A_LIST_OF_NETWORKS = "a comma-separated list of networks or addresses, like 10.0.0.0/8,192.168.1.7,fd00::/8";
+
+export const SETTINGS = {
+  port: setting({
+    name: "PORT",
+    fallback: "8080",
+    unit: "port number",
+    accepts: "a whole number from 0 to 65535; 0 picks a free port",
+    description: "The port to listen on. With 0 the ready line says which one was free.",
+    schema: portNumber,
+  }),
+  host: setting({
+    name: "HOST",
+    fallback: "127.0.0.1",
+    unit: "address",
+    accepts: "an IP address or a host name of this machine, like 127.0.0.1 or 0.0.0.0",
+    description: "The address to listen on. `0.0.0.0` serves a network; put TLS in front of it.",
+    schema: hostName,
+  }),
+  database_url: setting({
+    name: "DATABASE_URL",
+    fallback: "file:./data/linkme.db",
+    unit: "URL",
+    accepts: "file: and a path, like file:./data/linkme.db, or postgres://user:password@host:5432/name",
+    description: "Where everything is stored: an SQLite file for one machine, or PostgreSQL for many processes.",
+    schema: databaseUrl,
+  }),
+  data_dir: setting({
+    name: "LINKME_DATA_DIR",
+    fallback: null,
+    default_is: "the directory of the SQLite file, else `./data`",
+    unit: "path",
+    accepts: "the path of a directory that this process may write to",
+    description: "Where files beside the database live: the seal key, the admin token, the spool.",
+    schema: text.min(1),
+  }),
+  admin_token: setting({
+    name: "LINKME_ADMIN_TOKEN",
+    fallback: null,
+    default_is: "generated into `admin.token` in the data directory, mode 600, and printed once",
+    unit: "text",
+    accepts: `1 to ${TOKEN_MAX_CHARS} printable ASCII characters without spaces; use 32 or more random ones`,
+    description: "The operator's Bearer token: it may do everything.",
+    secret: true,
+    schema: bearer,
+  }),
+  public_url: setting({
+    name: "LINKME_PUBLIC_URL",
+    fallback: null,
+    default_is: "`http://<host>:<port>`",
+    unit: "URL",
+    accepts: "an http or https address without a path, like https://go.example.com",
+    description: "The address in links that the server prints. On its host the links of every app answer.",
+    schema: origin,
+  }),
+  egress_allow: setting({
+    name: "LINKME_EGRESS_ALLOW",
+    fallback: "",
+    default_is: "empty: public addresses only",
+    unit: "networks",
+    accepts: A_LIST_OF_NETWORKS,
+    description: "Networks that may be targets of webhooks although private, and over plain `http`.",
+    schema: networks,
+  }),
+  trusted_proxies: setting({
+    name: "LINKME_TRUSTED_PROXIES",
+    fallback: "",
+    default_is: "empty: no proxy is believed",
+    unit: "networks",
+    accepts: A_LIST_OF_NETWORKS,
+    description: "Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.",
+    schema: networks,
+  }),
+  seal_key: setting({
+    name: "LINKME_SEAL_KEY",
+    fallback: null,
+    default_is: "generated into `seal.key` in the data directory, mode 600",
+    unit: "base64",
+    accepts: "32 random bytes in base64, as `openssl rand -base64 32` prints them",
+    description:
+      "Seals secrets at rest. Processes that share a database must share it. Keep a copy: without it the secrets in a backup cannot be read.",
+    secret: true,
+    schema: sealKey,
+  }),
+  roles: setting({
+    name: "LINKME_ROLE",
+    fallback: "edge,api,dispatcher",
+    unit: "list",
+    accepts: "a comma-separated list of edge, api and dispatcher",
+    description:
+      "What this process does: `edge` answers links and SDK calls, `api` the management API, `dispatcher` delivers.",
+    schema: roles,
+  }),
+  retry_schedule: setting({
+    name: "LINKME_RETRY_SCHEDULE",
+    fallback: RETRY_SCHEDULE_DEFAULT,
+    unit: "seconds",
+    accepts: `up to ${RETRY_SCHEDULE_MAX_ITEMS} delays in seconds from 0 to ${RETRY_DELAY_MAX_SECONDS}, separated by commas, like 5,300,1800; or none for a single attempt`,
+    description: "Delays before each retry of a failed delivery, for webhooks that set none themselves.",
+    schema: delays,
+  }),
+};
+
+type Settings = typeof SETTINGS;
+type ValueOf<Row> =
+  Row extends Setting<infer Value, infer Fallback> ? (Fallback extends string ? Value : Value | null) : never;
+/** The settings as the program uses them. */
+export type Config = { [Name in keyof Settings]: NonNullable<ValueOf<Settings[Name]>> | NullOf<Settings[Name]> } & {
+  data_dir: string;
+};
+type NullOf<Row> = Row extends Setting<infer _Value, infer Fallback> ? (Fallback extends string ? never : null) : never;
+
+export type Reading =
+  | { kind: "config"; config: Config; warnings: string[] }
+  | { kind: "problems"; problems: string[]; warnings: string[] };
+
+/** Reads every setting; either all are good, or every problem is named. */
+export function readConfig(env: Environment, read_file: ReadFile): Reading {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [field, row] of Object.entries(SETTINGS)) {
+    const given = readText(row, env, read_file);
+    if ("problem" in given) problems.push(given.problem);
+    else values[field] = parse(row, given, problems);
+  }
+  const warnings = unknownNames(env);
+  if (problems.length > 0) return { kind: "problems", problems, warnings };
+  // Every field was parsed by the schema of its own row just now.
+  const config = values as Config;
+  if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
+    warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
+  }
+  return { kind: "config", config: { ...config, data_dir: config.data_dir ?? defaultDataDir(config) }, warnings };
+}
+
+interface Given {
+  text: string | null;
+  /** The file that it was read from. */
+  file: string | null;
+}
+
+/** An empty value counts as none, for that is how compose files pass variables that were not set. */
+function readText(row: Setting<unknown>, env: Environment, read_file: ReadFile): Given | { problem: string } {
+  const value = env[row.name]?.trim() || null;
+  const file = env[`${row.name}_FILE`]?.trim() || null;
+  if (file === null) return { text: value, file };
+  if (value !== null) return { problem: `${row.name} and ${row.name}_FILE are both set; keep one of them.` };
+  try {
+    return { text: read_file(file).trim() || null, file };
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error ? String(error.code) : "it cannot be read";
+    return { problem: `${row.name}_FILE is "${file}" (${reason}); accepted is the path of a readable file.` };
+  }
+}
+
+function parse(row: Setting<unknown>, given: Given, problems: string[]): unknown {
+  const text = given.text ?? row.fallback;
+  if (text === null) return null;
+  const result = row.schema.safeParse(text);
+  if (result.success) return result.data;
+  const source = given.file === null ? "" : ` (read from ${given.file})`;
+  problems.push(`${row.name}${source} ${show(row, text)}; accepted is ${row.accepts}.`);
+  return null;
+}
+
+function show(row: Setting<unknown>, value: string): string {
+  if (row.secret) return "has a value that is not accepted (it is secret and not shown)";
+  const cut = value.length > SHOWN_MAX_CHARS ? `${value.slice(0, SHOWN_MAX_CHARS)}…` : value;
+  // A database URL holds a password between the first colon after // and the last @.
+  return `is ${JSON.stringify(cut.replace(/:\/\/.*@/s, "://***@"))}`;
+}
+
+function defaultDataDir(config: { database_url: string }): string {
+  return config.database_url.startsWith("file:") ? dirname(databasePath(config.database_url)) : "./data";
+}
+
+function isDatabaseUrl(url: string): boolean {
+  if (/^postgres(ql)?:\/\/./.test(url)) return URL.canParse(url);
+  if (!/^file:[^?#]+$/.test(url) || /:memory:|[/\\]$/.test(url)) return false;
+  return !url.startsWith("file://") || url.startsWith("file:///");
+}
+
+function isOrigin(url: string): boolean {
+  const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null;
+  return (
+    parsed !== null && parsed.pathname === "/" && parsed.search === "" && parsed.hash === "" && parsed.username === ""
+  );
+}
+
+function decodeSealKey(base64: string): Buffer | null {
+  const key = Buffer.from(base64, "base64");
+  const bare = (one: string) => one.replace(/=+$/, "");
+  return key.length === SEAL_KEY_BYTES && bare(key.toString("base64")) === bare(base64) ? key : null;
+}
+
+function readNetworks(list: string): string[] | null {
+  const read = parseCidrs(list);
+  return "cidrs" in read ? read.cidrs : null;
+}
+
+function readRoles(list: string): Role[] | null {
+  const names = list.split(",").map((name) => name.trim());
+  if (names.some((name) => !(ROLES as readonly string[]).includes(name))) return null;
+  return ROLES.filter((role) => names.includes(role));
+}
+
+function readDelays(list: string): number[] | null {
+  if (list === "none") return [];
+  const texts = list.split(",").map((delay) => delay.trim());
+  const numbers = texts.map(Number);
+  const are_good =
+    texts.every((delay) => /^\d{1,6}$/.test(delay)) && numbers.every((delay) => delay <= RETRY_DELAY_MAX_SECONDS);
+  return are_good && numbers.length <= RETRY_SCHEDULE_MAX_ITEMS ? numbers : null;
+}
+
+/** A misspelt setting would be ignored in silence; a warning names the one that was probably meant. */
+function unknownNames(env: Environment): string[] {
+  const known = Object.values(SETTINGS).flatMap((row) => [row.name, `${row.name}_FILE`]);
+  const unknown = Object.keys(env).filter((name) => name.startsWith(OWN_PREFIX) && !known.includes(name));
+  return unknown.map((name) => {
+    const nearest = known.map((one) => ({ one, edits: editDistance(one, name) })).sort((a, b) => a.edits - b.edits)[0];
+    const hint = nearest && nearest.edits <= SUGGESTION_MAX_EDITS ? ` Did you mean ${nearest.one}?` : "";
+    return `${name} is not a setting of this server and is ignored.${hint}`;
+  });
+}
+
+/** Levenshtein's distance, one row at a time. */
+function editDistance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= right.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[right.length] ?? 0;
+}
+
+/** docs/configuration.md, from the same table. */
+export function describeSettings(): string {
+  const rows = Object.values(SETTINGS).map((row) => {
+    const fallback = row.default_is ?? `\`${row.fallback}\``;
+    return `| \`${row.name}\` | ${row.unit} | ${fallback} | ${row.description} Accepted: ${row.accepts}. |`;
+  });
+  return [
+    "# Configuration",
+    "",
+    "<!-- Generated from server/src/config.ts by `npm run generate`; edit there. -->",
+    "",
+    "Settings are environment variables. None is needed to start.",
+    "Every one can also be given as `NAME_FILE`, the path of a file that holds the value; an empty value counts as none.",
+    `A bad value stops the start with exit code ${EXIT_BAD_CONFIG}; all problems are named together.`,
+    "",
+    "| variable | unit | default | meaning |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,102 @@
+// Files that the server makes for itself in the data directory: the seal key and the admin token, mode 600. Called once
+// by main.ts. Processes that start at the same moment on the same directory end up with the same values.
+import { randomBytes } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Config, SETTINGS } from "./config.ts";
+
+const SECRET_BYTES = 32;
+const PRIVATE_FILE = 0o600;
+const PRIVATE_DIRECTORY = 0o700;
+
+export interface Secrets {
+  seal_key: Buffer;
+  admin_token: string;
+  /** Where the admin token was written by this very start; null when it was given or existed before. */
+  new_token_file: string | null;
+}
+
+/** The data directory cannot be used; the message is a sentence for the operator. */
+export class DataDirError extends Error {
+  override readonly name = "DataDirError";
+}
+
+/**
+ * The secrets of the configuration, or those of the data directory, made when they are missing.
+ * @throws DataDirError
+ */
+export function readSecrets(config: Config): Secrets {
+  try {
+    mkdirSync(config.data_dir, { recursive: true, mode: PRIVATE_DIRECTORY });
+  } catch (error) {
+    throw refusal(config.data_dir, error);
+  }
+  const token_file = join(config.data_dir, "admin.token");
+  const token =
+    config.admin_token === null
+      ? readOrCreate(token_file, () => randomBytes(SECRET_BYTES).toString("base64url"))
+      : { value: config.admin_token, is_new: false };
+  if (!SETTINGS.admin_token.schema.safeParse(token.value).success) throw spoiled(token_file, "LINKME_ADMIN_TOKEN");
+  return {
+    seal_key: config.seal_key ?? readSealKey(join(config.data_dir, "seal.key")),
+    admin_token: token.value,
+    new_token_file: token.is_new ? token_file : null,
+  };
+}
+
+function readSealKey(file: string): Buffer {
+  const { value } = readOrCreate(file, () => randomBytes(SECRET_BYTES).toString("base64"));
+  const key = SETTINGS.seal_key.schema.safeParse(value);
+  if (!key.success || key.data === null) throw spoiled(file, "LINKME_SEAL_KEY");
+  return key.data;
+}
+
+function readOrCreate(file: string, make: () => string): { value: string; is_new: boolean } {
+  try {
+    const existing = readIfExists(file);
+    if (existing !== null) return { value: existing, is_new: false };
+    const value = make();
+    if (createWhole(file, `${value}\n`)) return { value, is_new: true };
+    return { value: readFileSync(file, "utf8").trim(), is_new: false };
+  } catch (error) {
+    throw refusal(file, error);
+  }
+}
+
+function readIfExists(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Linking a finished file into place is atomic and fails when another process was first: nobody reads half a key. */
+function createWhole(file: string, content: string): boolean {
+  const draft = `${file}.${process.pid}.new`;
+  writeFileSync(draft, content, { mode: PRIVATE_FILE });
+  try {
+    linkSync(draft, file);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
+  } finally {
+    unlinkSync(draft);
+  }
+}
+
+function refusal(path: string, error: unknown): DataDirError {
+  return new DataDirError(
+    `${path} cannot be used (${codeOf(error) ?? String(error)}); accepted is a LINKME_DATA_DIR that this process may read and write.`,
+  );
+}
+
+function spoiled(file: string, name: string): DataDirError {
+  return new DataDirError(`${file} does not hold a value that ${name} accepts; restore the file, or set ${name}.`);
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && "code" in error ? String(error.code) : null;
+}
