@@ -20,7 +20,7 @@ const STOP_TIMEOUT_MS = 15_000;
 const POLL_MS = 20;
 const PORT_TRIES = 5;
 const LOG_TAIL_CHARS = 2_000;
-/** A folder younger than this may belong to a run that is still making its cluster. */
+/** A folder that names no owner and is younger than this may have been made a moment ago. */
 const LEFTOVER_AGE_MS = 10 * 60_000;
 // Below every system's range of ephemeral ports, so that no outgoing connection takes the port while the server is down.
 const PORT_MIN = 20_000;
@@ -92,13 +92,14 @@ export async function removeLeftovers(base = baseFolder(), now = Date.now()): Pr
 
 function isInUse(folder: string, ageMs: number): boolean {
   const [owner, guard] = readLines(join(folder, "owner")).map(Number);
-  if (!owner || !guard) return ageMs < LEFTOVER_AGE_MS;
-  return commandOf(owner) !== "" || commandOf(guard).includes(folder);
+  if (!owner) return ageMs < LEFTOVER_AGE_MS;
+  return commandOf(owner) !== "" || (guard !== undefined && guard > 0 && commandOf(guard).includes(folder));
 }
 
 function createFolder(account: Account | undefined): string {
   const folder = mkdtempSync(join(baseFolder(), FOLDER_PREFIX));
   chmodSync(folder, 0o700);
+  writeFileSync(join(folder, "owner"), `${process.pid}\n`);
   if (account) chownSync(folder, account.uid, account.gid);
   return folder;
 }

@@ -23,6 +23,10 @@ const FOLDERS = ["contract", "destination-types", "server", "sdk/node", "scripts
 const CONCURRENT_FILES = 2;
 const PYTHON_PROJECT = "sdk/python";
 const PYTHON_TESTS = `${PYTHON_PROJECT}/tests`;
+/** No test takes this long; one that does hangs, and is named in the report. */
+const TEST_TIMEOUT_MS = 3 * 60_000;
+/** Ends a runner whose test file never exits; the report names the file. */
+const RUN_TIMEOUT_MS = 20 * 60_000;
 const READABLE = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
 const COUNTER = join(import.meta.dirname, "test-count.ts");
 /** Exit code of a run that a signal ended, as shells write it for SIGINT. */
@@ -77,7 +81,8 @@ export async function runNodeTests(files: string[], flags: string[], env: Enviro
   const folder = mkdtempSync(join(tmpdir(), "linkme-test-"));
   const counts = join(folder, "counts.json");
   const counting = [`--test-reporter=${COUNTER}`, `--test-reporter-destination=${counts}`];
-  const options = ["--disable-warning=ExperimentalWarning", `--test-concurrency=${CONCURRENT_FILES}`, ...counting];
+  const bounds = [`--test-concurrency=${CONCURRENT_FILES}`, `--test-timeout=${TEST_TIMEOUT_MS}`];
+  const options = ["--disable-warning=ExperimentalWarning", ...bounds, ...counting];
   // With this variable set the runner would take itself for a file of another run and print no report.
   const childEnv = { ...env, NODE_TEST_CONTEXT: undefined };
   try {
@@ -85,6 +90,7 @@ export async function runNodeTests(files: string[], flags: string[], env: Enviro
       cwd: ROOT,
       env: childEnv,
       stdio: ["ignore", "inherit", "inherit"],
+      timeout: RUN_TIMEOUT_MS,
     });
     const code = await waitForEnd(child);
     if (!existsSync(counts) || statSync(counts).size === 0) return BROKEN_RUN;
@@ -102,7 +108,12 @@ export async function runNodeTests(files: string[], flags: string[], env: Enviro
 /** Runs the Python SDK's suite with the machine's python3; without one the run fails. */
 async function runPythonTests(env: Environment): Promise<Totals> {
   const args = ["-m", "unittest", "discover", "-s", PYTHON_TESTS, "-t", PYTHON_PROJECT, "-v"];
-  const child = spawn("python3", args, { cwd: ROOT, env, stdio: ["ignore", "inherit", "pipe"] });
+  const child = spawn("python3", args, {
+    cwd: ROOT,
+    env,
+    stdio: ["ignore", "inherit", "pipe"],
+    timeout: RUN_TIMEOUT_MS,
+  });
   let output = "";
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => {
