@@ -22,7 +22,8 @@ export interface Statement {
 }
 
 /** Locks claimed rows and passes over those that another process has locked; SQLite has one writer and needs neither. */
-export const SKIP_LOCKED = "/* skip locked */";
+export const SKIP_LOCKED_TEXT = "/* skip locked */";
+export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_TEXT], values: [] };
 
 /**
  * Builds a statement. Values become placeholders; a nested statement is spliced in.
@@ -54,7 +55,11 @@ export function allOf(conditions: readonly Statement[]): Statement {
 
 /** A comma-separated list of placeholders, for `in (${list(ids)})`. Never empty. */
 export function list(values: readonly SqlValue[]): Statement {
-  return { kind: "statement", parts: ["", ...values.map((_, index) => (index < values.length - 1 ? ", " : ""))], values };
+  return {
+    kind: "statement",
+    parts: ["", ...values.map((_, index) => (index < values.length - 1 ? ", " : ""))],
+    values,
+  };
 }
 
 export function join(statements: readonly Statement[], separator: string): Statement {

@@ -1,0 +1,139 @@
+// The SQLite connection, in a worker thread: runs what `sqlite.ts` sends, one message after another, so that a
+// transaction never interleaves with another call. Measured: the same throughput as on the main thread, a third of the
+// p99. Rows of a bulk statement run one by one through one prepared statement, which is the fastest way in SQLite.
+import assert from "node:assert/strict";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { parentPort, workerData } from "node:worker_threads";
+import type { DatabaseErrorKind, Row } from "./database.ts";
+
+/** One statement: values stand around the rows of a bulk statement; the text comes with the first use of an id. */
+export interface Call {
+  readonly id: number;
+  readonly text: string | undefined;
+  readonly before: readonly SQLInputValue[];
+  readonly rows: readonly (readonly SQLInputValue[])[] | undefined;
+  readonly after: readonly SQLInputValue[];
+  readonly expect: number | undefined;
+}
+
+export type Request =
+  | { readonly id: number; readonly kind: "batch"; readonly calls: readonly Call[] }
+  | { readonly id: number; readonly kind: "step"; readonly calls: readonly Call[] }
+  | { readonly id: number; readonly kind: "begin" | "commit" | "rollback" | "close"; readonly calls: readonly [] };
+
+export type Answer =
+  | { readonly id: number; readonly rows: Row[][] }
+  | { readonly id: number; readonly kind: DatabaseErrorKind; readonly message: string; readonly statement?: number };
+
+export interface WorkerOptions {
+  readonly path: string;
+  readonly role: "writer" | "reader";
+}
+
+const BUSY_TIMEOUT_MS = 5_000;
+const CACHE_KIB = 32 * 1024;
+/** Pages between checkpoints. Measured: 4,000 takes the commit p99 at batch 100 from 6 ms to 1.8 ms. */
+const CHECKPOINT_PAGES = 4_000;
+const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024;
+
+const SQLITE_PRIMARY_CODE = 0xff;
+/** BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL: the same call may succeed later. */
+const UNAVAILABLE_CODES = [5, 6, 8, 10, 13, 14, 15];
+const UNIQUE_CODES = [1555, 2067];
+
+class Unmet extends Error {}
+
+const port = parentPort;
+assert(port !== null, "sqlite-worker.ts runs in a worker thread only");
+// The options are written by sqlite.ts alone.
+const database = open(workerData as WorkerOptions);
+const prepared = new Map<number, { statement: StatementSync; returns: boolean }>();
+
+port.on("message", (request: Request) => port.postMessage(answer(request)));
+
+function open(options: WorkerOptions): DatabaseSync {
+  const connection = new DatabaseSync(options.path, { timeout: BUSY_TIMEOUT_MS });
+  connection.exec(
+    `pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
+     pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES};
+     pragma journal_size_limit = ${JOURNAL_LIMIT_BYTES};`,
+  );
+  if (options.role === "reader") connection.exec("pragma query_only = on");
+  return connection;
+}
+
+function answer(request: Request): Answer {
+  let statement = 0;
+  try {
+    const rows: Row[][] = [];
+    if (request.kind === "batch") database.exec("begin immediate");
+    else if (request.kind === "begin") database.exec("begin immediate");
+    else if (request.kind === "commit") database.exec("commit");
+    else if (request.kind === "rollback") rollback();
+    else if (request.kind === "close") close();
+    for (const call of request.calls) {
+      rows.push(run(call));
+      statement++;
+    }
+    if (request.kind === "batch") database.exec("commit");
+    return { id: request.id, rows };
+  } catch (error) {
+    if (request.kind === "batch" || request.kind === "commit") rollback();
+    return failure(request.id, error, statement);
+  }
+}
+
+function run(call: Call): Row[] {
+  const { statement, returns } = prepare(call);
+  let count = 0;
+  let result: Row[] = [];
+  const once = (values: readonly SQLInputValue[]): void => {
+    if (!returns) count += Number(statement.run(...values).changes);
+    // The driver answers numbers, text and null for the column types that migrations use.
+    else
+      result =
+        result.length === 0 ? (statement.all(...values) as Row[]) : result.concat(statement.all(...values) as Row[]);
+  };
+  if (call.rows === undefined) once(call.before);
+  else if (call.before.length === 0 && call.after.length === 0) for (const row of call.rows) once(row);
+  else for (const row of call.rows) once([...call.before, ...row, ...call.after]);
+  if (call.expect !== undefined && call.expect !== (returns ? result.length : count)) {
+    throw new Unmet(`expected ${call.expect} rows, got ${returns ? result.length : count}`);
+  }
+  return result;
+}
+
+function prepare(call: Call): { statement: StatementSync; returns: boolean } {
+  const known = prepared.get(call.id);
+  if (known !== undefined) return known;
+  assert(call.text !== undefined, "the first use of a statement carries its text");
+  const statement = database.prepare(call.text);
+  const entry = { statement, returns: statement.columns().length > 0 };
+  // A text that is used once only has the id -1 and is not kept.
+  if (call.id >= 0) prepared.set(call.id, entry);
+  return entry;
+}
+
+function rollback(): void {
+  // SQLite ends the transaction itself on some errors (disk full, I/O): then there is nothing left to undo.
+  if (database.isTransaction) database.exec("rollback");
+}
+
+function close(): void {
+  prepared.clear();
+  database.exec("pragma optimize");
+  database.close();
+  port?.unref();
+}
+
+function failure(id: number, error: unknown, statement: number): Answer {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Unmet) return { id, kind: "unmet", message, statement };
+  return { id, kind: classify(error), message };
+}
+
+function classify(error: unknown): DatabaseErrorKind {
+  const code = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : 0;
+  if (UNIQUE_CODES.includes(code)) return "unique";
+  return UNAVAILABLE_CODES.includes(code & SQLITE_PRIMARY_CODE) ? "unavailable" : "bug";
+}

@@ -1,0 +1,162 @@
+// SQLite behind `Database`: a writer thread and a reader thread on one file (WAL), so that a long list never holds up a
+// commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked.
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { SQLInputValue } from "node:sqlite";
+import { Worker } from "node:worker_threads";
+import { type Database, DatabaseError, type Query, type Row } from "./database.ts";
+import { isRows, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
+import type { Answer, Call, Request, WorkerOptions } from "./sqlite-worker.ts";
+
+/** Distinct texts that each thread keeps prepared; a text that comes later is prepared for each use. */
+const PREPARED_MAX = 400;
+
+interface Thread {
+  call(kind: Request["kind"], statements?: readonly Statement[]): Promise<Row[][]>;
+  close(): Promise<void>;
+}
+
+/** Opens or creates the file. @throws DatabaseError "unavailable" when it cannot be opened. */
+export async function openSqlite(path: string): Promise<Database> {
+  mkdirSync(dirname(path), { recursive: true });
+  const writer = startThread({ path, role: "writer" });
+  // The writer creates the file and its journal before a reader looks at them.
+  await writer.call("step", []);
+  const reader = startThread({ path, role: "reader" });
+  await reader.call("step", []);
+
+  // Calls wait only while a transaction of several round trips holds the writer.
+  let exclusive: Promise<void> | undefined;
+
+  async function whenFree(): Promise<void> {
+    while (exclusive !== undefined) await exclusive;
+  }
+
+  const query: Query = async <Result>(statement: Statement) => {
+    if (isRead(statement)) return (await reader.call("step", [statement]))[0] as Result[];
+    if (exclusive !== undefined) await whenFree();
+    // A statement with an expectation must be undone when it is not met.
+    const kind = statement.expect === undefined ? "step" : "batch";
+    return (await writer.call(kind, [statement]))[0] as Result[];
+  };
+
+  async function batch(statements: readonly Statement[]): Promise<Row[][]> {
+    if (exclusive !== undefined) await whenFree();
+    return writer.call("batch", statements);
+  }
+
+  async function transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
+    await whenFree();
+    let release = () => {};
+    exclusive = new Promise((resolve) => {
+      release = resolve;
+    });
+    try {
+      await writer.call("begin");
+      const result = await work(async <R>(statement: Statement) => (await writer.call("step", [statement]))[0] as R[]);
+      await writer.call("commit");
+      return result;
+    } catch (error) {
+      await writer.call("rollback");
+      throw error;
+    } finally {
+      exclusive = undefined;
+      release();
+    }
+  }
+
+  async function close(): Promise<void> {
+    await whenFree();
+    await reader.close();
+    await writer.close();
+  }
+
+  return { engine: "sqlite", query, batch, transaction, close };
+}
+
+function isRead(statement: Statement): boolean {
+  return /^\s*select\b/.test(statement.parts[0] ?? "");
+}
+
+function startThread(options: WorkerOptions): Thread {
+  const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url), { workerData: options });
+  const waiting = new Map<number, { resolve: (rows: Row[][]) => void; reject: (error: unknown) => void }>();
+  const known = new Map<string, number>();
+  const sent = new Set<number>();
+  let last_id = 0;
+  let dead: DatabaseError | undefined;
+
+  worker.on("message", (answer: Answer) => {
+    const call = waiting.get(answer.id);
+    waiting.delete(answer.id);
+    if ("rows" in answer) call?.resolve(answer.rows);
+    else
+      call?.reject(new DatabaseError(answer.kind, `SQLite: ${answer.message}`, { statement: answer.statement ?? 0 }));
+  });
+  worker.on("error", fail);
+  worker.on("exit", () => fail(new Error("the database thread has ended")));
+
+  function fail(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    dead ??= new DatabaseError("unavailable", `SQLite at ${options.path}: ${reason}`, { cause });
+    for (const call of waiting.values()) call.reject(dead);
+    waiting.clear();
+  }
+
+  function prepare(statement: Statement): Call {
+    const rendered = render(statement);
+    let id = known.get(rendered.text);
+    if (id === undefined) {
+      id = known.size < PREPARED_MAX ? known.size : -1;
+      if (id >= 0) known.set(rendered.text, id);
+    }
+    const text = sent.has(id) ? undefined : rendered.text;
+    if (id >= 0) sent.add(id);
+    return { id, text, before: rendered.before, rows: rendered.rows, after: rendered.after, expect: statement.expect };
+  }
+
+  function call(kind: Request["kind"], statements: readonly Statement[] = []): Promise<Row[][]> {
+    return new Promise((resolve, reject) => {
+      if (dead !== undefined) return reject(dead);
+      const id = ++last_id;
+      waiting.set(id, { resolve, reject });
+      worker.postMessage({ id, kind, calls: statements.map(prepare) });
+    });
+  }
+
+  async function close(): Promise<void> {
+    if (dead === undefined) await call("close");
+    await worker.terminate();
+  }
+
+  return { call, close };
+}
+
+interface Rendered {
+  text: string;
+  before: readonly SQLInputValue[];
+  rows: Rows["list"] | undefined;
+  after: readonly SQLInputValue[];
+}
+
+const texts = new WeakMap<readonly string[], string>();
+
+function render(statement: Statement): Rendered {
+  const at = statement.values.findIndex(isRows);
+  const bulk = at < 0 ? undefined : (statement.values[at] as Rows);
+  // The text of a template is the same at each use, and so is the width of its rows: built once for each.
+  let text = texts.get(statement.parts);
+  if (text === undefined) {
+    text = statement.parts.reduce((sum, part, index) => sum + placeholder(statement.values[index - 1]) + part);
+    text = text.replaceAll(SKIP_LOCKED_TEXT, "");
+    texts.set(statement.parts, text);
+  }
+  if (bulk === undefined) return { text, before: statement.values as SqlValue[], rows: undefined, after: [] };
+  const scalars = statement.values as SqlValue[];
+  return { text, before: scalars.slice(0, at), rows: bulk.list, after: scalars.slice(at + 1) };
+}
+
+function placeholder(value: SqlValue | Rows | undefined): string {
+  if (value === undefined || !isRows(value)) return "?";
+  return `(${(value.list[0] ?? []).map(() => "?").join(", ")})`;
+}
