@@ -95,6 +95,7 @@ export const Key = z
   .meta({ id: "Key" });
 export type Key = z.infer<typeof Key>;
 export const NewKey = Key.extend({ key: z.string().describe("shown only in this answer") }).meta({ id: "NewKey" });
+export type NewKey = z.infer<typeof NewKey>;
 export const KeysPage = pageOf(Key).meta({ id: "KeysPage" });
 
 export const DomainCreate = z.strictObject({

@@ -42,6 +42,14 @@ create table domains (
 );
 create index domains_app on domains (app_id, created_at);
 
+-- Apps and destinations that were deleted, until their rows in the hot tables are gone too, step by step.
+create table removals (
+  kind text not null,
+  id text not null,
+  removed_at bigint not null,
+  primary key (kind, id)
+);
+
 create table links (
   id text primary key,
   app_id text not null references apps (id) on delete cascade,

@@ -1,0 +1,293 @@
+// Apps, their keys and their domains: management, and the cached look-ups of the hot path. Called by the API, and by
+// links for hosts and app settings. Changes hold at once in this process and within LOOKUP_TTL_MS in the others.
+// `app_scope` limits a call to one app; an id of another app is answered like one that does not exist.
+
+import type { z } from "zod";
+import {
+  APP_DEFAULTS,
+  type App,
+  type AppCreate,
+  type AppPatch,
+  type AppSettings,
+  type Domain,
+  type Key,
+  type KeyCreate,
+  type NewKey,
+} from "#contract/apps.ts";
+import { invalid, notFound, refuse } from "../errors.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { type Database, isDatabaseError } from "../platform/database.ts";
+import type { IdSource, Ids } from "../platform/ids.ts";
+import { type ApiKey, composeKey, hashOf, hintOf, isLive, KEY_RANDOM_BYTES, looksLikeKey } from "./credentials.ts";
+import { createLookup } from "./lookup.ts";
+import * as store from "./store.ts";
+
+/** How long another process may still use a key, app or domain that was changed or deleted. */
+const LOOKUP_TTL_MS = 1_000;
+const LOOKUP_MAX_ENTRIES = 10_000;
+
+export interface Page<Item> {
+  items: Item[];
+  next_cursor: string | null;
+}
+
+export interface PageInput {
+  limit: number;
+  cursor?: string | undefined;
+}
+
+export interface AccountsOptions {
+  db: Database;
+  ids: Ids;
+  source: IdSource;
+}
+
+export type Accounts = ReturnType<typeof createAccounts>;
+
+export function createAccounts({ db, ids, source }: AccountsOptions) {
+  const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
+  const keys = createLookup<ApiKey>({
+    ...lookup,
+    load: async (hashes) => byHash(await store.selectKeysByHash(db, hashes)),
+  });
+  const apps = createLookup<App>({ ...lookup, load: async (app_ids) => byId(await store.selectAppsById(db, app_ids)) });
+  const domains = createLookup<Domain>({
+    ...lookup,
+    load: async (hosts) => byHost(await store.selectDomainsByHost(db, hosts)),
+  });
+
+  async function createApp(input: z.output<typeof AppCreate>): Promise<App> {
+    const now = source.now();
+    const { name, id = ids.prefixed("app"), ...settings } = input;
+    const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(settings) };
+    // The defaults name every setting, so no column is missing.
+    const row = { ...columns, id, name, created_at: now, updated_at: now } as store.AppRow;
+    try {
+      await store.insertApp(db, row);
+    } catch (error) {
+      if (isDatabaseError(error, "unique")) throw refuse("conflict", `There is an app with the id ${id} already.`);
+      throw error;
+    }
+    apps.forget(id);
+    return toApp(row);
+  }
+
+  async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {
+    return composePage(await store.selectApps(db, app_scope, placeOf(page), page.limit + 1), page.limit, toApp);
+  }
+
+  async function getApp(id: string): Promise<App> {
+    const [row] = await store.selectAppsById(db, [id]);
+    if (row === undefined) throw notFound("app");
+    return toApp(row);
+  }
+
+  async function patchApp(id: string, patch: z.output<typeof AppPatch>): Promise<App> {
+    const row = await store.updateApp(db, id, { ...toColumns(patch), updated_at: source.now() });
+    if (row === null) throw notFound("app");
+    apps.forget(id);
+    return toApp(row);
+  }
+
+  /** Everything that the app's row owns is gone when this returns; `finishRemovals` deletes the rest. */
+  async function deleteApp(id: string): Promise<void> {
+    try {
+      await store.deleteApp(db, id, source.now());
+    } catch (error) {
+      if (isDatabaseError(error, "unmet")) throw notFound("app");
+      throw error;
+    }
+    for (const cache of [keys, apps, domains]) cache.clear();
+  }
+
+  async function createKey(app_id: string, input: z.output<typeof KeyCreate>, by: ApiKey | null): Promise<NewKey> {
+    const now = source.now();
+    const row = composeKeyRow(app_id, input, now);
+    if (row.expires_at !== null && row.expires_at <= now) throw invalid("expires_at", "a time in the future, or null");
+    if (by !== null) refuseMoreThan(by, row);
+    const random = new Uint8Array(KEY_RANDOM_BYTES);
+    source.random(random);
+    const key = composeKey(input.kind, random);
+    const complete: store.KeyRow = { ...row, key_hash: hashOf(key), key_hint: hintOf(key) };
+    try {
+      await store.insertKey(db, complete);
+    } catch (error) {
+      if (isDatabaseError(error, "unmet")) throw notFound("app");
+      throw error;
+    }
+    return { ...toKey(complete), key };
+  }
+
+  function composeKeyRow(app_id: string, input: z.output<typeof KeyCreate>, now: number) {
+    return {
+      id: ids.prefixed("key"),
+      app_id,
+      kind: input.kind,
+      label: input.label,
+      can_read: Number(input.can_read),
+      can_write: Number(input.can_write ?? input.kind === "server"),
+      expires_at: input.expires_at ? Date.parse(input.expires_at) : null,
+      created_at: now,
+    };
+  }
+
+  async function listKeys(app_id: string, page: PageInput): Promise<Page<Key>> {
+    return composePage(await store.selectKeys(db, app_id, placeOf(page), page.limit + 1), page.limit, toKey);
+  }
+
+  async function deleteKey(id: string, app_scope: string | null): Promise<void> {
+    const key_hash = await store.deleteKey(db, id, app_scope);
+    if (key_hash === null) throw notFound("key");
+    keys.forget(key_hash);
+  }
+
+  async function createDomain(app_id: string, hostname: string): Promise<Domain> {
+    const row = { id: ids.prefixed("dom"), app_id, hostname, created_at: source.now() };
+    try {
+      await store.insertDomain(db, row);
+    } catch (error) {
+      if (isDatabaseError(error, "unmet")) throw notFound("app");
+      if (isDatabaseError(error, "unique")) throw refuse("conflict", `The host ${hostname} is connected already.`);
+      throw error;
+    }
+    domains.forget(hostname);
+    return toDomain(row);
+  }
+
+  async function listDomains(app_id: string, page: PageInput): Promise<Page<Domain>> {
+    return composePage(await store.selectDomains(db, app_id, placeOf(page), page.limit + 1), page.limit, toDomain);
+  }
+
+  async function deleteDomain(id: string, app_scope: string | null): Promise<void> {
+    const hostname = await store.deleteDomain(db, id, app_scope);
+    if (hostname === null) throw notFound("domain");
+    domains.forget(hostname);
+  }
+
+  /** A key that is remembered, without waiting: null when it is not valid, undefined when `findKey` has to look. */
+  function peekKey(text: string): ApiKey | null | undefined {
+    if (!looksLikeKey(text)) return null;
+    const key = keys.peek(hashOf(text));
+    return key && !isLive(key, source.now()) ? null : key;
+  }
+
+  /** The key that a caller presented; null when there is none, or it has expired. */
+  async function findKey(text: string): Promise<ApiKey | null> {
+    if (!looksLikeKey(text)) return null;
+    const key = await keys.find(hashOf(text));
+    return key && isLive(key, source.now()) ? key : null;
+  }
+
+  /** Does one step after another until nothing of what was deleted is left. Safe to run in several processes. */
+  async function finishRemovals(): Promise<void> {
+    for (;;) {
+      const removals = await store.selectRemovals(db);
+      if (removals.length === 0) return;
+      for (const removal of removals) {
+        for (const step of store.removalSteps(removal)) while ((await db.query(step)).length > 0);
+        await store.deleteRemoval(db, removal);
+      }
+    }
+  }
+
+  return {
+    createApp,
+    listApps,
+    getApp,
+    patchApp,
+    deleteApp,
+    createKey,
+    listKeys,
+    deleteKey,
+    createDomain,
+    listDomains,
+    deleteDomain,
+    peekKey,
+    findKey,
+    /** An app's settings, cached. */
+    findApp: apps.find,
+    /** Which app a host belongs to, cached; the host in lower case, without a port. */
+    findDomain: domains.find,
+    finishRemovals,
+  };
+}
+
+/** A server key can give away what it has and no more, so that a leaked one cannot outlive or outgrow itself. */
+function refuseMoreThan(by: ApiKey, row: { can_read: number; can_write: number; expires_at: number | null }): void {
+  const outgrows = (row.can_read === 1 && !by.can_read) || (row.can_write === 1 && !by.can_write);
+  const outlives = by.expires_at !== null && (row.expires_at === null || row.expires_at > by.expires_at);
+  if (outgrows || outlives) {
+    throw refuse("forbidden", "A server key can only create keys with no more rights and no later end than its own.");
+  }
+}
+
+function placeOf(page: PageInput): store.After | null {
+  if (page.cursor === undefined) return null;
+  const [created_at, id] = decodeCursor(page.cursor, ["number", "string"]);
+  return { created_at: Number(created_at), id: String(id) };
+}
+
+/** The rows were asked for with one more than the limit, which tells whether another page follows. */
+function composePage<Row extends store.After, Item>(rows: Row[], limit: number, show: (row: Row) => Item): Page<Item> {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const next_cursor = rows.length > limit && last ? encodeCursor([last.created_at, last.id]) : null;
+  return { items: shown.map(show), next_cursor };
+}
+
+/** The columns of the settings that are given; absent ones are left out. */
+function toColumns(settings: Partial<AppSettings> & { name?: string | undefined }): Partial<store.AppRow> {
+  const columns = Object.entries(settings).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    return [[name, typeof value === "boolean" ? Number(value) : Array.isArray(value) ? JSON.stringify(value) : value]];
+  });
+  return Object.fromEntries(columns);
+}
+
+function toApp(row: store.AppRow): App {
+  return {
+    id: row.id,
+    name: row.name,
+    ios_bundle_id: row.ios_bundle_id,
+    ios_team_id: row.ios_team_id,
+    ios_store_url: row.ios_store_url,
+    ios_enable_pasteboard: row.ios_enable_pasteboard === 1,
+    android_package: row.android_package,
+    // Written by toColumns from a value of this type.
+    android_sha256: JSON.parse(row.android_sha256) as string[],
+    android_store_url: row.android_store_url,
+    web_fallback_url: row.web_fallback_url,
+    require_api_key: row.require_api_key === 1,
+    match_window_seconds: row.match_window_seconds,
+    created_at: new Date(row.created_at).toISOString(),
+    updated_at: new Date(row.updated_at).toISOString(),
+  };
+}
+
+function toKey(row: store.KeyRow): Key {
+  const { id, kind, label, key_hint } = row;
+  const flags = { can_read: row.can_read === 1, can_write: row.can_write === 1 };
+  const expires_at = row.expires_at === null ? null : new Date(row.expires_at).toISOString();
+  return { id, kind, label, key_hint, ...flags, expires_at, created_at: new Date(row.created_at).toISOString() };
+}
+
+function toDomain(row: store.DomainRow): Domain {
+  return { ...row, created_at: new Date(row.created_at).toISOString() };
+}
+
+function byHash(rows: store.KeyRow[]): Map<string, ApiKey> {
+  return new Map(
+    rows.map(({ key_hash, id, app_id, kind, can_read, can_write, expires_at }) => [
+      key_hash,
+      { id, app_id, kind, can_read: can_read === 1, can_write: can_write === 1, expires_at },
+    ]),
+  );
+}
+
+function byId(rows: store.AppRow[]): Map<string, App> {
+  return new Map(rows.map((row) => [row.id, toApp(row)]));
+}
+
+function byHost(rows: store.DomainRow[]): Map<string, Domain> {
+  return new Map(rows.map((row) => [row.hostname, toDomain(row)]));
+}

@@ -1,0 +1,213 @@
+// The tables apps, api_keys, domains and removals. Called by accounts.ts alone.
+import assert from "node:assert/strict";
+import type { KeyKind } from "#contract/apps.ts";
+import type { Database, Row } from "../platform/database.ts";
+import { uuidFloor } from "../platform/ids.ts";
+import { allOf, expectRows, join, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+
+/** Rows that one statement of a removal deletes at most, so that it never holds the writer for long. */
+export const REMOVAL_STEP_ROWS = 1_000;
+const REMOVALS_PER_ROUND = 10;
+
+export interface AppRow extends Row {
+  id: string;
+  name: string;
+  ios_bundle_id: string | null;
+  ios_team_id: string | null;
+  ios_store_url: string | null;
+  ios_enable_pasteboard: number;
+  android_package: string | null;
+  android_sha256: string;
+  android_store_url: string | null;
+  web_fallback_url: string | null;
+  require_api_key: number;
+  match_window_seconds: number;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface KeyRow extends Row {
+  id: string;
+  app_id: string;
+  kind: KeyKind;
+  label: string;
+  key_hash: string;
+  key_hint: string;
+  can_read: number;
+  can_write: number;
+  expires_at: number | null;
+  created_at: number;
+}
+
+export interface DomainRow extends Row {
+  id: string;
+  app_id: string;
+  hostname: string;
+  created_at: number;
+}
+
+/** Something that was deleted and whose rows in the hot tables are still being removed. */
+export interface Removal extends Row {
+  kind: "app" | "destination";
+  id: string;
+  removed_at: number;
+}
+
+/** Where a page begins: after this item of a list that is sorted newest first. */
+export interface After {
+  created_at: number;
+  id: string;
+}
+
+const after = (place: After | null): Statement =>
+  place === null ? sql`true` : sql`(created_at, id) < (${place.created_at}, ${place.id})`;
+
+export async function insertApp(db: Database, app: AppRow): Promise<void> {
+  await db.query(sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
+      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
+      destinations_version, created_at, updated_at)
+    values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
+      ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
+      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, 0, ${app.created_at}, ${app.updated_at})`);
+}
+
+export function selectApps(db: Database, only: string | null, place: After | null, limit: number): Promise<AppRow[]> {
+  const conditions = [after(place), ...(only === null ? [] : [sql`id = ${only}`])];
+  return db.query(sql`select * from apps where ${allOf(conditions)} order by created_at desc, id desc limit ${limit}`);
+}
+
+export function selectAppsById(db: Database, ids: readonly string[]): Promise<AppRow[]> {
+  return db.query(sql`select * from apps where id in (${list(ids)})`);
+}
+
+/** Changes the named columns alone, so that two changes at the same moment both hold. Null when there is no such app. */
+export async function updateApp(db: Database, id: string, changes: Partial<AppRow>): Promise<AppRow | null> {
+  const assignments = Object.entries(changes).map(([column, value]): Statement => {
+    assert.match(column, /^[a-z0-9_]+$/);
+    return { kind: "statement", parts: [`${column} = `, ""], values: [value ?? null] };
+  });
+  const updated = await db.query<AppRow>(sql`update apps set ${join(assignments, ", ")} where id = ${id} returning *`);
+  return updated[0] ?? null;
+}
+
+/**
+ * Keys, domains, links and destinations go with the app's row; the removal of the rest is noted in the same transaction.
+ * @throws DatabaseError "unmet" when there is no such app
+ */
+export async function deleteApp(db: Database, id: string, now: number): Promise<void> {
+  await db.batch([
+    sql`insert into removals (kind, id, removed_at)
+      select 'destination', id, cast(${now} as bigint) from destinations where app_id = ${id}`,
+    recordRemoval("app", id, now),
+    expectRows(1, sql`delete from apps where id = ${id} returning id`),
+  ]);
+}
+
+/** To be run in the transaction that deletes the app or destination. */
+export function recordRemoval(kind: Removal["kind"], id: string, now: number): Statement {
+  return sql`insert into removals (kind, id, removed_at) values (${kind}, ${id}, ${now})
+    on conflict (kind, id) do update set removed_at = excluded.removed_at`;
+}
+
+export async function insertKey(db: Database, key: KeyRow): Promise<void> {
+  // Selecting the app makes a key for an app that was deleted a moment ago an empty insert instead of a broken one.
+  const inserted = sql`insert into api_keys (id, app_id, kind, label, key_hash, key_hint, can_read, can_write, expires_at, created_at)
+    select cast(${key.id} as text), id, cast(${key.kind} as text), cast(${key.label} as text), cast(${key.key_hash} as text),
+      cast(${key.key_hint} as text), cast(${key.can_read} as integer), cast(${key.can_write} as integer),
+      cast(${key.expires_at} as bigint), cast(${key.created_at} as bigint)
+    from apps where id = ${key.app_id} returning id`;
+  await db.batch([expectRows(1, inserted)]);
+}
+
+export function selectKeys(db: Database, app_id: string, place: After | null, limit: number): Promise<KeyRow[]> {
+  return db.query(sql`select * from api_keys where app_id = ${app_id} and ${after(place)}
+    order by created_at desc, id desc limit ${limit}`);
+}
+
+export function selectKeysByHash(db: Database, hashes: readonly string[]): Promise<KeyRow[]> {
+  return db.query(sql`select * from api_keys where key_hash in (${list(hashes)})`);
+}
+
+/** The hash of the deleted key, so that its cached form can be forgotten. */
+export async function deleteKey(db: Database, id: string, app_scope: string | null): Promise<string | null> {
+  const deleted = await db.query<{ key_hash: string }>(
+    sql`delete from api_keys where ${allOf(within(id, app_scope))} returning key_hash`,
+  );
+  return deleted[0]?.key_hash ?? null;
+}
+
+/** @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone */
+export async function insertDomain(db: Database, domain: DomainRow): Promise<void> {
+  const inserted = sql`insert into domains (id, app_id, hostname, created_at)
+    select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)
+    from apps where id = ${domain.app_id} returning id`;
+  await db.batch([expectRows(1, inserted)]);
+}
+
+export function selectDomains(db: Database, app_id: string, place: After | null, limit: number): Promise<DomainRow[]> {
+  return db.query(sql`select * from domains where app_id = ${app_id} and ${after(place)}
+    order by created_at desc, id desc limit ${limit}`);
+}
+
+export function selectDomainsByHost(db: Database, hostnames: readonly string[]): Promise<DomainRow[]> {
+  return db.query(sql`select * from domains where hostname in (${list(hostnames)})`);
+}
+
+export async function deleteDomain(db: Database, id: string, app_scope: string | null): Promise<string | null> {
+  const deleted = await db.query<{ hostname: string }>(
+    sql`delete from domains where ${allOf(within(id, app_scope))} returning hostname`,
+  );
+  return deleted[0]?.hostname ?? null;
+}
+
+function within(id: string, app_scope: string | null): Statement[] {
+  return app_scope === null ? [sql`id = ${id}`] : [sql`id = ${id}`, sql`app_id = ${app_scope}`];
+}
+
+export function selectRemovals(db: Database): Promise<Removal[]> {
+  return db.query(sql`select * from removals order by removed_at, kind, id limit ${REMOVALS_PER_ROUND}`);
+}
+
+export async function deleteRemoval(db: Database, removal: Removal): Promise<void> {
+  // Not when the same id was made and deleted once more meanwhile: that removal still has to be done.
+  await db.query(sql`delete from removals
+    where kind = ${removal.kind} and id = ${removal.id} and removed_at = ${removal.removed_at}`);
+}
+
+/**
+ * The statements that remove what is left of an app or destination. Each deletes at most a step of rows and answers them
+ * by key, and is repeated until it answers none. An app's id may be given to a new app at once, so only rows from
+ * before the removal count: positions and click tokens begin with their time.
+ */
+export function removalSteps(removal: Removal): Statement[] {
+  const { id, removed_at } = removal;
+  if (removal.kind === "app") {
+    const position = uuidFloor(removed_at + 1);
+    const cid = (removed_at + 1).toString(16).padStart(12, "0");
+    return [
+      sql`delete from events where app_id = ${id} and position in (select position from events
+        where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
+      // No index leads from an app to its clicks but for the unclaimed ones: a scan, once in the life of an app.
+      sql`delete from clicks where cid in (select cid from clicks
+        where app_id = ${id} and cid < ${cid} limit ${REMOVAL_STEP_ROWS}) returning cid`,
+    ];
+  }
+  return [
+    ...["attempts", "deliveries"].map((table) => stepOf(table, id)),
+    sql`delete from destination_history where destination_id = ${id}`,
+    sql`delete from destination_hours where destination_id = ${id}`,
+    sql`delete from destination_health where destination_id = ${id}`,
+  ];
+}
+
+/** Both ledgers have the same key: a destination and a position. */
+function stepOf(table: string, destination_id: string): Statement {
+  const parts = [
+    `delete from ${table} where destination_id = `,
+    ` and position in (select position from ${table} where destination_id = `,
+    " order by position limit ",
+    ") returning position",
+  ];
+  const values: SqlValue[] = [destination_id, destination_id, REMOVAL_STEP_ROWS];
+  return { kind: "statement", parts, values };
+}
