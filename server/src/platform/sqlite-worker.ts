@@ -46,12 +46,13 @@ class Unmet extends Error {}
 const port = parentPort;
 assert(port !== null, "sqlite-worker.ts runs in a worker thread only");
 // The options are written by sqlite.ts alone.
-const database = open(workerData as WorkerOptions);
+const options = workerData as WorkerOptions;
+const database = open();
 const prepared = new Map<number, { statement: StatementSync; returns: boolean }>();
 
 port.on("message", (request: Request) => port.postMessage(answer(request)));
 
-function open(options: WorkerOptions): DatabaseSync {
+function open(): DatabaseSync {
   const connection = new DatabaseSync(options.path, { timeout: BUSY_TIMEOUT_MS });
   connection.exec(
     `pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
@@ -121,9 +122,8 @@ function rollback(): void {
 
 function close(): void {
   prepared.clear();
-  database.exec("pragma optimize");
+  if (options.role === "writer") database.exec("pragma optimize");
   database.close();
-  port?.unref();
 }
 
 function failure(id: number, error: unknown, statement: number): Answer {

@@ -28,25 +28,21 @@ export async function openSqlite(path: string): Promise<Database> {
   // Calls wait only while a transaction of several round trips holds the writer.
   let exclusive: Promise<void> | undefined;
 
-  async function whenFree(): Promise<void> {
-    while (exclusive !== undefined) await exclusive;
-  }
-
   const query: Query = async <Result>(statement: Statement) => {
     if (isRead(statement)) return (await reader.call("step", [statement]))[0] as Result[];
-    if (exclusive !== undefined) await whenFree();
+    while (exclusive !== undefined) await exclusive;
     // A statement with an expectation must be undone when it is not met.
     const kind = statement.expect === undefined ? "step" : "batch";
     return (await writer.call(kind, [statement]))[0] as Result[];
   };
 
   async function batch(statements: readonly Statement[]): Promise<Row[][]> {
-    if (exclusive !== undefined) await whenFree();
+    while (exclusive !== undefined) await exclusive;
     return writer.call("batch", statements);
   }
 
   async function transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
-    await whenFree();
+    while (exclusive !== undefined) await exclusive;
     let release = () => {};
     exclusive = new Promise((resolve) => {
       release = resolve;
@@ -66,7 +62,7 @@ export async function openSqlite(path: string): Promise<Database> {
   }
 
   async function close(): Promise<void> {
-    await whenFree();
+    while (exclusive !== undefined) await exclusive;
     await reader.close();
     await writer.close();
   }
@@ -125,8 +121,11 @@ function startThread(options: WorkerOptions): Thread {
   }
 
   async function close(): Promise<void> {
-    if (dead === undefined) await call("close");
-    await worker.terminate();
+    try {
+      if (dead === undefined) await call("close");
+    } finally {
+      await worker.terminate();
+    }
   }
 
   return { call, close };

@@ -1,0 +1,436 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { findClosedPort, listenHttp, listenRaw, listenTls } from "../../test/support/receivers.ts";
+import { trusted_pair, untrusted_pair } from "../../test/support/tls-keys.ts";
+import { createEgress, type Egress, type EgressOptions, type Exchange, type OutboundRequest } from "./egress.ts";
+
+const LOOPBACK = ["127.0.0.0/8"];
+/** For peers that never answer: how long the test waits for the deadline. */
+const SHORT_MS = 60;
+/** For peers that do answer: never reached. */
+const LONG_MS = 20_000;
+
+function open(t: TestContext, options: Partial<EgressOptions> = {}): Egress {
+  const egress = createEgress({ allow: LOOPBACK, ...options });
+  t.after(() => egress.close());
+  return egress;
+}
+
+function post(url: string, more: Partial<OutboundRequest> = {}): OutboundRequest {
+  return { method: "POST", url, headers: ["x-secret", "s3cret"], body: "{}", timeout_ms: LONG_MS, ...more };
+}
+
+function at(port: number, path = "/hook?token=s3cret"): string {
+  return `http://127.0.0.1:${port}${path}`;
+}
+
+function assertResponse(exchange: Exchange): asserts exchange is Extract<Exchange, { kind: "response" }> {
+  assert.equal(exchange.kind, "response", JSON.stringify(exchange));
+}
+
+function assertFailure(exchange: Exchange, code: string, message: RegExp): void {
+  assert.equal(exchange.kind, "failure");
+  assert.equal(exchange.code, code);
+  assert.match(exchange.message, message);
+  assert.ok(!JSON.stringify(exchange).includes("s3cret"));
+}
+
+test("A POST is sent as given and its answer is an exchange", async (t) => {
+  let seen: unknown;
+  const port = await listenHttp(t, async (request, response) => {
+    const body = (await request.toArray()).join("");
+    seen = { method: request.method, url: request.url, secret: request.headers["x-secret"], body };
+    response.writeHead(201, { "Content-Type": "text/plain", "Set-Cookie": ["a=1", "b=2"] }).end("thanks");
+  });
+  const exchange = await open(t, { now: () => 1234 }).send(post(at(port), { body: '{"a":"é"}' }));
+  assert.deepEqual(seen, { method: "POST", url: "/hook?token=s3cret", secret: "s3cret", body: '{"a":"é"}' });
+  assertResponse(exchange);
+  assert.equal(exchange.status, 201);
+  assert.equal(exchange.snippet, "thanks");
+  assert.equal(exchange.truncated, false);
+  assert.equal(exchange.started_at, 1234);
+  assert.equal(exchange.headers["content-type"], "text/plain");
+  assert.equal(exchange.headers["set-cookie"], "a=1, b=2");
+  assert.equal(exchange.duration_ms, exchange.timings_ms.total);
+  assert.equal(typeof exchange.timings_ms.connect, "number");
+  assert.equal(exchange.timings_ms.dns, null);
+  assert.equal(exchange.timings_ms.tls, null);
+});
+
+test("Requests follow each other on one connection, and the second needs no connect", async (t) => {
+  const sockets = new Set<Socket>();
+  const port = await listenHttp(t, (request, response) => {
+    sockets.add(request.socket);
+    request.resume().on("end", () => response.end());
+  });
+  const egress = open(t);
+  await egress.send(post(at(port)));
+  const second = await egress.send(post(at(port)));
+  assert.equal(sockets.size, 1);
+  assert.equal(second.timings_ms.connect, null);
+});
+
+test("No more connections than asked for are opened to an origin; the others wait their turn", async (t) => {
+  const sockets = new Set<Socket>();
+  const port = await listenHttp(t, (request, response) => {
+    sockets.add(request.socket);
+    request.resume().on("end", () => response.end());
+  });
+  const egress = open(t);
+  const sent = Array.from({ length: 20 }, () => egress.send(post(at(port), { connections: 2 })));
+  for (const exchange of await Promise.all(sent)) assert.equal(exchange.kind, "response");
+  assert.equal(sockets.size, 2);
+});
+
+test("A server that closes after each answer gets a new connection each time", async (t) => {
+  let connections = 0;
+  const port = await listenRaw(t, (socket) => {
+    connections++;
+    socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+  });
+  const egress = open(t);
+  const sent = Array.from({ length: 5 }, () => egress.send(post(at(port), { connections: 1 })));
+  for (const exchange of await Promise.all(sent)) assert.equal(exchange.kind === "response" && exchange.snippet, "ok");
+  assert.equal(connections, 5);
+});
+
+test("A redirect is the answer, and is not followed", async (t) => {
+  let requests = 0;
+  const port = await listenHttp(t, (_request, response) => {
+    requests++;
+    response.writeHead(302, { location: "/elsewhere" }).end();
+  });
+  const exchange = await open(t).send(post(at(port)));
+  assertResponse(exchange);
+  assert.equal(exchange.status, 302);
+  assert.equal(exchange.headers["location"], "/elsewhere");
+  assert.equal(requests, 1);
+});
+
+const HEAD = "HTTP/1.1 200 OK\r\nx-kept: yes\r\n";
+
+/** What a server writes; "reset" resets the connection, "end" closes it, anything else leaves it open. */
+type Then = "stay" | "end" | "reset";
+
+const ANSWERS: readonly (readonly [title: string, text: string, then: Then, snippet: string, truncated: boolean])[] = [
+  [
+    "early hints before it",
+    `HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n${HEAD}content-length: 0\r\n\r\n`,
+    "stay",
+    "",
+    false,
+  ],
+  ["no length, ended by closing", `${HEAD}connection: close\r\n\r\nall of it`, "end", "all of it", false],
+  ["a chunked body", `${HEAD}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, "stay", "abc", false],
+  ["a body that stalls", `${HEAD}content-length: 10\r\n\r\nabc`, "stay", "abc", true],
+  ["a body that ends early", `${HEAD}content-length: 10\r\n\r\nabc`, "end", "abc", true],
+  ["a body that is reset", `${HEAD}content-length: 10\r\n\r\n`, "reset", "", true],
+  ["a broken chunk", `${HEAD}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz`, "stay", "abc", true],
+  ["5000 bytes", `${HEAD}content-length: 5000\r\n\r\n${"a".repeat(5000)}`, "stay", "a".repeat(4096), true],
+  ["4096 bytes", `${HEAD}content-length: 4096\r\n\r\n${"a".repeat(4096)}`, "stay", "a".repeat(4096), false],
+  ["100 KiB", `${HEAD}content-length: 102400\r\n\r\n${"a".repeat(102_400)}`, "stay", "a".repeat(4096), true],
+  ["compression", `${HEAD}content-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x00b`, "stay", "\x1fb", false],
+];
+
+for (const [title, text, then, snippet, truncated] of ANSWERS) {
+  test(`A response with ${title} counts from its headers on`, async (t) => {
+    const port = await listenRaw(t, (socket) => {
+      socket.write(text, "latin1", () => {
+        if (then === "end") socket.end();
+        // The bytes must be read before the reset overtakes them, which the pause of one round trip allows.
+        if (then === "reset") setImmediate(() => setImmediate(() => socket.resetAndDestroy()));
+      });
+    });
+    const timeout_ms = then === "stay" && truncated && text.length < 1000 ? SHORT_MS : LONG_MS;
+    const exchange = await open(t).send(post(at(port), { timeout_ms }));
+    assertResponse(exchange);
+    assert.equal(exchange.status, 200);
+    assert.equal(exchange.headers["x-kept"], "yes");
+    assert.equal(exchange.snippet, snippet);
+    assert.equal(exchange.truncated, truncated);
+  });
+}
+
+test("An endless body is cut off and its connection closed", async (t) => {
+  const closed = Promise.withResolvers<void>();
+  const port = await listenRaw(t, (socket) => {
+    socket.on("close", () => closed.resolve());
+    const chunk = "x".repeat(16_384);
+    const pour = () => {
+      while (!socket.destroyed && socket.write(`4000\r\n${chunk}\r\n`));
+    };
+    socket.on("drain", pour);
+    socket.write(`${HEAD}transfer-encoding: chunked\r\n\r\n`);
+    pour();
+  });
+  const exchange = await open(t).send(post(at(port)));
+  assertResponse(exchange);
+  assert.equal(exchange.truncated, true);
+  await closed.promise;
+});
+
+const BAD_ANSWERS: readonly (readonly [title: string, text: string, then: Then, code: string, message: RegExp])[] = [
+  ["stays silent", "", "stay", "timeout", /^127\.0\.0\.1:\d+ sent no response headers \(timeout of 60 ms\)$/],
+  ["never ends its headers", HEAD, "stay", "timeout", /sent no response headers/],
+  ["sends only 1xx", "HTTP/1.1 102 Processing\r\n\r\n", "stay", "timeout", /sent no response headers/],
+  ["resets", "", "reset", "reset", /^127\.0\.0\.1:\d+ (reset|closed) the connection before it answered$/],
+  ["closes", "", "end", "reset", /closed the connection before it answered/],
+  ["closes within its headers", HEAD, "end", "reset", /closed the connection before it answered/],
+  ["speaks another protocol", "SSH-2.0-OpenSSH_9.6\r\n", "stay", "protocol", /something other than HTTP\/1\.1/],
+  ["sends 20 KiB of headers", `${HEAD}x: ${"y".repeat(20_000)}`, "stay", "protocol", /more response headers than/],
+  ["asks to go on", "HTTP/1.1 100 Continue\r\n\r\n", "stay", "protocol", /answered out of turn/],
+  [
+    "switches protocols",
+    `HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n`,
+    "stay",
+    "protocol",
+    /out of turn/,
+  ],
+];
+
+for (const [title, text, then, code, message] of BAD_ANSWERS) {
+  test(`A server that ${title} fails with "${code}"`, async (t) => {
+    const port = await listenRaw(t, (socket) => {
+      if (then === "reset") socket.resetAndDestroy();
+      else if (then === "end") socket.end(text);
+      else socket.write(text);
+    });
+    const timeout_ms = code === "timeout" ? SHORT_MS : LONG_MS;
+    assertFailure(await open(t).send(post(at(port), { timeout_ms })), code, message);
+  });
+}
+
+test("A closed port is reported with its address", async (t) => {
+  const port = await findClosedPort();
+  assertFailure(await open(t).send(post(at(port))), "connect", new RegExp(`^Connection refused by 127.0.0.1:${port}$`));
+});
+
+test("A connection that dies between two requests says that it had been kept open", async (t) => {
+  let requests = 0;
+  const port = await listenRaw(t, (socket) => {
+    if (++requests === 1) socket.write("HTTP/1.1 204 No Content\r\n\r\n");
+    else socket.end();
+  });
+  const egress = open(t);
+  assertResponse(await egress.send(post(at(port))));
+  assertFailure(await egress.send(post(at(port))), "reset", /it had been kept open after an earlier request$/);
+});
+
+test("A request that waits for a connection gives up at its own deadline", async (t) => {
+  const port = await listenRaw(t, () => {});
+  const egress = open(t);
+  const first = egress.send(post(at(port), { connections: 1 }));
+  const second = await egress.send(post(at(port), { connections: 1, timeout_ms: SHORT_MS }));
+  assertFailure(second, "timeout", /^Still waiting for a free connection to 127\.0\.0\.1:\d+ \(timeout of 60 ms\)$/);
+  await egress.close();
+  assertFailure(await first, "aborted", /^This server is stopping$/);
+});
+
+test("After the gate is closed nothing is sent", async (t) => {
+  const egress = open(t);
+  await egress.close();
+  assertFailure(await egress.send(post("http://127.0.0.1:9/")), "aborted", /stopping/);
+});
+
+for (const [title, more] of [
+  ["a header name with a space", { headers: ["bad name", "s3cret"] }],
+  ["a header value with a line end", { headers: ["x-a", "s3cret\r\nx-b: 1"] }],
+] as const) {
+  test(`A request with ${title} is not sent, and the gate goes on`, async (t) => {
+    const port = await listenRaw(t, (socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n"));
+    const egress = open(t);
+    const bad = egress.send(post(at(port), { headers: [...more.headers], connections: 1 }));
+    const good = egress.send(post(at(port), { connections: 1 }));
+    assertFailure(await bad, "protocol", /^The request could not be written/);
+    assertResponse(await good);
+  });
+}
+
+test("A URL that could not be saved is not sent to either", async (t) => {
+  assertFailure(await open(t).send(post("https://u:s3cret@example.com/")), "protocol", /user name or password/);
+});
+
+// --- which addresses are connected to ---
+
+for (const [url, allow, message] of [
+  ["https://127.0.0.1/", [], /^Refused: 127\.0\.0\.1, a loopback address outside the networks of LINKME_EGRESS_ALLOW$/],
+  ["https://2130706433/", [], /127\.0\.0\.1/],
+  ["https://[::ffff:7f00:1]/", [], /127\.0\.0\.1/],
+  ["https://[::1]/", LOOPBACK, /::1, a loopback address/],
+  ["https://[64:ff9b::7f00:1]/", LOOPBACK, /a NAT64 address/],
+  ["https://[2002:7f00:1::]/", LOOPBACK, /a 6to4 address/],
+  ["https://169.254.169.254/latest/", LOOPBACK, /a link-local address/],
+  ["http://8.8.8.8/", LOOPBACK, /plain http is only for the networks/],
+] as const) {
+  test(`The address in ${url} is refused before a connection`, async (t) => {
+    assertFailure(await open(t, { allow }).send(post(url)), "refused_address", message);
+  });
+}
+
+for (const [title, answer, scheme, message] of [
+  ["only private addresses", ["10.0.0.5"], "https", /^Refused: hook\.test resolves to 10\.0\.0\.5, a private address/],
+  ["a public and a private address", ["93.184.216.34", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
+  ["a listed and a private address", ["127.0.0.1", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
+  ["a listed and a public address", ["127.0.0.1", "93.184.216.34"], "http", /93\.184\.216\.34, and plain http/],
+  ["a mapped private address", ["::ffff:10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
+  ["an address with a zone", ["fe80::1%eth0"], "https", /not a usable address/],
+  ["rubbish", ["nonsense"], "https", /not a usable address/],
+] as const) {
+  test(`A name that resolves to ${title} is refused over ${scheme}`, async (t) => {
+    const egress = open(t, { resolve: async () => [...answer] });
+    assertFailure(await egress.send(post(`${scheme}://hook.test/`)), "refused_address", message);
+  });
+}
+
+test("A name is judged at every new connection, so one that turns bad is refused", async (t) => {
+  const port = await listenRaw(t, (socket) => {
+    socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  });
+  const answers = [["127.0.0.1"], ["10.0.0.1"]];
+  const asked: string[] = [];
+  const egress = open(t, {
+    resolve: async (host) => {
+      asked.push(host);
+      return answers.shift() ?? [];
+    },
+  });
+  const first = await egress.send(post(`http://hook.test:${port}/`));
+  assertResponse(first);
+  assert.equal(typeof first.timings_ms.dns, "number");
+  assertFailure(await egress.send(post(`http://hook.test:${port}/`)), "refused_address", /resolves to 10\.0\.0\.1/);
+  assert.deepEqual(asked, ["hook.test", "hook.test"]);
+});
+
+test("Connections that open at the same time share one lookup", async (t) => {
+  const port = await listenHttp(t, (request, response) => request.resume().on("end", () => response.end()));
+  let lookups = 0;
+  const egress = open(t, {
+    resolve: async () => {
+      lookups++;
+      return ["127.0.0.1"];
+    },
+  });
+  const sent = Array.from({ length: 10 }, () => egress.send(post(`http://hook.test:${port}/`)));
+  for (const exchange of await Promise.all(sent)) assert.equal(exchange.kind, "response");
+  assert.equal(lookups, 1);
+});
+
+for (const [title, resolve, code, message] of [
+  ["does not exist", () => Promise.reject(Object.assign(new Error(), { code: "ENOTFOUND" })), "dns", /does not exist/],
+  ["has no address", () => Promise.resolve([]), "dns", /The name hook\.test has no address in DNS/],
+  [
+    "is never answered",
+    () => new Promise<string[]>(() => {}),
+    "timeout",
+    /^Still looking up the address of hook\.test:443/,
+  ],
+] as const) {
+  test(`A name that ${title} fails with "${code}"`, async (t) => {
+    const egress = open(t, { resolve });
+    const exchange = await egress.send(
+      post("https://hook.test/", { timeout_ms: code === "timeout" ? SHORT_MS : LONG_MS }),
+    );
+    assertFailure(exchange, code, message);
+  });
+}
+
+// --- TLS ---
+
+test("TLS with a trusted certificate works, by name and by address, and sessions resume", async (t) => {
+  setDefaultCACertificates([...getCACertificates("default"), trusted_pair.cert]);
+  const resumed: boolean[] = [];
+  const port = await listenTls(t, trusted_pair, (socket) => {
+    if ("isSessionReused" in socket && typeof socket.isSessionReused === "function")
+      resumed.push(socket.isSessionReused());
+    socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+  });
+  const egress = open(t, { resolve: async () => ["127.0.0.1"] });
+  for (const url of [
+    `https://receiver.test:${port}/`,
+    `https://receiver.test:${port}/`,
+    `https://127.0.0.1:${port}/`,
+  ]) {
+    const exchange = await egress.send(post(url));
+    assertResponse(exchange);
+    assert.equal(typeof exchange.timings_ms.tls, "number");
+  }
+  assert.deepEqual(resumed, [false, true, false]);
+  assertFailure(await egress.send(post(`https://other.test:${port}/`)), "tls", /is for another host name$/);
+});
+
+test("A self-signed certificate is refused in plain words", async (t) => {
+  const port = await listenTls(t, untrusted_pair, () => assert.fail("nothing may be sent"));
+  assertFailure(await open(t).send(post(`https://127.0.0.1:${port}/`)), "tls", /presents a self-signed certificate$/);
+});
+
+test("A plain http port behind an https URL is refused in plain words", async (t) => {
+  const port = await listen(t, (socket) => socket.on("data", () => socket.write("HTTP/1.1 400 Bad Request\r\n\r\n")));
+  assertFailure(await open(t).send(post(`https://127.0.0.1:${port}/`)), "tls", /does not speak TLS/);
+});
+
+test("A port that accepts and says nothing times out in the handshake", async (t) => {
+  const port = await listen(t, () => {});
+  const exchange = await open(t).send(post(`https://127.0.0.1:${port}/`, { timeout_ms: SHORT_MS }));
+  assertFailure(exchange, "timeout", /^127\.0\.0\.1:\d+ did not finish the TLS handshake \(timeout of 60 ms\)$/);
+});
+
+async function listen(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
+  const server = createServer((socket) => serve(socket.on("error", () => {}))).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const sockets: Socket[] = [];
+  server.on("connection", (socket) => sockets.push(socket));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  return address.port;
+}
+
+// --- what may be saved ---
+
+for (const [url, allow, answer] of [
+  ["https://hook.test/", [], null],
+  ["https://93.184.216.34/", [], null],
+  ["https://hook.test:8443/a?b=c", [], null],
+  ["https://10.0.0.5/", ["10.0.0.0/8"], null],
+  ["http://10.0.0.5/", ["10.0.0.0/8"], null],
+  ["http://localhost:3000/", LOOPBACK, null],
+  ["http://good.test/", LOOPBACK, null],
+  ["http://hook.test/", [], /^Plain http is not accepted\. Use a public https URL/],
+  ["http://93.184.216.34/", LOOPBACK, /plain http is only for the networks/],
+  ["http://hook.test/", LOOPBACK, /hook\.test resolves to 93\.184\.216\.34, and plain http/],
+  ["http://missing.test/", LOOPBACK, /^The name missing\.test does not exist in DNS\. Use a public https URL/],
+  [
+    "https://10.0.0.5/",
+    [],
+    /^10\.0\.0\.5, a private address outside the networks of LINKME_EGRESS_ALLOW, is refused\. Use/,
+  ],
+  ["https://0x7f.1/", [], /^127\.0\.0\.1, a loopback address/],
+  ["https://[::ffff:10.0.0.5]/", [], /^10\.0\.0\.5, a private address/],
+  ["https://localhost/", [], /^127\.0\.0\.1, a loopback address/],
+  ["https://api.localhost./", [], /^127\.0\.0\.1, a loopback address/],
+  ["https://user@hook.test/", [], /user name or password/],
+  ["nonsense", [], /cannot be read/],
+] as const) {
+  const listed = allow.length === 0 ? "nothing" : allow.join(", ");
+  test(`${url} ${answer === null ? "may" : "may not"} be saved with ${listed} listed`, async (t) => {
+    const names: Record<string, string[]> = { "good.test": ["127.0.0.1"], "hook.test": ["93.184.216.34"] };
+    const egress = open(t, {
+      allow,
+      resolve: async (host) => {
+        const found = names[host];
+        if (!found) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" });
+        assert.ok(url.startsWith("http:"), "names of https targets are not resolved on save");
+        return found;
+      },
+    });
+    const refusal = await egress.check(url);
+    if (answer === null) assert.equal(refusal, null);
+    else assert.match(refusal ?? "", answer);
+  });
+}

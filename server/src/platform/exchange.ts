@@ -1,0 +1,216 @@
+// What one outbound request is and what the network did with it, as plain values, and how both are put into words.
+// Used by the egress gate, which fills these values in, and by everyone who reads an Exchange.
+// Pure. Nothing here repeats a request's path, headers or body: a message names the host, the address and the cause.
+
+/** One request. `headers` is the flat list name, value, name, value…; host and content-length are set by the gate. */
+export interface OutboundRequest {
+  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: string;
+  headers: string[];
+  body: string | Uint8Array | null;
+  /** One deadline for waiting, DNS, connect, TLS, headers and body together. */
+  timeout_ms: number;
+  /** Open another connection to the origin only while fewer than this many are open. */
+  connections?: number;
+}
+
+export type FailureCode = "refused_address" | "dns" | "connect" | "tls" | "timeout" | "reset" | "protocol" | "aborted";
+
+/** Milliseconds each; null where the step did not happen, as on a connection that was already open. */
+export interface Timings {
+  dns: number | null;
+  connect: number | null;
+  tls: number | null;
+  first_byte: number | null;
+  total: number;
+}
+
+export interface Response {
+  kind: "response";
+  status: number;
+  /** Lower-case names; repeated headers joined with ", ". */
+  headers: Record<string, string>;
+  /** The start of the body as text; never NUL or half a character. */
+  snippet: string;
+  /** True when the body had more than the snippet shows, or was cut off. */
+  truncated: boolean;
+  started_at: number;
+  duration_ms: number;
+  timings_ms: Timings;
+}
+
+export interface Failure {
+  kind: "failure";
+  code: FailureCode;
+  message: string;
+  started_at: number;
+  duration_ms: number;
+  timings_ms: Timings;
+}
+
+export type Exchange = Response | Failure;
+
+/** How far a request has come: decides what an error or a deadline means. */
+export type Phase = "waiting" | "resolving" | "connecting" | "securing" | "sent" | "receiving";
+
+/** A failure the gate itself decides on, carried through the socket's error path. */
+export class EgressError extends Error {
+  readonly failure: FailureCode;
+  constructor(failure: FailureCode, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+export const SNIPPET_BYTES = 4 * 1024;
+const HEADER_VALUE_CHARACTERS = 1024;
+const HEADERS_CHARACTERS = 8 * 1024;
+
+/** Keeps what an engineer needs of the response headers, within bounds, and safe to store as text. */
+export function keepHeaders(raw: Record<string, string | string[] | undefined>): Record<string, string> {
+  const kept: Record<string, string> = {};
+  let left = HEADERS_CHARACTERS;
+  for (const name in raw) {
+    const value = raw[name];
+    // As a key of a plain object this name would set the prototype instead.
+    if (value === undefined || name === "__proto__") continue;
+    const joined = typeof value === "string" ? value : value.join(", ");
+    const text = visible(joined.length > HEADER_VALUE_CHARACTERS ? joined.slice(0, HEADER_VALUE_CHARACTERS) : joined);
+    left -= name.length + text.length;
+    if (left < 0) break;
+    kept[name] = text;
+  }
+  return kept;
+}
+
+/** Decodes the start of a body; what is not UTF-8 becomes U+FFFD, and a character cut at the end is left out. */
+export function readSnippet(chunks: readonly Uint8Array[], truncated: boolean): string {
+  const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, SNIPPET_BYTES), {
+    stream: truncated,
+  });
+  // PostgreSQL text cannot hold NUL.
+  return text.includes("\0") ? text.replaceAll("\0", "") : text;
+}
+
+/** Says what a socket, TLS or HTTP error means, given the `host:port` it happened with and how far the request was. */
+export function describeError(error: unknown, phase: Phase, peer: string): { code: FailureCode; message: string } {
+  if (error instanceof EgressError) return { code: error.failure, message: error.message };
+  const cause = firstCause(error);
+  const at = typeof cause.address === "string" ? joinHostPort(cause.address, cause.port) : peer;
+  switch (phase) {
+    case "waiting":
+    case "resolving":
+    case "connecting":
+      return describeConnectError(cause.code, at);
+    case "securing":
+      return { code: "tls", message: describeTlsError(cause.code, peer) };
+    case "sent":
+    case "receiving":
+      return describeHttpError(cause, peer);
+  }
+}
+
+/** Says what a failed lookup means, given the resolver's error code. */
+export function describeDnsError(code: string, host: string): string {
+  const known: Record<string, string> = {
+    ENOTFOUND: `The name ${host} does not exist in DNS`,
+    ENODATA: `The name ${host} has no address in DNS`,
+    EAI_AGAIN: `DNS did not answer for ${host}`,
+    ETIMEOUT: `DNS did not answer for ${host}`,
+  };
+  return known[code] ?? `The name ${host} could not be resolved (${code === "" ? "unknown error" : code})`;
+}
+
+/** The sentence for a deadline that passed before response headers were in. */
+export function describeTimeout(phase: Phase, peer: string, timeout_ms: number): string {
+  const doing: Record<Phase, string> = {
+    waiting: `Still waiting for a free connection to ${peer}`,
+    resolving: `Still looking up the address of ${peer}`,
+    connecting: `${peer} did not accept the connection`,
+    securing: `${peer} did not finish the TLS handshake`,
+    sent: `${peer} sent no response headers`,
+    receiving: `${peer} did not finish its response`,
+  };
+  return `${doing[phase]} (timeout of ${timeout_ms} ms)`;
+}
+
+export function joinHostPort(host: string, port: unknown): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${String(port)}`;
+}
+
+interface Cause {
+  name: string;
+  code: string;
+  message: string;
+  address?: unknown;
+  port?: unknown;
+}
+
+/** Connecting to several addresses fails with one AggregateError; the first error speaks for all. */
+function firstCause(error: unknown): Cause {
+  const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
+  if (!(inner instanceof Error)) return { name: "", code: "UNKNOWN", message: "" };
+  const { code, address, port } = inner as NodeJS.ErrnoException & { address?: unknown; port?: unknown }; // all optional
+  return { name: inner.name, code: code ?? inner.name, message: inner.message, address, port };
+}
+
+function describeConnectError(code: string, at: string): { code: FailureCode; message: string } {
+  const known: Record<string, string> = {
+    ECONNREFUSED: `Connection refused by ${at}`,
+    ECONNRESET: `Connection reset by ${at} while connecting`,
+    ETIMEDOUT: `${at} did not answer the connection attempt`,
+    EHOSTUNREACH: `No route to ${at}`,
+    ENETUNREACH: `No route to the network of ${at}`,
+    EMFILE: "This server has reached its limit of open files",
+  };
+  if (code.startsWith("UND_ERR_")) return invalidRequest(code);
+  return { code: "connect", message: known[code] ?? `Could not connect to ${at} (${code})` };
+}
+
+function describeTlsError(code: string, peer: string): string {
+  const known: Record<string, string> = {
+    DEPTH_ZERO_SELF_SIGNED_CERT: `${peer} presents a self-signed certificate`,
+    SELF_SIGNED_CERT_IN_CHAIN: `${peer} presents a certificate of an authority that is not trusted`,
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: `${peer} presents a certificate of an authority that is not trusted`,
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: `${peer} does not send its intermediate certificates`,
+    CERT_HAS_EXPIRED: `The certificate of ${peer} has expired`,
+    CERT_NOT_YET_VALID: `The certificate of ${peer} is not valid yet`,
+    ERR_TLS_CERT_ALTNAME_INVALID: `The certificate of ${peer} is for another host name`,
+    ERR_SSL_WRONG_VERSION_NUMBER: `${peer} does not speak TLS; is it a plain http port?`,
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: `${peer} does not speak TLS; is it a plain http port?`,
+    ECONNRESET: `${peer} closed the connection during the TLS handshake`,
+  };
+  return known[code] ?? `The TLS handshake with ${peer} failed (${code})`;
+}
+
+function describeHttpError(cause: Cause, peer: string): { code: FailureCode; message: string } {
+  if (cause.code === "UND_ERR_HEADERS_OVERFLOW") {
+    return { code: "protocol", message: `${peer} sent more response headers than this server reads` };
+  }
+  // The parser's errors have a code only for some faults, but always this name.
+  if (cause.name === "HTTPParserError") {
+    return { code: "protocol", message: `${peer} answered with something other than HTTP/1.1` };
+  }
+  if (cause.code === "UND_ERR_SOCKET" && cause.message.startsWith("bad ")) {
+    return { code: "protocol", message: `${peer} answered out of turn (${cause.message})` };
+  }
+  if (cause.code === "UND_ERR_INVALID_ARG" || cause.code === "UND_ERR_NOT_SUPPORTED") return invalidRequest(cause.code);
+  if (cause.code === "ECONNRESET" || cause.code === "EPIPE") {
+    return { code: "reset", message: `${peer} reset the connection before it answered` };
+  }
+  if (cause.code === "UND_ERR_SOCKET") {
+    return { code: "reset", message: `${peer} closed the connection before it answered` };
+  }
+  return { code: "reset", message: `The connection to ${peer} broke before an answer came (${cause.code})` };
+}
+
+/** The client library's own wording names the header at fault, and may quote it; the code is enough. */
+function invalidRequest(code: string): { code: FailureCode; message: string } {
+  return { code: "protocol", message: `The request could not be written: a header, the path or the method (${code})` };
+}
+
+/** Control characters, which no log line or JSON viewer should have to survive, become U+FFFD. */
+function visible(text: string): string {
+  return /[\p{Cc}]/u.test(text) ? text.replace(/[\p{Cc}]/gu, (c) => (c === "\t" ? c : "\ufffd")) : text;
+}
