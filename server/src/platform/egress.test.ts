@@ -9,7 +9,7 @@ import { createEgress, type Egress, type EgressOptions, type Exchange, type Outb
 
 const LOOPBACK = ["127.0.0.0/8"];
 /** For peers that never answer: how long the test waits for the deadline. */
-const SHORT_MS = 60;
+const SHORT_MS = 250;
 /** For peers that do answer: never reached. */
 const LONG_MS = 20_000;
 
@@ -127,7 +127,6 @@ const ANSWERS: readonly (readonly [title: string, text: string, then: Then, snip
   ["a chunked body", `${HEAD}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, "stay", "abc", false],
   ["a body that stalls", `${HEAD}content-length: 10\r\n\r\nabc`, "stay", "abc", true],
   ["a body that ends early", `${HEAD}content-length: 10\r\n\r\nabc`, "end", "abc", true],
-  ["a body that is reset", `${HEAD}content-length: 10\r\n\r\n`, "reset", "", true],
   ["a broken chunk", `${HEAD}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz`, "stay", "abc", true],
   ["5000 bytes", `${HEAD}content-length: 5000\r\n\r\n${"a".repeat(5000)}`, "stay", "a".repeat(4096), true],
   ["4096 bytes", `${HEAD}content-length: 4096\r\n\r\n${"a".repeat(4096)}`, "stay", "a".repeat(4096), false],
@@ -140,8 +139,6 @@ for (const [title, text, then, snippet, truncated] of ANSWERS) {
     const port = await listenRaw(t, (socket) => {
       socket.write(text, "latin1", () => {
         if (then === "end") socket.end();
-        // The bytes must be read before the reset overtakes them, which the pause of one round trip allows.
-        if (then === "reset") setImmediate(() => setImmediate(() => socket.resetAndDestroy()));
       });
     });
     const timeout_ms = then === "stay" && truncated && text.length < 1000 ? SHORT_MS : LONG_MS;
@@ -173,7 +170,7 @@ test("An endless body is cut off and its connection closed", async (t) => {
 });
 
 const BAD_ANSWERS: readonly (readonly [title: string, text: string, then: Then, code: string, message: RegExp])[] = [
-  ["stays silent", "", "stay", "timeout", /^127\.0\.0\.1:\d+ sent no response headers \(timeout of 60 ms\)$/],
+  ["stays silent", "", "stay", "timeout", /^127\.0\.0\.1:\d+ sent no response headers \(timeout of 250 ms\)$/],
   ["never ends its headers", HEAD, "stay", "timeout", /sent no response headers/],
   ["sends only 1xx", "HTTP/1.1 102 Processing\r\n\r\n", "stay", "timeout", /sent no response headers/],
   ["resets", "", "reset", "reset", /^127\.0\.0\.1:\d+ (reset|closed) the connection before it answered$/],
@@ -219,12 +216,30 @@ test("A connection that dies between two requests says that it had been kept ope
   assertFailure(await egress.send(post(at(port))), "reset", /it had been kept open after an earlier request$/);
 });
 
+test("At the limit of all connections an idle one gives way, and without one the call fails", async (t) => {
+  const idle = await listenHttp(t, (request, response) => request.resume().on("end", () => response.end()));
+  const silent = await listenRaw(t, () => {});
+  const egress = open(t, { max_sockets: 1 });
+  assertResponse(await egress.send(post(at(idle))));
+  const busy = egress.send(post(at(silent)));
+  assertFailure(await egress.send(post(at(idle))), "connect", /as many connections open as it allows itself/);
+  await egress.close();
+  assertFailure(await busy, "aborted", /stopping/);
+});
+
+test("A call that fails to connect makes way for those that wait", async (t) => {
+  const port = await findClosedPort();
+  const egress = open(t);
+  const sent = Array.from({ length: 5 }, () => egress.send(post(at(port), { connections: 1 })));
+  for (const exchange of await Promise.all(sent)) assertFailure(exchange, "connect", /^Connection refused/);
+});
+
 test("A request that waits for a connection gives up at its own deadline", async (t) => {
   const port = await listenRaw(t, () => {});
   const egress = open(t);
   const first = egress.send(post(at(port), { connections: 1 }));
   const second = await egress.send(post(at(port), { connections: 1, timeout_ms: SHORT_MS }));
-  assertFailure(second, "timeout", /^Still waiting for a free connection to 127\.0\.0\.1:\d+ \(timeout of 60 ms\)$/);
+  assertFailure(second, "timeout", /^Still waiting for a free connection to 127\.0\.0\.1:\d+ \(timeout of 250 ms\)$/);
   await egress.close();
   assertFailure(await first, "aborted", /^This server is stopping$/);
 });
@@ -252,92 +267,6 @@ for (const [title, more] of [
 test("A URL that could not be saved is not sent to either", async (t) => {
   assertFailure(await open(t).send(post("https://u:s3cret@example.com/")), "protocol", /user name or password/);
 });
-
-// --- which addresses are connected to ---
-
-for (const [url, allow, message] of [
-  ["https://127.0.0.1/", [], /^Refused: 127\.0\.0\.1, a loopback address outside the networks of LINKME_EGRESS_ALLOW$/],
-  ["https://2130706433/", [], /127\.0\.0\.1/],
-  ["https://[::ffff:7f00:1]/", [], /127\.0\.0\.1/],
-  ["https://[::1]/", LOOPBACK, /::1, a loopback address/],
-  ["https://[64:ff9b::7f00:1]/", LOOPBACK, /a NAT64 address/],
-  ["https://[2002:7f00:1::]/", LOOPBACK, /a 6to4 address/],
-  ["https://169.254.169.254/latest/", LOOPBACK, /a link-local address/],
-  ["http://8.8.8.8/", LOOPBACK, /plain http is only for the networks/],
-] as const) {
-  test(`The address in ${url} is refused before a connection`, async (t) => {
-    assertFailure(await open(t, { allow }).send(post(url)), "refused_address", message);
-  });
-}
-
-for (const [title, answer, scheme, message] of [
-  ["only private addresses", ["10.0.0.5"], "https", /^Refused: hook\.test resolves to 10\.0\.0\.5, a private address/],
-  ["a public and a private address", ["93.184.216.34", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
-  ["a listed and a private address", ["127.0.0.1", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
-  ["a listed and a public address", ["127.0.0.1", "93.184.216.34"], "http", /93\.184\.216\.34, and plain http/],
-  ["a mapped private address", ["::ffff:10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
-  ["an address with a zone", ["fe80::1%eth0"], "https", /not a usable address/],
-  ["rubbish", ["nonsense"], "https", /not a usable address/],
-] as const) {
-  test(`A name that resolves to ${title} is refused over ${scheme}`, async (t) => {
-    const egress = open(t, { resolve: async () => [...answer] });
-    assertFailure(await egress.send(post(`${scheme}://hook.test/`)), "refused_address", message);
-  });
-}
-
-test("A name is judged at every new connection, so one that turns bad is refused", async (t) => {
-  const port = await listenRaw(t, (socket) => {
-    socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-  });
-  const answers = [["127.0.0.1"], ["10.0.0.1"]];
-  const asked: string[] = [];
-  const egress = open(t, {
-    resolve: async (host) => {
-      asked.push(host);
-      return answers.shift() ?? [];
-    },
-  });
-  const first = await egress.send(post(`http://hook.test:${port}/`));
-  assertResponse(first);
-  assert.equal(typeof first.timings_ms.dns, "number");
-  assertFailure(await egress.send(post(`http://hook.test:${port}/`)), "refused_address", /resolves to 10\.0\.0\.1/);
-  assert.deepEqual(asked, ["hook.test", "hook.test"]);
-});
-
-test("Connections that open at the same time share one lookup", async (t) => {
-  const port = await listenHttp(t, (request, response) => request.resume().on("end", () => response.end()));
-  let lookups = 0;
-  const egress = open(t, {
-    resolve: async () => {
-      lookups++;
-      return ["127.0.0.1"];
-    },
-  });
-  const sent = Array.from({ length: 10 }, () => egress.send(post(`http://hook.test:${port}/`)));
-  for (const exchange of await Promise.all(sent)) assert.equal(exchange.kind, "response");
-  assert.equal(lookups, 1);
-});
-
-for (const [title, resolve, code, message] of [
-  ["does not exist", () => Promise.reject(Object.assign(new Error(), { code: "ENOTFOUND" })), "dns", /does not exist/],
-  ["has no address", () => Promise.resolve([]), "dns", /The name hook\.test has no address in DNS/],
-  [
-    "is never answered",
-    () => new Promise<string[]>(() => {}),
-    "timeout",
-    /^Still looking up the address of hook\.test:443/,
-  ],
-] as const) {
-  test(`A name that ${title} fails with "${code}"`, async (t) => {
-    const egress = open(t, { resolve });
-    const exchange = await egress.send(
-      post("https://hook.test/", { timeout_ms: code === "timeout" ? SHORT_MS : LONG_MS }),
-    );
-    assertFailure(exchange, code, message);
-  });
-}
-
-// --- TLS ---
 
 test("TLS with a trusted certificate works, by name and by address, and sessions resume", async (t) => {
   setDefaultCACertificates([...getCACertificates("default"), trusted_pair.cert]);
@@ -374,7 +303,7 @@ test("A plain http port behind an https URL is refused in plain words", async (t
 test("A port that accepts and says nothing times out in the handshake", async (t) => {
   const port = await listen(t, () => {});
   const exchange = await open(t).send(post(`https://127.0.0.1:${port}/`, { timeout_ms: SHORT_MS }));
-  assertFailure(exchange, "timeout", /^127\.0\.0\.1:\d+ did not finish the TLS handshake \(timeout of 60 ms\)$/);
+  assertFailure(exchange, "timeout", /^127\.0\.0\.1:\d+ did not finish the TLS handshake \(timeout of 250 ms\)$/);
 });
 
 async function listen(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
@@ -389,48 +318,4 @@ async function listen(t: TestContext, serve: (socket: Socket) => void): Promise<
   const address = server.address();
   assert.ok(typeof address === "object" && address !== null);
   return address.port;
-}
-
-// --- what may be saved ---
-
-for (const [url, allow, answer] of [
-  ["https://hook.test/", [], null],
-  ["https://93.184.216.34/", [], null],
-  ["https://hook.test:8443/a?b=c", [], null],
-  ["https://10.0.0.5/", ["10.0.0.0/8"], null],
-  ["http://10.0.0.5/", ["10.0.0.0/8"], null],
-  ["http://localhost:3000/", LOOPBACK, null],
-  ["http://good.test/", LOOPBACK, null],
-  ["http://hook.test/", [], /^Plain http is not accepted\. Use a public https URL/],
-  ["http://93.184.216.34/", LOOPBACK, /plain http is only for the networks/],
-  ["http://hook.test/", LOOPBACK, /hook\.test resolves to 93\.184\.216\.34, and plain http/],
-  ["http://missing.test/", LOOPBACK, /^The name missing\.test does not exist in DNS\. Use a public https URL/],
-  [
-    "https://10.0.0.5/",
-    [],
-    /^10\.0\.0\.5, a private address outside the networks of LINKME_EGRESS_ALLOW, is refused\. Use/,
-  ],
-  ["https://0x7f.1/", [], /^127\.0\.0\.1, a loopback address/],
-  ["https://[::ffff:10.0.0.5]/", [], /^10\.0\.0\.5, a private address/],
-  ["https://localhost/", [], /^127\.0\.0\.1, a loopback address/],
-  ["https://api.localhost./", [], /^127\.0\.0\.1, a loopback address/],
-  ["https://user@hook.test/", [], /user name or password/],
-  ["nonsense", [], /cannot be read/],
-] as const) {
-  const listed = allow.length === 0 ? "nothing" : allow.join(", ");
-  test(`${url} ${answer === null ? "may" : "may not"} be saved with ${listed} listed`, async (t) => {
-    const names: Record<string, string[]> = { "good.test": ["127.0.0.1"], "hook.test": ["93.184.216.34"] };
-    const egress = open(t, {
-      allow,
-      resolve: async (host) => {
-        const found = names[host];
-        if (!found) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" });
-        assert.ok(url.startsWith("http:"), "names of https targets are not resolved on save");
-        return found;
-      },
-    });
-    const refusal = await egress.check(url);
-    if (answer === null) assert.equal(refusal, null);
-    else assert.match(refusal ?? "", answer);
-  });
 }

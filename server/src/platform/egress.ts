@@ -17,18 +17,19 @@ import {
   WHAT_IS_ACCEPTED,
 } from "./addresses.ts";
 import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
-import {
-  type Call,
-  createCall,
-  receiveBody,
-  receiveHeaders,
-  settleBroken,
-  settleFailure,
-  settleLate,
-  settleResponse,
-  since,
-} from "./call.ts";
+import { createCall, receiveBody, receiveHeaders, settleBroken, settleFailure, settleResponse, since } from "./call.ts";
 import { EgressError, type Exchange, type OutboundRequest } from "./exchange.ts";
+import {
+  type ActiveCall,
+  assign,
+  type Connection,
+  drop,
+  dropAll,
+  expire,
+  type Pool,
+  type Pools,
+  release,
+} from "./pools.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 
 export type { Exchange, FailureCode, OutboundRequest, Timings } from "./exchange.ts";
@@ -40,6 +41,8 @@ export interface EgressOptions {
   resolve?: (hostname: string) => Promise<string[]>;
   /** Milliseconds since the epoch, for `started_at`. Durations come from a monotonic clock. */
   now?: () => number;
+  /** Connections open at the same time, over all origins. */
+  max_sockets?: number;
 }
 
 export interface Egress {
@@ -52,8 +55,6 @@ export interface Egress {
 }
 
 const MAX_SOCKETS = 2048;
-const DEFAULT_CONNECTIONS_PER_ORIGIN = 64;
-const MAX_WAITING_PER_ORIGIN = 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_REMEMBERED_TARGETS = 2048;
 const MAX_TLS_SESSIONS = 512;
@@ -74,8 +75,12 @@ export function createEgress(options: EgressOptions): Egress {
     now: options.now ?? Date.now,
     targets: createBoundedMap(MAX_REMEMBERED_TARGETS),
     tls_sessions: createBoundedMap(MAX_TLS_SESSIONS),
-    pools: new Map(),
-    sockets: 0,
+    pools: {
+      by_origin: new Map(),
+      open: (pool) => openConnection(gate, pool),
+      max_sockets: options.max_sockets ?? MAX_SOCKETS,
+      sockets: 0,
+    },
     closed: false,
   };
   return {
@@ -92,32 +97,9 @@ interface Gate {
   readonly now: () => number;
   readonly targets: BoundedMap<Target>;
   readonly tls_sessions: BoundedMap<Buffer>;
-  readonly pools: Map<string, Pool>;
-  sockets: number;
+  readonly pools: Pools;
   closed: boolean;
 }
-
-/** All connections to one origin, and the requests that wait for one. */
-interface Pool {
-  readonly target: Target;
-  readonly open: Set<Connection>;
-  /** Last in, first out: the busiest connections stay warm and the rest grow idle. */
-  readonly idle: Connection[];
-  readonly waiting: Set<ActiveCall>;
-}
-
-/** Serves one request at a time. After anything but a complete response it is dropped, never reused. */
-interface Connection {
-  readonly pool: Pool;
-  readonly client: Client;
-  readonly handler: Dispatcher.DispatchHandler;
-  call: ActiveCall | null;
-  socket: Socket | null;
-  answered: number;
-  dropped: boolean;
-}
-
-type ActiveCall = Call<Connection>;
 
 function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
   return new Promise((resolve) => {
@@ -129,8 +111,8 @@ function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
     } else if (gate.closed) {
       settleFailure(call, "aborted", STOPPING);
     } else {
-      call.timer = setTimeout(expire, request.timeout_ms, gate, call);
-      assign(gate, call);
+      call.timer = setTimeout(expire, request.timeout_ms, gate.pools, call);
+      assign(gate.pools, call);
     }
   });
 }
@@ -158,84 +140,10 @@ async function check(gate: Gate, url: string): Promise<string | null> {
 
 async function close(gate: Gate): Promise<void> {
   gate.closed = true;
-  const connections: Connection[] = [];
-  for (const pool of gate.pools.values()) {
-    for (const call of pool.waiting) settleFailure(call, "aborted", STOPPING);
-    pool.waiting.clear();
-    connections.push(...pool.open);
-  }
-  for (const connection of connections) {
-    if (connection.call) settleFailure(connection.call, "aborted", STOPPING);
-    drop(gate, connection);
-  }
-  await Promise.all(connections.map((connection) => connection.client.destroy()));
-}
-
-/** Gives the call a connection: an idle one, else a new one within the bounds, else a place in the queue. */
-function assign(gate: Gate, call: ActiveCall): void {
-  const pool = findPool(gate, call.target);
-  const idle = pool.idle.pop();
-  const limit = Math.max(1, call.request.connections ?? DEFAULT_CONNECTIONS_PER_ORIGIN);
-  if (idle) {
-    run(idle, call);
-  } else if (pool.open.size < limit && makeRoom(gate)) {
-    run(openConnection(gate, pool), call);
-  } else if (pool.open.size > 0 && pool.waiting.size < MAX_WAITING_PER_ORIGIN) {
-    pool.waiting.add(call);
-  } else {
-    forgetPool(gate, pool);
-    settleFailure(call, "connect", "This server has as many connections open as it allows itself");
-  }
-}
-
-function run(connection: Connection, call: ActiveCall): void {
-  const { request } = call;
-  connection.call = call;
-  call.connection = connection;
-  connection.client.dispatch(
-    { path: call.target.path, method: request.method, headers: request.headers, body: request.body },
-    connection.handler,
-  );
-}
-
-/** After a complete response: the next waiting request goes out at once, else the connection rests. */
-function release(connection: Connection): void {
-  const { pool } = connection;
-  connection.call = null;
-  const next = takeFirst(pool.waiting);
-  if (next) run(connection, next);
-  else pool.idle.push(connection);
-}
-
-/** Ends a connection for good, and lets a waiting request open another. */
-function drop(gate: Gate, connection: Connection): void {
-  if (connection.dropped) return;
-  connection.dropped = true;
-  connection.call = null;
-  gate.sockets--;
-  const { pool } = connection;
-  pool.open.delete(connection);
-  const place = pool.idle.indexOf(connection);
-  if (place !== -1) pool.idle.splice(place, 1);
-  // The client does not know of a socket that is still connecting.
-  connection.socket?.destroy();
-  void connection.client.destroy();
-  // Usually one turn: it opens the connection that the others will share. More only when none could be opened.
-  do {
-    const next = takeFirst(pool.waiting);
-    if (next) assign(gate, next);
-  } while (pool.open.size === 0 && pool.waiting.size > 0);
-  forgetPool(gate, pool);
-}
-
-function expire(gate: Gate, call: ActiveCall): void {
-  settleLate(call);
-  if (call.connection) drop(gate, call.connection);
-  else gate.pools.get(call.target.origin)?.waiting.delete(call);
+  await dropAll(gate.pools, STOPPING);
 }
 
 function openConnection(gate: Gate, pool: Pool): Connection {
-  gate.sockets++;
   const client = new Client(pool.target.origin, {
     connect: (_options, callback) => openSocket(gate, connection, callback),
     allowH2: false,
@@ -258,9 +166,8 @@ function openConnection(gate: Gate, pool: Pool): Connection {
   };
   // With a call waiting, the client reconnects by itself, through the same checks: the last response said "close".
   client.on("disconnect", () => {
-    if (connection.call === null) drop(gate, connection);
+    if (connection.call === null) drop(gate.pools, connection);
   });
-  pool.open.add(connection);
   return connection;
 }
 
@@ -280,7 +187,7 @@ function createHandler(gate: Gate, own: () => Connection): Dispatcher.DispatchHa
       const { call } = connection;
       if (call === null || receiveBody(call, chunk)) return;
       settleResponse(call, true);
-      drop(gate, connection);
+      drop(gate.pools, connection);
     },
     onResponseEnd() {
       const connection = own();
@@ -293,7 +200,7 @@ function createHandler(gate: Gate, own: () => Connection): Dispatcher.DispatchHa
       const connection = own();
       if (connection.call === null) return;
       settleBroken(connection.call, error, connection.answered > 0);
-      drop(gate, connection);
+      drop(gate.pools, connection);
     },
   };
 }
@@ -392,38 +299,6 @@ function findTarget(gate: Gate, url: string): Target | { error: string } {
   const target = readTarget(url);
   if (!("error" in target)) gate.targets.set(url, target);
   return target;
-}
-
-function findPool(gate: Gate, target: Target): Pool {
-  const known = gate.pools.get(target.origin);
-  if (known) return known;
-  const pool: Pool = { target, open: new Set(), idle: [], waiting: new Set() };
-  gate.pools.set(target.origin, pool);
-  return pool;
-}
-
-function forgetPool(gate: Gate, pool: Pool): void {
-  if (pool.open.size === 0 && pool.waiting.size === 0) gate.pools.delete(pool.target.origin);
-}
-
-/** At the limit an idle connection of any origin gives way; false when all are busy. */
-function makeRoom(gate: Gate): boolean {
-  if (gate.sockets < MAX_SOCKETS) return true;
-  for (const pool of gate.pools.values()) {
-    const idle = pool.idle[0];
-    if (idle) {
-      drop(gate, idle);
-      return true;
-    }
-  }
-  return false;
-}
-
-function takeFirst(calls: Set<ActiveCall>): ActiveCall | undefined {
-  for (const call of calls) {
-    calls.delete(call);
-    return call;
-  }
 }
 
 const STOPPING = "This server is stopping";

@@ -1,0 +1,154 @@
+// Which connection carries which call: one pool per origin, bounded in sockets and in waiting calls.
+// Used by the egress gate only, which makes the connections and reports what happens on them.
+// A connection serves one call at a time and is reused only after a complete response; a call that ends leaves the queue.
+import type { Socket } from "node:net";
+import type { Dispatcher } from "undici";
+import type { Target } from "./addresses.ts";
+import { type Call, settleFailure, settleLate } from "./call.ts";
+
+const DEFAULT_CONNECTIONS_PER_ORIGIN = 64;
+const MAX_WAITING_PER_ORIGIN = 1024;
+
+export interface Pools {
+  readonly by_origin: Map<string, Pool>;
+  /** Makes a connection, which connects when its first call is dispatched. */
+  readonly open: (pool: Pool) => Connection;
+  readonly max_sockets: number;
+  sockets: number;
+}
+
+/** All connections to one origin, and the requests that wait for one. */
+export interface Pool {
+  readonly target: Target;
+  readonly open: Set<Connection>;
+  /** Last in, first out: the busiest connections stay warm and the rest grow idle. */
+  readonly idle: Connection[];
+  readonly waiting: Set<ActiveCall>;
+}
+
+/** Serves one request at a time. After anything but a complete response it is dropped, never reused. */
+export interface Connection {
+  readonly pool: Pool;
+  readonly client: Pick<Dispatcher, "dispatch" | "destroy">;
+  readonly handler: Dispatcher.DispatchHandler;
+  call: ActiveCall | null;
+  socket: Socket | null;
+  answered: number;
+  dropped: boolean;
+}
+
+export type ActiveCall = Call<Connection>;
+
+/** Gives the call a connection: an idle one, else a new one within the bounds, else a place in the queue. */
+export function assign(pools: Pools, call: ActiveCall): void {
+  const pool = findPool(pools, call.target);
+  const idle = pool.idle.pop();
+  const limit = Math.max(1, call.request.connections ?? DEFAULT_CONNECTIONS_PER_ORIGIN);
+  if (idle) {
+    run(idle, call);
+  } else if (pool.open.size < limit && makeRoom(pools)) {
+    pools.sockets++;
+    const connection = pools.open(pool);
+    pool.open.add(connection);
+    run(connection, call);
+  } else if (pool.open.size > 0 && pool.waiting.size < MAX_WAITING_PER_ORIGIN) {
+    pool.waiting.add(call);
+  } else {
+    forgetPool(pools, pool);
+    settleFailure(call, "connect", "This server has as many connections open as it allows itself");
+  }
+}
+
+function run(connection: Connection, call: ActiveCall): void {
+  const { request } = call;
+  connection.call = call;
+  call.connection = connection;
+  connection.client.dispatch(
+    { path: call.target.path, method: request.method, headers: request.headers, body: request.body },
+    connection.handler,
+  );
+}
+
+/** After a complete response: the next waiting request goes out at once, else the connection rests. */
+export function release(connection: Connection): void {
+  const { pool } = connection;
+  connection.call = null;
+  const next = takeFirst(pool.waiting);
+  if (next) run(connection, next);
+  else pool.idle.push(connection);
+}
+
+/** Ends a connection for good, and lets a waiting request open another. */
+export function drop(pools: Pools, connection: Connection): void {
+  if (connection.dropped) return;
+  connection.dropped = true;
+  connection.call = null;
+  pools.sockets--;
+  const { pool } = connection;
+  pool.open.delete(connection);
+  const place = pool.idle.indexOf(connection);
+  if (place !== -1) pool.idle.splice(place, 1);
+  // The client does not know of a socket that is still connecting.
+  connection.socket?.destroy();
+  void connection.client.destroy();
+  // Usually one turn: it opens the connection that the others will share. More only when none could be opened.
+  do {
+    const next = takeFirst(pool.waiting);
+    if (next) assign(pools, next);
+  } while (pool.open.size === 0 && pool.waiting.size > 0);
+  forgetPool(pools, pool);
+}
+
+/** The deadline of a call passed, wherever it stands. */
+export function expire(pools: Pools, call: ActiveCall): void {
+  settleLate(call);
+  if (call.connection) drop(pools, call.connection);
+  else pools.by_origin.get(call.target.origin)?.waiting.delete(call);
+}
+
+/** Ends every call with this reason and every connection; resolves when the sockets are gone. */
+export async function dropAll(pools: Pools, reason: string): Promise<void> {
+  const connections: Connection[] = [];
+  for (const pool of pools.by_origin.values()) {
+    for (const call of pool.waiting) settleFailure(call, "aborted", reason);
+    pool.waiting.clear();
+    connections.push(...pool.open);
+  }
+  for (const connection of connections) {
+    if (connection.call) settleFailure(connection.call, "aborted", reason);
+    drop(pools, connection);
+  }
+  await Promise.all(connections.map((connection) => connection.client.destroy()));
+}
+
+function findPool(pools: Pools, target: Target): Pool {
+  const known = pools.by_origin.get(target.origin);
+  if (known) return known;
+  const pool: Pool = { target, open: new Set(), idle: [], waiting: new Set() };
+  pools.by_origin.set(target.origin, pool);
+  return pool;
+}
+
+function forgetPool(pools: Pools, pool: Pool): void {
+  if (pool.open.size === 0 && pool.waiting.size === 0) pools.by_origin.delete(pool.target.origin);
+}
+
+/** At the limit an idle connection of any origin gives way; false when all are busy. */
+function makeRoom(pools: Pools): boolean {
+  if (pools.sockets < pools.max_sockets) return true;
+  for (const pool of pools.by_origin.values()) {
+    const idle = pool.idle[0];
+    if (idle) {
+      drop(pools, idle);
+      return true;
+    }
+  }
+  return false;
+}
+
+function takeFirst(calls: Set<ActiveCall>): ActiveCall | undefined {
+  for (const call of calls) {
+    calls.delete(call);
+    return call;
+  }
+}

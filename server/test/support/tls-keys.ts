@@ -1,0 +1,49 @@
+// Key pairs for TLS servers on the loopback interface in tests: worthless anywhere else, valid for a hundred years.
+// Both are self-signed for localhost, receiver.test and 127.0.0.1. A test makes one of them an authority it trusts.
+
+export interface KeyPair {
+  key: string;
+  cert: string;
+}
+
+export const trusted_pair: KeyPair = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9FlnAl3XnGfW367r
+VQ6gZ12k2/bEnOokJfiCnTusRwahRANCAATSIN+++px2/7A3KvDwc2dRvdMqOZSv
+ZE6E4iNUsB6PkKTWZnz6fgJ950uCJZbBLQiaXUvY1guF3KYSbV6MgZmv
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBqTCCAVCgAwIBAgIUc6SeyVDzbhWFx9zNZ6BEWhj3PLwwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE1MTgxMVoYDzIxMjYxMDMw
+MTUxODExWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATSIN+++px2/7A3KvDwc2dRvdMqOZSvZE6E4iNUsB6PkKTWZnz6fgJ9
+50uCJZbBLQiaXUvY1guF3KYSbV6MgZmvo34wfDAdBgNVHQ4EFgQU24cwPembdhko
+SjviOV4K0hH/cYAwHwYDVR0jBBgwFoAU24cwPembdhkoSjviOV4K0hH/cYAwDwYD
+VR0TAQH/BAUwAwEB/zApBgNVHREEIjAggglsb2NhbGhvc3SCDXJlY2VpdmVyLnRl
+c3SHBH8AAAEwCgYIKoZIzj0EAwIDRwAwRAIgBvQNcdNrbVDFYsJHftdC9yav06ER
+gKcvdHLhFWVbhZACIGtkfgAotXY5BClBq2bTP8+RNSMeXma40A0iThoEOINw
+-----END CERTIFICATE-----
+`,
+};
+
+export const untrusted_pair: KeyPair = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgY9XcIn34oLc/NkFh
+16hwSeYBeaXOsX/IkSgLsN8GOL6hRANCAAQm3lDDqNgJXlN8ACyY+o+uVUsk5DDn
+AzOtDL8BVgF7rjaAPAFdztkAeYuNmcg1jYsENcjzhIDrDLZhqls96vmq
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBqjCCAVCgAwIBAgIUDTFtCUfu0DXSPi6Ipx2/RhTWU10wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE1MTgxMVoYDzIxMjYxMDMw
+MTUxODExWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQm3lDDqNgJXlN8ACyY+o+uVUsk5DDnAzOtDL8BVgF7rjaAPAFdztkA
+eYuNmcg1jYsENcjzhIDrDLZhqls96vmqo34wfDAdBgNVHQ4EFgQUfVdoI1R+5YFJ
+YpEXcKaECC5LJiUwHwYDVR0jBBgwFoAUfVdoI1R+5YFJYpEXcKaECC5LJiUwDwYD
+VR0TAQH/BAUwAwEB/zApBgNVHREEIjAggglsb2NhbGhvc3SCDXJlY2VpdmVyLnRl
+c3SHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgb+DJesm5JubTgGDVnsRchM03Zxy6
+YzMDPkUGIe1hzy8CIQDI4LnQWGQDrzZVUOIyfm7Q6CPCiVox630FC8dWCggqbQ==
+-----END CERTIFICATE-----
+`,
+};
