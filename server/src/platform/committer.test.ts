@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createCommitter } from "./committer.ts";
+import { DatabaseError, type Row } from "./database.ts";
+import { type Statement, sql } from "./sql.ts";
+
+interface Call {
+  texts: string[];
+  finish(rows?: Row[][]): void;
+  fail(error: unknown): void;
+}
+
+/** A database whose transactions end when the test says so. */
+function controlled() {
+  const calls: Call[] = [];
+  const batch = (statements: readonly Statement[]) =>
+    new Promise<Row[][]>((resolve, reject) => {
+      const texts = statements.map((one) => `${one.parts.join("?")}${JSON.stringify(one.values)}`);
+      calls.push({ texts, finish: (rows = statements.map(() => [])) => resolve(rows), fail: reject });
+    });
+  return { calls, committer: createCommitter({ batch }) };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const insert = (items: readonly number[]) => [sql`insert ${items.join(",")}`];
+
+test("the first item goes at once, and what arrives meanwhile shares the next transaction", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert });
+  const first = submit(1);
+  await turn();
+  const others = [submit(2), submit(3)];
+  await turn();
+  assert.deepEqual(
+    calls.map((call) => call.texts),
+    [['insert ?["1"]']],
+  );
+  calls[0]?.finish();
+  await first;
+  await turn();
+  assert.deepEqual(calls[1]?.texts, ['insert ?["2,3"]']);
+  calls[1]?.finish();
+  await Promise.all(others);
+  await committer.idle();
+});
+
+test("channels share a transaction in the order in which they were made", async () => {
+  const { calls, committer } = controlled();
+  const one = committer.channel<number>({ compose: insert });
+  const two = committer.channel<number, string>({
+    compose: (items) => [sql`a`, sql`b ${items.length}`],
+    results: (items, rows) => items.map((item) => `${item}:${rows[1]?.[0]?.["n"]}`),
+  });
+  const results = [two(7), one(1), two(8)];
+  await turn();
+  assert.deepEqual(calls[0]?.texts, ['insert ?["1"]', "a[]", "b ?[2]"]);
+  calls[0]?.finish([[], [], [{ n: 5 }]]);
+  assert.deepEqual(await Promise.all(results), ["7:5", undefined, "8:5"]);
+});
+
+test("no more than max_items go into one transaction", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert, max_items: 2 });
+  const all = [1, 2, 3].map(submit);
+  await turn();
+  calls[0]?.finish();
+  await turn();
+  calls[1]?.finish();
+  await Promise.all(all);
+  assert.deepEqual(
+    calls.map((call) => call.texts[0]),
+    ['insert ?["1,2"]', 'insert ?["3"]'],
+  );
+});
+
+test("an outage refuses everything that was in the transaction, and the next items are tried", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert });
+  const refused = Promise.allSettled([submit(1), submit(2)]);
+  await turn();
+  calls[0]?.fail(new DatabaseError("unavailable", "gone"));
+  assert.deepEqual(
+    (await refused).map((one) => one.status),
+    ["rejected", "rejected"],
+  );
+  const later = submit(3);
+  await turn();
+  calls[1]?.finish();
+  await later;
+});
+
+test("one bad item is refused alone", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert });
+  const other = committer.channel<number>({ compose: insert });
+  const settled = Promise.allSettled([submit(1), submit(666), other(3)]);
+  await turn();
+  for (let index = 0; index < 5; index++) {
+    const call = calls[index];
+    if (call?.texts.some((text) => text.includes("666"))) call.fail(new DatabaseError("bug", "poison"));
+    else call?.finish();
+    await turn();
+  }
+  assert.deepEqual(
+    (await settled).map((one) => one.status),
+    ["fulfilled", "rejected", "fulfilled"],
+  );
+});
+
+test("a stale guard is refreshed and the group composed again", async () => {
+  const { calls, committer } = controlled();
+  let version = 1;
+  const submit = committer.channel<number>({
+    compose: () => [sql`guard ${version}`],
+    refresh: async () => void version++,
+  });
+  const both = Promise.all([submit(1), submit(2)]);
+  await turn();
+  calls[0]?.fail(new DatabaseError("unmet", "stale"));
+  await turn();
+  calls[1]?.finish();
+  await both;
+  assert.deepEqual(
+    calls.map((call) => call.texts[0]),
+    ["guard ?[1]", "guard ?[2]"],
+  );
+});
+
+test("a guard that is never met ends as a refusal, not as a loop", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert, refresh: async () => {} });
+  const refused = assert.rejects(submit(1), /stale/);
+  for (let index = 0; index < 6; index++) {
+    await turn();
+    calls[index]?.fail(new DatabaseError("unmet", "stale"));
+  }
+  await refused;
+  assert.ok(calls.length < 6);
+});
+
+test("a bug in compose refuses its own items only", async () => {
+  const { calls, committer } = controlled();
+  const bad = committer.channel<number>({
+    compose: () => {
+      throw new Error("bug");
+    },
+  });
+  const good = committer.channel<number>({ compose: insert });
+  const settled = Promise.allSettled([bad(1), good(2)]);
+  await turn();
+  calls[0]?.finish();
+  assert.deepEqual(
+    (await settled).map((one) => one.status),
+    ["rejected", "fulfilled"],
+  );
+});

@@ -1,0 +1,152 @@
+// Natural group commit: while one transaction is in flight the next one gathers; there is no timer. Clicks, ingested
+// events and finished attempts share transactions, so that one fsync pays for all of them. Used by events, links and
+// deliveries; the order within a transaction is the order in which the channels were made.
+import { type Database, isDatabaseError, type Row } from "./database.ts";
+import type { Statement } from "./sql.ts";
+
+/** Items of one channel in one transaction. Measured: batches of about 100 are the sweet spot of both engines. */
+const ITEMS_MAX_DEFAULT = 250;
+/** Refreshes of a group whose guards a concurrent change made stale. */
+const REFRESHES_MAX = 3;
+
+export interface ChannelOptions<Item, Result> {
+  /** Most items in one transaction; further ones wait for the next. */
+  readonly max_items?: number;
+  /** Pure but for reading caches: called again when a transaction is repeated. */
+  compose(items: readonly Item[]): readonly Statement[];
+  /** After the commit: one result for each item, from the rows of each composed statement. */
+  results?(items: readonly Item[], rows: readonly Row[][]): readonly Result[];
+  /** Called when a guard was not met, before the items are tried again; without it they are taken apart and refused. */
+  refresh?(items: readonly Item[]): Promise<void>;
+}
+
+/** Resolves when the item is durable. @rejects DatabaseError; the item then left nothing behind. */
+export type Submit<Item, Result> = (item: Item) => Promise<Result>;
+
+export interface Committer {
+  channel<Item, Result = void>(options: ChannelOptions<Item, Result>): Submit<Item, Result>;
+  /** Resolves when nothing is in flight or waiting. */
+  idle(): Promise<void>;
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What a channel puts into one transaction. */
+interface Share {
+  readonly statements: readonly Statement[];
+  accept(rows: readonly Row[][]): void;
+  refuse(error: unknown): void;
+  /** What to try next: everything again after a refresh, or each item alone; empty when there is nothing left to try. */
+  divide(unmet: boolean): Promise<Share[]>;
+}
+
+export function createCommitter(database: Pick<Database, "batch">): Committer {
+  const channels: (() => Share | undefined)[] = [];
+  let running: Promise<void> | undefined;
+
+  function channel<Item, Result>(options: ChannelOptions<Item, Result>): Submit<Item, Result> {
+    const waiting: Waiting<Item, Result>[] = [];
+    const max_items = options.max_items ?? ITEMS_MAX_DEFAULT;
+    channels.push(() => (waiting.length === 0 ? undefined : createShare(options, waiting.splice(0, max_items))));
+    return (item) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ item, resolve, reject });
+        running ??= run();
+      });
+  }
+
+  async function run(): Promise<void> {
+    // One turn of the event loop's microtasks lets everything that arrived together share the first transaction.
+    await undefined;
+    for (;;) {
+      const shares = takeShares();
+      if (shares.length === 0) break;
+      await commit(database, shares);
+    }
+    running = undefined;
+  }
+
+  function takeShares(): Share[] {
+    const shares: Share[] = [];
+    for (const take of channels) {
+      const share = take();
+      if (share !== undefined) shares.push(share);
+    }
+    return shares;
+  }
+
+  async function idle(): Promise<void> {
+    while (running !== undefined) await running;
+  }
+
+  return { channel, idle };
+}
+
+function createShare<Item, Result>(
+  options: ChannelOptions<Item, Result>,
+  waiting: readonly Waiting<Item, Result>[],
+  refreshes = REFRESHES_MAX,
+): Share {
+  const items = waiting.map((one) => one.item);
+  const refuse = (error: unknown) => waiting.forEach((one) => one.reject(error));
+
+  async function divide(unmet: boolean): Promise<Share[]> {
+    if (unmet && options.refresh !== undefined && refreshes > 0) {
+      await options.refresh(items);
+      return [createShare(options, waiting, refreshes - 1)];
+    }
+    if (waiting.length <= 1) return [];
+    return waiting.map((one) => createShare(options, [one], refreshes));
+  }
+
+  function accept(rows: readonly Row[][]): void {
+    const results = options.results?.(items, rows);
+    // A channel without results resolves with nothing.
+    waiting.forEach((one, index) => one.resolve(results?.[index] as Result));
+  }
+
+  try {
+    return { statements: options.compose(items), accept, refuse, divide };
+  } catch (error) {
+    // A bug in compose refuses its own items and nobody else's.
+    refuse(error);
+    return { statements: [], accept: () => {}, refuse: () => {}, divide: async () => [] };
+  }
+}
+
+async function commit(database: Pick<Database, "batch">, shares: readonly Share[]): Promise<void> {
+  let rows: Row[][];
+  try {
+    rows = await database.batch(shares.flatMap((share) => share.statements));
+  } catch (error) {
+    return recover(database, shares, error);
+  }
+  let from = 0;
+  for (const share of shares) {
+    share.accept(rows.slice(from, from + share.statements.length));
+    from += share.statements.length;
+  }
+}
+
+/** An outage refuses all. Anything else is the fault of one item: the group is taken apart until that one stands alone. */
+async function recover(database: Pick<Database, "batch">, shares: readonly Share[], error: unknown): Promise<void> {
+  if (isDatabaseError(error, "unavailable")) return shares.forEach((share) => share.refuse(error));
+  if (shares.length > 1) {
+    for (const share of shares) await commit(database, [share]);
+    return;
+  }
+  const [share] = shares;
+  if (share === undefined) return;
+  try {
+    const parts = await share.divide(isDatabaseError(error, "unmet"));
+    if (parts.length === 0) return share.refuse(error);
+    for (const part of parts) await commit(database, [part]);
+  } catch (failure) {
+    // The refresh itself failed: nothing was stored, and the callers are told why.
+    share.refuse(failure);
+  }
+}
