@@ -8,7 +8,7 @@ import { Pool } from "undici";
 import { DELIVERY_SLOTS } from "./workload.ts";
 
 /** With more bodies than this waiting for a slot, answers wait too: a floor that only buffers would prove nothing. */
-const WAITING_MAX = 1_024;
+const WAITING_MAX = 128;
 
 type Accepted = (body: Buffer, answer: () => void) => void;
 

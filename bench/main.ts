@@ -93,11 +93,10 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
     return;
   }
   const parts = [
-    `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}`,
-    `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${run.finished_at}`,
-    "",
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}\n` +
+      `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${run.finished_at}`,
     formatReport(report),
-    ...(backlog === null ? [] : [formatBacklog(backlog)]),
+    backlog === null ? "" : formatBacklog(backlog),
   ];
-  process.stdout.write(`${parts.join("\n")}\n`);
+  process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

@@ -7,11 +7,11 @@ import { readFileSync } from "node:fs";
 const TICKS_PER_SECOND = 100;
 const PS_TIMEOUT_MS = 5_000;
 
-const clockOffset = Number(process.hrtime.bigint()) / 1e6 - performance.now();
-
 /** Milliseconds on the machine's monotonic clock: comparable between processes, and never set back. */
 export function now(): number {
-  return performance.now() + clockOffset;
+  // Not performance.now(): its zero is the start of each process, and no second call can tell the distance exactly.
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
 }
 
 export type Percentiles = { p50: number; p95: number; p99: number };

@@ -109,8 +109,9 @@ export function isMet(goal: Pick<Goal, "value" | "limit" | "at_least">): boolean
   return goal.at_least ? goal.value >= goal.limit : goal.value <= goal.limit;
 }
 
-/** The report as plain text. */
+/** The report as plain text; empty when nothing was measured. */
 export function formatReport(report: Report): string {
+  if (Object.keys(report.rows).length === 0) return "";
   const head = ["", "accepted", "delivered", "end-to-end ms", "accept ms", "CPU µs", "harness", "peak", "lost", "dup"];
   const units = ["", "/s", "/s", "p50 / p95 / p99", "p50 / p99", "/event", "CPU µs", "MiB", "", ""];
   const rows = rowNames.flatMap((name) => (report.rows[name] ? [formatRow(ROWS[name], report.rows[name])] : []));

@@ -98,6 +98,7 @@ async function drain(stage: Stage, expected: number, pending: Workload["pending"
   }
   const usage = readUsage(stage.target.pid);
   const drainMs = performance.now() - startedAt;
+  if (pending !== null && stillPending !== 0) stillPending = await pending();
   await sleep(QUIET_MS);
   return { usage, drain_ms: drainMs, still_pending: stillPending };
 }
