@@ -92,7 +92,9 @@ function createShare<Item, Result>(
   refreshes = REFRESHES_MAX,
 ): Share {
   const items = waiting.map((one) => one.item);
-  const refuse = (error: unknown) => waiting.forEach((one) => one.reject(error));
+  const refuse = (error: unknown) => {
+    for (const one of waiting) one.reject(error);
+  };
 
   async function divide(unmet: boolean): Promise<Share[]> {
     if (unmet && options.refresh !== undefined && refreshes > 0) {
@@ -106,7 +108,9 @@ function createShare<Item, Result>(
   function accept(rows: readonly Row[][]): void {
     const results = options.results?.(items, rows);
     // A channel without results resolves with nothing.
-    waiting.forEach((one, index) => one.resolve(results?.[index] as Result));
+    waiting.forEach((one, index) => {
+      one.resolve(results?.[index] as Result);
+    });
   }
 
   try {
@@ -134,7 +138,10 @@ async function commit(database: Pick<Database, "batch">, shares: readonly Share[
 
 /** An outage refuses all. Anything else is the fault of one item: the group is taken apart until that one stands alone. */
 async function recover(database: Pick<Database, "batch">, shares: readonly Share[], error: unknown): Promise<void> {
-  if (isDatabaseError(error, "unavailable")) return shares.forEach((share) => share.refuse(error));
+  if (isDatabaseError(error, "unavailable")) {
+    for (const share of shares) share.refuse(error);
+    return;
+  }
   if (shares.length > 1) {
     for (const share of shares) await commit(database, [share]);
     return;
