@@ -1,0 +1,121 @@
+// Who calls, and whether the route's scope lets them. Called before the body is read. Keys that are remembered are
+// judged without waiting, for ingest is the hot path.
+import type { App } from "#contract/apps.ts";
+import type { Scope } from "#contract/route.ts";
+import type { Accounts } from "../accounts/accounts.ts";
+import { type ApiKey, createTokenCheck } from "../accounts/credentials.ts";
+import { type AppError, notFound, refuse } from "../errors.ts";
+
+/** A caller that was let in. */
+export interface Access {
+  /** Null: every app. Else ids of other apps do not exist for this caller. */
+  app_scope: string | null;
+  /** The server key that was used; null for the admin token and on open routes. */
+  key: ApiKey | null;
+}
+
+/** A caller of an SDK endpoint; both are optional until an app demands them. */
+export interface SdkCaller {
+  app: App | null;
+  key: ApiKey | null;
+}
+
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+const OPEN: Access = { app_scope: null, key: null };
+const ADMIN: Access = OPEN;
+const BEARER_MAX_CHARS = 600;
+
+export interface Gate {
+  /** The caller, at once or after a look into the database. Throws or rejects with AppError. */
+  enter(scope: Scope, headers: Headers, app_id: string | undefined): Access | Promise<Access>;
+}
+
+export function createGate(accounts: Accounts, admin_token: string): Gate {
+  const isAdminToken = createTokenCheck(admin_token);
+
+  function enter(scope: Scope, headers: Headers, app_id: string | undefined): Access | Promise<Access> {
+    if (scope === "public" || scope === "sdk") return OPEN;
+    const token = readBearer(headers.authorization);
+    // A key in its own form cannot be the admin token's: the cheap look-up comes first, the hashing of tokens second.
+    const key = accounts.peekKey(token);
+    if (key) return admit(key, scope, app_id);
+    if (isAdminToken(token)) return enterAsAdmin(app_id);
+    if (key === null) throw unknownToken();
+    return findAndAdmit(token, scope, app_id);
+  }
+
+  async function findAndAdmit(token: string, scope: Scope, app_id: string | undefined): Promise<Access> {
+    const key = await accounts.findKey(token);
+    if (key === null) throw unknownToken();
+    return admit(key, scope, app_id);
+  }
+
+  async function enterAsAdmin(app_id: string | undefined): Promise<Access> {
+    // A key implies its app; the admin may name one that does not exist.
+    if (app_id !== undefined && (await accounts.findApp(app_id)) === null) throw notFound("app");
+    return ADMIN;
+  }
+
+  return { enter };
+}
+
+/** A key belongs to one app: another app's address is answered like one that does not exist, before any right is judged. */
+function admit(key: ApiKey, scope: Scope, app_id: string | undefined): Access {
+  if (key.kind === "app") {
+    throw refuse("forbidden", "App keys serve the SDK endpoints only; use a server key (sk_…) or the admin token.");
+  }
+  if (app_id !== undefined && app_id !== key.app_id) throw notFound("app");
+  if (scope === "admin") throw refuse("forbidden", "Only the admin token may do this.");
+  if (scope === "app_read" && !key.can_read) throw lacks("can_read");
+  if (scope === "app_write" && !key.can_write) throw lacks("can_write");
+  return { app_scope: key.app_id, key };
+}
+
+function lacks(right: string): AppError {
+  return refuse("forbidden", `This key lacks ${right}; create one that has it.`);
+}
+
+function readBearer(header: string | undefined | string[]): string {
+  if (typeof header !== "string") {
+    throw refuse("unauthorized", "Send the admin token or a server key as `Authorization: Bearer <token>`.");
+  }
+  const token = /^bearer +(\S+) *$/i.exec(header.slice(0, BEARER_MAX_CHARS))?.[1];
+  if (token === undefined) throw refuse("unauthorized", "The Authorization header must be `Bearer <token>`.");
+  return token;
+}
+
+function unknownToken(): AppError {
+  return refuse("unauthorized", "This token is not known, or has expired.");
+}
+
+/**
+ * Who calls an SDK endpoint, by `x-app-id` and `x-api-key`. A header that is sent must be right, even where none is needed.
+ * @throws AppError 401 for a key that is not valid, 403 for one without `can_read` or of another app, 404 for an unknown app
+ */
+export async function identifySdk(accounts: Accounts, headers: Headers): Promise<SdkCaller> {
+  const app_id = one(headers["x-app-id"]);
+  const presented = one(headers["x-api-key"]);
+  const key = presented === null ? null : await accounts.findKey(presented);
+  if (presented !== null && key === null) throw refuse("unauthorized", "x-api-key is not known, or has expired.");
+  if (key !== null && !key.can_read) throw lacks("can_read");
+  if (key !== null && app_id !== null && key.app_id !== app_id) {
+    throw refuse("forbidden", "x-api-key belongs to another app than x-app-id.");
+  }
+  const named = app_id ?? key?.app_id ?? null;
+  const app = named === null ? null : await accounts.findApp(named);
+  if (named !== null && app === null) throw notFound("app");
+  if (app !== null) demandKey(app, { app, key });
+  return { app, key };
+}
+
+/** To be called again when the app became known by other means than the headers. */
+export function demandKey(app: App, caller: SdkCaller): void {
+  if (app.require_api_key && caller.key?.app_id !== app.id) {
+    throw refuse("unauthorized", "This app demands x-app-id and a valid x-api-key.");
+  }
+}
+
+function one(header: string | string[] | undefined): string | null {
+  return typeof header === "string" && header !== "" ? header : null;
+}

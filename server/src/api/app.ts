@@ -1,0 +1,172 @@
+// The HTTP server: limits, body parsing, error answers, security headers, and the routes that it is given. Called by
+// main.ts and by tests. Every bound of a connection is set here; no route answers before `isOpen` but the health checks.
+
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import fastifyCors from "@fastify/cors";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { ROUTES, type RouteName } from "#contract/routes.ts";
+import { refuse, unavailable } from "../errors.ts";
+import { log } from "../platform/log.ts";
+import type { Gate } from "./access.ts";
+import { bind, type Handlers } from "./bind.ts";
+import { registerDocs } from "./docs.ts";
+import { describeFailure } from "./failures.ts";
+import { parseJsonBody } from "./json-body.ts";
+
+export const BODY_MAX_BYTES = 1024 * 1024;
+const HEADERS_MAX_BYTES = 16 * 1024;
+const CONNECTIONS_MAX = 10_000;
+/** From the first byte of a request to its last; slow senders lose their connection. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the idle time of common load balancers, so that they close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const TIMEOUT_CHECK_MS = 5_000;
+const PARAM_MAX_CHARS = 200;
+const START_RETRY_AFTER_SECONDS = 1;
+const PREFLIGHT_MAX_AGE_SECONDS = 86_400;
+const SDK_HEADERS = ["Accept", "Content-Type", "x-app-id", "x-api-key", "x-linkme-device"];
+const ALWAYS_OPEN: ReadonlySet<string> = new Set([ROUTES.getHealth.path, ROUTES.getReady.path]);
+
+export interface AppOptions {
+  gate: Gate;
+  /** What this process answers of the route table. */
+  handlers: Partial<Handlers>;
+  /** Pages and other addresses outside /api. */
+  pages?: readonly ((app: FastifyInstance) => void | Promise<void>)[];
+  /** Networks of proxies whose forwarding headers are believed. */
+  trusted_proxies: readonly string[];
+  /** False until the database is ready; only health checks are answered then. */
+  isOpen(): boolean;
+}
+
+/** A server that does not listen yet. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_MAX_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: {
+      maxHeaderSize: HEADERS_MAX_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    routerOptions: { maxParamLength: PARAM_MAX_CHARS },
+    trustProxy: options.trusted_proxies.length === 0 ? false : [...options.trusted_proxies],
+    // Requests that are in flight when the server stops are answered; new connections are refused by then.
+    return503OnClosing: false,
+    genReqId: createRequestIds(),
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerError,
+  });
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.decorateRequest("access", null);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    try {
+      done(null, parseJsonBody(body as Buffer));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler(answerNotFound);
+  // The schemas of the contract have validated by now; nothing of the answer is left to be filtered.
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.header("x-request-id", request.id);
+    reply.header("x-content-type-options", "nosniff");
+    if (options.isOpen() || ALWAYS_OPEN.has(request.routeOptions.url ?? "")) done();
+    else
+      done(unavailable("The server waits for its database. Send the same request again.", START_RETRY_AFTER_SECONDS));
+  });
+  await registerRoutes(app, options);
+  return app;
+}
+
+async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = [] }: AppOptions): Promise<void> {
+  const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
+  bind(
+    app,
+    pick(handlers, (name) => !isSdk(name)),
+    gate,
+  );
+  const sdk = pick(handlers, isSdk);
+  await app.register(async (scope) => {
+    // Web pages of other origins call these; everything else stays out of their reach.
+    await scope.register(fastifyCors, {
+      origin: "*",
+      methods: ["GET", "POST"],
+      allowedHeaders: SDK_HEADERS,
+      exposedHeaders: ["x-request-id", "retry-after"],
+      maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+      strictPreflight: false,
+      preflight: true,
+    });
+    bind(scope, sdk, gate);
+    for (const name of Object.keys(sdk) as RouteName[]) addPreflight(scope, ROUTES[name].path);
+  });
+  registerDocs(app);
+  for (const page of pages) await page(app);
+}
+
+/** The CORS plugin answers in its hook; the route only has to exist. */
+function addPreflight(scope: FastifyInstance, path: string): void {
+  scope.options(path, (_request, reply) => reply.code(204).send());
+}
+
+function pick(handlers: Partial<Handlers>, keep: (name: RouteName) => boolean): Partial<Handlers> {
+  return Object.fromEntries(Object.entries(handlers).filter(([name]) => keep(name as RouteName)));
+}
+
+/** Unique over processes and restarts, and cheap: a random start and a counter. */
+function createRequestIds(): () => string {
+  const start = `req_${randomBytes(6).toString("hex")}`;
+  let count = 0;
+  return () => `${start}_${(++count).toString(36)}`;
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { status, body, retry_after_seconds, is_bug } = describeFailure(error, request.id);
+  if (is_bug) {
+    const { method, id: request_id } = request;
+    log("request.failed", { request_id, method, route: request.routeOptions?.url, error }, "error");
+  }
+  if (retry_after_seconds !== undefined) reply.header("retry-after", retry_after_seconds);
+  reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
+}
+
+const KNOWN_PATHS = Object.values(ROUTES).map(({ method, path }) => ({
+  method,
+  pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}/?$`),
+}));
+
+function answerNotFound(request: FastifyRequest, reply: FastifyReply): void {
+  const path = request.url.split("?", 1)[0] ?? "";
+  const methods = KNOWN_PATHS.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+  const others = methods.filter((method) => method !== request.method);
+  const hint = others.length > 0 ? ` It answers ${others.join(", ")}.` : " See /docs for the addresses of the API.";
+  answerError(refuse("not_found", `This address does not answer ${request.method}.${hint}`), request, reply);
+}
+
+/** For what is not even HTTP, or came too slowly: there is no request to answer by, only a socket. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const [status, code, message] = describeBroken(error.code);
+  const body = JSON.stringify({ error: code, message, request_id: `req_${randomBytes(6).toString("hex")}` });
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\nx-content-type-options: nosniff\r\n`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+}
+
+function describeBroken(code: string | undefined): [string, string, string] {
+  if (code === "HPE_HEADER_OVERFLOW")
+    return ["431 Request Header Fields Too Large", "too_large", "The headers are larger than 16 KiB."];
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return ["408 Request Timeout", "invalid_request", "The request came too slowly."];
+  return ["400 Bad Request", "invalid_request", "This is not a valid HTTP/1.1 request."];
+}

@@ -1,0 +1,123 @@
+// Turns rows of the route table into Fastify routes: scope, validation, status and answer. Called by app.ts.
+// A handler sees parsed values only, and answers a value of the route's answer type.
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { z } from "zod";
+import type { Route } from "#contract/route.ts";
+import { ROUTES, type RouteName, type Routes } from "#contract/routes.ts";
+import { invalid, notFound } from "../errors.ts";
+import type { Access, Gate } from "./access.ts";
+import { refuseIssues } from "./issues.ts";
+
+type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+type Answer<Schema> = Schema extends z.ZodType ? z.output<Schema> | Promise<z.output<Schema>> : Promise<void>;
+
+/** One call of a route, parsed and let in. */
+export interface Call<R extends Route> {
+  params: Output<R["params"]>;
+  query: Output<R["query"]>;
+  body: Output<R["body"]>;
+  access: Access;
+  request: FastifyRequest;
+  reply: FastifyReply;
+}
+
+export type Handler<R extends Route> = (call: Call<R>) => Answer<R["answer"]>;
+export type Handlers<Names extends RouteName = RouteName> = { [Name in Names]: Handler<Routes[Name]> };
+
+declare module "fastify" {
+  interface FastifyRequest {
+    access: Access | null;
+  }
+  interface FastifyContextConfig {
+    /** The row of the route table; absent on pages and files. */
+    route_name?: RouteName;
+  }
+}
+
+/** Binds those routes for which there is a handler. */
+export function bind(app: FastifyInstance, handlers: Partial<Handlers>, gate: Gate): void {
+  for (const name of Object.keys(handlers) as RouteName[]) {
+    const handler = handlers[name];
+    // The name ties handler and route together; the compiler cannot follow that through a loop.
+    if (handler !== undefined) bindOne(app, name, handler as unknown as Handler<Route>, gate);
+  }
+}
+
+function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>, gate: Gate): void {
+  const route: Route = ROUTES[name];
+  const has_answer = route.answer !== null;
+  app.route({
+    method: route.method satisfies HTTPMethods,
+    url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
+    config: { route_name: name },
+    onRequest(request, reply, done) {
+      reply.header("cache-control", "no-store");
+      admit(request, route, gate, done);
+    },
+    async handler(request, reply) {
+      const call = parseCall(route, request, reply);
+      const answer = await handler(call);
+      reply.code(route.status);
+      return has_answer ? answer : null;
+    },
+  });
+}
+
+function admit(request: FastifyRequest, route: Route, gate: Gate, done: (error?: Error) => void): void {
+  try {
+    const params = request.params as Record<string, string>;
+    const access = gate.enter(route.scope, request.headers, params["app_id"]);
+    if (!(access instanceof Promise)) {
+      request.access = access;
+      done();
+    } else {
+      access.then((found) => {
+        request.access = found;
+        done();
+      }, done);
+    }
+  } catch (error) {
+    done(error as Error);
+  }
+}
+
+function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply): Call<Route> {
+  const params = route.params?.safeParse(request.params);
+  // No id has these characters: the same answer as for an id that does not exist.
+  if (params?.success === false) throw notFound("id");
+  return {
+    params: params?.data,
+    query: parseQuery(route.query, request.query),
+    body: parseBody(route.body, request.body),
+    // Set by the hook above, without which no handler runs.
+    access: request.access as Access,
+    request,
+    reply,
+  };
+}
+
+function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown> {
+  for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
+    const is_declared = name in schema.shape;
+    if (is_declared && Array.isArray(value)) throw invalid(name, "given once");
+    if (is_declared && value.includes("\u0000")) throw invalid(name, "text without NUL characters");
+  }
+  const result = schema.safeParse(query);
+  if (!result.success) throw refuseIssues(result.error.issues, "query");
+  return result.data;
+}
+
+function parseBody(schema: z.ZodType | undefined, body: unknown): unknown {
+  if (schema === undefined) {
+    // Clients that send an empty object where nothing is needed mean no harm; anything else was meant for another call.
+    if (body === undefined || isEmptyObject(body)) return undefined;
+    throw invalid("body", "no body: this call takes none");
+  }
+  const result = schema.safeParse(body);
+  if (!result.success) throw refuseIssues(result.error.issues, "body");
+  return result.data;
+}
+
+function isEmptyObject(body: unknown): boolean {
+  return typeof body === "object" && body !== null && !Array.isArray(body) && Object.keys(body).length === 0;
+}

@@ -1,0 +1,29 @@
+// Events: ingest (the hot path), list, and the fate of one.
+import type { z } from "zod";
+import type { EventInput, EventsPage, EventsQuery, EventWithFates, IngestAnswer } from "#contract/events.ts";
+import type { PageQuery } from "#contract/fields.ts";
+import type { Handlers } from "./bind.ts";
+
+type Names = "ingestEvents" | "listEvents" | "getEvent";
+
+/** What this file needs of the events; `app_scope` null means any app. */
+export interface Events {
+  ingest(app_id: string, inputs: EventInput[]): Promise<z.output<typeof IngestAnswer>>;
+  listEvents(
+    app_id: string,
+    query: z.output<typeof EventsQuery>,
+    page: PageQuery,
+  ): Promise<z.output<typeof EventsPage>>;
+  getEvent(id: string, app_scope: string | null): Promise<z.output<typeof EventWithFates>>;
+}
+
+export function eventHandlers(events: Events): Handlers<Names> {
+  return {
+    ingestEvents: ({ params, body }) => events.ingest(params.app_id, "events" in body ? body.events : [body]),
+    listEvents({ params, query }) {
+      const { limit, cursor, ...filter } = query;
+      return events.listEvents(params.app_id, filter, { limit, cursor });
+    },
+    getEvent: ({ params, access }) => events.getEvent(params.id, access.app_scope),
+  };
+}

@@ -1,0 +1,96 @@
+// Reads JSON bodies. Bytes that no store or receiver could keep as they are get refused with the path of the trouble:
+// invalid UTF-8, NUL, lone surrogates, keys that reach for prototypes, numbers beyond a double, bottomless nesting.
+// The common body pays for three native searches and a glance at its nesting, nothing more.
+import { isUtf8 } from "node:buffer";
+import { invalid, refuse } from "../errors.ts";
+
+/** Deeper nesting than this breaks parsers of receivers, and recursion here. */
+export const JSON_MAX_DEPTH = 64;
+
+/**
+ * The value of a JSON body; undefined for an empty one.
+ * @throws AppError `invalid_request`
+ */
+export function parseJsonBody(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined;
+  if (!isUtf8(bytes)) throw refuse("invalid_request", "The body is not valid UTF-8; JSON is sent as UTF-8.");
+  const text = bytes.toString("utf8");
+  const value = parse(text);
+  // Only an escape can hide a NUL or half a surrogate pair, and only these words can name a prototype.
+  const is_suspicious = text.includes("\\u") || text.includes("__proto__") || text.includes("constructor");
+  inspect(value, is_suspicious);
+  return value;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // A BOM is the one mistake that nobody can see in the message.
+    const hint = text.startsWith("\ufeff") ? "it begins with a byte order mark" : messageOf(error);
+    throw refuse("invalid_request", `The body is not valid JSON: ${hint}.`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  // V8 quotes a piece of the body after the first words; the place is what helps.
+  return error instanceof Error ? error.message.replace(/\.+$/, "") : "it cannot be read";
+}
+
+function inspect(value: unknown, is_suspicious: boolean): void {
+  const trouble = findTrouble(value, is_suspicious, 1);
+  if (trouble !== null) throw invalid(trouble.path.reverse().join("."), trouble.message);
+}
+
+interface Trouble {
+  message: string;
+  /** Innermost name first. */
+  path: string[];
+}
+
+/** Recursion is bounded by the very depth that it checks. */
+function findTrouble(value: unknown, is_suspicious: boolean, depth: number): Trouble | null {
+  if (typeof value === "string") return is_suspicious ? textTrouble(value) : null;
+  if (typeof value === "number") {
+    return Number.isFinite(value) ? null : { message: "a number that fits into a double", path: [] };
+  }
+  if (typeof value !== "object" || value === null) return null;
+  if (depth > JSON_MAX_DEPTH) return { message: `at most ${JSON_MAX_DEPTH} levels of nesting`, path: [] };
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const trouble = findTrouble(value[index], is_suspicious, depth + 1);
+      if (trouble !== null) return within(trouble, String(index));
+    }
+    return null;
+  }
+  return membersTrouble(value, is_suspicious, depth);
+}
+
+function membersTrouble(value: object, is_suspicious: boolean, depth: number): Trouble | null {
+  for (const name in value) {
+    // Parsed JSON has own, enumerable members only.
+    const member: unknown = value[name as keyof typeof value];
+    const trouble = (is_suspicious ? nameTrouble(name, member) : null) ?? findTrouble(member, is_suspicious, depth + 1);
+    if (trouble !== null) return within(trouble, name);
+  }
+  return null;
+}
+
+function nameTrouble(name: string, member: unknown): Trouble | null {
+  const reaches_prototype =
+    name === "__proto__" ||
+    (name === "constructor" && typeof member === "object" && member !== null && Object.hasOwn(member, "prototype"));
+  if (reaches_prototype) return { message: "another name: this one reaches for an object's prototype", path: [] };
+  return textTrouble(name);
+}
+
+function textTrouble(text: string): Trouble | null {
+  if (text.includes("\u0000")) return { message: "text without NUL characters", path: [] };
+  return text.isWellFormed() ? null : { message: "text without lone surrogates", path: [] };
+}
+
+function within(trouble: Trouble, name: string): Trouble {
+  // The path is shown to people: a spoilt name must not spoil the answer.
+  trouble.path.push(name.replaceAll("\u0000", "\\u0000").toWellFormed());
+  return trouble;
+}

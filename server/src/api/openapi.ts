@@ -1,0 +1,86 @@
+// The OpenAPI description of the route table, made by the same plugins that make it elsewhere: @fastify/swagger reads the
+// routes of a server that is never started. Called by `npm run generate`, and by the documentation page when opened.
+import fastifySwagger from "@fastify/swagger";
+import Fastify, { type FastifyInstance } from "fastify";
+import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { ErrorBody } from "#contract/errors.ts";
+import type { Route, Scope } from "#contract/route.ts";
+import { ROUTES } from "#contract/routes.ts";
+
+const ABOUT =
+  "Self-hosted deep links and signed webhooks, compatible with LinkMe's SDKs. Lists are newest first; unknown fields " +
+  "are refused outside LinkMe's own endpoints; an id of another app is answered like one that does not exist.";
+
+const SECURITY: Record<Scope, { [scheme: string]: string[] }[]> = {
+  public: [],
+  sdk: [{ app_id: [], app_key: [] }, {}],
+  app_read: [{ bearer: [] }],
+  app_write: [{ bearer: [] }],
+  admin: [{ bearer: [] }],
+};
+
+const NEEDS: Record<Scope, string> = {
+  public: "Open to anybody.",
+  sdk: "For SDKs: `x-app-id` and `x-api-key` where the app demands them.",
+  app_read: "Needs the admin token, or a server key with `can_read`.",
+  app_write: "Needs the admin token, or a server key with `can_write`.",
+  admin: "Needs the admin token.",
+};
+
+/** The document, with the same text every time. */
+export async function composeOpenApi(version: string): Promise<Record<string, unknown>> {
+  const app = Fastify();
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => JSON.stringify);
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "LinkMe Server",
+        version,
+        description: ABOUT,
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+      },
+      servers: [{ url: "/" }],
+      components: {
+        securitySchemes: {
+          bearer: { type: "http", scheme: "bearer", description: "the admin token, or a server key (sk_…)" },
+          app_id: { type: "apiKey", in: "header", name: "x-app-id" },
+          app_key: { type: "apiKey", in: "header", name: "x-api-key", description: "an app key (ak_…)" },
+        },
+      },
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(async (scope) => describeRoutes(scope));
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  // Through JSON, so that what is compared and served is exactly what is written.
+  return JSON.parse(JSON.stringify(document));
+}
+
+function describeRoutes(app: FastifyInstance): void {
+  for (const [name, route] of Object.entries(ROUTES) as [string, Route][]) {
+    const answers: Record<string, z.ZodType> = { [route.status]: route.answer ?? z.undefined() };
+    const failures = ErrorBody;
+    app.route({
+      method: route.method,
+      url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
+      schema: {
+        operationId: name,
+        summary: route.summary,
+        description: NEEDS[route.scope],
+        tags: [route.tag],
+        security: SECURITY[route.scope],
+        ...(route.params && { params: route.params }),
+        ...(Object.keys(route.query.shape).length > 0 && { querystring: route.query }),
+        ...(route.body && { body: route.body }),
+        response: { ...answers, "4xx": failures, "5xx": failures },
+      },
+      handler: () => null,
+    });
+  }
+}
