@@ -2,6 +2,7 @@
 // about one process. Parsing is pure; `readUsage` is the only effect. Linux answers from /proc, other systems from ps.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 /** Linux reports CPU time in ticks of 10 ms on every architecture that Node runs on (USER_HZ). */
 const TICKS_PER_SECOND = 100;
@@ -47,6 +48,11 @@ export function readUsage(pid: number): Usage {
   }
   const text = execFileSync("ps", ["-o", "time=,rss=", "-p", String(pid)], { timeout: PS_TIMEOUT_MS });
   return parsePs(text.toString("latin1"));
+}
+
+/** CPU time in µs that all programs of this machine have used, summed over its cores. */
+export function machineCpu(): number {
+  return cpus().reduce((sum, { times }) => sum + (times.user + times.nice + times.sys) * 1e3, 0);
 }
 
 /** CPU µs from /proc/<pid>/stat: fields 14 and 15, counted after the command name, which may hold anything. */

@@ -1,10 +1,11 @@
 // One measured load against one target, from the first request to the last straggler, as a row of figures. Called by
 // the scenarios. The span that counts for deliveries and CPU ends when everything has arrived and the target's own
 // ledger agrees, so work that was accepted but put off is paid for in the same row.
+import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { reconcile } from "../event-log.ts";
 import type { LoadPlan, LoadResult } from "../generator.ts";
-import { type Percentiles, percentiles, readUsage, type Usage } from "../measure.ts";
+import { machineCpu, type Percentiles, percentiles, readUsage, type Usage } from "../measure.ts";
 import { generate, type SinkProcess, type Target } from "../processes.ts";
 import type { SinkReport } from "../sink.ts";
 
@@ -15,6 +16,8 @@ const QUIET_MS = 500;
 /** A drain without progress for this long is over, and what is missing is lost. */
 const STALL_MS = 20_000;
 const DRAIN_MAX_MS = 300_000;
+/** With more than this part of the CPU used by others, a row says so. */
+const FOREIGN_SHARE_MAX = 0.1;
 
 /** What is sent, and how an event is recognised on its way. */
 export type Workload = Pick<LoadPlan, "requests" | "expected_status" | "key_markers" | "key_bytes"> & {
@@ -63,19 +66,28 @@ export async function runPhase(stage: Stage, workload: Workload, load: Load): Pr
   const { key_bytes } = workload;
   const sinkBefore = await sink.ask({ do: "reset", marker: arrival_marker ?? "?", key_bytes });
   const before = readUsage(target.pid);
+  const machine = watchMachine();
   const result = await generate({ host: target.host, port: target.port, connections, ...requests, ...load });
   const expected = arrival_marker === null ? 0 : result.accepted.count;
   const drained = await drain(stage, expected, pending);
   const report = await sink.ask({ do: "take" });
-  const row = toRow(workload, load, {
-    before,
-    sink_cpu_us: report.cpu_us - sinkBefore.cpu_us,
-    result,
-    report,
-    drained,
-  });
+  const sink_cpu_us = report.cpu_us - sinkBefore.cpu_us;
+  const foreign = machine(drained.usage.cpu_us - before.cpu_us + result.cpu_us + sink_cpu_us);
+  const row = toRow(workload, load, { before, sink_cpu_us, result, report, drained, foreign });
   if (row.accepted === 0) throw new Error(`${target.url} accepted nothing: ${row.notes.join("; ")}`);
   return row;
+}
+
+/** Begins to watch; the function it returns tells the part of the machine's CPU that others than `ours` have used. */
+function watchMachine(): (oursUs: number) => number {
+  const startedAt = performance.now();
+  const all = machineCpu();
+  const own = process.cpuUsage();
+  return (oursUs) => {
+    const { user, system } = process.cpuUsage(own);
+    const capacityUs = (performance.now() - startedAt) * 1e3 * availableParallelism();
+    return (machineCpu() - all - oursUs - user - system) / capacityUs;
+  };
 }
 
 type Drained = { usage: Usage; drain_ms: number; still_pending: number };
@@ -103,7 +115,14 @@ async function drain(stage: Stage, expected: number, pending: Workload["pending"
   return { usage, drain_ms: drainMs, still_pending: stillPending };
 }
 
-type Observed = { before: Usage; sink_cpu_us: number; result: LoadResult; report: SinkReport; drained: Drained };
+type Observed = {
+  before: Usage;
+  sink_cpu_us: number;
+  result: LoadResult;
+  report: SinkReport;
+  drained: Drained;
+  foreign: number;
+};
 
 function toRow(workload: Workload, load: Load, observed: Observed): Row {
   const { before, sink_cpu_us, result, report, drained } = observed;
@@ -125,7 +144,7 @@ function toRow(workload: Workload, load: Load, observed: Observed): Row {
     lost: delivers ? joined.lost : 0,
     duplicated: joined.duplicated,
     problems: delivers ? findProblems(result, report, drained) : [],
-    notes: [...findNotes(result), ...(joined.unexpected > 0 ? [`${joined.unexpected} arrived unaccepted`] : [])],
+    notes: findNotes(result, joined.unexpected, observed.foreign),
   };
 }
 
@@ -138,10 +157,12 @@ function findProblems(result: LoadResult, report: SinkReport, drained: Drained):
   ];
 }
 
-function findNotes(result: LoadResult): string[] {
+function findNotes(result: LoadResult, unexpected: number, foreign: number): string[] {
   const refused = Object.entries(result.refused).map(([status, count]) => `${count} answers were ${status}`);
   return [
     ...refused,
+    ...(unexpected > 0 ? [`${unexpected} arrived although no answer had accepted them`] : []),
+    ...(foreign > FOREIGN_SHARE_MAX ? [`other programs used ${(foreign * 100).toFixed(0)} % of the CPU`] : []),
     ...(result.failed > 0 ? [`${result.failed} requests got no answer`] : []),
     ...(result.unsent > 0 ? [`${result.unsent} requests were due and never sent: no connection was free`] : []),
   ];
