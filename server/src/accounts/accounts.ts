@@ -206,8 +206,11 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
     findKey,
     /** An app's settings, cached. */
     findApp: apps.find,
+    /** What is remembered of an app, without waiting: undefined when `findApp` has to look. */
+    peekApp: apps.peek,
     /** Which app a host belongs to, cached; the host in lower case, without a port. */
     findDomain: domains.find,
+    peekDomain: domains.peek,
     finishRemovals,
   };
 }

@@ -29,7 +29,7 @@ const NEEDS: Record<Scope, string> = {
 };
 
 /** The document, with the same text every time. */
-export async function composeOpenApi(version: string): Promise<Record<string, unknown>> {
+export async function composeOpenApi(version: string): Promise<ReturnType<FastifyInstance["swagger"]>> {
   const app = Fastify();
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => JSON.stringify);

@@ -1,0 +1,201 @@
+// The composition root: configuration → database → modules → listen → drain. Nothing else has effects at import.
+// A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
+// PostgreSQL that is late, with the health checks already answering.
+import { readFileSync } from "node:fs";
+import { createAccounts } from "./accounts/accounts.ts";
+import { createGate } from "./api/access.ts";
+import { createApp } from "./api/app.ts";
+import { appHandlers } from "./api/apps.ts";
+import type { Handlers } from "./api/bind.ts";
+import { healthHandlers } from "./api/health.ts";
+import { keyHandlers } from "./api/keys.ts";
+import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
+import { DataDirError, readSecrets, type Secrets } from "./data-dir.ts";
+import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
+import { openDatabase } from "./platform/database-open.ts";
+import { createIds, SYSTEM_IDS } from "./platform/ids.ts";
+import { log } from "./platform/log.ts";
+import { MigrationError, migrate } from "./platform/migrate.ts";
+import { createReadiness } from "./platform/readiness.ts";
+
+const EXIT_FAILED = 1;
+/** Promised to operators: 10 s from the signal to the end of the process. */
+const DRAIN_LIMIT_MS = 9_500;
+/** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
+const SAME_SIGNAL_MS = 100;
+const DATABASE_RETRY_MS = 500;
+const REMOVALS_EVERY_MS = 60_000;
+
+type Server = Awaited<ReturnType<typeof compose>>;
+
+await start();
+
+async function start(): Promise<void> {
+  // A reader that went away must not end the server.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  const config = loadConfig();
+  const secrets = loadSecrets(config);
+  const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
+  const server = await compose(config, secrets, db);
+  stopOnSignal(() => server.stop());
+  const is_migrated = await tryToMigrate(db);
+  const url = await listen(server, config);
+  if (!is_migrated) await waitForDatabase(db);
+  server.open();
+  log("server.ready", { url, version: version(), roles: config.roles, database: db.engine, data_dir: config.data_dir });
+  if (secrets.new_token_file !== null) announceToken(config.public_url ?? url, secrets);
+}
+
+/** Builds every module; nothing listens or runs yet. */
+async function compose(config: Config, secrets: Secrets, db: Database) {
+  const source = SYSTEM_IDS;
+  const ids = createIds(source);
+  const accounts = createAccounts({ db, ids, source });
+  const state = { is_open: false };
+  const askDatabase = createReadiness(db);
+  const removeRest = () => runInBackground("removals", accounts.finishRemovals());
+  const gate = createGate(accounts, secrets.admin_token);
+
+  const handlers: Partial<Handlers> = { ...healthHandlers(async () => state.is_open && (await askDatabase())) };
+  if (config.roles.includes("api")) {
+    Object.assign(
+      handlers,
+      keyHandlers(accounts),
+      appHandlers(accounts, async () => removeRest()),
+    );
+  }
+  const app = await createApp({
+    gate,
+    handlers,
+    trusted_proxies: config.trusted_proxies,
+    isOpen: () => state.is_open,
+  });
+
+  let removals: NodeJS.Timeout | undefined;
+  function open(): void {
+    state.is_open = true;
+    if (!config.roles.includes("api")) return;
+    removeRest();
+    removals = setInterval(removeRest, REMOVALS_EVERY_MS);
+  }
+
+  /** Stops accepting, lets what is in flight end, then lets go of the database. */
+  async function stop(): Promise<void> {
+    clearInterval(removals);
+    await app.close();
+    await db.close();
+  }
+
+  return { app, open, stop };
+}
+
+function loadConfig(): Config {
+  const reading = readConfig(process.env, (path) => readFileSync(path, "utf8"));
+  for (const warning of reading.warnings) log("config.warning", { message: warning }, "warn");
+  if (reading.kind === "problems") fail(EXIT_BAD_CONFIG, ...reading.problems);
+  return reading.config;
+}
+
+function loadSecrets(config: Config): Secrets {
+  try {
+    return readSecrets(config);
+  } catch (error) {
+    if (error instanceof DataDirError) fail(EXIT_BAD_CONFIG, error.message);
+    throw error;
+  }
+}
+
+/** False when the database cannot be reached yet. */
+async function tryToMigrate(db: Database): Promise<boolean> {
+  try {
+    const applied = await migrate(db);
+    if (applied.length > 0) log("database.migrated", { applied });
+    return true;
+  } catch (error) {
+    if (error instanceof MigrationError) fail(EXIT_FAILED, error.message);
+    if (!isDatabaseError(error, "unavailable")) throw error;
+    log("database.waiting", { message: sentenceOf(error), retry_ms: DATABASE_RETRY_MS }, "warn");
+    return false;
+  }
+}
+
+async function waitForDatabase(db: Database): Promise<void> {
+  do await new Promise((resolve) => setTimeout(resolve, DATABASE_RETRY_MS));
+  while (!(await tryToMigrate(db)));
+}
+
+async function listen({ app }: Server, { host, port }: Config): Promise<string> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    fail(EXIT_FAILED, whyNotListening(error, host, port));
+  }
+  const address = app.server.address();
+  const bound_port = typeof address === "object" && address !== null ? address.port : port;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${bound_port}`;
+}
+
+function whyNotListening(error: unknown, host: string, port: number): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") {
+    return `PORT ${port} on ${host} is in use by another program; stop that one, or set PORT to a free port or to 0.`;
+  }
+  if (code === "EACCES") return `PORT ${port} needs rights that this process lacks; set PORT to 1024 or above.`;
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+    return `HOST ${host} is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.`;
+  }
+  return `The server cannot listen on ${host}, port ${port}: ${sentenceOf(error)}`;
+}
+
+/** The first signal drains, within its limit; a second one ends the process on the spot. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let first_at: number | undefined;
+  const receive = (signal: NodeJS.Signals, number: number) => {
+    const now = performance.now();
+    if (first_at !== undefined) {
+      if (now - first_at > SAME_SIGNAL_MS) process.exit(128 + number);
+      return;
+    }
+    first_at = now;
+    log("server.stopping", { signal });
+    setTimeout(() => {
+      log("server.stopped", { drained: false }, "warn");
+      process.exit(0);
+    }, DRAIN_LIMIT_MS).unref();
+    stop().then(
+      () => {
+        log("server.stopped", { drained: true });
+        process.exit(0);
+      },
+      (error) => fail(EXIT_FAILED, `The server could not stop in order: ${sentenceOf(error)}`),
+    );
+  };
+  process.on("SIGTERM", receive);
+  process.on("SIGINT", receive);
+}
+
+/** The one time that the token is shown; it goes to a person's terminal and not into the log. */
+function announceToken(address: string, { admin_token, new_token_file }: Secrets): void {
+  process.stderr.write(
+    `\nLinkMe Server is ready. Portal: ${address}/portal\nAdmin token, shown this once and kept in ${new_token_file}:\n\n  ${admin_token}\n\n`,
+  );
+}
+
+function runInBackground(what: string, work: Promise<void>): void {
+  // It runs again with the next tick, so a failure only has to be seen.
+  work.catch((error) => log("background.failed", { what, error }, "warn"));
+}
+
+function sentenceOf(error: unknown): string {
+  const cause = error instanceof DatabaseError && error.cause instanceof Error ? ` (${error.cause.message})` : "";
+  return error instanceof Error ? `${error.message}${cause}` : String(error);
+}
+
+function fail(code: number, ...sentences: string[]): never {
+  for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
+  process.exit(code);
+}
+
+function version(): string {
+  return String(JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version);
+}
