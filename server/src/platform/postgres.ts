@@ -1,6 +1,7 @@
 // PostgreSQL 15 or newer behind `Database`: a bounded pool of pipelined connections, so that a batch is one round trip.
 // Opened by database-open.ts. Deadlocks and serialization failures are tried again here; everything else is reported.
 import pg from "pg";
+import { AppError } from "../errors.ts";
 import { type Database, DatabaseError, type DatabaseErrorKind, type Query, type Row } from "./database.ts";
 import { isRows, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
 
@@ -180,8 +181,10 @@ async function translate<Result>(work: () => Promise<Result>): Promise<Result> {
   }
 }
 
+/** A refusal thrown inside a transaction is the caller's own, although it has a code too. */
 function isDriverError(error: unknown): error is Error {
-  return error instanceof Error && (codeOf(error) !== undefined || CONNECTION_MESSAGES.test(error.message));
+  if (!(error instanceof Error) || error instanceof AppError) return false;
+  return codeOf(error) !== undefined || CONNECTION_MESSAGES.test(error.message);
 }
 
 const CONNECTION_MESSAGES = /terminated|timeout|not queryable|closed|ended|ECONN|socket/i;
@@ -190,10 +193,10 @@ const UNAVAILABLE_CODES = /^(08|53|57P|58|55P03|57014|25P0[34]|40001|40P01|25006
 
 function kindOf(error: unknown): DatabaseErrorKind {
   if (error instanceof DatabaseError) return error.kind;
+  if (!isDriverError(error)) return "bug";
   const code = codeOf(error);
   if (code === "23505") return "unique";
-  if (code !== undefined) return UNAVAILABLE_CODES.test(code) ? "unavailable" : "bug";
-  return error instanceof Error && CONNECTION_MESSAGES.test(error.message) ? "unavailable" : "bug";
+  return code === undefined || UNAVAILABLE_CODES.test(code) ? "unavailable" : "bug";
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,6 +1,7 @@
 // What every store relies on, the same on both engines.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { invalid, refuse } from "../../src/errors.ts";
 import { type Database, isDatabaseError } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { expectRows, list, rows, SKIP_LOCKED, sql } from "../../src/platform/sql.ts";
@@ -170,6 +171,18 @@ forEachEngine((engine) => {
     assert.deepEqual(await all(database), []);
     await database.transaction((query) => query(sql`insert into things values ('b', 1, null)`));
     assert.equal((await all(database)).length, 1);
+  });
+
+  test("a refusal thrown inside a transaction reaches the caller as it is", async () => {
+    const database = await withTable(await engine.open());
+    for (const refusal of [refuse("conflict", "The connection is closed."), invalid("timeout_ms", "a number")]) {
+      const failing = database.transaction(async (query) => {
+        await query(sql`insert into things values ('a', 1, null)`);
+        throw refusal;
+      });
+      await assert.rejects(failing, (error) => error === refusal);
+      assert.deepEqual(await all(database), []);
+    }
   });
 
   test("counters survive a hundred transactions and batches at once", async () => {
