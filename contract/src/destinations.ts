@@ -66,10 +66,13 @@ const HeaderName = z
   .refine((name) => !(RESERVED_HEADERS as readonly string[]).includes(name.toLowerCase()), {
     error: "another header: the server sets this one itself",
   });
+/** A masked value, sent back as it was shown, keeps the stored one. */
 const HeaderValue = z
   .string()
   .max(HEADER_VALUE_MAX_CHARS)
-  .regex(/^[\t\u0020-\u007e]*$/, { error: "a header value of printable ASCII characters" });
+  .refine((value) => value === MASK || /^[\t\u0020-\u007e]*$/.test(value), {
+    error: "a header value of printable ASCII characters",
+  });
 
 export const Headers = z
   .record(HeaderName, HeaderValue)

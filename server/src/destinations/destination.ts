@@ -1,0 +1,153 @@
+// A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
+// Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
+import type { DestinationState, RetryOn } from "#contract/destinations.ts";
+import type { EventType } from "#contract/events.ts";
+import {
+  type BuiltRequest,
+  type Definition,
+  type Exchange,
+  mapSecrets,
+  type Outcome,
+  type Outgoing,
+  type SigningSecrets,
+} from "#destination-types/definition.ts";
+import { webhook } from "#destination-types/webhook.ts";
+import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
+
+/** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
+export interface DestinationRow {
+  id: string;
+  app_id: string;
+  type: string;
+  config: string;
+  secrets: string;
+  events: string;
+  description: string;
+  enabled: number;
+  state: DestinationState;
+  state_reason: string | null;
+  state_changed_at: number;
+  retry_schedule: string;
+  timeout_ms: number;
+  max_in_flight: number;
+  rate_per_second: number | null;
+  retry_on: RetryOn;
+  created_at: number;
+  updated_at: number;
+}
+
+/** The column `secrets`: what signs, what is staged to sign next, and what was replaced but still signs for a while. */
+export interface SealedSecrets {
+  current: Sealed;
+  next?: Sealed;
+  /** `valid_until` in ms since 1970. */
+  previous?: { secret: Sealed; valid_until: number };
+}
+
+/** Never changes: a change of the stored one makes another. */
+export interface Destination {
+  readonly id: string;
+  readonly app_id: string;
+  readonly type: string;
+  readonly events: ReadonlySet<EventType>;
+  readonly state: DestinationState;
+  readonly state_reason: string | null;
+  readonly created_at: number;
+  /** Seconds between attempts; empty means one attempt. */
+  readonly retry_schedule: readonly number[];
+  readonly timeout_ms: number;
+  readonly max_in_flight: number;
+  readonly rate_per_second: number | null;
+  readonly retry_on: RetryOn;
+  /** Why it cannot send although it is stored, for the engineer on call; null as a rule. Then `build` throws. */
+  readonly misconfigured: string | null;
+  build(delivery: Outgoing): BuiltRequest;
+  judge(exchange: Exchange): Outcome;
+  /** The headers of a built request as an answer may show them. */
+  mask(headers: readonly string[]): Record<string, string>;
+}
+
+export interface Preparing {
+  sealer: Sealer;
+  /** The product's version, for the user agent. */
+  version: string;
+}
+
+type Sending = Pick<Destination, "misconfigured" | "build" | "judge" | "mask">;
+
+/** Never throws: a destination that cannot be read is `misconfigured`, and the others of its app go on. */
+export function prepareDestination(row: DestinationRow, preparing: Preparing): Destination {
+  return {
+    id: row.id,
+    app_id: row.app_id,
+    type: row.type,
+    // Written by the functions of this module only, after validation.
+    events: new Set(JSON.parse(row.events) as EventType[]),
+    state: row.state,
+    state_reason: row.state_reason,
+    created_at: row.created_at,
+    retry_schedule: JSON.parse(row.retry_schedule) as number[],
+    timeout_ms: row.timeout_ms,
+    max_in_flight: row.max_in_flight,
+    rate_per_second: row.rate_per_second,
+    retry_on: row.retry_on,
+    ...prepareSending(row, preparing),
+  };
+}
+
+/** One line for each type of destination. */
+function prepareSending(row: DestinationRow, preparing: Preparing): Sending {
+  switch (row.type) {
+    case webhook.type:
+      return prepareWith(webhook, row, preparing);
+    default:
+      return misconfigured(
+        `This version of the server has no destinations of type ${row.type}: upgrade it, or delete this one`,
+      );
+  }
+}
+
+function prepareWith<Config, Prepared>(
+  definition: Definition<Config, Prepared>,
+  row: DestinationRow,
+  { sealer, version }: Preparing,
+): Sending {
+  try {
+    const stored = definition.config.parse(JSON.parse(row.config));
+    // Secret texts of a stored config are sealed.
+    const config = mapSecrets(definition.config, stored, (text) => sealer.open(text as Sealed));
+    const secrets = openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
+    const prepared = definition.prepare(config, { version, secrets });
+    const rules = { retry_on: row.retry_on };
+    return {
+      misconfigured: null,
+      build: (delivery) => definition.buildRequest(delivery, prepared),
+      judge: (exchange) => definition.judge(exchange, rules),
+      mask: (headers) => definition.mask(headers, prepared),
+    };
+  } catch (error) {
+    // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
+    if (error instanceof SealError) return misconfigured(error.message);
+    return misconfigured("Its stored settings cannot be read by this version of the server: set them again");
+  }
+}
+
+export function openSecrets({ current, next, previous }: SealedSecrets, sealer: Sealer): SigningSecrets {
+  const secrets: SigningSecrets = { current: sealer.open(current) };
+  if (next !== undefined) secrets.next = sealer.open(next);
+  if (previous !== undefined) {
+    secrets.previous = { secret: sealer.open(previous.secret), valid_until: previous.valid_until };
+  }
+  return secrets;
+}
+
+function misconfigured(reason: string): Sending {
+  return {
+    misconfigured: reason,
+    build: () => {
+      throw new Error(`a misconfigured destination sends nothing: ${reason}`);
+    },
+    judge: () => ({ kind: "misconfigured", retriable: true, message: reason }),
+    mask: () => ({}),
+  };
+}

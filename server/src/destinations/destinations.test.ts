@@ -1,0 +1,251 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { MASK } from "#contract/destinations.ts";
+import {
+  HOUR_MS,
+  historyOf,
+  input,
+  insertDeliveries,
+  openWorld,
+  outgoing,
+  refused,
+  START,
+  versionOf,
+} from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { rows, sql } from "../platform/sql.ts";
+import { hourOf, latencyClass } from "./latency.ts";
+import { DESTINATIONS_PER_APP_MAX } from "./store.ts";
+
+forEachEngine((engine) => {
+  test("turning a webhook off and on again changes its state and forgets its failures", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await db.query(
+      sql`update destination_health set consecutive_failures = 9, failing_since = 5, last_failure_at = 7 where destination_id = ${id}`,
+    );
+    clock.at += 1_000;
+    const off = await destinations.patchWebhook(id, null, { enabled: false });
+    assert.deepEqual([off.enabled, off.state, off.state_changed_at], [false, "off", new Date(clock.at).toISOString()]);
+    assert.equal(off.health.consecutive_failures, 9);
+    const on = await destinations.patchWebhook(id, null, { enabled: true });
+    assert.deepEqual([on.enabled, on.state, on.health.consecutive_failures], [true, "active", 0]);
+    assert.equal(on.health.last_failure_at, new Date(7).toISOString());
+    const health = await db.query(sql`select failing_since from destination_health where destination_id = ${id}`);
+    assert.deepEqual(
+      health.map((row) => row["failing_since"]),
+      [null],
+    );
+  });
+
+  test("a disabled webhook shows why, and enabling it makes it active again", async () => {
+    const { clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    clock.at += 10;
+    await destinations.disable(id, "The receiver answered 410 (gone)");
+    const disabled = await destinations.getWebhook(id, null);
+    assert.deepEqual([disabled.state, disabled.state_reason], ["disabled", "The receiver answered 410 (gone)"]);
+    assert.equal(disabled.state_changed_at, new Date(clock.at).toISOString());
+    assert.equal((await destinations.find(id))?.state, "disabled");
+    const edited = await destinations.patchWebhook(id, null, { description: "x" });
+    assert.equal(edited.state, "disabled");
+    const enabled = await destinations.patchWebhook(id, null, { enabled: true });
+    assert.deepEqual([enabled.state, enabled.state_reason], ["active", null]);
+  });
+
+  test("disabling twice, or what is off or unknown, changes nothing", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await Promise.all([destinations.disable(id, "first"), destinations.disable(id, "second")]);
+    await destinations.disable(id, "third");
+    assert.deepEqual(
+      (await historyOf(db, id)).map((row) => row.state),
+      ["active", "disabled"],
+    );
+    await destinations.patchWebhook(id, null, { enabled: false });
+    await destinations.disable(id, "fourth");
+    assert.equal((await destinations.getWebhook(id, null)).state, "off");
+    await destinations.disable("dst_nothing", "fifth");
+  });
+
+  test("a paused webhook goes on probing when it is enabled, which it is already", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await db.query(sql`update destinations set state = 'paused', state_reason = 'failing' where id = ${id}`);
+    const shown = await destinations.patchWebhook(id, null, { enabled: true });
+    assert.deepEqual([shown.state, shown.state_reason], ["paused", "failing"]);
+    await destinations.disable(id, "enough");
+    assert.equal((await destinations.getWebhook(id, null)).state, "disabled");
+  });
+
+  test("every change raises the app's version and is written into the history, in order", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const versions = [await versionOf(db)];
+    const step = async (work: Promise<unknown>) => {
+      await work;
+      versions.push(await versionOf(db));
+    };
+    const { id } = await destinations.createWebhook("shop", input());
+    versions.push(await versionOf(db));
+    await step(destinations.patchWebhook(id, null, { events: ["link.claim"] }));
+    await step(destinations.patchWebhook(id, null, { enabled: false }));
+    await step(destinations.patchWebhook(id, null, { enabled: true }));
+    await step(destinations.disable(id, "gone"));
+    assert.ok(
+      versions.every((version, index) => index === 0 || version > (versions[index - 1] ?? 0)),
+      versions.join(),
+    );
+    assert.deepEqual(
+      (await historyOf(db, id)).map(({ at, state, events, cause }) => [at - START, state, events, cause]),
+      [
+        [0, "active", '["link.click"]', "created"],
+        [1, "active", '["link.claim"]', "changed"],
+        [2, "off", '["link.claim"]', "turned off"],
+        [3, "active", '["link.claim"]', "enabled"],
+        [4, "disabled", '["link.claim"]', "gone"],
+      ],
+    );
+    await step(destinations.deleteWebhook(id, null));
+    assert.ok((versions.at(-1) ?? 0) > (versions.at(-2) ?? 0));
+    assert.equal(await versionOf(db, "blog"), 0);
+  });
+
+  test("changes made at once all count", async () => {
+    const { destinations, another } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const other = another();
+    await Promise.all([
+      destinations.patchWebhook(id, null, { description: "new" }),
+      other.patchWebhook(id, null, { timeout_ms: 1_234 }),
+      destinations.patchWebhook(id, null, { max_in_flight: 3 }),
+      other.patchWebhook(id, null, { headers: { A: "1" } }),
+    ]);
+    const shown = await destinations.getWebhook(id, null);
+    assert.deepEqual(
+      [shown.description, shown.timeout_ms, shown.max_in_flight, shown.headers],
+      ["new", 1_234, 3, { A: MASK }],
+    );
+  });
+
+  test("a deleted webhook is gone at once; its rows are left to be removed in steps", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await insertDeliveries(db, id, [["pending", START]]);
+    const heard: string[] = [];
+    destinations.onChange((changed) => void heard.push(changed));
+    await destinations.deleteWebhook(id, "shop");
+    assert.ok(heard.includes(id));
+    assert.equal(await destinations.find(id), null);
+    assert.deepEqual((await destinations.ofApp("shop")).destinations, []);
+    await refused(destinations.getWebhook(id, null), "not_found");
+    await refused(destinations.deleteWebhook(id, null), "not_found");
+    await destinations.disable(id, "too late");
+    assert.deepEqual(await db.query(sql`select kind, id from removals`), [{ kind: "destination", id }]);
+  });
+
+  test("a change is in this process's cache when the call answers, in another's a second later", async () => {
+    const { clock, destinations, another } = await openWorld(engine);
+    const other = another();
+    const { id } = await destinations.createWebhook("shop", input());
+    assert.deepEqual([...((await other.find(id))?.events ?? [])], ["link.click"]);
+    const { version } = await other.ofApp("shop");
+    await destinations.patchWebhook(id, null, { events: ["link.claim"] });
+    assert.deepEqual([...((await destinations.find(id))?.events ?? [])], ["link.claim"]);
+    assert.deepEqual([...((await other.find(id))?.events ?? [])], ["link.click"]);
+    const heard: string[] = [];
+    other.onChange((changed) => void heard.push(changed));
+    clock.at += 1_000;
+    assert.deepEqual([...((await other.find(id))?.events ?? [])], ["link.claim"]);
+    assert.deepEqual(heard, [id]);
+    assert.ok((await other.ofApp("shop")).version > version);
+  });
+
+  test("an app can hold only so many destinations", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    for (let n = 1; n < DESTINATIONS_PER_APP_MAX; n *= 2) {
+      await db.query(
+        sql`insert into destinations select id || ${`x${n}`}, app_id, type, config, secrets, events, description, enabled,
+            state, state_reason, state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on,
+            created_at, updated_at from destinations limit ${DESTINATIONS_PER_APP_MAX - n}`,
+      );
+    }
+    const error = await refused(destinations.createWebhook("shop", input()), "conflict");
+    assert.match(error.message, /at most 1000 destinations/);
+    await destinations.deleteWebhook(id, null);
+    await destinations.createWebhook("shop", input());
+  });
+
+  test("health counts the last day's attempts and what is pending", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const { id: quiet } = await destinations.createWebhook("shop", input());
+    const hour = hourOf(START);
+    const counts = [
+      [id, hour, 1, latencyClass(10), 90],
+      [id, hour - 23, 1, latencyClass(200), 4],
+      [id, hour - 23, 0, latencyClass(3_000), 6],
+      [id, hour - 24, 0, latencyClass(60_000), 1_000],
+    ];
+    await db.query(
+      sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts) values ${rows(counts)}`,
+    );
+    await db.query(
+      sql`update destination_health set last_success_at = ${START - 5}, last_failure_at = ${START - HOUR_MS},
+        consecutive_failures = 2 where destination_id = ${id}`,
+    );
+    await insertDeliveries(db, id, [["pending", START - 50], ["succeeded", START - 90], ["pending", START - 70], ["failed", 1]]); // biome-ignore format: a table
+    const { health } = await destinations.getWebhook(id, null);
+    assert.ok((health.p95_ms_24h ?? 0) >= 3_000 && (health.p95_ms_24h ?? 0) <= 3_600);
+    assert.deepEqual(health, {
+      last_success_at: new Date(START - 5).toISOString(),
+      last_failure_at: new Date(START - HOUR_MS).toISOString(),
+      consecutive_failures: 2,
+      success_rate_24h: 0.94,
+      p95_ms_24h: health.p95_ms_24h,
+      pending: 2,
+      oldest_pending_at: new Date(START - 70).toISOString(),
+    });
+    const listed = (await destinations.listWebhooks("shop", { limit: 10 })).items;
+    assert.deepEqual(listed.find((item) => item.id === id)?.health, health);
+    assert.equal(listed.find((item) => item.id === quiet)?.health.pending, 0);
+  });
+
+  test("with another seal key a webhook says so, sends nothing and leaves the others alone", async () => {
+    const { destinations, another } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input({ headers: { A: "1" } }));
+    const wrong = another(randomBytes(32));
+    const { id: readable } = await wrong.createWebhook("shop", input());
+
+    const destination = await wrong.find(id);
+    assert.ok(destination !== null);
+    assert.equal(destination.state, "active");
+    assert.match(destination.misconfigured ?? "", /LINKME_SEAL_KEY/);
+    assert.throws(() => destination.build(outgoing), /sends nothing/);
+    assert.deepEqual(destination.mask(["A", "1"]), {});
+    const outcome = destination.judge({ kind: "failure", code: "dns", message: "", started_at: 0, duration_ms: 0 });
+    assert.ok(outcome.kind === "misconfigured" && outcome.retriable);
+
+    assert.match((await wrong.getWebhook(id, null)).state_reason ?? "", /LINKME_SEAL_KEY/);
+    const error = await refused(wrong.getSecret(id, null), "temporarily_unavailable");
+    assert.match(error.message, /LINKME_SEAL_KEY/);
+    assert.equal((await wrong.find(readable))?.misconfigured, null);
+    assert.equal((await wrong.ofApp("shop")).destinations.length, 2);
+    assert.equal((await wrong.patchWebhook(id, null, { description: "x" })).description, "x");
+  });
+
+  for (const [what, column] of [
+    ["settings", sql`config = '{}'`],
+    ["type", sql`type = 'morse'`],
+  ] as const) {
+    // biome-ignore format: a table
+    test(`a destination whose ${what} this version cannot read is misconfigured, never an error`, async () => {
+      const { db, destinations } = await openWorld(engine);
+      const { id } = await destinations.createWebhook("shop", input());
+      await db.query(sql`update destinations set ${column} where id = ${id}`);
+      await destinations.refresh("shop");
+      assert.match((await destinations.find(id))?.misconfigured ?? "", /this version of the server/i);
+    });
+  }
+});

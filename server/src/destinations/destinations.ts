@@ -1,0 +1,54 @@
+// The module in one piece: what an app has configured, for the hot path and for the management API.
+// Created once by main.ts. A change is visible to this process when the call that made it answers.
+import type { Database } from "../platform/database.ts";
+import { type Destination, prepareDestination } from "./destination.ts";
+import { createRegistry } from "./registry.ts";
+import { createDestinationStore } from "./store.ts";
+import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
+
+export type Destinations = ReturnType<typeof createDestinations>;
+
+export function createDestinations(options: WebhookOptions & { db: Database }) {
+  const { now } = options;
+  const store = createDestinationStore(options.db);
+  const listeners = new Set<(destination_id: string) => void>();
+  const notify = (destination_id: string) => {
+    for (const listener of listeners) listener(destination_id);
+  };
+  const prepare = (row: Parameters<typeof prepareDestination>[0]): Destination => prepareDestination(row, options);
+  const registry = createRegistry({ store, prepare, now, changed: notify });
+
+  async function changed({ id, app_id }: { id: string; app_id: string }): Promise<void> {
+    try {
+      await registry.refresh(app_id);
+    } catch {
+      // The change itself is committed. The registry has dropped the app, so the next reader loads it.
+    }
+    notify(id);
+  }
+
+  /** Stops a destination that wants no more, or that failed for too long. Done twice, or when off, it changes nothing. */
+  async function disable(id: string, reason: string): Promise<void> {
+    const scope = { type: null, app_id: null };
+    const stops = (state: string) => state === "active" || state === "paused";
+    const before = await store.find(id, scope);
+    if (before === null || !stops(before.state)) return;
+    const at = now();
+    const result = await store.change(id, scope, at, (row) => {
+      if (!stops(row.state)) return null;
+      const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
+      return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
+    });
+    if (result?.changed) await changed(result.row);
+  }
+
+  /**
+   * Calls back after each change, possibly more than once for one; those of other processes when they are noticed.
+   * Listeners must not throw.
+   */
+  function onChange(listener: (destination_id: string) => void): void {
+    listeners.add(listener);
+  }
+
+  return { ...registry, ...createWebhooks({ ...options, store, changed }), disable, onChange };
+}

@@ -1,0 +1,67 @@
+// A destination's health as the API shows it, from counters that the settling of attempts keeps. Pure.
+import type { Health } from "#contract/destinations.ts";
+import { classUpperMs } from "./latency.ts";
+
+/** What is stored about one destination; a part without rows is absent. */
+export interface HealthFacts {
+  last_success_at: number | null;
+  last_failure_at: number | null;
+  consecutive_failures: number;
+  /** Attempts of the last day by result and latency class. */
+  attempts: readonly AttemptCount[];
+  pending: number;
+  oldest_pending_at: number | null;
+}
+
+export interface AttemptCount {
+  succeeded: number;
+  latency_class: number;
+  attempts: number;
+}
+
+export const NO_FACTS: HealthFacts = {
+  last_success_at: null,
+  last_failure_at: null,
+  consecutive_failures: 0,
+  attempts: [],
+  pending: 0,
+  oldest_pending_at: null,
+};
+
+export function composeHealth(facts: HealthFacts): Health {
+  return {
+    last_success_at: timeText(facts.last_success_at),
+    last_failure_at: timeText(facts.last_failure_at),
+    consecutive_failures: facts.consecutive_failures,
+    success_rate_24h: successRate(facts.attempts),
+    p95_ms_24h: percentileMs(facts.attempts, 0.95),
+    pending: facts.pending,
+    oldest_pending_at: timeText(facts.oldest_pending_at),
+  };
+}
+
+export function timeText(at: number): string;
+export function timeText(at: number | null): string | null;
+export function timeText(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}
+
+function successRate(counts: readonly AttemptCount[]): number | null {
+  const total = sum(counts);
+  return total === 0 ? null : sum(counts.filter((count) => count.succeeded === 1)) / total;
+}
+
+/** The duration that this share of all attempts, failed ones included, did not exceed. */
+function percentileMs(counts: readonly AttemptCount[], share: number): number | null {
+  const total = sum(counts);
+  let seen = 0;
+  for (const count of [...counts].sort((a, b) => a.latency_class - b.latency_class)) {
+    seen += count.attempts;
+    if (seen >= total * share && count.attempts > 0) return classUpperMs(count.latency_class);
+  }
+  return null;
+}
+
+function sum(counts: readonly AttemptCount[]): number {
+  return counts.reduce((total, count) => total + count.attempts, 0);
+}

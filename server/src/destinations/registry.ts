@@ -1,0 +1,178 @@
+// The destinations of each app, prepared and kept in memory: read by fan-out for every event and by the dispatcher for
+// every delivery. Exact: fan-out repeats the version in its transaction and calls `refresh` when it no longer holds;
+// `find` reads the version again every second, so a change made by another process is seen within that time.
+import type { Destination, DestinationRow } from "./destination.ts";
+
+/** Room for this many destinations over all apps; the app used longest ago makes way. */
+export const CACHED_DESTINATIONS_MAX = 20_000;
+/** How long `find` trusts what it has read, in ms. */
+export const VERSION_CHECK_MS = 1_000;
+/** No app has this version, so a guard with it never holds. */
+const NO_VERSION = -1;
+
+export interface AppDestinations {
+  readonly version: number;
+  readonly destinations: readonly Destination[];
+}
+
+interface RegistryOptions {
+  store: {
+    /** Version and rows of one moment; null for an unknown app. */
+    loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null>;
+    versionOf(app_id: string): Promise<number | null>;
+    appOf(destination_id: string): Promise<string | null>;
+  };
+  prepare(row: DestinationRow): Destination;
+  now(): number;
+  /** Called for every destination that a load found changed, new or gone. */
+  changed(destination_id: string): void;
+  capacity?: number;
+}
+
+export interface Registry {
+  /** What is cached, at once; undefined when `ofApp` would have to read. */
+  peek(app_id: string): AppDestinations | undefined;
+  ofApp(app_id: string): Promise<AppDestinations>;
+  find(destination_id: string): Promise<Destination | null>;
+  refresh(app_id: string): Promise<void>;
+}
+
+interface Entry extends AppDestinations {
+  readonly by_id: ReadonlyMap<string, { destination: Destination; text: string }>;
+  /** Loads are numbered as they begin, so that a slow one never replaces a later one. */
+  readonly load: number;
+  checked_at: number;
+  checking: Promise<Entry> | null;
+}
+
+interface Load {
+  running: Promise<Entry>;
+  /** Begins when `running` ends; everyone who asks meanwhile shares it. */
+  queued: Promise<Entry> | null;
+}
+
+export function createRegistry(options: RegistryOptions): Registry {
+  const { store, prepare, now } = options;
+  const capacity = options.capacity ?? CACHED_DESTINATIONS_MAX;
+  /** In the order of last use. */
+  const entries = new Map<string, Entry>();
+  const app_of = new Map<string, string>();
+  const loads = new Map<string, Load>();
+  let load_count = 0;
+
+  async function ofApp(app_id: string): Promise<AppDestinations> {
+    return use(app_id) ?? loads.get(app_id)?.running ?? begin(app_id);
+  }
+
+  async function find(destination_id: string): Promise<Destination | null> {
+    const app_id = app_of.get(destination_id) ?? (await store.appOf(destination_id));
+    if (app_id === null) return null;
+    const entry = use(app_id) ?? (await (loads.get(app_id)?.running ?? begin(app_id)));
+    const age = now() - entry.checked_at;
+    // A clock that was set back makes the age negative.
+    const current = age >= 0 && age < VERSION_CHECK_MS ? entry : await check(app_id, entry);
+    return current.by_id.get(destination_id)?.destination ?? null;
+  }
+
+  /** Answers when the cache holds what was committed before this call. */
+  async function refresh(app_id: string): Promise<void> {
+    try {
+      await loadAnew(app_id);
+    } catch (error) {
+      // What is kept may be out of date; without it the next reader loads.
+      forget(app_id);
+      throw error;
+    }
+  }
+
+  function check(app_id: string, entry: Entry): Promise<Entry> {
+    const compare = async () => {
+      const asked_at = now();
+      const version = await store.versionOf(app_id);
+      if (version !== entry.version) return loadAnew(app_id);
+      entry.checked_at = asked_at;
+      return entry;
+    };
+    entry.checking ??= compare().finally(() => {
+      entry.checking = null;
+    });
+    return entry.checking;
+  }
+
+  /** A load under way may have read before the caller's change, so another one follows it. */
+  function loadAnew(app_id: string): Promise<Entry> {
+    const load = loads.get(app_id);
+    if (load === undefined) return begin(app_id);
+    load.queued ??= load.running.then(
+      () => begin(app_id),
+      () => begin(app_id),
+    );
+    return load.queued;
+  }
+
+  function begin(app_id: string): Promise<Entry> {
+    const load: Load = { running: read(app_id), queued: null };
+    loads.set(app_id, load);
+    const done = () => {
+      if (loads.get(app_id) === load) loads.delete(app_id);
+    };
+    load.running.then(done, done);
+    return load.running;
+  }
+
+  async function read(app_id: string): Promise<Entry> {
+    const load = ++load_count;
+    const checked_at = now();
+    const found = await store.loadApp(app_id);
+    const before = entries.get(app_id);
+    if (before !== undefined && before.load > load) return before;
+    const by_id = new Map(found?.rows.map((row) => [row.id, keepOrPrepare(row, before)]));
+    const destinations = [...by_id.values()].map(({ destination }) => destination);
+    const version = found?.version ?? NO_VERSION;
+    const entry: Entry = { version, destinations, by_id, load, checked_at, checking: null };
+    forget(app_id);
+    if (found !== null) keep(app_id, entry);
+    if (before !== undefined) notify(before, entry);
+    return entry;
+  }
+
+  /** Unsealing and preparing costs far more than comparing, and an unchanged destination stays the same object. */
+  function keepOrPrepare(row: DestinationRow, before: Entry | undefined) {
+    const text = JSON.stringify(row);
+    const known = before?.by_id.get(row.id);
+    return known?.text === text ? known : { destination: prepare(row), text };
+  }
+
+  function use(app_id: string): Entry | undefined {
+    const entry = entries.get(app_id);
+    if (entry === undefined) return undefined;
+    entries.delete(app_id);
+    entries.set(app_id, entry);
+    return entry;
+  }
+
+  function keep(app_id: string, entry: Entry): void {
+    entries.set(app_id, entry);
+    for (const id of entry.by_id.keys()) app_of.set(id, app_id);
+    // The newest stays even when it fills the cache alone. An app without destinations takes room for one.
+    for (const oldest of entries.keys()) {
+      if (app_of.size + entries.size <= capacity || oldest === app_id) break;
+      forget(oldest);
+    }
+  }
+
+  function forget(app_id: string): void {
+    const entry = entries.get(app_id);
+    if (entry === undefined) return;
+    entries.delete(app_id);
+    for (const id of entry.by_id.keys()) app_of.delete(id);
+  }
+
+  function notify(before: Entry, after: Entry): void {
+    for (const id of new Set([...before.by_id.keys(), ...after.by_id.keys()])) {
+      if (before.by_id.get(id) !== after.by_id.get(id)) options.changed(id);
+    }
+  }
+
+  return { peek: use, ofApp, find, refresh };
+}

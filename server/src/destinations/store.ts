@@ -1,0 +1,216 @@
+// The tables `destinations`, `destination_history` and `destination_health`, and what is read of the deliveries for a
+// destination's health. Every change goes through `change`, `insert` or `remove`: one transaction raises the app's
+// version, writes the row and adds to the history. Called by webhooks.ts, registry.ts and destinations.ts.
+import { recordRemoval } from "../accounts/store.ts";
+import type { Database, Query } from "../platform/database.ts";
+import { allOf, list, type Statement, sql } from "../platform/sql.ts";
+import type { DestinationRow } from "./destination.ts";
+import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
+import { HEALTH_HOURS, hourOf } from "./latency.ts";
+
+/** Each event makes one delivery for each destination of its app, in one transaction. */
+export const DESTINATIONS_PER_APP_MAX = 1_000;
+
+/** Which destinations an id may mean: of this type, and of this app unless null. */
+export interface Scope {
+  type: string | null;
+  app_id: string | null;
+}
+
+/** What becomes of a row, decided without waiting for anything; null leaves it as it is. */
+export type Decide = (row: DestinationRow) => { row: DestinationRow; cause: string; reset_health: boolean } | null;
+
+export type DestinationStore = ReturnType<typeof createDestinationStore>;
+
+export function createDestinationStore(db: Database) {
+  /** Version and rows of one moment: one statement, one snapshot. */
+  async function loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null> {
+    // Every app has a row here, with an id of null when it has no destinations.
+    const found = await db.query<DestinationRow & { version: number }>(
+      sql`select apps.destinations_version as version, destinations.* from apps
+        left join destinations on destinations.app_id = apps.id
+        where apps.id = ${app_id} order by destinations.created_at, destinations.id`,
+    );
+    if (found[0] === undefined) return null;
+    const rows = found.map(({ version: _, ...row }) => row).filter((row) => row.id !== null);
+    return { version: found[0].version, rows };
+  }
+
+  async function versionOf(app_id: string): Promise<number | null> {
+    const found = await db.query<{ version: number }>(
+      sql`select destinations_version as version from apps where id = ${app_id}`,
+    );
+    return found[0]?.version ?? null;
+  }
+
+  async function appOf(destination_id: string): Promise<string | null> {
+    const found = await db.query<{ app_id: string }>(sql`select app_id from destinations where id = ${destination_id}`);
+    return found[0]?.app_id ?? null;
+  }
+
+  async function find(id: string, scope: Scope): Promise<DestinationRow | null> {
+    const found = await db.query<DestinationRow>(sql`select * from destinations where ${within(id, scope)}`);
+    return found[0] ?? null;
+  }
+
+  /** Newest first, beginning after a creation time and id. */
+  function page(
+    app_id: string,
+    type: string,
+    after: [number, string] | null,
+    limit: number,
+  ): Promise<DestinationRow[]> {
+    const from = after === null ? sql`true` : sql`(created_at, id) < (${after[0]}, ${after[1]})`;
+    return db.query(
+      sql`select * from destinations where app_id = ${app_id} and type = ${type} and ${from}
+        order by created_at desc, id desc limit ${limit}`,
+    );
+  }
+
+  async function appExists(app_id: string): Promise<boolean> {
+    return (await db.query(sql`select 1 as found from apps where id = ${app_id}`)).length > 0;
+  }
+
+  function insert(row: DestinationRow): Promise<"inserted" | "no_such_app" | "too_many"> {
+    return db.transaction(async (query) => {
+      if (!(await raiseVersion(query, row.app_id))) return "no_such_app";
+      const counted = await query<{ count: number }>(
+        sql`select count(*) as count from destinations where app_id = ${row.app_id}`,
+      );
+      if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
+      await query(insertRow(row));
+      await query(resetHealth(row.id));
+      await addHistory(query, row, row.created_at, "created");
+      return "inserted";
+    });
+  }
+
+  /** Answers the row as it is afterwards, and whether it changed; null when the id means nothing here. */
+  async function change(id: string, scope: Scope, now: number, decide: Decide) {
+    const app_id = (await find(id, scope))?.app_id;
+    if (app_id === undefined) return null;
+    return db.transaction(async (query) => {
+      // Raising the version first makes two changes of an app's destinations wait for each other.
+      await raiseVersion(query, app_id);
+      const row = (await query<DestinationRow>(sql`select * from destinations where ${within(id, scope)}`))[0];
+      if (row === undefined) return null;
+      const decision = decide(row);
+      if (decision === null) return { row, changed: false };
+      await query(updateRow(decision.row));
+      if (decision.reset_health) await query(resetHealth(id));
+      await addHistory(query, decision.row, now, decision.cause);
+      return { row: decision.row, changed: true };
+    });
+  }
+
+  /** The row goes at once, so nothing is sent any more; its deliveries go later, in steps. Answers its app. */
+  async function remove(id: string, scope: Scope, now: number): Promise<string | null> {
+    const app_id = (await find(id, scope))?.app_id;
+    if (app_id === undefined) return null;
+    return db.transaction(async (query) => {
+      await raiseVersion(query, app_id);
+      const removed = await query(sql`delete from destinations where ${within(id, scope)} returning id`);
+      if (removed.length === 0) return null;
+      await query(recordRemoval("destination", id, now));
+      return app_id;
+    });
+  }
+
+  async function healthOf(ids: readonly string[], now: number): Promise<Map<string, HealthFacts>> {
+    if (ids.length === 0) return new Map();
+    const [totals, attempts, pending] = await Promise.all([
+      db.query<Totals>(sql`select * from destination_health where destination_id in (${list(ids)})`),
+      db.query<AttemptCount & Owned>(
+        sql`select destination_id, succeeded, latency_class, cast(sum(attempts) as bigint) as attempts
+          from destination_hours where destination_id in (${list(ids)}) and hour > ${hourOf(now) - HEALTH_HOURS}
+          group by destination_id, succeeded, latency_class`,
+      ),
+      // Walks the pending rows of each destination by the index deliveries_due; settled ones are never touched.
+      db.query<Owned & { pending: number; oldest: number }>(
+        sql`select destination_id, count(*) as pending, min(created_at) as oldest from deliveries
+          where destination_id in (${list(ids)}) and state = 'pending' group by destination_id`,
+      ),
+    ]);
+    return new Map(ids.map((id) => [id, factsOf(id, totals, attempts, pending)]));
+  }
+
+  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf };
+}
+
+interface Owned {
+  destination_id: string;
+}
+
+interface Totals extends Owned {
+  last_success_at: number | null;
+  last_failure_at: number | null;
+  consecutive_failures: number;
+}
+
+function factsOf(
+  id: string,
+  totals: readonly Totals[],
+  attempts: readonly (AttemptCount & Owned)[],
+  pending: readonly (Owned & { pending: number; oldest: number })[],
+): HealthFacts {
+  const total = totals.find((row) => row.destination_id === id) ?? NO_FACTS;
+  const waiting = pending.find((row) => row.destination_id === id);
+  return {
+    last_success_at: total.last_success_at,
+    last_failure_at: total.last_failure_at,
+    consecutive_failures: total.consecutive_failures,
+    attempts: attempts.filter((row) => row.destination_id === id),
+    pending: waiting?.pending ?? 0,
+    oldest_pending_at: waiting?.oldest ?? null,
+  };
+}
+
+function within(id: string, { type, app_id }: Scope): Statement {
+  const conditions = [sql`id = ${id}`];
+  if (type !== null) conditions.push(sql`type = ${type}`);
+  if (app_id !== null) conditions.push(sql`app_id = ${app_id}`);
+  return allOf(conditions);
+}
+
+async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
+  const raised = await query(
+    sql`update apps set destinations_version = destinations_version + 1 where id = ${app_id} returning id`,
+  );
+  return raised.length > 0;
+}
+
+/** One entry for each change: when two fall into one millisecond the later one is dated a millisecond on. */
+async function addHistory(query: Query, row: DestinationRow, now: number, cause: string): Promise<void> {
+  const last = await query<{ at: number | null }>(
+    sql`select max(at) as at from destination_history where destination_id = ${row.id}`,
+  );
+  const at = Math.max(now, (last[0]?.at ?? 0) + 1);
+  await query(
+    sql`insert into destination_history (destination_id, at, state, events, cause)
+      values (${row.id}, ${at}, ${row.state}, ${row.events}, ${cause})`,
+  );
+}
+
+function resetHealth(id: string): Statement {
+  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures, failing_since)
+    values (${id}, null, null, 0, null)
+    on conflict (destination_id) do update set consecutive_failures = 0, failing_since = null`;
+}
+
+function insertRow(row: DestinationRow): Statement {
+  return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
+      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at)
+    values (${row.id}, ${row.app_id}, ${row.type}, ${row.config}, ${row.secrets}, ${row.events}, ${row.description},
+      ${row.enabled}, ${row.state}, ${row.state_reason}, ${row.state_changed_at}, ${row.retry_schedule},
+      ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.created_at},
+      ${row.updated_at})`;
+}
+
+function updateRow(row: DestinationRow): Statement {
+  return sql`update destinations set config = ${row.config}, secrets = ${row.secrets}, events = ${row.events},
+      description = ${row.description}, enabled = ${row.enabled}, state = ${row.state},
+      state_reason = ${row.state_reason}, state_changed_at = ${row.state_changed_at},
+      retry_schedule = ${row.retry_schedule}, timeout_ms = ${row.timeout_ms}, max_in_flight = ${row.max_in_flight},
+      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on}, updated_at = ${row.updated_at}
+    where id = ${row.id}`;
+}

@@ -1,0 +1,140 @@
+// Managing webhooks: what the API's routes for them call. Reads, decides in webhook-row.ts, writes in one transaction.
+// `app_scope` limits a call to one app; null is the operator. An id of another app is like one that does not exist.
+import { randomBytes } from "node:crypto";
+import type { Webhook, WebhookCreate, WebhookPatch } from "#contract/destinations.ts";
+import { composeSecret, SECRET_BYTES } from "#destination-types/signing.ts";
+import { webhook } from "#destination-types/webhook.ts";
+import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import type { Ids } from "../platform/ids.ts";
+import { SealError } from "../platform/sealing.ts";
+import {
+  type DestinationRow,
+  openSecrets,
+  type Preparing,
+  prepareDestination,
+  type SealedSecrets,
+} from "./destination.ts";
+import { composeHealth, NO_FACTS } from "./health.ts";
+import { DESTINATIONS_PER_APP_MAX, type DestinationStore, type Scope } from "./store.ts";
+import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
+
+export interface WebhookOptions extends Preparing {
+  ids: Pick<Ids, "prefixed">;
+  now(): number;
+  /** Says what is wrong with a URL, or null. */
+  egress: { check(url: string): Promise<string | null> };
+  /** Seconds between attempts, for webhooks that bring no schedule. */
+  default_retry_schedule: readonly number[];
+}
+
+interface WebhookDependencies extends WebhookOptions {
+  store: DestinationStore;
+  /** Called after a change was committed, before the call that made it answers. */
+  changed(row: { id: string; app_id: string }): Promise<void>;
+}
+
+/** What to wait for before asking again, while the operator repairs the seal key. */
+const SEAL_RETRY_SECONDS = 60;
+
+export function createWebhooks(dependencies: WebhookDependencies) {
+  const { store, sealer, ids, now, egress, changed } = dependencies;
+
+  /** The only answer, beside `getSecret`, that shows the signing secret. */
+  async function createWebhook(app_id: string, input: WebhookCreate): Promise<Webhook> {
+    await checkUrl(input.url);
+    const secret = composeSecret(randomBytes(SECRET_BYTES));
+    const { default_retry_schedule } = dependencies;
+    const made = { id: ids.prefixed("dst"), app_id, secret, now: now(), default_retry_schedule };
+    const row = newWebhookRow(made, input, sealer);
+    const result = await store.insert(row);
+    if (result === "no_such_app") throw notFound("app");
+    if (result === "too_many") {
+      throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} destinations: delete one first.`);
+    }
+    await changed(row);
+    return { ...showWebhook(row, composeHealth(NO_FACTS), null), signing_secret: secret };
+  }
+
+  async function listWebhooks(app_id: string, page: { limit: number; cursor?: string | undefined }) {
+    const after = page.cursor === undefined ? null : readCursor(page.cursor);
+    const rows = await store.page(app_id, webhook.type, after, page.limit + 1);
+    if (rows.length === 0 && !(await store.appExists(app_id))) throw notFound("app");
+    const shown = rows.slice(0, page.limit);
+    const last = rows.length > page.limit ? shown.at(-1) : undefined;
+    return {
+      items: await show(shown),
+      next_cursor: last === undefined ? null : encodeCursor([last.created_at, last.id]),
+    };
+  }
+
+  async function getWebhook(id: string, app_scope: string | null): Promise<Webhook> {
+    return showOne(await found(store.find(id, within(app_scope))));
+  }
+
+  async function patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook> {
+    const scope = within(app_scope);
+    // Looked up first: a stranger's id must not start a name lookup, nor be told apart by its answer.
+    await found(store.find(id, scope));
+    if (patch.url !== undefined) await checkUrl(patch.url);
+    const at = now();
+    const result = await found(store.change(id, scope, at, (row) => patchWebhookRow(row, patch, at, sealer)));
+    if (result.changed) await changed(result.row);
+    return showOne(result.row);
+  }
+
+  async function deleteWebhook(id: string, app_scope: string | null): Promise<void> {
+    const app_id = await found(store.remove(id, within(app_scope), now()));
+    await changed({ id, app_id });
+  }
+
+  async function getSecret(id: string, app_scope: string | null): Promise<{ signing_secret: string }> {
+    const row = await found(store.find(id, within(app_scope)));
+    try {
+      return { signing_secret: openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer).current };
+    } catch (error) {
+      // Not a bug and not the caller's fault: the operator has to give the server its key back.
+      if (error instanceof SealError) throw unavailable(`${error.message}.`, SEAL_RETRY_SECONDS);
+      throw error;
+    }
+  }
+
+  async function checkUrl(url: string): Promise<void> {
+    const problem = await egress.check(url);
+    if (problem !== null) throw invalid("url", problem);
+  }
+
+  async function show(rows: readonly DestinationRow[]): Promise<Webhook[]> {
+    const facts = await store.healthOf(
+      rows.map(({ id }) => id),
+      now(),
+    );
+    return rows.map((row) => {
+      const { misconfigured } = prepareDestination(row, dependencies);
+      return showWebhook(row, composeHealth(facts.get(row.id) ?? NO_FACTS), misconfigured);
+    });
+  }
+
+  async function showOne(row: DestinationRow): Promise<Webhook> {
+    const [shown] = await show([row]);
+    if (shown === undefined) throw new Error("one row shows as one webhook");
+    return shown;
+  }
+
+  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, getSecret };
+}
+
+function within(app_scope: string | null): Scope {
+  return { type: webhook.type, app_id: app_scope };
+}
+
+async function found<Value>(value: Promise<Value | null>): Promise<Value> {
+  const known = await value;
+  if (known === null) throw notFound("webhook");
+  return known;
+}
+
+function readCursor(cursor: string): [number, string] {
+  // decodeCursor has checked the types.
+  return decodeCursor(cursor, ["number", "string"]) as [number, string];
+}
