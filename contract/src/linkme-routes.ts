@@ -1,6 +1,6 @@
 // LinkMe's own endpoints, as its SDKs call them. Unknown fields are ignored here, and paths and names are LinkMe's.
 import { z } from "zod";
-import { Link, LinkCreate, LinkCreated, LinkPayload, ListedLink } from "./links.ts";
+import { Link, LinkCreate, LinkCreated, LinkPatch, LinkPayload, ListedLink } from "./links.ts";
 import { type Route, under } from "./route.ts";
 
 const URL_TEXT_MAX_CHARS = 8_192;
@@ -111,7 +111,7 @@ export const LINKME_ROUTES = {
     summary: "Change a link",
     params: by_id,
     query: AnyQuery,
-    body: z.looseObject({}),
+    body: LinkPatch,
     status: 200,
     answer: Link,
   },

@@ -23,6 +23,7 @@ const UTM_VALUE_MAX_CHARS = 500;
 const MAP_MAX_ENTRIES = 50;
 const MAP_VALUE_MAX_CHARS = 2_000;
 const PATH_MAX_CHARS = 1_000;
+const MAP_TEXT_MAX_CHARS = 8_000;
 
 /** First path segments that belong to the server and can never be slugs. */
 export const RESERVED_SLUGS = [
@@ -82,6 +83,31 @@ export const LinkCreate = z
   .meta({ id: "LinkCreate" });
 export type LinkCreate = z.infer<typeof LinkCreate>;
 
+const MapText = z
+  .union([z.string().max(MAP_TEXT_MAX_CHARS), z.record(z.string(), z.json())], { error: "JSON text of an object" })
+  .transform((value) => (typeof value === "string" ? value : JSON.stringify(value)));
+const PatchFlag = z.union([z.literal(0), z.literal(1)], { error: "0 or 1" });
+
+/** `PATCH /api/links/{id}`: only what is named changes. */
+export const LinkPatch = z
+  .object({
+    deep_link_path: z.string().max(PATH_MAX_CHARS).nullable(),
+    ios_custom_url: AnyUrl.nullable(),
+    android_custom_url: AnyUrl.nullable(),
+    web_fallback_url: WebUrl.nullable(),
+    allow_param_passthrough: PatchFlag,
+    force_redirect_web: PatchFlag,
+    enabled: PatchFlag,
+    og_title: z.string().max(300).nullable(),
+    og_description: z.string().max(1_000).nullable(),
+    og_image_url: WebUrl.nullable(),
+    utm: MapText.nullable(),
+    utm_override: MapText.nullable(),
+  })
+  .partial()
+  .meta({ id: "LinkPatch" });
+export type LinkPatch = z.output<typeof LinkPatch>;
+
 export const LinkCreated = z
   .object({
     id: z.string(),
@@ -91,6 +117,7 @@ export const LinkCreated = z
     slugUrl: z.string(),
   })
   .meta({ id: "LinkCreated" });
+export type LinkCreated = z.infer<typeof LinkCreated>;
 
 const Flag = z.union([z.literal(0), z.literal(1)]);
 const Text = z.string().nullable();
@@ -131,6 +158,7 @@ export const ListedLink = Link.extend({
   slugUrl: z.string(),
   clicks: z.number().int(),
 }).meta({ id: "ListedLink" });
+export type ListedLink = z.infer<typeof ListedLink>;
 
 /** What resolve and claim calls answer. Scalars stand before maps: old Android SDKs read the text in order. */
 export const LinkPayload = z

@@ -1,0 +1,69 @@
+// What callers write into a link: LinkMe's camelCase create and its snake_case patch, as a row. Pure; called by links.ts.
+// Text that a database or a header could not carry is refused here, with the field's name.
+import type { LinkCreate, LinkPatch } from "#contract/links.ts";
+import { invalid } from "../errors.ts";
+import type { LinkRow } from "./link.ts";
+
+export interface LinkIdentity {
+  readonly id: string;
+  readonly app_id: string;
+  readonly domain_id: string | null;
+  readonly now: number;
+}
+
+/** The row of a new link; its slug is chosen by the caller. @throws AppError invalid_request */
+export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: LinkIdentity): LinkRow {
+  refuseUnstorable(input, "");
+  return {
+    id,
+    app_id,
+    slug: "",
+    domain_id,
+    deep_link_path: input.deepLink ?? null,
+    deep_link_params: jsonOrNull(input.deepLinkParams),
+    ios_custom_url: input.redirects?.ios ?? null,
+    android_custom_url: input.redirects?.android ?? null,
+    ios_store_url: input.iosStoreUrl ?? null,
+    android_store_url: input.androidStoreUrl ?? null,
+    web_fallback_url: input.redirects?.web ?? null,
+    og_title: input.og_title ?? null,
+    og_description: input.og_description ?? null,
+    og_image_url: input.og_image_url ?? null,
+    utm: jsonOrNull(input.utm),
+    utm_override: jsonOrNull(input.utmOverrides),
+    custom_data: jsonOrNull(input.customData),
+    allow_param_passthrough: input.allowParamPassthrough === true ? 1 : 0,
+    force_redirect_web: input.redirects?.forceWeb === true ? 1 : 0,
+    enabled: 1,
+    internal: input.displayInPortal ? 0 : 1,
+    click_count: 0,
+    last_click_at: null,
+    created_at: now,
+    updated_at: now,
+  };
+}
+
+/** @throws AppError invalid_request */
+export function patchedLink(link: LinkRow, changes: LinkPatch, now: number): LinkRow {
+  refuseUnstorable(changes, "");
+  const named = Object.entries(changes).filter(([, value]) => value !== undefined);
+  return { ...link, ...Object.fromEntries(named), updated_at: now };
+}
+
+/** @throws AppError invalid_request for NUL characters and halves of surrogate pairs, in keys and values, at any depth */
+export function refuseUnstorable(value: unknown, path: string): void {
+  if (typeof value === "string") {
+    if (value.includes("\u0000") || !value.isWellFormed()) {
+      throw invalid(path, "text without NUL characters and unpaired surrogates");
+    }
+  } else if (typeof value === "object" && value !== null) {
+    for (const [key, member] of Object.entries(value)) {
+      refuseUnstorable(key, path === "" ? "a key" : path);
+      refuseUnstorable(member, path === "" ? key : `${path}.${key}`);
+    }
+  }
+}
+
+function jsonOrNull(map: object | null | undefined): string | null {
+  return map === null || map === undefined || Object.keys(map).length === 0 ? null : JSON.stringify(map);
+}

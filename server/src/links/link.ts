@@ -1,0 +1,224 @@
+// A link as it is stored, as LinkMe's API shows it, and as the redirect uses it: prepared once, when it is loaded.
+// Pure; called by links.ts, routing.ts and claims/.
+import type { App } from "#contract/apps.ts";
+import type { Platform } from "#contract/events.ts";
+import type { Link, ListedLink, UtmKey } from "#contract/links.ts";
+import { EMPTY, emptyMap, type StringMap } from "./query.ts";
+import { prepareTarget, type Target } from "./target.ts";
+
+/** One row of `links`. */
+export interface LinkRow {
+  readonly id: string;
+  readonly app_id: string;
+  readonly slug: string;
+  readonly domain_id: string | null;
+  readonly deep_link_path: string | null;
+  readonly deep_link_params: string | null;
+  readonly ios_custom_url: string | null;
+  readonly android_custom_url: string | null;
+  readonly ios_store_url: string | null;
+  readonly android_store_url: string | null;
+  readonly web_fallback_url: string | null;
+  readonly og_title: string | null;
+  readonly og_description: string | null;
+  readonly og_image_url: string | null;
+  readonly utm: string | null;
+  readonly utm_override: string | null;
+  readonly custom_data: string | null;
+  readonly allow_param_passthrough: number;
+  readonly force_redirect_web: number;
+  readonly enabled: number;
+  readonly internal: number;
+  readonly click_count: number;
+  readonly last_click_at: number | null;
+  readonly created_at: number;
+  readonly updated_at: number;
+}
+
+/** A link ready for the hot path on one host: every address checked and taken apart. */
+export interface PreparedLink extends Targets {
+  readonly row: LinkRow;
+  readonly app: App;
+  /** Scheme and host under which it was opened, like `https://go.example.com`. */
+  readonly origin: string;
+  /** The host alone, without port. */
+  readonly hostname: string;
+  /** Whether the links of every app answer on this host, or of one alone. */
+  readonly scope: "every_app" | "one_app";
+  /** `https://<host>/<deep_link_path>`; opens the app where the system knows the host as the app's. */
+  readonly deep_link: Target | null;
+  /** The page with the app's store links, for a desktop without a web address. */
+  readonly landing: string;
+  readonly force_web: boolean;
+  readonly passthrough: boolean;
+  readonly utm: StringMap;
+  readonly override: Readonly<Partial<Record<UtmKey, boolean>>>;
+  readonly params: StringMap;
+  /** Hosts that may be given a token in an address: the app's own. */
+  readonly own_hosts: ReadonlySet<string>;
+  /** What visits without a query of their own share; filled by routing.ts. */
+  readonly plans: Partial<Record<Platform, Plan>>;
+}
+
+/** A choice of target with the token left out: the address is `before + cid + after`. */
+export interface Plan {
+  readonly before: string;
+  readonly after: string;
+  /** True when the address has a place for the token. */
+  readonly takes_cid: boolean;
+  /** The address for a visit that is not recorded. */
+  readonly without_cid: string;
+  readonly kind: Target["kind"] | "landing";
+  readonly force_web: boolean;
+  readonly utm: StringMap;
+  readonly params: StringMap;
+}
+
+/** The addresses of a link that visitors can be sent to. */
+export interface Targets {
+  readonly custom: { readonly ios: Target | null; readonly android: Target | null };
+  readonly store: { readonly ios: Target | null; readonly android: Target | null };
+  readonly web: Target | null;
+}
+
+export function prepareTargets(row: LinkRow, app: App): Targets {
+  return {
+    custom: { ios: prepareTarget(row.ios_custom_url), android: prepareTarget(row.android_custom_url) },
+    store: {
+      ios: prepareTarget(row.ios_store_url) ?? prepareTarget(app.ios_store_url),
+      android: prepareTarget(row.android_store_url) ?? prepareTarget(app.android_store_url),
+    },
+    web: prepareTarget(row.web_fallback_url) ?? prepareTarget(app.web_fallback_url),
+  };
+}
+
+/** Hosts of a link's web addresses: of these it has to be known which are the app's own. */
+export function webHosts({ custom, store, web }: Targets): string[] {
+  const hosts = new Set<string>();
+  for (const target of [custom.ios, custom.android, store.ios, store.android, web]) {
+    if (target !== null && target.kind === "web" && target.host !== null) hosts.add(target.host);
+  }
+  return [...hosts];
+}
+
+/** Where a link was opened. */
+export type Place = Pick<PreparedLink, "origin" | "hostname" | "scope">;
+
+/**
+ * @param own_hosts those of `webHosts` that are registered for the app
+ */
+export function prepareLink(
+  stored: { row: LinkRow; app: App; targets: Targets },
+  place: Place,
+  own_hosts: readonly string[],
+): PreparedLink {
+  const { row, app, targets } = stored;
+  const host = place.origin.slice(place.origin.indexOf("://") + 3);
+  return {
+    ...targets,
+    ...place,
+    row,
+    app,
+    deep_link: prepareTarget(deepLinkAddress(row, host)),
+    landing: `${place.origin}/d/${row.slug}`,
+    force_web: row.force_redirect_web === 1 && targets.web !== null,
+    passthrough: row.allow_param_passthrough === 1,
+    utm: parseMap(row.utm),
+    override: parseFlags(row.utm_override),
+    params: parseMap(row.deep_link_params),
+    own_hosts: new Set([...own_hosts, place.hostname]),
+    plans: {},
+  };
+}
+
+/** Null also where the path is the link itself: that would send the visitor in a circle. */
+function deepLinkAddress(row: LinkRow, host: string): string | null {
+  const path = row.deep_link_path?.replace(/^\/+/, "") ?? "";
+  const segment = /^[^/?#]*/.exec(path)?.[0] ?? "";
+  if (path === "" || segment === row.slug || segment === row.id) return null;
+  // Always https: Universal Links and App Links exist on nothing else.
+  return `https://${host}/${path}`;
+}
+
+/** JSON text of an object as a map of strings; null values, and what is no object, are left out. */
+export function parseMap(json: string | null): StringMap {
+  const parsed = parseObject(json);
+  if (parsed === null) return EMPTY;
+  const map = emptyMap();
+  for (const [key, value] of Object.entries(parsed)) {
+    if (value === null || value === "") continue;
+    map[key.toWellFormed()] = (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed();
+  }
+  return map;
+}
+
+function parseFlags(json: string | null): Partial<Record<UtmKey, boolean>> {
+  const flags: Record<string, boolean> = {};
+  for (const [key, value] of Object.entries(parseObject(json) ?? {})) flags[key] = value === true || value === 1;
+  return flags;
+}
+
+function parseObject(json: string | null): Record<string, unknown> | null {
+  if (json === null || json === "") return null;
+  try {
+    const value: unknown = JSON.parse(json);
+    // An object that is not null has string keys.
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    // LinkMe's PATCH takes any text for utm; one that is no JSON counts as none rather than stopping a redirect.
+    return null;
+  }
+}
+
+/** The link as `GET /api/links/{id}` answers it. */
+export function presentLink(row: LinkRow): Link {
+  return {
+    id: row.id,
+    app_id: row.app_id,
+    slug: row.slug,
+    domain_id: row.domain_id,
+    deep_link_path: row.deep_link_path,
+    deep_link_params: row.deep_link_params,
+    ios_custom_url: row.ios_custom_url,
+    android_custom_url: row.android_custom_url,
+    ios_store_url: row.ios_store_url,
+    android_store_url: row.android_store_url,
+    web_fallback_url: row.web_fallback_url,
+    og_title: row.og_title,
+    og_description: row.og_description,
+    og_image_url: row.og_image_url,
+    utm: row.utm,
+    utm_override: row.utm_override,
+    custom_data: row.custom_data,
+    allow_param_passthrough: flag(row.allow_param_passthrough),
+    force_redirect_web: flag(row.force_redirect_web),
+    enabled: flag(row.enabled),
+    internal: flag(row.internal),
+    click_count: row.click_count,
+    last_click_at: row.last_click_at === null ? null : new Date(row.last_click_at).toISOString(),
+    created_at: new Date(row.created_at).toISOString(),
+  };
+}
+
+/** The link as the list answers it. @param hostname of the link's domain, null for the server's own host */
+export function presentListedLink(row: LinkRow, hostname: string | null, public_url: string): ListedLink {
+  const origin = linkOrigin(hostname, public_url);
+  return {
+    ...presentLink(row),
+    hostname,
+    idUrl: `${origin}/${row.id}`,
+    slugUrl: `${origin}/${row.slug}`,
+    clicks: row.click_count,
+  };
+}
+
+/** Where a link is printed to live: its domain, else the server's own address. */
+export function linkOrigin(hostname: string | null, public_url: string): string {
+  return hostname === null ? public_url.replace(/\/+$/, "") : `https://${hostname}`;
+}
+
+function flag(value: number): 0 | 1 {
+  return value === 1 ? 1 : 0;
+}

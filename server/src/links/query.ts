@@ -1,0 +1,99 @@
+// Reads the query of an opened link into UTM values and other parameters, bounded and tolerant: what is malformed or too
+// long is left out, because a visitor must be redirected whatever was glued to the link. Pure; called by routing.ts.
+import { UTM_KEYS, type UtmKey } from "#contract/links.ts";
+
+export type StringMap = Readonly<Record<string, string>>;
+
+export interface Incoming {
+  readonly utm: StringMap;
+  readonly params: StringMap;
+}
+
+const PAIRS_MAX = 100;
+const PARAMS_MAX = 50;
+const KEY_MAX_CHARS = 100;
+const UTM_VALUE_MAX_CHARS = 500;
+const VALUE_MAX_CHARS = 2_000;
+
+const UTM = new Set<string>(UTM_KEYS);
+/** A token belongs to one click: one that comes with the request is never handed on. */
+const NOT_HANDED_ON = new Set(["cid"]);
+
+export const EMPTY: StringMap = Object.freeze(emptyMap());
+const NOTHING: Incoming = { utm: EMPTY, params: EMPTY };
+
+/** @param query without the question mark; the first of several values of one key counts, an empty value is none */
+export function readQuery(query: string): Incoming {
+  if (query === "") return NOTHING;
+  const utm = emptyMap();
+  const params = emptyMap();
+  let count = 0;
+  for (const pair of query.split("&", PAIRS_MAX)) {
+    const equals = pair.indexOf("=");
+    const key = decode(equals < 0 ? pair : pair.slice(0, equals));
+    const value = equals < 0 ? "" : decode(pair.slice(equals + 1));
+    if (key === null || value === null || key === "" || key.length > KEY_MAX_CHARS || NOT_HANDED_ON.has(key)) continue;
+    if (UTM.has(key)) {
+      if (value !== "" && value.length <= UTM_VALUE_MAX_CHARS) utm[key] ??= value;
+    } else if (value.length <= VALUE_MAX_CHARS && !(key in params) && count < PARAMS_MAX) {
+      params[key] = value;
+      count++;
+    }
+  }
+  return { utm, params };
+}
+
+/**
+ * The UTM values that a click carries.
+ * Without passthrough the stored ones. With it, incoming ones fill what is not stored, and win where `override` says so.
+ */
+export function mergeUtm(
+  stored: StringMap,
+  incoming: StringMap,
+  rules: { passthrough: boolean; override: Readonly<Partial<Record<UtmKey, boolean>>> },
+): StringMap {
+  if (!rules.passthrough || incoming === EMPTY) return stored;
+  const merged = emptyMap();
+  for (const key of UTM_KEYS) {
+    const own = stored[key];
+    const other = incoming[key];
+    const value = other !== undefined && (own === undefined || rules.override[key] === true) ? other : own;
+    if (value !== undefined) merged[key] = value;
+  }
+  return merged;
+}
+
+/** The parameters that a click carries: the link's own, and with passthrough those of the request beside them. */
+export function mergeParams(stored: StringMap, incoming: StringMap, passthrough: boolean): StringMap {
+  if (!passthrough || incoming === EMPTY) return stored;
+  return Object.assign(emptyMap(), incoming, stored);
+}
+
+/** @example mapOf([["cid", cid]]) */
+export function mapOf(entries: readonly (readonly [string, string])[]): StringMap {
+  const map = emptyMap();
+  for (const [key, value] of entries) map[key] = value;
+  return map;
+}
+
+/** A map without a prototype, so that a key like `__proto__` is a key like any other. */
+export function emptyMap(): Record<string, string> {
+  // Object.create is typed `any`.
+  return Object.create(null) as Record<string, string>;
+}
+
+export function isEmpty(map: StringMap): boolean {
+  for (const _ in map) return false;
+  return true;
+}
+
+function decode(text: string): string | null {
+  if (!text.includes("%") && !text.includes("+")) return text;
+  try {
+    const decoded = decodeURIComponent(text.replaceAll("+", " "));
+    return decoded.includes("\u0000") ? null : decoded;
+  } catch {
+    // Not UTF-8 behind the percent signs: there is no text to hand on.
+    return null;
+  }
+}

@@ -1,0 +1,404 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { APP_DEFAULTS, type App } from "#contract/apps.ts";
+import type { Platform } from "#contract/events.ts";
+import { type LinkRow, type PreparedLink, prepareLink, prepareTargets } from "./link.ts";
+import { chooseTarget, withCid } from "./routing.ts";
+
+const CID = "0199c1d2a3b4c5d6e7f8a9b0c1d2e3f4";
+const ORIGIN = "https://go.shop.example";
+const STORE = "https://apps.apple.com/app/id1234567890";
+const PLAY = "https://play.google.com/store/apps/details?id=com.example.shop";
+
+const BLANK: LinkRow = {
+  id: "lnk_0199c1d2a3b4c5d6e7f8a9b0c1d2e3f4",
+  app_id: "shop",
+  slug: "hello",
+  domain_id: null,
+  deep_link_path: null,
+  deep_link_params: null,
+  ios_custom_url: null,
+  android_custom_url: null,
+  ios_store_url: null,
+  android_store_url: null,
+  web_fallback_url: null,
+  og_title: null,
+  og_description: null,
+  og_image_url: null,
+  utm: null,
+  utm_override: null,
+  custom_data: null,
+  allow_param_passthrough: 0,
+  force_redirect_web: 0,
+  enabled: 1,
+  internal: 1,
+  click_count: 0,
+  last_click_at: null,
+  created_at: 0,
+  updated_at: 0,
+};
+const APP: App = { ...APP_DEFAULTS, id: "shop", name: "Shop", created_at: "", updated_at: "" };
+
+interface Given {
+  link?: Partial<LinkRow>;
+  app?: Partial<App>;
+  origin?: string;
+  /** Registered hosts of the app beside the one of the origin. */
+  own_hosts?: string[];
+}
+
+function prepare({ link = {}, app = {}, origin = ORIGIN, own_hosts = [] }: Given): PreparedLink {
+  const row = { ...BLANK, ...link };
+  const whole = { ...APP, ...app };
+  const hostname = new URL(origin).hostname;
+  const place = { origin, hostname, scope: "one_app" as const };
+  return prepareLink({ row, app: whole, targets: prepareTargets(row, whole) }, place, own_hosts);
+}
+
+function go(given: Given, platform: Platform, query = ""): string {
+  return withCid(chooseTarget(prepare(given), platform, query), CID);
+}
+
+describe("each platform has its order of targets", () => {
+  const everything: Given = {
+    link: {
+      ios_custom_url: "shop-ios://open",
+      android_custom_url: "shop-android://open",
+      ios_store_url: STORE,
+      android_store_url: PLAY,
+      web_fallback_url: "https://www.shop.example/link",
+      deep_link_path: "products/42",
+    },
+    app: {
+      ios_store_url: "https://apps.apple.com/app/id1",
+      android_store_url: "https://play.google.com/store/apps/details?id=app.level",
+      web_fallback_url: "https://www.shop.example/app",
+    },
+  };
+  const without = (...names: (keyof LinkRow)[]): Given => ({
+    ...everything,
+    link: { ...everything.link, ...Object.fromEntries(names.map((name) => [name, null])) },
+  });
+  const only = (link: Partial<LinkRow>): Given => ({ link });
+  const cases: [string, Given, Platform, string][] = [
+    ["iOS: the link's own scheme first", everything, "ios", `shop-ios://open?cid=${CID}`],
+    ["iOS: then the link's store", without("ios_custom_url"), "ios", STORE],
+    ["iOS: then the app's store", without("ios_custom_url", "ios_store_url"), "ios", "https://apps.apple.com/app/id1"],
+    [
+      "iOS: then the https deep link",
+      only({ deep_link_path: "/products/42", web_fallback_url: "https://www.shop.example/" }),
+      "ios",
+      `https://go.shop.example/products/42?cid=${CID}`,
+    ],
+    [
+      "iOS: then the web",
+      only({ web_fallback_url: "https://www.shop.example/x" }),
+      "ios",
+      "https://www.shop.example/x",
+    ],
+    ["iOS: nothing at all leads to the link's page", {}, "ios", "https://go.shop.example/d/hello"],
+    ["Android: the link's own scheme first", everything, "android", `shop-android://open?cid=${CID}`],
+    [
+      "Android: then the link's store",
+      without("android_custom_url"),
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dlinkme`,
+    ],
+    [
+      "Android: then the app's store",
+      without("android_custom_url", "android_store_url"),
+      "android",
+      `https://play.google.com/store/apps/details?id=app.level&referrer=cid%3D${CID}%26utm_source%3Dlinkme`,
+    ],
+    [
+      "Android: then the https deep link",
+      only({ deep_link_path: "a b/ü" }),
+      "android",
+      `https://go.shop.example/a%20b/%C3%BC?cid=${CID}`,
+    ],
+    ["desktop: the link's web address first", everything, "web", "https://www.shop.example/link"],
+    ["desktop: then the app's", without("web_fallback_url"), "web", "https://www.shop.example/app"],
+    ["desktop: then the link's page", only({ ios_store_url: STORE }), "web", "https://go.shop.example/d/hello"],
+  ];
+  for (const [name, given, platform, expected] of cases) {
+    test(name, () => assert.equal(go(given, platform), expected));
+  }
+
+  test("force web sends every platform to the web, and does nothing without a web address", () => {
+    const forced: Given = { ...everything, link: { ...everything.link, force_redirect_web: 1 } };
+    for (const platform of ["ios", "android", "web"] as const) {
+      const chosen = chooseTarget(prepare(forced), platform, "");
+      assert.equal(chosen.before, "https://www.shop.example/link");
+      assert.equal(chosen.force_web, true);
+    }
+    const nowhere = prepare({ link: { force_redirect_web: 1, ios_custom_url: "shop://x" } });
+    assert.equal(chooseTarget(nowhere, "ios", "").before, "shop://x?cid=");
+    assert.equal(chooseTarget(nowhere, "ios", "").force_web, false);
+  });
+
+  test("a path that names the link itself is no target: it would lead in a circle", () => {
+    for (const deep_link_path of ["hello", "/hello", "hello?x=1", "//hello", BLANK.id]) {
+      assert.equal(go({ link: { deep_link_path } }, "ios"), "https://go.shop.example/d/hello");
+    }
+  });
+});
+
+describe("the token goes where it helps and nowhere else", () => {
+  const cases: [string, Given, Platform, string][] = [
+    ["a scheme of the app", { link: { ios_custom_url: "shop://x" } }, "ios", `shop://x?cid=${CID}`],
+    ["a scheme with a query", { link: { ios_custom_url: "shop://x?a=1" } }, "ios", `shop://x?a=1&cid=${CID}`],
+    ["a scheme with a fragment", { link: { ios_custom_url: "shop://x#top" } }, "ios", `shop://x?cid=${CID}#top`],
+    [
+      "an intent",
+      { link: { android_custom_url: "intent://x/#Intent;scheme=shop;end" } },
+      "android",
+      `intent://x/?cid=${CID}#Intent;scheme=shop;end`,
+    ],
+    [
+      "a stale token in the address is replaced",
+      { link: { ios_custom_url: "shop://x?cid=old" } },
+      "ios",
+      `shop://x?cid=${CID}`,
+    ],
+    ["the App Store", { link: { ios_store_url: STORE } }, "ios", STORE],
+    [
+      "the App Store by its own scheme",
+      { link: { ios_custom_url: "itms-apps://apps.apple.com/app/id1" } },
+      "ios",
+      "itms-apps://apps.apple.com/app/id1",
+    ],
+    [
+      "Play by its own scheme",
+      { link: { android_custom_url: "market://details?id=a" } },
+      "android",
+      `market://details?id=a&referrer=cid%3D${CID}%26utm_source%3Dlinkme`,
+    ],
+    [
+      "Play with a referrer of its own keeps the other keys",
+      { link: { android_store_url: `${PLAY}&referrer=utm_source%3Dold%26campaign%3Dspring` } },
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dlinkme%26campaign%3Dspring`,
+    ],
+    [
+      "the merged UTM source stands in the Play referrer",
+      { link: { android_store_url: PLAY, utm: '{"utm_source":"mail","utm_medium":"e mail"}' } },
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dmail%26utm_medium%3De%2520mail`,
+    ],
+    [
+      "a site that is not the app's",
+      { link: { web_fallback_url: "https://other.example/" } },
+      "web",
+      "https://other.example/",
+    ],
+    [
+      "a site on a host of the app",
+      { link: { web_fallback_url: "https://www.shop.example/" }, own_hosts: ["www.shop.example"] },
+      "web",
+      `https://www.shop.example/?cid=${CID}`,
+    ],
+    [
+      "a site on the host on which the link was opened",
+      { link: { web_fallback_url: "https://go.shop.example/page" } },
+      "web",
+      `https://go.shop.example/page?cid=${CID}`,
+    ],
+    [
+      "a host that merely ends alike",
+      { link: { web_fallback_url: "https://evilgo.shop.example/" } },
+      "web",
+      "https://evilgo.shop.example/",
+    ],
+  ];
+  for (const [name, given, platform, expected] of cases) {
+    test(name, () => assert.equal(go(given, platform), expected));
+  }
+
+  test("a visit that is not recorded goes to the same place without a token", () => {
+    const visits: [Given, Platform, string][] = [
+      [{ link: { ios_custom_url: "shop://x?a=1" } }, "ios", "shop://x?a=1"],
+      [{ link: { android_store_url: PLAY } }, "android", `${PLAY}&referrer=utm_source%3Dlinkme`],
+      [{ link: { ios_store_url: STORE } }, "ios", STORE],
+      [{}, "web", "https://go.shop.example/d/hello"],
+    ];
+    for (const [given, platform, expected] of visits) {
+      assert.equal(chooseTarget(prepare(given), platform, "").without_cid, expected);
+    }
+  });
+});
+
+describe("UTM values are merged as LinkMe documents it", () => {
+  const stored = '{"utm_source":"stored","utm_medium":"mail"}';
+  const web = { web_fallback_url: "https://w.example/" };
+  const cases: [string, Partial<LinkRow>, string, Record<string, string>][] = [
+    [
+      "without passthrough the stored ones alone",
+      { utm: stored },
+      "utm_source=in&utm_term=t",
+      { utm_source: "stored", utm_medium: "mail" },
+    ],
+    [
+      "with passthrough incoming ones fill what is missing",
+      { utm: stored, allow_param_passthrough: 1 },
+      "utm_source=in&utm_term=t",
+      { utm_source: "stored", utm_medium: "mail", utm_term: "t" },
+    ],
+    [
+      "a flagged key prefers the incoming one",
+      { utm: stored, allow_param_passthrough: 1, utm_override: '{"utm_source":true,"utm_medium":false}' },
+      "utm_source=in&utm_medium=in",
+      { utm_source: "in", utm_medium: "mail" },
+    ],
+    [
+      "a flagged key that is not given stays",
+      { utm: stored, allow_param_passthrough: 1, utm_override: '{"utm_source":true}' },
+      "utm_medium=in",
+      { utm_source: "stored", utm_medium: "mail" },
+    ],
+    [
+      "an empty incoming value is none",
+      { utm: stored, allow_param_passthrough: 1, utm_override: '{"utm_source":true}' },
+      "utm_source=",
+      { utm_source: "stored", utm_medium: "mail" },
+    ],
+    [
+      "a flag without passthrough changes nothing",
+      { utm: stored, utm_override: '{"utm_source":true}' },
+      "utm_source=in",
+      { utm_source: "stored", utm_medium: "mail" },
+    ],
+    ["tags count as UTM", { allow_param_passthrough: 1 }, "tags=a%2Cb", { tags: "a,b" }],
+    [
+      "the first of two values counts",
+      { allow_param_passthrough: 1 },
+      "utm_source=a&utm_source=b",
+      { utm_source: "a" },
+    ],
+    ["text that is no JSON counts as none", { utm: "utm_source=x" }, "", {}],
+    ["an array counts as none", { utm: "[1]" }, "", {}],
+  ];
+  for (const [name, link, query, expected] of cases) {
+    test(name, () => {
+      const chosen = chooseTarget(prepare({ link: { ...web, ...link } }), "web", query);
+      assert.deepEqual({ ...chosen.utm }, expected);
+      const shown = new URL(chosen.without_cid).searchParams;
+      assert.deepEqual(Object.fromEntries(shown), expected);
+    });
+  }
+});
+
+describe("parameters that are passed through", () => {
+  const passing = { allow_param_passthrough: 1, web_fallback_url: "https://w.example/?lang=en#top" };
+  const cases: [string, Partial<LinkRow>, Platform, string, string][] = [
+    ["go to the web", passing, "web", "ref=7", "https://w.example/?lang=en&ref=7#top"],
+    ["never change what the owner wrote", passing, "web", "lang=de&ref=7", "https://w.example/?lang=en&ref=7#top"],
+    [
+      "go nowhere without passthrough",
+      { web_fallback_url: "https://w.example/" },
+      "web",
+      "ref=7",
+      "https://w.example/",
+    ],
+    [
+      "go to the app's scheme",
+      { ios_custom_url: "shop://x", allow_param_passthrough: 1 },
+      "ios",
+      "ref=7",
+      `shop://x?ref=7&cid=${CID}`,
+    ],
+    [
+      "do not go to the App Store",
+      { ios_store_url: STORE, allow_param_passthrough: 1 },
+      "ios",
+      "ref=7&utm_source=x",
+      STORE,
+    ],
+    [
+      "never include another click's token",
+      passing,
+      "web",
+      "cid=deadbeefdeadbeef&ref=7",
+      "https://w.example/?lang=en&ref=7#top",
+    ],
+    [
+      "are encoded anew",
+      passing,
+      "web",
+      "q=a%26b%3Dc+d%0d%0aSet-Cookie:x",
+      "https://w.example/?lang=en&q=a%26b%3Dc%20d%0D%0ASet-Cookie%3Ax#top",
+    ],
+    ["leave out what is not UTF-8", passing, "web", "bad=%ff&ref=7&%E0%A4%A=1", "https://w.example/?lang=en&ref=7#top"],
+    ["leave out NUL characters", passing, "web", "bad=%00&ref=7", "https://w.example/?lang=en&ref=7#top"],
+    [
+      "leave out values that are too long",
+      passing,
+      "web",
+      `long=${"x".repeat(2_001)}&ref=7`,
+      "https://w.example/?lang=en&ref=7#top",
+    ],
+    [
+      "may be called like members of every object",
+      passing,
+      "web",
+      "__proto__=1&constructor=2",
+      "https://w.example/?lang=en&__proto__=1&constructor=2#top",
+    ],
+  ];
+  for (const [name, link, platform, query, expected] of cases) {
+    test(name, () => assert.equal(go({ link }, platform, query), expected));
+  }
+
+  test("stand beside the link's own in the click, which win", () => {
+    const link = { deep_link_params: '{"id":42,"on":true,"none":null,"tag":"a"}', allow_param_passthrough: 1 };
+    const chosen = chooseTarget(prepare({ link }), "web", "tag=b&ref=7&__proto__=x");
+    assert.deepEqual(
+      JSON.parse(JSON.stringify(chosen.params)),
+      JSON.parse('{"tag":"a","ref":"7","__proto__":"x","id":"42","on":"true"}'),
+    );
+  });
+
+  test("are bounded in number", () => {
+    const query = Array.from({ length: 500 }, (_, index) => `k${index}=1`).join("&");
+    const chosen = chooseTarget(prepare({ link: passing }), "web", query);
+    assert.equal(Object.keys(chosen.params).length, 50);
+  });
+});
+
+describe("an address that is not safe is never a target", () => {
+  const addresses = [
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "data:text/html,<script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "blob:https://x",
+    "about:blank",
+    "//evil.example/",
+    "/relative",
+    "not an address",
+    "",
+    "https://",
+  ];
+  for (const address of addresses) {
+    test(JSON.stringify(address), () => {
+      const link = { ios_custom_url: address, ios_store_url: address, web_fallback_url: address };
+      assert.equal(go({ link }, "ios"), "https://go.shop.example/d/hello");
+      assert.equal(go({ link: { ...link, force_redirect_web: 1 } }, "web"), "https://go.shop.example/d/hello");
+    });
+  }
+
+  test("what leaves is fit for a header, whatever was stored", () => {
+    const stored = ["shop://größe/\u{1F45F}", 'https://größe.example/a b"<>', "shop://x\ud800"];
+    for (const ios_custom_url of stored) {
+      assert.match(go({ link: { ios_custom_url, deep_link_path: "\r\nset-cookie: x" } }, "ios"), /^[\u0021-\u007e]+$/);
+    }
+  });
+});
+
+test("visits without a query share one plan, and a query never changes it", () => {
+  const link = prepare({ link: { ios_custom_url: "shop://x", allow_param_passthrough: 1 } });
+  const first = chooseTarget(link, "ios", "");
+  chooseTarget(link, "ios", "utm_source=a&b=c");
+  assert.equal(chooseTarget(link, "ios", ""), first);
+  assert.equal(first.before, "shop://x?cid=");
+});
