@@ -184,9 +184,9 @@ forEachEngine((engine) => {
     const hour = hourOf(START);
     const counts = [
       [id, hour, 1, latencyClass(10), 90],
-      [id, hour - 23, 1, latencyClass(200), 4],
-      [id, hour - 23, 0, latencyClass(3_000), 6],
-      [id, hour - 24, 0, latencyClass(60_000), 1_000],
+      [id, hour - 23 * HOUR_MS, 1, latencyClass(200), 4],
+      [id, hour - 23 * HOUR_MS, 0, latencyClass(3_000), 6],
+      [id, hour - 24 * HOUR_MS, 0, latencyClass(60_000), 1_000],
     ];
     await db.query(
       sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts) values ${rows(counts)}`,

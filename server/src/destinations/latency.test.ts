@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { classUpperMs, hourOf, LATENCY_CLASSES, latencyClass } from "./latency.ts";
+import { classUpperMs, firstHealthHour, hourOf, LATENCY_CLASSES, latencyClass } from "./latency.ts";
 
 test("every whole duration up to a minute is shown as itself or up to a fifth more", () => {
   for (let ms = 1; ms <= 60_000; ms++) {
@@ -40,6 +40,7 @@ for (const [given, same_as] of [
   });
 }
 
-test("hours are counted from 1970", () => {
-  assert.deepEqual([hourOf(0), hourOf(3_599_999), hourOf(3_600_000)], [0, 0, 1]);
+test("an hour is named by its beginning, and a day's figures span 24 of them", () => {
+  assert.deepEqual([0, 3_599_999, 3_600_000, 3_600_001].map(hourOf), [0, 0, 3_600_000, 3_600_000]);
+  assert.equal(firstHealthHour(24 * 3_600_000 + 5), 3_600_000);
 });

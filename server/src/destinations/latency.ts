@@ -5,8 +5,8 @@
 const CLASS_RATIO = 1.2;
 const LONGEST_MS = 3_600_000;
 const HOUR_MS = 3_600_000;
-/** How many hour counters make a day's figures; the current hour is one of them. */
-export const HEALTH_HOURS = 24;
+/** How many hour counters make a day's figures. */
+const HEALTH_HOURS = 24;
 
 export const LATENCY_CLASSES = Math.ceil(Math.log(LONGEST_MS) / Math.log(CLASS_RATIO)) + 1;
 
@@ -33,7 +33,12 @@ export function classUpperMs(latency_class: number): number {
   return UPPER_MS[Math.min(Math.max(latency_class, 0), LATENCY_CLASSES - 1)] ?? 0;
 }
 
-/** The number of the hour that counts what happens at a time: whole hours since 1970. */
+/** The hour that counts what happens at a time: its beginning, in ms since 1970. */
 export function hourOf(at_ms: number): number {
-  return Math.floor(at_ms / HOUR_MS);
+  return Math.floor(at_ms / HOUR_MS) * HOUR_MS;
+}
+
+/** The first of the hours that make the figures of the day before a time; the last is the current one. */
+export function firstHealthHour(at_ms: number): number {
+  return hourOf(at_ms) - (HEALTH_HOURS - 1) * HOUR_MS;
 }

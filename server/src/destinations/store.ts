@@ -6,7 +6,7 @@ import type { Database, Query } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
-import { HEALTH_HOURS, hourOf } from "./latency.ts";
+import { firstHealthHour } from "./latency.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
 export const DESTINATIONS_PER_APP_MAX = 1_000;
@@ -122,7 +122,7 @@ export function createDestinationStore(db: Database) {
       db.query<Totals>(sql`select * from destination_health where destination_id in (${list(ids)})`),
       db.query<AttemptCount & Owned>(
         sql`select destination_id, succeeded, latency_class, cast(sum(attempts) as bigint) as attempts
-          from destination_hours where destination_id in (${list(ids)}) and hour > ${hourOf(now) - HEALTH_HOURS}
+          from destination_hours where destination_id in (${list(ids)}) and hour >= ${firstHealthHour(now)}
           group by destination_id, succeeded, latency_class`,
       ),
       // Walks the pending rows of each destination by the index deliveries_due; settled ones are never touched.
