@@ -99,7 +99,7 @@ function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply): 
 function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown> {
   for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
     const is_declared = name in schema.shape;
-    if (is_declared && Array.isArray(value)) throw invalid(name, "given once");
+    if (is_declared && Array.isArray(value)) throw invalid(name, "must be given only once");
     if (is_declared && value.includes("\u0000")) throw invalid(name, "text without NUL characters");
   }
   const result = schema.safeParse(query);

@@ -51,7 +51,7 @@ async function openDocs(): Promise<FastifyInstance> {
     routePrefix: "/docs",
     staticCSP: POLICY,
     theme: { title: "LinkMe Server API" },
-    uiConfig: { validatorUrl: null, docExpansion: "list", deepLinking: true, persistAuthorization: false },
+    uiConfig: { validatorUrl: "none", docExpansion: "list", deepLinking: true, persistAuthorization: false },
   });
   await docs.ready();
   return docs;

@@ -6,7 +6,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-pro
 import { z } from "zod";
 import { ErrorBody } from "#contract/errors.ts";
 import type { Route, Scope } from "#contract/route.ts";
-import { ROUTES } from "#contract/routes.ts";
+import { ROUTES, type RouteName } from "#contract/routes.ts";
 
 const ABOUT =
   "Self-hosted deep links and signed webhooks, compatible with LinkMe's SDKs. Lists are newest first; unknown fields " +
@@ -26,6 +26,11 @@ const NEEDS: Record<Scope, string> = {
   app_read: "Needs the admin token, or a server key with `can_read`.",
   app_write: "Needs the admin token, or a server key with `can_write`.",
   admin: "Needs the admin token.",
+};
+
+const MEANING: Readonly<Record<string, string>> = {
+  "4XX": "A refusal; `error` says which.",
+  "5XX": "The server's fault, or not now: 503 comes with Retry-After.",
 };
 
 /** The document, with the same text every time. */
@@ -59,13 +64,56 @@ export async function composeOpenApi(version: string): Promise<ReturnType<Fastif
   const document = app.swagger();
   await app.close();
   // Through JSON, so that what is compared and served is exactly what is written.
-  return JSON.parse(JSON.stringify(document));
+  return tidy(JSON.parse(JSON.stringify(document), anyJson));
+}
+
+/** The one recursive schema is "any JSON value", for which an empty schema says the same without an address of its own. */
+function anyJson(_name: string, value: unknown): unknown {
+  const is_recursive =
+    typeof value === "object" && value !== null && "$ref" in value && /__shared/.test(String(value.$ref));
+  return is_recursive ? {} : value;
+}
+
+interface Operation {
+  operationId: RouteName;
+  requestBody?: { required: boolean };
+  responses: Record<string, { description: string; content?: unknown }>;
+}
+
+type Document = ReturnType<FastifyInstance["swagger"]> & {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, unknown> };
+};
+
+/** Says what the plugins leave out, and leaves out the schemas that nothing refers to. */
+function tidy(document: Document): Document {
+  for (const operation of Object.values(document.paths).flatMap(Object.values<Operation>)) {
+    const route: Route = ROUTES[operation.operationId];
+    if (operation.requestBody) operation.requestBody.required = route.body?.safeParse(undefined).success !== true;
+    for (const [status, response] of Object.entries(operation.responses)) {
+      response.description = MEANING[status] ?? "Done.";
+      if (status === "204") delete response.content;
+    }
+  }
+  const { schemas } = document.components;
+  const used = reachable(document.paths, schemas);
+  document.components.schemas = Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
+  return document;
+}
+
+/** The names of the schemas that `from` refers to, directly or through others. */
+function reachable(from: unknown, schemas: Record<string, unknown>, seen = new Set<string>()): Set<string> {
+  for (const [, name = ""] of JSON.stringify(from).matchAll(/"#\/components\/schemas\/([^"/]+)/g)) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    reachable(schemas[name], schemas, seen);
+  }
+  return seen;
 }
 
 function describeRoutes(app: FastifyInstance): void {
   for (const [name, route] of Object.entries(ROUTES) as [string, Route][]) {
     const answers: Record<string, z.ZodType> = { [route.status]: route.answer ?? z.undefined() };
-    const failures = ErrorBody;
     app.route({
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
@@ -78,7 +126,7 @@ function describeRoutes(app: FastifyInstance): void {
         ...(route.params && { params: route.params }),
         ...(Object.keys(route.query.shape).length > 0 && { querystring: route.query }),
         ...(route.body && { body: route.body }),
-        response: { ...answers, "4xx": failures, "5xx": failures },
+        response: { ...answers, "4xx": ErrorBody, "5xx": ErrorBody },
       },
       handler: () => null,
     });
