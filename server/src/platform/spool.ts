@@ -1,0 +1,208 @@
+// A durable local queue: texts that must outlive this process while the database cannot take them. Used by the click
+// recorder. The embedded engine again, in its worker threads: WAL, `synchronous=FULL`, natural group commit.
+// The file is opened with the first text, and at the start when an earlier run left one. One process, one file: each
+// holds a lock that ends with it, and takes over what files of ended processes still hold.
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type Committer, createCommitter } from "./committer.ts";
+import { type Database, DatabaseError } from "./database.ts";
+import { rows, type Statement, sql } from "./sql.ts";
+import { openSqlite } from "./sqlite.ts";
+
+/** Files of one directory: as many processes can share it. */
+const FILES_MAX = 32;
+/** About half a million clicks. */
+const BYTES_MAX = 1024 * 1024 * 1024;
+const APPEND_BATCH = 500;
+const READ_MAX = 500;
+/** SQLite's code for a lock that somebody else holds. */
+const BUSY = 5;
+
+export interface SpoolEntry {
+  /** Rising in the order of appending; never given twice by one process. */
+  readonly seq: number;
+  readonly body: string;
+}
+
+export interface Spool {
+  /** Resolves with the entry's number when it is on the disk. @rejects DatabaseError "unavailable", also when it is full */
+  append(body: string): Promise<number>;
+  /** Entries after a number, oldest first, at most `limit`. */
+  read(after: number, limit: number): Promise<SpoolEntry[]>;
+  remove(seqs: readonly number[]): Promise<void>;
+  /** Entries that are on the disk. */
+  count(): number;
+  close(): Promise<void>;
+}
+
+interface OpenFile {
+  readonly path: string;
+  readonly db: Database;
+  readonly committer: Committer;
+  readonly append: (entry: SpoolEntry) => Promise<void>;
+  unlock(): void;
+}
+
+/** @param directory where `spool.db` lives, or will live */
+export async function openSpool(directory: string, options: { max_bytes?: number } = {}): Promise<Spool> {
+  const max_bytes = options.max_bytes ?? BYTES_MAX;
+  const sizes = new Map<number, number>();
+  let bytes = 0;
+  let last_seq = 0;
+  let opening: Promise<OpenFile> | null = null;
+  let is_closed = false;
+
+  function open(): Promise<OpenFile> {
+    opening ??= openOwn().catch((error: unknown) => {
+      // The next text tries again: the disk may have been full, or the directory may have been missing.
+      opening = null;
+      throw error;
+    });
+    return opening;
+  }
+
+  async function openOwn(): Promise<OpenFile> {
+    mkdirSync(directory, { recursive: true });
+    for (const path of paths(directory)) {
+      const unlock = tryLock(path);
+      if (unlock === null) continue;
+      try {
+        const file = await openFile(path, unlock);
+        await learn(file);
+        return file;
+      } catch (error) {
+        unlock();
+        throw error;
+      }
+    }
+    throw new DatabaseError("unavailable", `${directory} is shared by more than ${FILES_MAX} processes.`);
+  }
+
+  /** What an earlier run left in the file counts like what this one appended. */
+  async function learn(file: OpenFile): Promise<void> {
+    const found = await file.db.query<{ seq: number; bytes: number }>(
+      sql`select seq, length(body) as bytes from entries`,
+    );
+    for (const entry of found) keep(entry.seq, entry.bytes);
+  }
+
+  function keep(seq: number, size: number): void {
+    sizes.set(seq, size);
+    bytes += size;
+    last_seq = Math.max(last_seq, seq);
+  }
+
+  async function append(body: string): Promise<number> {
+    if (is_closed) throw new DatabaseError("unavailable", "The spool is closed.");
+    if (bytes + body.length > max_bytes) throw new DatabaseError("unavailable", `The spool in ${directory} is full.`);
+    const file = await open();
+    const seq = ++last_seq;
+    bytes += body.length;
+    try {
+      await file.append({ seq, body });
+      sizes.set(seq, body.length);
+      return seq;
+    } catch (error) {
+      bytes -= body.length;
+      throw error;
+    }
+  }
+
+  async function read(after: number, limit: number): Promise<SpoolEntry[]> {
+    if (opening === null) return [];
+    const { db } = await opening;
+    return db.query(
+      sql`select seq, body from entries where seq > ${after} order by seq limit ${Math.min(limit, READ_MAX)}`,
+    );
+  }
+
+  async function remove(seqs: readonly number[]): Promise<void> {
+    if (opening === null || seqs.length === 0) return;
+    const { db } = await opening;
+    await db.batch([removal(seqs)]);
+    for (const seq of seqs) {
+      bytes -= sizes.get(seq) ?? 0;
+      sizes.delete(seq);
+    }
+  }
+
+  async function close(): Promise<void> {
+    is_closed = true;
+    if (opening === null) return;
+    const file = await opening;
+    await file.committer.idle();
+    await closeFile(file, sizes.size === 0);
+  }
+
+  /** Entries of processes that ended without draining theirs. */
+  async function adopt(): Promise<void> {
+    const left = paths(directory).filter(existsSync);
+    if (left.length === 0) return;
+    const own = await open();
+    for (const path of left) {
+      const unlock = path === own.path ? null : tryLock(path);
+      if (unlock === null) continue;
+      const other = await openFile(path, unlock);
+      // Copied before they are removed: a crash in between leaves an entry twice, and replaying it twice is harmless.
+      for (;;) {
+        const found = await other.db.query<SpoolEntry>(
+          sql`select seq, body from entries order by seq limit ${READ_MAX}`,
+        );
+        if (found.length === 0) break;
+        await Promise.all(found.map((entry) => append(entry.body)));
+        await other.db.batch([removal(found.map((entry) => entry.seq))]);
+      }
+      await closeFile(other, true);
+    }
+  }
+
+  await adopt();
+  return { append, read, remove, count: () => sizes.size, close };
+}
+
+function paths(directory: string): string[] {
+  return Array.from({ length: FILES_MAX }, (_, index) =>
+    join(directory, index === 0 ? "spool.db" : `spool-${index}.db`),
+  );
+}
+
+async function openFile(path: string, unlock: () => void): Promise<OpenFile> {
+  const db = await openSqlite(path);
+  await db.query(sql`create table if not exists entries (seq integer primary key, body text not null)`);
+  const committer = createCommitter(db);
+  const append = committer.channel<SpoolEntry>({
+    max_items: APPEND_BATCH,
+    compose: (entries) => [
+      sql`insert into entries (seq, body) values ${rows(entries.map(({ seq, body }) => [seq, body]))}`,
+    ],
+  });
+  return { path, db, committer, append, unlock };
+}
+
+/** One prepared statement, however many there are. */
+function removal(seqs: readonly number[]): Statement {
+  return sql`delete from entries where seq in (values ${rows(seqs.map((seq) => [seq]))})`;
+}
+
+/** An empty file goes, so that the next start has nothing to look at. */
+async function closeFile(file: OpenFile, is_empty: boolean): Promise<void> {
+  await file.db.close();
+  if (is_empty) for (const end of ["", "-wal", "-shm"]) rmSync(file.path + end, { force: true });
+  file.unlock();
+}
+
+/** Null while another process, or another spool of this one, uses the file. The system ends the lock with the process. */
+function tryLock(path: string): (() => void) | null {
+  let lock: DatabaseSync | undefined;
+  try {
+    lock = new DatabaseSync(`${path}.lock`, { timeout: 0 });
+    lock.exec("pragma locking_mode = exclusive; begin exclusive");
+    const held = lock;
+    return () => held.close();
+  } catch (error) {
+    lock?.close();
+    if (error instanceof Error && "errcode" in error && error.errcode === BUSY) return null;
+    throw new DatabaseError("unavailable", `${path}.lock cannot be opened: ${String(error)}`, { cause: error });
+  }
+}
