@@ -29,7 +29,7 @@ export const Attempt = z
     id: z.string(),
     number: z.number().int(),
     trigger: z.enum(TRIGGERS),
-    started_at: Timestamp,
+    started_at: Timestamp.nullable().describe("null for an interrupted attempt: nobody saw it start"),
     duration_ms: z.number(),
     outcome: z.enum(OUTCOMES),
     status_code: z.number().int().nullable(),

@@ -1,0 +1,130 @@
+// The life of one attempt as steps over one value: build, send, judge, decide, and the record of it all.
+// Called by the dispatcher. Only `send` touches the network; the rest is pure, and nothing here throws.
+import type { OutcomeKind } from "#contract/deliveries.ts";
+import type { Exchange as JudgedExchange, Outcome, Outgoing } from "#destination-types/definition.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { Egress, Exchange } from "../platform/egress.ts";
+import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
+import { type Decision, decide, INTERRUPTIONS_MAX } from "./policy.ts";
+import type { Settlement } from "./store.ts";
+
+const ERROR_MAX_CHARS = 1_000;
+
+/** A claimed delivery with its envelope: all that an attempt needs besides the destination. */
+export type Ready = Pick<
+  DeliveryRow,
+  "destination_id" | "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at"
+> & {
+  event_id: string;
+  body: string;
+  /** When the lease runs out unless it is renewed. */
+  lease_until: number;
+};
+
+export interface AttemptContext {
+  egress: Pick<Egress, "send">;
+  now(): number;
+  random(): number;
+}
+
+/** Makes one attempt and says what it meant. */
+export async function attempt(context: AttemptContext, ready: Ready, destination: Destination): Promise<Settlement> {
+  const started_at = context.now();
+  const exchange = await exchangeFor(context, ready, destination, started_at);
+  const outcome = judge(exchange, destination);
+  const at = { now: context.now(), random: context.random() };
+  const decision = decide(ready, outcome, destination.retry_schedule, at);
+  return { ...settlementOf(ready, decision, at.now), record: recordOf(ready, exchange, outcome, started_at), outcome };
+}
+
+/** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
+export function giveUp(ready: Omit<Ready, "body" | "event_id">, reason: string, now: number): Settlement {
+  const decision = {
+    ...decide(ready, { kind: "refused", retriable: false, message: reason }, [], { now, random: 0 }),
+    reason,
+  };
+  const record = { ...blankRecord(ready, now), outcome: "skipped" as const, error: reason };
+  return { ...settlementOf(ready, decision, now), record, counts: false };
+}
+
+/** Claims that left no record: each one may be a process that this very delivery brought down. */
+export function wasInterruptedTooOften(ready: Pick<Ready, "attempt" | "failures">): boolean {
+  return ready.attempt - ready.failures > INTERRUPTIONS_MAX;
+}
+
+async function exchangeFor(
+  context: AttemptContext,
+  ready: Ready,
+  destination: Destination,
+  at: number,
+): Promise<Exchange | Unbuilt> {
+  const delivery_id = deliveryId(ready);
+  const outgoing: Outgoing = { event_id: ready.event_id, delivery_id, body: ready.body, attempt: ready.attempt, at };
+  try {
+    const request = destination.build(outgoing);
+    return await context.egress.send({
+      ...request,
+      timeout_ms: destination.timeout_ms,
+      connections: destination.max_in_flight,
+    });
+  } catch (error) {
+    // The destination's settings cannot make a request: its owner is told, and other deliveries go on.
+    const message = destination.misconfigured ?? (error instanceof Error ? error.message : String(error));
+    return { kind: "unbuilt", message };
+  }
+}
+
+interface Unbuilt {
+  kind: "unbuilt";
+  message: string;
+}
+
+function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome {
+  if (exchange.kind === "unbuilt") return { kind: "misconfigured", retriable: true, message: exchange.message };
+  const judged: JudgedExchange = exchange;
+  return destination.judge(judged);
+}
+
+function settlementOf(
+  ready: Omit<Ready, "body" | "event_id">,
+  decision: Decision,
+  now: number,
+): Omit<Settlement, "record"> {
+  return {
+    key: { destination_id: ready.destination_id, position: ready.position },
+    attempt: ready.attempt,
+    decision,
+    settled_at: decision.state === "pending" || decision.restored ? null : now,
+    counts: ready.trigger === "auto" || ready.trigger === "manual",
+  };
+}
+
+function recordOf(ready: Ready, exchange: Exchange | Unbuilt, outcome: Outcome, started_at: number): AttemptRow {
+  const record = { ...blankRecord(ready, started_at), outcome: outcome.kind as OutcomeKind };
+  if (outcome.kind !== "accepted") record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
+  if (exchange.kind === "unbuilt") return record;
+  record.duration_ms = Math.max(0, Math.round(exchange.duration_ms));
+  if (exchange.kind === "failure") return record;
+  record.status_code = exchange.status;
+  record.response_headers = JSON.stringify(exchange.headers);
+  record.response_snippet = exchange.snippet;
+  record.response_truncated = exchange.truncated ? 1 : 0;
+  return record;
+}
+
+function blankRecord(ready: Omit<Ready, "body" | "event_id">, started_at: number): AttemptRow {
+  return {
+    destination_id: ready.destination_id,
+    position: ready.position,
+    number: ready.attempt,
+    trigger: ready.trigger,
+    started_at,
+    duration_ms: 0,
+    outcome: "skipped",
+    status_code: null,
+    error: null,
+    response_headers: "{}",
+    response_snippet: "",
+    response_truncated: 0,
+  };
+}

@@ -1,0 +1,142 @@
+// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by main.ts.
+// An id of another app, of a deleted webhook or of no delivery is the same refusal.
+import type { z } from "zod";
+import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";
+import type { Destination } from "../destinations/destination.ts";
+import { invalid, notFound, refuse } from "../errors.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { uuidFloor } from "../platform/ids.ts";
+import {
+  type AttemptRow,
+  type DeliveryRow,
+  deliveryId,
+  parseDeliveryId,
+  showAttempts,
+  showDelivery,
+} from "./delivery.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { DeliveryFilter, DeliveryStore } from "./store.ts";
+
+export type Deliveries = ReturnType<typeof createDeliveries>;
+
+export interface DeliveriesOptions {
+  store: DeliveryStore;
+  destinations: { find(id: string): Promise<Destination | null> };
+  dispatcher: Pick<Dispatcher, "wake" | "forget">;
+  /** The position of an event of an app, or null. */
+  positionOf(app_id: string, event_id: string): Promise<string | null>;
+  now(): number;
+}
+
+/** Which app's rows a caller may see; null for the operator, who sees all. */
+export type AppScope = string | null;
+
+export function createDeliveries(options: DeliveriesOptions) {
+  const { store, destinations, dispatcher, now } = options;
+
+  /** @throws AppError not_found, invalid_request (cursor) */
+  async function listDeliveries(
+    destination_id: string,
+    app_scope: AppScope,
+    query: z.infer<typeof DeliveriesQuery>,
+    page: { limit: number; cursor?: string | undefined },
+  ): Promise<{ items: Delivery[]; next_cursor: string | null }> {
+    const destination = await findDestination(destination_id, app_scope);
+    const filter = await filterOf(destination.app_id, query, page.cursor);
+    if (filter === null) return { items: [], next_cursor: null };
+    const found = await store.page(destination_id, filter, page.limit + 1);
+    const shown = found.slice(0, page.limit);
+    const last = shown.at(-1);
+    return {
+      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position)),
+      next_cursor: found.length > page.limit && last ? encodeCursor([last.position]) : null,
+    };
+  }
+
+  /** Null when no delivery can match. */
+  async function filterOf(
+    app_id: string,
+    query: z.infer<typeof DeliveriesQuery>,
+    cursor: string | undefined,
+  ): Promise<DeliveryFilter | null> {
+    const filter: DeliveryFilter = { state: query.state, event: query.event };
+    if (query.since !== undefined) filter.from_position = uuidFloor(Date.parse(query.since));
+    if (query.until !== undefined) filter.until_position = uuidFloor(Date.parse(query.until));
+    if (query.since !== undefined && query.until !== undefined && Date.parse(query.since) > Date.parse(query.until)) {
+      throw invalid("since", "a time before until");
+    }
+    if (cursor !== undefined) filter.before_position = String(decodeCursor(cursor, ["string"])[0]);
+    if (query.event_id === undefined) return filter;
+    const position = await options.positionOf(app_id, query.event_id);
+    return position === null ? null : { ...filter, position };
+  }
+
+  /** @throws AppError not_found */
+  async function getDelivery(id: string, app_scope: AppScope): Promise<DeliveryDetail> {
+    const { row, destination } = await findDelivery(id, app_scope);
+    const [attempts, event] = await Promise.all([store.attemptsOf(row), store.eventOf(row)]);
+    const event_id = event?.id ?? row.position;
+    const body = event?.body ?? "";
+    return {
+      ...showDelivery(row, event_id),
+      request: requestOf(row, destination, { id: event_id, body }, attempts),
+      attempts: showAttempts(row, attempts),
+    };
+  }
+
+  /** Grants one attempt now, in any state; a pending delivery keeps its schedule. @throws AppError not_found */
+  async function retryDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
+    const { row } = await findDelivery(id, app_scope);
+    dispatcher.forget(row.destination_id, row.position);
+    const granted = await store.grantAttempt(row);
+    if (granted === undefined) throw notFound("delivery");
+    dispatcher.wake(row.destination_id, now());
+    return showWithEvent(granted);
+  }
+
+  /** @throws AppError not_found, conflict when it is settled already */
+  async function cancelDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
+    const { row } = await findDelivery(id, app_scope);
+    dispatcher.forget(row.destination_id, row.position);
+    const canceled = await store.cancel(row, "Canceled by hand.", now());
+    if (canceled !== undefined) return showWithEvent(canceled);
+    const current = await store.find(row);
+    throw refuse("conflict", `Only a pending delivery can be canceled; this one is ${current?.state ?? "gone"}.`);
+  }
+
+  async function showWithEvent(row: DeliveryRow): Promise<Delivery> {
+    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position);
+  }
+
+  async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {
+    const destination = await destinations.find(id);
+    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
+    return destination;
+  }
+
+  async function findDelivery(id: string, app_scope: AppScope) {
+    const key = parseDeliveryId(id);
+    const row = key === null ? undefined : await store.find(key);
+    const destination = row === undefined ? null : await destinations.find(row.destination_id);
+    if (row === undefined || destination === null) throw notFound("delivery");
+    if (app_scope !== null && row.app_id !== app_scope) throw notFound("delivery");
+    return { row, destination };
+  }
+
+  return { listDeliveries, getDelivery, retryDelivery, cancelDelivery };
+}
+
+/** The request of the last attempt, or of the first that is still to come, with secrets masked. */
+function requestOf(
+  row: DeliveryRow,
+  destination: Destination,
+  event: { id: string; body: string },
+  attempts: readonly AttemptRow[],
+): DeliveryDetail["request"] {
+  const last = attempts.at(-1);
+  const attempt = last?.number ?? Math.max(1, row.attempt);
+  const at = last?.started_at ?? row.created_at;
+  if (destination.misconfigured !== null) return { url: "", headers: {}, body: event.body };
+  const built = destination.build({ event_id: event.id, delivery_id: deliveryId(row), body: event.body, attempt, at });
+  return { url: built.url, headers: destination.mask(built.headers), body: event.body };
+}

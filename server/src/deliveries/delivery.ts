@@ -1,0 +1,137 @@
+// A delivery: one event on its way to one destination. Its row, its ids, and what the API shows of it. Pure.
+// (destination_id, position) is the key; the public id is made of both, so it needs no column and no index.
+import type { Attempt, Delivery, DeliveryState, OutcomeKind, Trigger } from "#contract/deliveries.ts";
+import type { EventType } from "#contract/events.ts";
+
+/** A row of the table `deliveries`. */
+export interface DeliveryRow {
+  destination_id: string;
+  position: string;
+  app_id: string;
+  event: EventType;
+  state: DeliveryState;
+  reason: string | null;
+  /** Fencing token: how often the delivery was claimed. */
+  attempt: number;
+  /** Failed attempts that count against the retry schedule. */
+  failures: number;
+  /** 1 from claim to settle; `due_at` is then the end of the lease. */
+  leased: number;
+  due_at: number | null;
+  trigger: Trigger;
+  /** Where a manual attempt that fails puts the delivery back. */
+  resume_state: DeliveryState | null;
+  resume_at: number | null;
+  created_at: number;
+  settled_at: number | null;
+}
+
+/** A row of the table `attempts`. */
+export interface AttemptRow {
+  destination_id: string;
+  position: string;
+  number: number;
+  trigger: Trigger;
+  started_at: number;
+  duration_ms: number;
+  outcome: OutcomeKind;
+  status_code: number | null;
+  error: string | null;
+  response_headers: string;
+  response_snippet: string;
+  response_truncated: number;
+}
+
+/** What identifies a delivery. */
+export interface DeliveryKey {
+  destination_id: string;
+  position: string;
+}
+
+/** Due before everything else, whatever the backlog: what a person asked for now. */
+export const DUE_FIRST = 0;
+
+const DELIVERY_ID = /^dlv_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})_([0-9a-z]{1,40})$/;
+
+/** @example deliveryId({ destination_id: "dst_0a", position: "0190…-…" }) // "dlv_0190…_0a" */
+export function deliveryId(key: DeliveryKey): string {
+  return `dlv_${key.position.replaceAll("-", "")}_${key.destination_id.slice(4)}`;
+}
+
+/** Null for a text that no delivery can have as its id. */
+export function parseDeliveryId(id: string): DeliveryKey | null {
+  const match = DELIVERY_ID.exec(id);
+  if (match === null) return null;
+  return { position: match.slice(1, 6).join("-"), destination_id: `dst_${match[6]}` };
+}
+
+export function showDelivery(row: DeliveryRow, event_id: string): Delivery {
+  const waiting = row.state === "pending" && row.leased === 0 && row.due_at !== null;
+  return {
+    id: deliveryId(row),
+    app_id: row.app_id,
+    destination_id: row.destination_id,
+    event_id,
+    event: row.event,
+    state: row.state,
+    reason: row.reason,
+    attempt_count: row.attempt,
+    next_attempt_at: waiting ? toTime(Math.max(row.due_at ?? 0, row.created_at)) : null,
+    created_at: toTime(row.created_at),
+    settled_at: row.state === "pending" || row.settled_at === null ? null : toTime(row.settled_at),
+  };
+}
+
+/** Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted. */
+export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[]): Attempt[] {
+  const by_number = new Map(attempts.map((attempt) => [attempt.number, attempt]));
+  const in_flight = row.state === "pending" && row.leased === 1 ? row.attempt : 0;
+  const shown: Attempt[] = [];
+  for (let number = 1; number <= row.attempt; number++) {
+    const attempt = by_number.get(number);
+    if (attempt !== undefined) shown.push(showAttempt(attempt));
+    else if (number !== in_flight) shown.push(interrupted(row, number));
+  }
+  return shown;
+}
+
+function showAttempt(row: AttemptRow): Attempt {
+  return {
+    id: attemptId(row, row.number),
+    number: row.number,
+    trigger: row.trigger,
+    started_at: toTime(row.started_at),
+    duration_ms: row.duration_ms,
+    outcome: row.outcome,
+    status_code: row.status_code,
+    error: row.error,
+    // Written by settlement.ts alone.
+    response_headers: JSON.parse(row.response_headers) as Record<string, string>,
+    response_snippet: row.response_snippet,
+    response_truncated: row.response_truncated === 1,
+  };
+}
+
+function interrupted(row: DeliveryRow, number: number): Attempt {
+  return {
+    id: attemptId(row, number),
+    number,
+    trigger: row.trigger,
+    started_at: null,
+    duration_ms: 0,
+    outcome: "interrupted",
+    status_code: null,
+    error: "The server ended during this attempt, so its result is not known; the delivery was due again by itself.",
+    response_headers: {},
+    response_snippet: "",
+    response_truncated: false,
+  };
+}
+
+function attemptId(key: DeliveryKey, number: number): string {
+  return `att_${deliveryId(key).slice(4)}_${number}`;
+}
+
+export function toTime(at_ms: number): string {
+  return new Date(at_ms).toISOString();
+}

@@ -1,0 +1,198 @@
+// Who may send next. Each destination has a lane: its queue in memory and its requests in flight. Lanes take turns, and
+// a lane that is slow is moved to slots of its own, at most a tenth each, so that it can never hold up the others.
+// Pure state without clock or network; driven by the dispatcher.
+import assert from "node:assert/strict";
+import type { Destination } from "../destinations/destination.ts";
+import type { Ready } from "./attempt.ts";
+
+/** Concurrent requests to destinations that answer fast. */
+export const SLOTS = 512;
+/** Concurrent requests to slow destinations, beside the others. */
+export const SLOW_SLOTS = 256;
+/** The most that one slow destination may hold, and what a new one starts with. */
+export const SLOW_SHARE = Math.floor(SLOTS / 10);
+/** A request that takes longer than this makes its destination slow. */
+export const SLOW_AFTER_MS = 1_000;
+/** Deliveries that wait in memory for one destination, at the most. */
+const QUEUE_MAX = 500;
+/** The same over all destinations: beyond it the table is the queue. */
+const QUEUED_MAX = 5_000;
+const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
+
+export interface Flight {
+  readonly ready: Ready;
+  readonly started_at: number;
+}
+
+export interface Lane {
+  readonly id: string;
+  /** Null until it is read, and again after it was changed. */
+  destination: Destination | null;
+  queue: Ready[];
+  /** In the order in which they started. */
+  readonly flights: Set<Flight>;
+  /** How many may be in flight now. */
+  cap: number;
+  slow: boolean;
+  /** When the table has something due; infinity when nothing is known. */
+  due_at: number;
+  claiming: boolean;
+  /** Earliest start under a rate limit. */
+  next_start_at: number;
+  waiting_turn: boolean;
+}
+
+export type Lanes = ReturnType<typeof createLanes>;
+
+export function createLanes() {
+  const lanes = new Map<string, Lane>();
+  const turns: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
+  const in_flight = { fast: 0, slow: 0 };
+  let queued = 0;
+  let queued_chars = 0;
+
+  function open(id: string): Lane {
+    const known = lanes.get(id);
+    if (known !== undefined) return known;
+    const lane: Lane = {
+      ...{ id, destination: null, queue: [], flights: new Set(), cap: SLOW_SHARE, slow: false },
+      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0, waiting_turn: false },
+    };
+    lanes.set(id, lane);
+    return lane;
+  }
+
+  /** How many more deliveries the lane may keep in memory. */
+  function room(lane: Lane | undefined, destination: Destination): number {
+    if (queued >= QUEUED_MAX || queued_chars >= QUEUED_MAX_CHARS) return 0;
+    // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
+    const few = lane?.slow === true || destination.rate_per_second !== null;
+    const capacity = few ? Math.min(capOf(lane, destination), destination.rate_per_second ?? QUEUE_MAX) : QUEUE_MAX;
+    return Math.max(0, Math.min(capacity - (lane?.queue.length ?? 0), QUEUED_MAX - queued));
+  }
+
+  function capOf(lane: Lane | undefined, destination: Destination): number {
+    return Math.min(lane?.cap ?? SLOW_SHARE, destination.max_in_flight);
+  }
+
+  function push(lane: Lane, ready: readonly Ready[]): void {
+    for (const one of ready) {
+      lane.queue.push(one);
+      queued_chars += one.body.length;
+    }
+    queued += ready.length;
+    awaitTurn(lane);
+  }
+
+  function awaitTurn(lane: Lane): void {
+    if (lane.waiting_turn || lane.queue.length === 0) return;
+    lane.waiting_turn = true;
+    (lane.slow ? turns.slow : turns.fast).push(lane);
+  }
+
+  /** The next lane whose turn it is, or undefined when the slots are taken. It must be asked `mayStart`. */
+  function next(): Lane | undefined {
+    let lane = in_flight.fast < SLOTS ? turns.fast.shift() : undefined;
+    lane ??= in_flight.slow < SLOW_SLOTS ? turns.slow.shift() : undefined;
+    if (lane !== undefined) lane.waiting_turn = false;
+    return lane;
+  }
+
+  function mayStart(lane: Lane, now: number): boolean {
+    const { destination, queue, flights } = lane;
+    if (destination === null || queue.length === 0 || now < lane.next_start_at) return false;
+    return flights.size < capOf(lane, destination);
+  }
+
+  function start(lane: Lane, now: number): Flight {
+    const ready = take(lane);
+    const rate = lane.destination?.rate_per_second ?? null;
+    if (rate !== null) lane.next_start_at = Math.max(lane.next_start_at, now - 1_000) + 1_000 / rate;
+    const flight: Flight = { ready, started_at: now };
+    lane.flights.add(flight);
+    in_flight[lane.slow ? "slow" : "fast"]++;
+    awaitTurn(lane);
+    return flight;
+  }
+
+  function take(lane: Lane): Ready {
+    const ready = lane.queue.shift();
+    assert(ready !== undefined, "a lane that may start has something to send");
+    queued--;
+    queued_chars -= ready.body.length;
+    return ready;
+  }
+
+  /** Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is. */
+  function finish(lane: Lane, flight: Flight, now: number): void {
+    lane.flights.delete(flight);
+    in_flight[lane.slow ? "slow" : "fast"]--;
+    const fast = now - flight.started_at < SLOW_AFTER_MS;
+    if (!fast) setSlow(lane, true);
+    else if (lane.slow && !hasSlowFlight(lane, now)) setSlow(lane, false);
+    else if (!lane.slow) lane.cap = Math.min(lane.cap + 1, lane.destination?.max_in_flight ?? lane.cap);
+    awaitTurn(lane);
+  }
+
+  /** Finds the lanes whose oldest request has been in flight for too long; answers what must be given back. */
+  function demoteSlow(now: number): Ready[] {
+    const given_back: Ready[] = [];
+    for (const lane of lanes.values()) {
+      if (lane.slow || !hasSlowFlight(lane, now)) continue;
+      setSlow(lane, true);
+      while (lane.queue.length > lane.cap) given_back.push(takeLast(lane));
+    }
+    return given_back;
+  }
+
+  function hasSlowFlight(lane: Lane, now: number): boolean {
+    for (const oldest of lane.flights) return now - oldest.started_at >= SLOW_AFTER_MS;
+    return false;
+  }
+
+  function setSlow(lane: Lane, slow: boolean): void {
+    if (lane.slow === slow) return;
+    in_flight[slow ? "fast" : "slow"] -= lane.flights.size;
+    in_flight[slow ? "slow" : "fast"] += lane.flights.size;
+    if (lane.waiting_turn) {
+      const from = slow ? turns.fast : turns.slow;
+      from.splice(from.indexOf(lane), 1);
+      lane.waiting_turn = false;
+    }
+    lane.slow = slow;
+    lane.cap = SLOW_SHARE;
+    awaitTurn(lane);
+  }
+
+  function takeLast(lane: Lane): Ready {
+    const ready = lane.queue.pop();
+    assert(ready !== undefined, "only a queue that is too long is cut");
+    queued--;
+    queued_chars -= ready.body.length;
+    return ready;
+  }
+
+  /** Empties the queue in memory, or takes out what `select` names; answers what must be given back. */
+  function clear(lane: Lane, select: (ready: Ready) => boolean = () => true): Ready[] {
+    const out = lane.queue.filter(select);
+    lane.queue = lane.queue.filter((ready) => !select(ready));
+    queued -= out.length;
+    for (const ready of out) queued_chars -= ready.body.length;
+    return out;
+  }
+
+  /** Forgets a lane with nothing to do, so that lanes are as many as busy destinations. */
+  function prune(): void {
+    for (const [id, lane] of lanes) {
+      const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming && !lane.slow;
+      if (idle && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
+    }
+  }
+
+  return {
+    ...{ open, room, push, awaitTurn, next, mayStart, start, finish, demoteSlow, clear, prune },
+    get: (id: string) => lanes.get(id),
+    all: () => lanes.values(),
+    counts: () => ({ queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size }),
+  };
+}

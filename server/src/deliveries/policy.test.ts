@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Outcome } from "#destination-types/definition.ts";
+import { type DecisionInput, decide } from "./policy.ts";
+
+const NOW = 1_000_000;
+const SCHEDULE = [5, 300];
+const fresh: DecisionInput = { failures: 0, trigger: "auto", resume_state: null, resume_at: null };
+const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
+const final: Outcome = { kind: "refused", retriable: false, message: "no" };
+const middle = { now: NOW, random: 0.5 };
+
+describe("an attempt", () => {
+  test("that is accepted settles the delivery, whatever came before", () => {
+    for (const resume_state of [null, "failed", "pending", "succeeded", "canceled"] as const) {
+      const decision = decide({ ...fresh, failures: 2, resume_state }, { kind: "accepted" }, SCHEDULE, middle);
+      assert.deepEqual([decision.state, decision.due_at, decision.reason], ["succeeded", null, null]);
+    }
+  });
+
+  test("that is refused for good ends as failed, with the words of the outcome", () => {
+    const decision = decide(fresh, final, SCHEDULE, middle);
+    assert.deepEqual([decision.state, decision.reason, decision.failures], ["failed", "no", 1]);
+  });
+
+  const delays: { title: string; failures: number; random: number; retry_after_ms?: number; delay_ms: number }[] = [
+    { title: "the first delay", failures: 0, random: 0.5, delay_ms: 5_000 },
+    { title: "the second delay", failures: 1, random: 0.5, delay_ms: 300_000 },
+    { title: "a fifth less at the least", failures: 0, random: 0, delay_ms: 4_000 },
+    { title: "a fifth more at the most", failures: 0, random: 1, delay_ms: 6_000 },
+    {
+      title: "what the receiver asked for when it is more",
+      failures: 0,
+      random: 0,
+      retry_after_ms: 60_000,
+      delay_ms: 60_000,
+    },
+    {
+      title: "the schedule when the receiver asks for less",
+      failures: 0,
+      random: 0.5,
+      retry_after_ms: 1,
+      delay_ms: 5_000,
+    },
+  ];
+  for (const { title, failures, random, retry_after_ms, delay_ms } of delays) {
+    test(`that may be repeated waits ${title}`, () => {
+      const outcome = retry_after_ms === undefined ? down : { ...down, retry_after_ms };
+      const decision = decide({ ...fresh, failures }, outcome, SCHEDULE, { now: NOW, random });
+      assert.deepEqual([decision.state, decision.due_at, decision.failures], ["pending", NOW + delay_ms, failures + 1]);
+    });
+  }
+
+  test("beyond the schedule is the last one", () => {
+    const decision = decide({ ...fresh, failures: 2 }, down, SCHEDULE, middle);
+    assert.deepEqual([decision.state, decision.reason], ["failed", "All 3 attempts failed. down"]);
+    assert.equal(decide(fresh, down, [], middle).reason, "The only attempt failed. down");
+  });
+
+  test("by hand that fails leaves the delivery as it was", () => {
+    const pending = decide(
+      { failures: 1, trigger: "manual", resume_state: "pending", resume_at: 77 },
+      final,
+      SCHEDULE,
+      middle,
+    );
+    assert.deepEqual([pending.state, pending.due_at, pending.failures], ["pending", 77, 1]);
+    for (const state of ["failed", "succeeded", "canceled"] as const) {
+      const decision = decide(
+        { failures: 3, trigger: "manual", resume_state: state, resume_at: null },
+        down,
+        SCHEDULE,
+        middle,
+      );
+      assert.deepEqual([decision.state, decision.due_at, decision.failures], [state, null, 3]);
+    }
+  });
+});

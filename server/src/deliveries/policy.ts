@@ -1,0 +1,76 @@
+// What happens to a delivery after an attempt: a total, pure function over outcomes. Called by attempt.ts.
+// Source of the rules: the management API contract, "What a receiver sees".
+import type { DeliveryState, Trigger } from "#contract/deliveries.ts";
+import type { Outcome } from "#destination-types/definition.ts";
+
+/** Delays are spread by this share both ways, so that failed deliveries do not come back as one wave. */
+export const JITTER = 0.2;
+/** Claims that ended without a result before a delivery is given up: it may be what kills the process. */
+export const INTERRUPTIONS_MAX = 500;
+
+/** What the decision needs to know of a claimed delivery. */
+export interface DecisionInput {
+  failures: number;
+  trigger: Trigger;
+  resume_state: DeliveryState | null;
+  resume_at: number | null;
+}
+
+export interface Decision {
+  state: DeliveryState;
+  reason: string | null;
+  /** Failed attempts that count against the schedule, this one included. */
+  failures: number;
+  /** When it is due again; null when it is settled. */
+  due_at: number | null;
+  trigger: Trigger;
+  /** True when this attempt changed nothing about an earlier result. */
+  restored: boolean;
+}
+
+export interface Instant {
+  /** Milliseconds since 1970. */
+  now: number;
+  /** From 0 to 1. */
+  random: number;
+}
+
+/**
+ * Decides what an attempt means for its delivery.
+ * @param schedule seconds before each further attempt; empty means one attempt
+ * @example decide(claimed, { kind: "accepted" }, [5, 300], { now, random }).state // "succeeded"
+ */
+export function decide(claimed: DecisionInput, outcome: Outcome, schedule: readonly number[], at: Instant): Decision {
+  if (outcome.kind === "accepted") {
+    return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
+  }
+  if (claimed.resume_state !== null) return restore(claimed, claimed.resume_state, outcome.message);
+  const failures = claimed.failures + 1;
+  if (!outcome.retriable) return { ...settled(claimed, "failed", outcome.message), failures };
+  const delay_seconds = schedule[claimed.failures];
+  if (delay_seconds === undefined) {
+    return { ...settled(claimed, "failed", givenUp(failures, outcome.message)), failures };
+  }
+  const delay_ms = Math.max(jittered(delay_seconds * 1000, at.random), outcome.retry_after_ms ?? 0);
+  const reason = outcome.message;
+  return { state: "pending", reason, failures, due_at: at.now + delay_ms, trigger: "auto", restored: false };
+}
+
+/** A manual attempt grants one try and costs nothing: when it fails, the delivery is what it was. */
+function restore(claimed: DecisionInput, state: DeliveryState, message: string): Decision {
+  const reason = state === "succeeded" ? null : message;
+  const due_at = state === "pending" ? claimed.resume_at : null;
+  return { state, reason, failures: claimed.failures, due_at, trigger: "auto", restored: true };
+}
+
+function settled(claimed: DecisionInput, state: DeliveryState, reason: string | null): Decision {
+  return { state, reason, failures: claimed.failures, due_at: null, trigger: "auto", restored: false };
+}
+
+function givenUp(failures: number, message: string): string {
+  return failures === 1 ? `The only attempt failed. ${message}` : `All ${failures} attempts failed. ${message}`;
+}
+
+function jittered(delay_ms: number, random: number): number {
+  return Math.round(delay_ms * (1 - JITTER + 2 * JITTER * random));
+}

@@ -1,0 +1,312 @@
+// All SQL over deliveries and attempts. `deliveries_due (destination_id, due_at) where state = 'pending'` carries the
+// queue: every query of the hot path seeks in it by destination, so a backlog of millions at one costs the others nothing.
+import type { DeliveryState } from "#contract/deliveries.ts";
+import type { EventType } from "#contract/events.ts";
+import type { Outcome } from "#destination-types/definition.ts";
+import { latencyClass } from "../destinations/latency.ts";
+import type { Database } from "../platform/database.ts";
+import { allOf, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import type { Decision } from "./policy.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** Everything that one finished attempt writes. */
+export interface Settlement {
+  key: DeliveryKey;
+  /** The fencing token under which it was made. */
+  attempt: number;
+  decision: Decision;
+  record: AttemptRow;
+  settled_at: number | null;
+  /** Absent when nothing was sent. */
+  outcome?: Outcome;
+  /** Whether it says something about the health of the destination: tests and replays do not. */
+  counts: boolean;
+}
+
+export type ClaimedRow = Pick<
+  DeliveryRow,
+  "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at"
+>;
+
+export interface DeliveryFilter {
+  state?: DeliveryState | undefined;
+  event?: EventType | undefined;
+  position?: string | undefined;
+  from_position?: string | undefined;
+  until_position?: string | undefined;
+  before_position?: string | undefined;
+}
+
+export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
+
+/** Inserts new deliveries; one that exists already is left alone, so that draining a spool twice is harmless. */
+export function insertDeliveries(deliveries: readonly DeliveryRow[]): Statement {
+  return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures, leased,
+    due_at, trigger, created_at) values ${rows(deliveries.map(fields))} on conflict do nothing`;
+}
+
+/** The same, for events whose id the caller gave: only where the event itself was stored, so never for a duplicate. */
+export function insertDeliveriesOfStored(deliveries: readonly DeliveryRow[]): Statement {
+  return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures, leased,
+      due_at, trigger, created_at)
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
+    from (values ${rows(deliveries.map(fields), DELIVERY_TYPES)}) as v
+    where exists (select 1 from events where app_id = column3 and position = column2) on conflict do nothing`;
+}
+
+const DELIVERY_TYPES = [
+  ...(["text", "text", "text", "text", "text", "text"] as const),
+  ...(["bigint", "bigint", "bigint", "bigint", "text", "bigint"] as const),
+];
+
+function fields(row: DeliveryRow): SqlValue[] {
+  const { destination_id, position, app_id, event, state, reason, attempt, failures, leased } = row;
+  return [
+    destination_id,
+    position,
+    app_id,
+    event,
+    state,
+    reason,
+    attempt,
+    failures,
+    leased,
+    row.due_at,
+    row.trigger,
+    row.created_at,
+  ];
+}
+
+/** The statements that record finished attempts: history, state, health. A stale attempt changes no state. */
+export function settle(settlements: readonly Settlement[]): Statement[] {
+  const attempts = settlements.map(({ record }) => record);
+  const statements = [insertAttempts(attempts), updateSettled(settlements)];
+  const counted = settlements.filter((one) => one.counts);
+  if (counted.length > 0) statements.push(updateHealth(counted), addHours(counted));
+  return statements;
+}
+
+function insertAttempts(attempts: readonly AttemptRow[]): Statement {
+  const values = attempts.map((row): SqlValue[] => [
+    ...[row.destination_id, row.position, row.number, row.trigger, row.started_at, row.duration_ms, row.outcome],
+    ...[row.status_code, row.error, row.response_headers, row.response_snippet, row.response_truncated],
+  ]);
+  return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+    status_code, error, response_headers, response_snippet, response_truncated)
+    values ${rows(values)} on conflict do nothing`;
+}
+
+/** The token fences off a worker whose lease ran out; a success counts all the same, for nothing may be sent after it. */
+function updateSettled(settlements: readonly Settlement[]): Statement {
+  const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
+    ...[key.destination_id, key.position, attempt, decision.state, decision.reason],
+    ...[decision.failures, decision.due_at, decision.trigger, settled_at],
+  ]);
+  return sql`update deliveries set state = column4, reason = column5, failures = column6, due_at = column7,
+      trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
+    from (values ${rows(values, SETTLED_TYPES)}) as v
+    where destination_id = column1 and position = column2 and state = 'pending'
+      and (attempt = column3 or column4 = 'succeeded')`;
+}
+
+const SETTLED_TYPES = [
+  ...(["text", "text", "bigint", "text", "text"] as const),
+  ...(["bigint", "bigint", "text", "bigint"] as const),
+];
+
+function updateHealth(settlements: readonly Settlement[]): Statement {
+  const sums = new Map<string, { success_at: number | null; failure_at: number | null; failures: number }>();
+  for (const { key, record } of settlements) {
+    const sum = sums.get(key.destination_id) ?? { success_at: null, failure_at: null, failures: 0 };
+    const at = record.started_at + record.duration_ms;
+    if (record.outcome === "accepted") Object.assign(sum, { success_at: at, failures: 0 });
+    else Object.assign(sum, { failure_at: at, failures: sum.failures + 1 });
+    sums.set(key.destination_id, sum);
+  }
+  const values = [...sums]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, sum]): SqlValue[] => [
+      id,
+      sum.success_at,
+      sum.failure_at,
+      sum.failures,
+      sum.failures > 0 ? sum.failure_at : null,
+    ]);
+  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
+      failing_since) values ${rows(values)}
+    on conflict (destination_id) do update set
+      last_success_at = coalesce(excluded.last_success_at, destination_health.last_success_at),
+      last_failure_at = coalesce(excluded.last_failure_at, destination_health.last_failure_at),
+      consecutive_failures = excluded.consecutive_failures +
+        case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
+      failing_since = case when excluded.last_success_at is null
+        then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+}
+
+function addHours(settlements: readonly Settlement[]): Statement {
+  const counts = new Map<string, SqlValue[]>();
+  for (const { key, record } of settlements) {
+    const hour = Math.floor(record.started_at / HOUR_MS) * HOUR_MS;
+    const succeeded = record.outcome === "accepted" ? 1 : 0;
+    const latency = latencyClass(record.duration_ms);
+    const group = `${key.destination_id} ${hour} ${succeeded} ${latency}`;
+    const count = Number(counts.get(group)?.[4] ?? 0) + 1;
+    counts.set(group, [key.destination_id, hour, succeeded, latency, count]);
+  }
+  // In one order in every process, so that two of them never wait for each other.
+  const values = [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
+  return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+    values ${rows(values)} on conflict (destination_id, hour, succeeded, latency_class)
+    do update set attempts = destination_hours.attempts + excluded.attempts`;
+}
+
+export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
+  const { query } = database;
+
+  /** Takes what is due, oldest first, and the time of what is due next. `first_only`: just what a person asked for. */
+  async function claim(
+    destination_id: string,
+    bounds: { now: number; lease_until: number; limit: number; first_only: boolean },
+  ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
+    const latest = bounds.first_only ? DUE_FIRST : bounds.now;
+    const [claimed, next] = await database.batch([
+      sql`update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}
+        where destination_id = ${destination_id} and state = 'pending' and position in (
+          select position from deliveries
+          where destination_id = ${destination_id} and state = 'pending' and due_at <= ${latest}
+          order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
+        returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,
+      sql`select min(due_at) as due_at from deliveries where destination_id = ${destination_id} and state = 'pending'`,
+    ]);
+    // The columns are those of ClaimedRow.
+    return {
+      claimed: claimed as unknown as ClaimedRow[],
+      next_due_at: (next?.[0]?.["due_at"] as number | null) ?? null,
+    };
+  }
+
+  /** The envelopes of claimed deliveries. An event that was erased is missing. */
+  async function readBodies(app_id: string, positions: readonly string[]) {
+    if (positions.length === 0) return [];
+    return query<{ position: string; id: string; body: string }>(
+      sql`select position, id, body from events where app_id = ${app_id} and position in (${list(positions)})`,
+    );
+  }
+
+  /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
+  function findDue(): Promise<{ destination_id: string; due_at: number }[]> {
+    return query(sql`select destination_id, (select due_at from deliveries as x
+          where x.destination_id = d.destination_id and x.state = 'pending' order by due_at limit 1) as due_at
+      from (with recursive d (destination_id) as (
+          select (select destination_id from deliveries where state = 'pending' order by destination_id limit 1)
+          union all
+          select (select x.destination_id from deliveries as x where x.state = 'pending'
+            and x.destination_id > d.destination_id order by x.destination_id limit 1)
+          from d where d.destination_id is not null)
+        select destination_id from d where destination_id is not null) as d`);
+  }
+
+  /** Makes what a process that died had in flight due at once. Only where no other process can hold a lease. */
+  async function releaseAll(destination_id: string, now: number, lease_ms: number): Promise<void> {
+    await query(sql`update deliveries set leased = 0, due_at = ${now} where destination_id = ${destination_id}
+      and state = 'pending' and due_at > ${now} and due_at <= ${now + lease_ms} and leased = 1`);
+  }
+
+  /** Moves the end of leases that are still held. */
+  async function renew(held: readonly (DeliveryKey & { attempt: number })[], lease_until: number): Promise<void> {
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt]);
+    await query(sql`update deliveries set due_at = ${lease_until}
+      from (values ${rows(values, ["text", "text", "bigint"])}) as v
+      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
+  }
+
+  /** Gives back leases under which nothing was sent: as if the claim had not been. */
+  async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt]);
+    await query(sql`update deliveries set due_at = ${now}, leased = 0, attempt = attempt - 1
+      from (values ${rows(values, ["text", "text", "bigint"])}) as v
+      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
+  }
+
+  function find(key: DeliveryKey): Promise<DeliveryRow | undefined> {
+    return query<DeliveryRow>(
+      sql`select * from deliveries where destination_id = ${key.destination_id} and position = ${key.position}`,
+    ).then((found) => found[0]);
+  }
+
+  /** Newest first by position, with the ids of their events. */
+  function page(destination_id: string, filter: DeliveryFilter, limit: number) {
+    const conditions = [sql`d.destination_id = ${destination_id}`, ...conditionsOf(filter)];
+    return query<DeliveryRow & { event_id: string | null }>(
+      sql`select d.*, e.id as event_id from deliveries as d
+        left join events as e on e.app_id = d.app_id and e.position = d.position
+        where ${allOf(conditions)} order by d.position desc limit ${limit}`,
+    );
+  }
+
+  function attemptsOf(key: DeliveryKey): Promise<AttemptRow[]> {
+    return query<AttemptRow>(sql`select * from attempts
+      where destination_id = ${key.destination_id} and position = ${key.position} order by number`);
+  }
+
+  function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
+    return query<{ id: string; body: string }>(
+      sql`select id, body from events where app_id = ${row.app_id} and position = ${row.position}`,
+    ).then((found) => found[0]);
+  }
+
+  /** Grants one attempt now, in any state, and remembers what to put back when it fails. */
+  function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
+    return query<DeliveryRow>(sql`update deliveries set
+        resume_state = coalesce(resume_state, state),
+        resume_at = case when resume_state is null and state = 'pending' then due_at else resume_at end,
+        state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
+      where destination_id = ${key.destination_id} and position = ${key.position} returning *`).then(
+      (found) => found[0],
+    );
+  }
+
+  /** Undefined when it is not pending. */
+  function cancel(key: DeliveryKey, reason: string, now: number): Promise<DeliveryRow | undefined> {
+    return query<DeliveryRow>(sql`update deliveries set state = 'canceled', reason = ${reason}, settled_at = ${now},
+        due_at = null, leased = 0, resume_state = null, resume_at = null
+      where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`).then(
+      (found) => found[0],
+    );
+  }
+
+  /** The deliveries of one event, over all destinations of its app. */
+  function ofEvent(position: string, destination_ids: readonly string[]): Promise<DeliveryRow[]> {
+    if (destination_ids.length === 0) return Promise.resolve([]);
+    return query<DeliveryRow>(
+      sql`select * from deliveries where destination_id in (${list(destination_ids)}) and position = ${position}`,
+    );
+  }
+
+  return {
+    ...{ claim, readBodies, findDue, releaseAll, renew, release },
+    ...{ find, page, attemptsOf, eventOf, grantAttempt, cancel, ofEvent },
+  };
+}
+
+function conditionsOf(filter: DeliveryFilter): Statement[] {
+  const conditions: Statement[] = [];
+  if (filter.state !== undefined) conditions.push(IN_STATE[filter.state]);
+  if (filter.event !== undefined) conditions.push(sql`d.event = ${filter.event}`);
+  if (filter.position !== undefined) conditions.push(sql`d.position = ${filter.position}`);
+  if (filter.from_position !== undefined) conditions.push(sql`d.position >= ${filter.from_position}`);
+  if (filter.until_position !== undefined) conditions.push(sql`d.position < ${filter.until_position}`);
+  if (filter.before_position !== undefined) conditions.push(sql`d.position < ${filter.before_position}`);
+  return conditions;
+}
+
+/** Written out, because a partial index is used only when its condition stands in the text. */
+const IN_STATE: Record<DeliveryState, Statement> = {
+  pending: sql`d.state = 'pending'`,
+  succeeded: sql`d.state = 'succeeded'`,
+  failed: sql`d.state = 'failed' and d.state in ('failed', 'canceled', 'skipped')`,
+  canceled: sql`d.state = 'canceled' and d.state in ('failed', 'canceled', 'skipped')`,
+  skipped: sql`d.state = 'skipped' and d.state in ('failed', 'canceled', 'skipped')`,
+};
