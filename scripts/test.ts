@@ -26,7 +26,7 @@ const PYTHON_TESTS = `${PYTHON_PROJECT}/tests`;
 /** No test takes this long; one that does hangs, and is named in the report. */
 const TEST_TIMEOUT_MS = 3 * 60_000;
 /** Ends a runner whose test file never exits; the report names the file. */
-const RUN_TIMEOUT_MS = 20 * 60_000;
+const RUN_TIMEOUT_MS = 10 * 60_000;
 const READABLE = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
 const COUNTER = join(import.meta.dirname, "test-count.ts");
 /** Exit code of a run that a signal ended, as shells write it for SIGINT. */

@@ -149,7 +149,8 @@ test("a server ends with the test process, even when that is killed", async () =
   const module = join(import.meta.dirname, "server-process.ts");
   const owner = runProgram(`
     import { startServer } from ${JSON.stringify(module)};
-    console.log((await startServer({ main: ${JSON.stringify(writeProgram(READY_PROGRAM))} })).url);
+    const main = ${JSON.stringify(writeProgram(READY_PROGRAM))};
+    console.log((await startServer({ main, dir: ${JSON.stringify(folder)} })).url);
     setInterval(() => {}, 1000);
   `);
   const [line] = await once(owner.stdout, "data");
