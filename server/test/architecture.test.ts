@@ -128,6 +128,7 @@ const SAMPLES: Record<string, { bad: Sample[]; good: Sample[] }> = {
   "only config.ts reads the environment": {
     bad: [{ "server/src/main.ts": "const port = process.env.PORT;" }, { "contract/src/ids.ts": "f(process.env)" }],
     good: [
+      { "server/src/main.ts": "const { config } = readConfig(process.env, readFile);" },
       { "server/src/config.ts": 'process.env["PORT"]' },
       { "server/src/main.ts": "process.exit(0); // process.env" },
     ],
