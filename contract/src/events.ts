@@ -178,6 +178,7 @@ export const Fate = z
 export type Fate = z.infer<typeof Fate>;
 
 export const EventWithFates = Envelope.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
+export type EventWithFates = z.infer<typeof EventWithFates>;
 
 export const EventsQuery = z.strictObject({
   event: EventType.optional(),

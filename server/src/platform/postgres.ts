@@ -16,9 +16,6 @@ const PARAMETERS_MAX = 60_000;
 const CONFLICT_TRIES = 5;
 
 const OID_INT8 = 20;
-const types = new pg.TypeOverrides();
-// Times and counts stay far below 2^53.
-types.setTypeParser(OID_INT8, Number);
 
 export interface PostgresOptions {
   /** Most connections that this process opens. */
@@ -28,6 +25,9 @@ export interface PostgresOptions {
 
 /** Opens a pool; the first query connects. */
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
+  const types = new pg.TypeOverrides();
+  // Times and counts stay far below 2^53.
+  types.setTypeParser(OID_INT8, Number);
   const pool = new pg.Pool({
     connectionString: url,
     max: options.connections ?? CONNECTIONS_DEFAULT,

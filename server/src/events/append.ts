@@ -1,0 +1,133 @@
+// How an event becomes durable: its row, its deliveries and whatever state belongs to it commit in one transaction,
+// grouped with all others that wait. Whoever has events makes a channel: ingest, the recorder of clicks, claims.
+// After the commit fresh deliveries go to the dispatcher in memory, or a hint does.
+import type { Ready } from "../deliveries/attempt.ts";
+import type { DeliveryRow } from "../deliveries/delivery.ts";
+import type { Dispatcher } from "../deliveries/dispatcher.ts";
+import { insertDeliveries, insertDeliveriesOfStored } from "../deliveries/store.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { AppDestinations } from "../destinations/registry.ts";
+import type { ChannelOptions, Committer, Submit } from "../platform/committer.ts";
+import type { Row } from "../platform/database.ts";
+import type { Statement } from "../platform/sql.ts";
+import type { EventRow } from "./event.ts";
+import { fanOut } from "./fanout.ts";
+import { guardVersion, insertEvents, insertGivenEvents } from "./store.ts";
+
+/** Events, and the statements that belong to them; those run first, in the same transaction. */
+export interface Unit {
+  events: readonly EventRow[];
+  statements: readonly Statement[];
+}
+
+export interface EventLog {
+  /**
+   * A way to append. Items that wait together are composed together; an item whose guard is not met leaves nothing.
+   * The promise resolves when the item is durable and answers the positions that were not duplicates of given ids.
+   */
+  channel<Item>(compose: (items: readonly Item[]) => Unit): (item: Item) => Promise<ReadonlySet<string>>;
+}
+
+export interface EventLogOptions {
+  committer: Pick<Committer, "channel">;
+  destinations: {
+    peek(app_id: string): AppDestinations | undefined;
+    refresh(app_id: string): Promise<void>;
+  };
+  dispatcher: Pick<Dispatcher, "allowance" | "accept" | "wake">;
+  now(): number;
+}
+
+/** No app has this version, so a guard with it sends the items to `refresh`. */
+const UNKNOWN_VERSION = -1;
+
+/** What one transaction stores, kept from compose to commit. */
+interface Plan {
+  statements: Statement[];
+  /** Index of the statement that answers which given ids were new; -1 without given ids. */
+  given_at: number;
+  apps: Set<string>;
+  ready: [Destination, readonly Ready[]][];
+  due: Set<string>;
+}
+
+export function createEventLog(options: EventLogOptions): EventLog {
+  function channel<Item>(compose: (items: readonly Item[]) => Unit) {
+    let plan: Plan | undefined;
+    const channel_options: ChannelOptions<Item, ReadonlySet<string>> = {
+      compose(items) {
+        plan = planOf(compose(items), options);
+        return plan.statements;
+      },
+      results(items, rows) {
+        const stored = plan === undefined ? new Set<string>() : finish(plan, rows, options);
+        return items.map(() => stored);
+      },
+      async refresh() {
+        for (const app_id of plan?.apps ?? []) await options.destinations.refresh(app_id);
+      },
+    };
+    const submit: Submit<Item, ReadonlySet<string>> = options.committer.channel(channel_options);
+    return submit;
+  }
+
+  return { channel };
+}
+
+function planOf(unit: Unit, options: EventLogOptions): Plan {
+  const plan: Plan = { statements: [...unit.statements], given_at: -1, apps: new Set(), ready: [], due: new Set() };
+  const made = unit.events.filter((event) => event.id === event.position);
+  const given = made.length === unit.events.length ? [] : unit.events.filter((event) => event.id !== event.position);
+  const guards: Statement[] = [];
+  const fresh = spread(made, plan, guards, options);
+  const conditional = spread(given, plan, guards, options);
+  // Guards stand first: nothing is written when they do not hold.
+  plan.statements = [...guards, ...plan.statements];
+  if (made.length > 0) plan.statements.push(insertEvents(made));
+  if (given.length > 0) {
+    plan.given_at = plan.statements.length;
+    plan.statements.push(insertGivenEvents(given));
+  }
+  if (fresh.length > 0) plan.statements.push(insertDeliveries(fresh));
+  if (conditional.length > 0) plan.statements.push(insertDeliveriesOfStored(conditional));
+  return plan;
+}
+
+/** Fans out app by app, so that each app's version is guarded once. */
+function spread(events: readonly EventRow[], plan: Plan, guards: Statement[], options: EventLogOptions): DeliveryRow[] {
+  const deliveries: DeliveryRow[] = [];
+  const now = options.now();
+  for (const [app_id, of_app] of groupByApp(events)) {
+    const known = options.destinations.peek(app_id);
+    if (!plan.apps.has(app_id)) guards.push(guardVersion(app_id, known?.version ?? UNKNOWN_VERSION));
+    plan.apps.add(app_id);
+    const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.allowance, now);
+    for (const delivery of result.deliveries) {
+      if (delivery.leased === 0) plan.due.add(delivery.destination_id);
+      deliveries.push(delivery);
+    }
+    plan.ready.push(...result.ready);
+  }
+  return deliveries;
+}
+
+function groupByApp(events: readonly EventRow[]): Iterable<[string, readonly EventRow[]]> {
+  const first = events[0];
+  if (first === undefined) return [];
+  if (events.every((event) => event.app_id === first.app_id)) return [[first.app_id, events]];
+  return Map.groupBy(events, (event) => event.app_id);
+}
+
+/** After the commit: hands over what was leased. Answers the positions of given ids that were new. */
+function finish(plan: Plan, rows: readonly Row[][], options: EventLogOptions): ReadonlySet<string> {
+  const stored = new Set<string>();
+  for (const row of rows[plan.given_at] ?? []) stored.add(String(row["position"]));
+  for (const [destination, ready] of plan.ready) {
+    // A duplicate of a given id has no delivery, so nothing of it may be sent.
+    const real = ready.filter((one) => one.event_id === one.position || stored.has(one.position));
+    options.dispatcher.accept(destination, real);
+  }
+  const now = options.now();
+  for (const destination_id of plan.due) options.dispatcher.wake(destination_id, now);
+  return stored;
+}

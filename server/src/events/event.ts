@@ -1,0 +1,59 @@
+// An event becomes a row here: the envelope is serialised once, and those bytes are stored and sent. Pure.
+// Called by whoever has something to tell: ingest, the recorder, claims.
+import { ENVELOPE_MAX_BYTES, type EventType } from "#contract/events.ts";
+import { refuse } from "../errors.ts";
+import type { Ids } from "../platform/ids.ts";
+
+/** A row of the table `events`. */
+export interface EventRow {
+  app_id: string;
+  /** Orders an app's events by acceptance; equal to `id` unless the caller gave the id. */
+  position: string;
+  id: string;
+  event: EventType;
+  link_id: string | null;
+  /** Set on test events: the only destination that they are meant for. */
+  target_id: string | null;
+  created_at: number;
+  body: string;
+}
+
+export interface NewEvent {
+  app_id: string;
+  event: EventType;
+  data: Record<string, unknown>;
+  link_id?: string | undefined;
+  /** A UUID given by the caller; absent: the server makes one. */
+  id?: string | undefined;
+  /** When it happened, in ms since 1970; absent: now. */
+  ts?: number | undefined;
+  target_id?: string | undefined;
+}
+
+/**
+ * Makes the row of an event.
+ * @throws AppError too_large when the envelope is over 256 KiB
+ */
+export function composeEvent(event: NewEvent, ids: Pick<Ids, "uuid">, now: number): EventRow {
+  const position = ids.uuid();
+  const id = event.id ?? position;
+  const ts = new Date(event.ts ?? now).toISOString();
+  const body = JSON.stringify({ id, event: event.event, ts, app_id: event.app_id, data: event.data });
+  // A character is at most three bytes, so most bodies need no count.
+  if (body.length * 3 > ENVELOPE_MAX_BYTES && Buffer.byteLength(body) > ENVELOPE_MAX_BYTES) throw tooLarge();
+  return {
+    app_id: event.app_id,
+    position,
+    id,
+    event: event.event,
+    link_id: event.link_id ?? null,
+    target_id: event.target_id ?? null,
+    created_at: now,
+    body,
+  };
+}
+
+function tooLarge() {
+  const message = `data: at most ${ENVELOPE_MAX_BYTES / 1024} KiB for the whole envelope`;
+  return refuse("too_large", message, [{ path: "data", message }]);
+}

@@ -1,0 +1,128 @@
+// Events as the management API uses them: ingest, list, one event with its fates, test events. Created once by main.ts.
+// An id of another app is the same refusal as an unknown one.
+import assert from "node:assert/strict";
+import type { z } from "zod";
+import type { Envelope, EventInput, EventsQuery, EventType, EventWithFates } from "#contract/events.ts";
+import { deliveryId } from "../deliveries/delivery.ts";
+import type { DeliveryStore } from "../deliveries/store.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { AppDestinations } from "../destinations/registry.ts";
+import { invalid, notFound } from "../errors.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { type Ids, uuidFloor } from "../platform/ids.ts";
+import type { EventLog } from "./append.ts";
+import { composeEvent, type EventRow } from "./event.ts";
+import { fateOf } from "./fate.ts";
+import { sampleData } from "./sample.ts";
+import type { EventFilter, EventStore } from "./store.ts";
+
+export type Events = ReturnType<typeof createEvents>;
+
+export interface EventsOptions {
+  event_log: EventLog;
+  store: EventStore;
+  deliveries: Pick<DeliveryStore, "ofEvent">;
+  destinations: {
+    find(id: string): Promise<Destination | null>;
+    ofApp(app_id: string): Promise<AppDestinations>;
+  };
+  ids: Pick<Ids, "uuid">;
+  now(): number;
+}
+
+export type AppScope = string | null;
+
+export function createEvents(options: EventsOptions) {
+  const { store, destinations, ids, now } = options;
+  const append = options.event_log.channel<readonly EventRow[]>((items) => ({ events: items.flat(), statements: [] }));
+
+  /**
+   * Stores events that a backend imports or emits itself, all or nothing; resolves when they are durable.
+   * @throws AppError too_large; DatabaseError unavailable
+   */
+  async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
+    const at = now();
+    const seen = new Set<string>();
+    const repeated: string[] = [];
+    const events: EventRow[] = [];
+    for (const [index, input] of inputs.entries()) {
+      if (input.id !== undefined && seen.has(input.id)) repeated.push(input.id);
+      else events.push(toEvent(app_id, input, index, at));
+      if (input.id !== undefined) seen.add(input.id);
+    }
+    const stored = await append(events);
+    const isNew = (event: EventRow) => event.id === event.position || stored.has(event.position);
+    const accepted = events.filter(isNew).map((event) => event.id);
+    return { accepted, duplicates: [...events.filter((event) => !isNew(event)).map((event) => event.id), ...repeated] };
+  }
+
+  function toEvent(app_id: string, input: z.infer<typeof EventInput>, index: number, at: number): EventRow {
+    const link_id = typeof input.data["link_id"] === "string" ? input.data["link_id"] : undefined;
+    const ts = input.ts === undefined ? undefined : Date.parse(input.ts);
+    if (ts !== undefined && Number.isNaN(ts)) throw invalid(`events.${index}.ts`, "an ISO 8601 time");
+    return composeEvent({ app_id, event: input.event, data: input.data, link_id, id: input.id, ts }, ids, at);
+  }
+
+  /** @throws AppError invalid_request (cursor) */
+  async function listEvents(
+    app_id: string,
+    query: z.infer<typeof EventsQuery>,
+    page: { limit: number; cursor?: string | undefined },
+  ): Promise<{ items: Envelope[]; next_cursor: string | null }> {
+    const filter: EventFilter = { event: query.event, link_id: query.link_id };
+    if (query.since !== undefined) filter.from_position = uuidFloor(Date.parse(query.since));
+    if (query.until !== undefined) filter.until_position = uuidFloor(Date.parse(query.until));
+    if (page.cursor !== undefined) filter.before_position = String(decodeCursor(page.cursor, ["string"])[0]);
+    const { found, end } = await store.page(app_id, filter, page.limit);
+    return {
+      items: found.map((row) => parseEnvelope(row.body)),
+      next_cursor: end === null ? null : encodeCursor([end]),
+    };
+  }
+
+  /** The envelope and what became of it at every destination of its app. @throws AppError not_found */
+  async function getEvent(id: string, app_scope: AppScope): Promise<EventWithFates> {
+    const event = await store.find(id.toLowerCase(), app_scope);
+    if (event === undefined) throw notFound("event");
+    const { destinations: all } = await destinations.ofApp(event.app_id);
+    const deliveries = await options.deliveries.ofEvent(
+      event.position,
+      all.map((destination) => destination.id),
+    );
+    const fates = await Promise.all(
+      all.map(async (destination) => {
+        const delivery = deliveries.find((one) => one.destination_id === destination.id);
+        const settings = delivery ? undefined : await store.settingsAt(destination.id, event.created_at);
+        return fateOf(event, destination, delivery, settings);
+      }),
+    );
+    return { ...parseEnvelope(event.body), fates };
+  }
+
+  /** Sends a sample through the normal pipeline to this destination alone, also while it is off. */
+  async function sendTest(destination_id: string, app_scope: AppScope, type?: EventType) {
+    const destination = await destinations.find(destination_id);
+    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
+    const event = type ?? [...destination.events][0];
+    assert(event !== undefined, "a destination has at least one event type");
+    const at = now();
+    const row = composeEvent(
+      { app_id: destination.app_id, event, data: sampleData(event, at), target_id: destination_id },
+      ids,
+      at,
+    );
+    await append([row]);
+    return { event_id: row.id, delivery_id: deliveryId({ destination_id, position: row.position }) };
+  }
+
+  async function positionOf(app_id: string, event_id: string): Promise<string | null> {
+    return (await store.find(event_id.toLowerCase(), app_id))?.position ?? null;
+  }
+
+  return { ingest, listEvents, getEvent, sendTest, positionOf };
+}
+
+/** Bodies are written by composeEvent alone. */
+function parseEnvelope(body: string): Envelope {
+  return JSON.parse(body) as Envelope;
+}

@@ -1,0 +1,89 @@
+// Which destinations an event goes to. Pure: the destinations are those of the version that the transaction checks.
+import type { Ready } from "../deliveries/attempt.ts";
+import type { DeliveryRow } from "../deliveries/delivery.ts";
+import { LEASE_MS } from "../deliveries/dispatcher.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { EventRow } from "./event.ts";
+
+export interface FanOut {
+  deliveries: DeliveryRow[];
+  /** Those that were given a lease, to be handed to the dispatcher after the commit. */
+  ready: Map<Destination, Ready[]>;
+}
+
+/** How many fresh deliveries of a destination this process can send at once. */
+export type Allowance = (destination: Destination) => number;
+
+/**
+ * Makes the deliveries of events of one app. While the dispatcher has room they are born with its lease, so that the
+ * hot path claims nothing; the others are due at once, for whoever claims them.
+ */
+export function fanOut(
+  events: readonly EventRow[],
+  destinations: readonly Destination[],
+  allowance: Allowance,
+  now: number,
+): FanOut {
+  const result: FanOut = { deliveries: [], ready: new Map() };
+  for (const destination of destinations) {
+    const wanted = events.filter((event) => isWanted(event, destination));
+    if (wanted.length === 0) continue;
+    const leased = Math.min(wanted.length, allowance(destination));
+    wanted.forEach((event, index) => {
+      result.deliveries.push(toDelivery(event, destination, index < leased, now));
+    });
+    const ready = wanted.slice(0, leased).map((event) => toReady(event, destination, now));
+    if (ready.length > 0) result.ready.set(destination, ready);
+  }
+  return result;
+}
+
+function isWanted(event: EventRow, destination: Destination): boolean {
+  if (event.target_id !== null) return event.target_id === destination.id;
+  return isReceiving(destination) && destination.events.has(event.event);
+}
+
+function isReceiving(destination: Destination): boolean {
+  return destination.state === "active" || destination.state === "paused";
+}
+
+function toDelivery(event: EventRow, destination: Destination, leased: boolean, now: number): DeliveryRow {
+  return {
+    destination_id: destination.id,
+    position: event.position,
+    app_id: event.app_id,
+    event: event.event,
+    state: "pending",
+    reason: null,
+    attempt: leased ? 1 : 0,
+    failures: 0,
+    leased: leased ? 1 : 0,
+    due_at: leased ? now + LEASE_MS : now,
+    trigger: triggerOf(event),
+    resume_state: null,
+    resume_at: null,
+    created_at: now,
+    settled_at: null,
+  };
+}
+
+function toReady(event: EventRow, destination: Destination, now: number): Ready {
+  return {
+    destination_id: destination.id,
+    position: event.position,
+    app_id: event.app_id,
+    event: event.event,
+    event_id: event.id,
+    body: event.body,
+    attempt: 1,
+    failures: 0,
+    trigger: triggerOf(event),
+    resume_state: null,
+    resume_at: null,
+    lease_until: now + LEASE_MS,
+  };
+}
+
+function triggerOf(event: EventRow): "test" | "auto" {
+  return event.target_id === null ? "auto" : "test";
+}

@@ -1,0 +1,56 @@
+// What became of an event at a destination, in one word and one sentence: there is an answer for every pair. Pure.
+import type { EventType, Fate } from "#contract/events.ts";
+import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { EventRow } from "./event.ts";
+
+/** What the destination was set to when the event was accepted. */
+export interface PastSettings {
+  state: string;
+  /** JSON text: the event types. */
+  events: string;
+  cause: string;
+  at: number;
+}
+
+type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
+
+export function fateOf(
+  event: KnownEvent,
+  destination: Pick<Destination, "id" | "created_at">,
+  delivery: DeliveryRow | undefined,
+  settings: PastSettings | undefined,
+): Fate {
+  const destination_id = destination.id;
+  if (delivery !== undefined) {
+    return { destination_id, state: delivery.state, reason: reasonOf(delivery), delivery_id: deliveryId(delivery) };
+  }
+  if (event.target_id !== null && event.target_id !== destination_id) {
+    return { destination_id, state: "not_subscribed", reason: "A test event for another destination." };
+  }
+  if (settings === undefined) {
+    const reason = `The destination was created at ${time(destination.created_at)}, after the event.`;
+    return { destination_id, state: "not_yet_created", reason };
+  }
+  // Written by the destinations module alone.
+  const types = JSON.parse(settings.events) as EventType[];
+  if (!types.includes(event.event)) {
+    return { destination_id, state: "not_subscribed", reason: `It was set to ${types.join(", ")} only.` };
+  }
+  return {
+    destination_id,
+    state: "off",
+    reason: `It was ${settings.state} since ${time(settings.at)}: ${settings.cause}`,
+  };
+}
+
+function reasonOf(delivery: DeliveryRow): string | null {
+  if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
+  if (delivery.leased === 1) return "An attempt is under way.";
+  const next = `Next attempt at ${time(Math.max(delivery.due_at, delivery.created_at))}.`;
+  return delivery.reason === null ? next : `${delivery.reason} ${next}`;
+}
+
+function time(at_ms: number): string {
+  return new Date(at_ms).toISOString();
+}

@@ -1,0 +1,97 @@
+// All SQL over events. (app_id, position) is the key: appended at its end, read from its end.
+import type { EventType } from "#contract/events.ts";
+import type { Database } from "../platform/database.ts";
+import { allOf, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import type { EventRow } from "./event.ts";
+
+/** Bound on the rows that one page of a filtered list looks at: a rare filter answers a short page with a cursor. */
+const SCAN_MAX = 20_000;
+
+export interface EventFilter {
+  event?: EventType | undefined;
+  link_id?: string | undefined;
+  from_position?: string | undefined;
+  until_position?: string | undefined;
+  before_position?: string | undefined;
+}
+
+export type EventStore = ReturnType<typeof createEventStore>;
+
+/** Holds the transaction to the destinations that fan-out saw; unmet when another process changed them. */
+export function guardVersion(app_id: string, version: number): Statement {
+  return expectRows(1, sql`select 1 as held from apps where id = ${app_id} and destinations_version = ${version}`);
+}
+
+/** Events whose ids the server made. A row that exists already is the same event, drained from a spool again. */
+export function insertEvents(events: readonly EventRow[]): Statement {
+  return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body)
+    values ${rows(events.map(fields))} on conflict do nothing`;
+}
+
+/** Events whose ids the callers gave: the positions that were stored come back, a duplicate stores nothing. */
+export function insertGivenEvents(events: readonly EventRow[]): Statement {
+  return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body)
+    select column1, column2, column3, column4, column5, column6, column7, column8
+    from (values ${rows(events.map(fields), TYPES)}) as v
+    where not exists (select 1 from events where app_id = column1 and position = column3)
+    on conflict do nothing returning position`;
+}
+
+const TYPES = ["text", "text", "text", "text", "text", "text", "bigint", "text"] as const;
+
+function fields(row: EventRow): SqlValue[] {
+  return [row.app_id, row.position, row.id, row.event, row.link_id, row.target_id, row.created_at, row.body];
+}
+
+export function createEventStore({ query }: Pick<Database, "query">) {
+  /** By the id that callers know. Without an app (the operator's view) every app is looked at. */
+  async function find(id: string, app_id: string | null): Promise<EventRow | undefined> {
+    const scope = app_id === null ? sql`e.app_id in (select id from apps)` : sql`e.app_id = ${app_id}`;
+    const [made] = await query<EventRow>(
+      sql`select e.* from events as e where ${scope} and e.position = ${id} and e.id = ${id} limit 1`,
+    );
+    if (made !== undefined) return made;
+    const [given] = await query<EventRow>(
+      sql`select e.* from events as e where e.id = ${id} and e.id <> e.position and ${scope} limit 1`,
+    );
+    return given;
+  }
+
+  /** Newest first. `last` is where the look ended, which may be before the page was full. */
+  async function page(app_id: string, filter: EventFilter, limit: number) {
+    const range = [sql`app_id = ${app_id}`];
+    if (filter.from_position !== undefined) range.push(sql`position >= ${filter.from_position}`);
+    if (filter.until_position !== undefined) range.push(sql`position < ${filter.until_position}`);
+    if (filter.before_position !== undefined) range.push(sql`position < ${filter.before_position}`);
+    if (filter.event === undefined && filter.link_id === undefined) {
+      const found = await query<{ position: string; body: string }>(
+        sql`select position, body from events where ${allOf(range)} order by position desc limit ${limit}`,
+      );
+      return { found, end: found.length < limit ? null : (found.at(-1)?.position ?? null) };
+    }
+    const wanted = [];
+    if (filter.event !== undefined) wanted.push(sql`event = ${filter.event}`);
+    if (filter.link_id !== undefined) wanted.push(sql`link_id = ${filter.link_id}`);
+    const scanned = sql`select position, event, link_id, body from events
+      where ${allOf(range)} order by position desc limit ${SCAN_MAX}`;
+    const found = await query<{ position: string; body: string }>(
+      sql`select position, body from (${scanned}) as s where ${allOf(wanted)} order by position desc limit ${limit}`,
+    );
+    if (found.length >= limit) return { found, end: found.at(-1)?.position ?? null };
+    const [edge] = await query<{ position: string }>(
+      sql`select position from events where ${allOf(range)} order by position desc limit 1 offset ${SCAN_MAX - 1}`,
+    );
+    return { found, end: edge?.position ?? null };
+  }
+
+  /** What a destination was set to when an event was accepted: the last change at or before that time. */
+  async function settingsAt(destination_id: string, at: number) {
+    const [row] = await query<{ state: string; events: string; cause: string; at: number }>(
+      sql`select state, events, cause, at from destination_history
+        where destination_id = ${destination_id} and at <= ${at} order by at desc limit 1`,
+    );
+    return row;
+  }
+
+  return { find, page, settingsAt };
+}
