@@ -1,22 +1,14 @@
-// The composition root: configuration → database → modules → listen → drain. Nothing else has effects at import.
+// Starts and stops the server: configuration → database → modules → listen → drain. Nothing else has effects at import.
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
 // PostgreSQL that is late, with the health checks already answering.
 import { readFileSync } from "node:fs";
-import { createAccounts } from "./accounts/accounts.ts";
-import { createGate } from "./api/access.ts";
-import { createApp } from "./api/app.ts";
-import { appHandlers } from "./api/apps.ts";
-import type { Handlers } from "./api/bind.ts";
-import { healthHandlers } from "./api/health.ts";
-import { keyHandlers } from "./api/keys.ts";
+import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, readSecrets, type Secrets } from "./data-dir.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
 import { openDatabase } from "./platform/database-open.ts";
-import { createIds, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
-import { createReadiness } from "./platform/readiness.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
@@ -24,9 +16,6 @@ const DRAIN_LIMIT_MS = 9_500;
 /** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
 const SAME_SIGNAL_MS = 100;
 const DATABASE_RETRY_MS = 500;
-const REMOVALS_EVERY_MS = 60_000;
-
-type Server = Awaited<ReturnType<typeof compose>>;
 
 await start();
 
@@ -36,7 +25,7 @@ async function start(): Promise<void> {
   const config = loadConfig();
   const secrets = loadSecrets(config);
   const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
-  const server = await compose(config, secrets, db);
+  const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop());
   const is_migrated = await tryToMigrate(db);
   const url = await listen(server, config);
@@ -44,49 +33,6 @@ async function start(): Promise<void> {
   server.open();
   log("server.ready", { url, version: version(), roles: config.roles, database: db.engine, data_dir: config.data_dir });
   if (secrets.new_token_file !== null) announceToken(config.public_url ?? url, secrets);
-}
-
-/** Builds every module; nothing listens or runs yet. */
-async function compose(config: Config, secrets: Secrets, db: Database) {
-  const source = SYSTEM_IDS;
-  const ids = createIds(source);
-  const accounts = createAccounts({ db, ids, source });
-  const state = { is_open: false };
-  const askDatabase = createReadiness(db);
-  const removeRest = () => runInBackground("removals", accounts.finishRemovals());
-  const gate = createGate(accounts, secrets.admin_token);
-
-  const handlers: Partial<Handlers> = { ...healthHandlers(async () => state.is_open && (await askDatabase())) };
-  if (config.roles.includes("api")) {
-    Object.assign(
-      handlers,
-      keyHandlers(accounts),
-      appHandlers(accounts, async () => removeRest()),
-    );
-  }
-  const app = await createApp({
-    gate,
-    handlers,
-    trusted_proxies: config.trusted_proxies,
-    isOpen: () => state.is_open,
-  });
-
-  let removals: NodeJS.Timeout | undefined;
-  function open(): void {
-    state.is_open = true;
-    if (!config.roles.includes("api")) return;
-    removeRest();
-    removals = setInterval(removeRest, REMOVALS_EVERY_MS);
-  }
-
-  /** Stops accepting, lets what is in flight end, then lets go of the database. */
-  async function stop(): Promise<void> {
-    clearInterval(removals);
-    await app.close();
-    await db.close();
-  }
-
-  return { app, open, stop };
 }
 
 function loadConfig(): Config {
@@ -179,11 +125,6 @@ function announceToken(address: string, { admin_token, new_token_file }: Secrets
   process.stderr.write(
     `\nLinkMe Server is ready. Portal: ${address}/portal\nAdmin token, shown this once and kept in ${new_token_file}:\n\n  ${admin_token}\n\n`,
   );
-}
-
-function runInBackground(what: string, work: Promise<void>): void {
-  // It runs again with the next tick, so a failure only has to be seen.
-  work.catch((error) => log("background.failed", { what, error }, "warn"));
 }
 
 function sentenceOf(error: unknown): string {

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AppError } from "../errors.ts";
+import { createLookup } from "./lookup.ts";
+
+/** A table whose reads are answered when the test says so. */
+function setup({ max_entries = 100 } = {}) {
+  const rows = new Map<string, string>();
+  const reads: { keys: readonly string[]; answer(): void; fail(error: Error): void }[] = [];
+  const clock = { now: 0 };
+  const lookup = createLookup<string>({
+    load: (keys) =>
+      new Promise((resolve, reject) => {
+        reads.push({ keys, answer: () => resolve(new Map(rows)), fail: reject });
+      }),
+    now: () => clock.now,
+    ttl_ms: 1_000,
+    max_entries,
+  });
+  return { rows, reads, clock, lookup };
+}
+
+/** Lets everything that is ready to run do so. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+async function found(table: ReturnType<typeof setup>, key: string): Promise<string | null> {
+  const value = table.lookup.find(key);
+  await settle();
+  table.reads.at(-1)?.answer();
+  return value;
+}
+
+test("hits and misses are remembered for the time to live, and read again after it", async () => {
+  const table = setup();
+  table.rows.set("a", "1");
+  assert.equal(table.lookup.peek("a"), undefined);
+  assert.equal(await found(table, "a"), "1");
+  assert.equal(await found(table, "b"), null);
+  table.rows.set("b", "2");
+  table.clock.now = 999;
+  assert.equal(table.lookup.peek("a"), "1");
+  assert.equal(table.lookup.peek("b"), null);
+  assert.equal(table.reads.length, 2);
+  table.clock.now = 1_000;
+  assert.equal(table.lookup.peek("a"), undefined);
+  assert.equal(await found(table, "b"), "2");
+});
+
+test("what is asked for in one turn is one read, and what comes during it is the next", async () => {
+  const table = setup();
+  const first = [table.lookup.find("a"), table.lookup.find("b"), table.lookup.find("a")];
+  await settle();
+  const second = [table.lookup.find("a"), table.lookup.find("c"), table.lookup.find("d")];
+  await settle();
+  assert.deepEqual(
+    table.reads.map((read) => read.keys),
+    [["a", "b"]],
+  );
+  table.reads[0]?.answer();
+  await Promise.all(first);
+  await settle();
+  assert.deepEqual(table.reads[1]?.keys, ["c", "d"]);
+  table.reads[1]?.answer();
+  await Promise.all(second);
+});
+
+test("a key that is forgotten while it is being read is read again, and the late answer is not kept", async () => {
+  const table = setup();
+  table.rows.set("a", "old");
+  const early = table.lookup.find("a");
+  await settle();
+  table.lookup.forget("a");
+  const late = table.lookup.find("a");
+  table.reads[0]?.answer();
+  assert.equal(await early, "old");
+  table.rows.delete("a");
+  await settle();
+  table.reads[1]?.answer();
+  assert.equal(await late, null);
+  assert.equal(table.lookup.peek("a"), null);
+});
+
+test("clear forgets everything, also what is being read", async () => {
+  const table = setup();
+  table.rows.set("a", "1");
+  assert.equal(await found(table, "a"), "1");
+  const pending = table.lookup.find("b");
+  await settle();
+  table.lookup.clear();
+  table.reads.at(-1)?.answer();
+  await pending;
+  assert.equal(table.lookup.peek("a"), undefined);
+  assert.equal(table.lookup.peek("b"), undefined);
+});
+
+test("a read that fails fails for those who waited, and is tried again for the next", async () => {
+  const table = setup();
+  const failing = assert.rejects(table.lookup.find("a"), /gone/);
+  await settle();
+  table.reads[0]?.fail(new Error("gone"));
+  await failing;
+  table.rows.set("a", "1");
+  assert.equal(await found(table, "a"), "1");
+});
+
+test("the oldest entry makes room, and a flood of unknown keys is refused before it fills the memory", async () => {
+  const table = setup({ max_entries: 2 });
+  for (const key of ["a", "b", "c"]) await found(table, key);
+  assert.equal(table.lookup.peek("a"), undefined);
+  assert.equal(table.lookup.peek("c"), null);
+  const flood = Array.from({ length: 10_600 }, (_, index) => table.lookup.find(`x${index}`));
+  const outcomes = Promise.allSettled(flood);
+  for (let round = 0; round < 30; round++) {
+    await settle();
+    table.reads.at(-1)?.answer();
+  }
+  const refused = (await outcomes).filter((outcome) => outcome.status === "rejected");
+  assert.equal(refused.length, 600);
+  assert.ok(refused.every(({ reason }) => reason instanceof AppError && reason.code === "temporarily_unavailable"));
+  assert.ok(table.reads.every((read) => read.keys.length <= 500));
+});

@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Config, describeSettings, type Reading, readConfig, SETTINGS } from "./config.ts";
+
+const KEY = Buffer.alloc(32, 7).toString("base64");
+const NO_FILES = (path: string): string => {
+  throw Object.assign(new Error("no such file"), { code: "ENOENT", path });
+};
+
+function read(env: Record<string, string>, files: Record<string, string> = {}): Reading {
+  return readConfig(env, (path) => files[path] ?? NO_FILES(path));
+}
+
+function good(env: Record<string, string>, files: Record<string, string> = {}): Config {
+  const reading = read(env, files);
+  assert.equal(reading.kind, "config", JSON.stringify(reading));
+  return reading.kind === "config" ? reading.config : assert.fail();
+}
+
+function problems(env: Record<string, string>, files: Record<string, string> = {}): string[] {
+  const reading = read(env, files);
+  return reading.kind === "problems" ? reading.problems : assert.fail("was accepted");
+}
+
+test("without any variable the server starts on 127.0.0.1:8080 with an SQLite file below ./data", () => {
+  assert.deepEqual(good({}), {
+    port: 8080,
+    host: "127.0.0.1",
+    database_url: "file:./data/linkme.db",
+    data_dir: "./data",
+    admin_token: null,
+    public_url: null,
+    egress_allow: [],
+    trusted_proxies: [],
+    seal_key: null,
+    roles: ["edge", "api", "dispatcher"],
+    retry_schedule: [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+  });
+});
+
+const ACCEPTED: [string, string, keyof Config, unknown][] = [
+  ["PORT", "0", "port", 0],
+  ["PORT", "65535", "port", 65_535],
+  ["PORT", " 80 ", "port", 80],
+  ["PORT", "", "port", 8080],
+  ["HOST", "0.0.0.0", "host", "0.0.0.0"],
+  ["HOST", "::1", "host", "::1"],
+  ["DATABASE_URL", "file:/var/lib/linkme/x.db", "data_dir", "/var/lib/linkme"],
+  ["DATABASE_URL", "file:///var/lib/linkme/x.db", "data_dir", "/var/lib/linkme"],
+  ["DATABASE_URL", "postgres://u:p@db:5432/linkme", "data_dir", "./data"],
+  ["DATABASE_URL", "postgresql://db/linkme", "database_url", "postgresql://db/linkme"],
+  ["LINKME_DATA_DIR", "/srv/linkme", "data_dir", "/srv/linkme"],
+  ["LINKME_ADMIN_TOKEN", "a".repeat(32), "admin_token", "a".repeat(32)],
+  ["LINKME_PUBLIC_URL", "https://go.example.com/", "public_url", "https://go.example.com"],
+  ["LINKME_PUBLIC_URL", "http://localhost:8080", "public_url", "http://localhost:8080"],
+  ["LINKME_EGRESS_ALLOW", "10.0.0.0/8, fd00::/8", "egress_allow", ["10.0.0.0/8", "fd00::/8"]],
+  ["LINKME_TRUSTED_PROXIES", "192.168.1.7", "trusted_proxies", ["192.168.1.7"]],
+  ["LINKME_SEAL_KEY", KEY, "seal_key", Buffer.alloc(32, 7)],
+  ["LINKME_SEAL_KEY", KEY.replace("=", ""), "seal_key", Buffer.alloc(32, 7)],
+  ["LINKME_ROLE", "dispatcher, edge,edge", "roles", ["edge", "dispatcher"]],
+  ["LINKME_RETRY_SCHEDULE", "0, 604800", "retry_schedule", [0, 604_800]],
+  ["LINKME_RETRY_SCHEDULE", "none", "retry_schedule", []],
+];
+
+for (const [name, text, field, value] of ACCEPTED) {
+  test(`${name}=${JSON.stringify(text)} is accepted`, () => assert.deepEqual(good({ [name]: text })[field], value));
+}
+
+const REFUSED: [string, string][] = [
+  ["PORT", "abc"],
+  ["PORT", "-1"],
+  ["PORT", "65536"],
+  ["PORT", "80.5"],
+  ["PORT", "0x50"],
+  ["PORT", "1e3"],
+  ["HOST", "http://127.0.0.1"],
+  ["HOST", "a b"],
+  ["DATABASE_URL", "./data/linkme.db"],
+  ["DATABASE_URL", "mysql://db/linkme"],
+  ["DATABASE_URL", "file:"],
+  ["DATABASE_URL", "file:./data/"],
+  ["DATABASE_URL", "file::memory:"],
+  ["DATABASE_URL", "file://host/x.db"],
+  ["DATABASE_URL", "file:x.db?mode=ro"],
+  ["DATABASE_URL", "postgres://"],
+  ["LINKME_PUBLIC_URL", "go.example.com"],
+  ["LINKME_PUBLIC_URL", "https://go.example.com/links"],
+  ["LINKME_PUBLIC_URL", "https://go.example.com?x=1"],
+  ["LINKME_PUBLIC_URL", "ftp://go.example.com"],
+  ["LINKME_EGRESS_ALLOW", "10.0.0.0/33"],
+  ["LINKME_EGRESS_ALLOW", "localhost"],
+  ["LINKME_TRUSTED_PROXIES", "10.0.0.0/8;10.1.0.0/16"],
+  ["LINKME_ROLE", "worker"],
+  ["LINKME_ROLE", "api,"],
+  ["LINKME_RETRY_SCHEDULE", "5,,300"],
+  ["LINKME_RETRY_SCHEDULE", "-5"],
+  ["LINKME_RETRY_SCHEDULE", "604801"],
+  ["LINKME_RETRY_SCHEDULE", "1.5"],
+  ["LINKME_RETRY_SCHEDULE", Array.from({ length: 25 }, () => "1").join(",")],
+];
+
+for (const [name, text] of REFUSED) {
+  test(`${name}=${JSON.stringify(text)} is refused by one sentence with the name, the value and what is accepted`, () => {
+    const [sentence, ...more] = problems({ [name]: text });
+    assert.deepEqual(more, []);
+    assert.ok(sentence?.startsWith(`${name} is ${JSON.stringify(text)}; accepted is `), sentence);
+  });
+}
+
+test("the value of a secret stands in no message", () => {
+  for (const [name, text] of [
+    ["LINKME_SEAL_KEY", "hunter2-hunter2"],
+    ["LINKME_SEAL_KEY", Buffer.alloc(31, 1).toString("base64")],
+    ["LINKME_ADMIN_TOKEN", "hunter2 hunter2"],
+    ["LINKME_ADMIN_TOKEN", "a".repeat(501)],
+  ] as const) {
+    const [sentence = ""] = problems({ [name]: text });
+    assert.match(sentence, new RegExp(`^${name} has a value that is not accepted`));
+    assert.ok(!sentence.includes(text));
+  }
+  const [sentence = ""] = problems({ DATABASE_URL: "postgresx://user:hunter2@db/linkme" });
+  assert.ok(!sentence.includes("hunter2"), sentence);
+});
+
+test("all problems are reported together", () => {
+  const found = problems({ PORT: "x", HOST: "a b", LINKME_ROLE: "worker", LINKME_SEAL_KEY: "short" });
+  assert.deepEqual(
+    found.map((sentence) => sentence.split(" ")[0]),
+    ["PORT", "HOST", "LINKME_SEAL_KEY", "LINKME_ROLE"],
+  );
+});
+
+test("every variable can be read from a file, without the line break at its end", () => {
+  for (const row of Object.values(SETTINGS)) {
+    const value = row.name === "LINKME_SEAL_KEY" ? KEY : (row.fallback ?? "https://go.example.com");
+    if (value === "") continue;
+    assert.deepEqual(good({ [`${row.name}_FILE`]: "/run/x" }, { "/run/x": `${value}\n` }), good({ [row.name]: value }));
+  }
+});
+
+test("a file that cannot be read, and a variable given in both ways, are problems", () => {
+  assert.match(problems({ PORT_FILE: "/run/none" })[0] ?? "", /^PORT_FILE is "\/run\/none" \(ENOENT\); accepted is/);
+  assert.match(problems({ PORT: "1", PORT_FILE: "/run/x" }, { "/run/x": "1" })[0] ?? "", /both set/);
+  assert.match(
+    problems({ PORT_FILE: "/run/x" }, { "/run/x": "abc" })[0] ?? "",
+    /^PORT \(read from \/run\/x\) is "abc"/,
+  );
+});
+
+test("an unknown LINKME_ variable is warned about, with the nearest known name", () => {
+  const reading = read({ LINKME_RETRY_SHEDULE: "5", LINKME_SOMETHING_ELSE: "1", PATH: "/bin", LINKME_ROLE_FILE: "" });
+  assert.deepEqual(reading.warnings, [
+    "LINKME_RETRY_SHEDULE is not a setting of this server and is ignored. Did you mean LINKME_RETRY_SCHEDULE?",
+    "LINKME_SOMETHING_ELSE is not a setting of this server and is ignored.",
+  ]);
+});
+
+test("a short admin token works, with a warning", () => {
+  const reading = read({ LINKME_ADMIN_TOKEN: "admin" });
+  assert.equal(reading.kind, "config");
+  assert.match(reading.warnings[0] ?? "", /can be guessed/);
+});
+
+test("the configuration page names every setting", () => {
+  const page = describeSettings();
+  for (const row of Object.values(SETTINGS)) assert.ok(page.includes(`| \`${row.name}\` |`), row.name);
+});

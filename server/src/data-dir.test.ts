@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type Config, readConfig } from "./config.ts";
+import { DataDirError, readSecrets } from "./data-dir.ts";
+
+const root = mkdtempSync(join(tmpdir(), "linkme-data-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+function config(name: string, env: Record<string, string> = {}): Config {
+  const reading = readConfig({ LINKME_DATA_DIR: join(root, name), ...env }, () => "");
+  return reading.kind === "config" ? reading.config : assert.fail(reading.problems.join());
+}
+
+test("the first start makes a seal key and an admin token that only the owner can read, and later ones keep them", () => {
+  const first = readSecrets(config("fresh/below"));
+  assert.equal(first.seal_key.length, 32);
+  assert.match(first.admin_token, /^[A-Za-z0-9_-]{43}$/);
+  assert.equal(first.new_token_file, join(root, "fresh/below/admin.token"));
+  assert.deepEqual(readdirSync(join(root, "fresh/below")).sort(), ["admin.token", "seal.key"]);
+  for (const name of ["admin.token", "seal.key"]) {
+    assert.equal(statSync(join(root, "fresh/below", name)).mode & 0o777, 0o600);
+  }
+  assert.deepEqual(readSecrets(config("fresh/below")), { ...first, new_token_file: null });
+});
+
+test("secrets that are given are used and not written", () => {
+  const key = Buffer.alloc(32, 9);
+  const given = { LINKME_ADMIN_TOKEN: "t".repeat(40), LINKME_SEAL_KEY: key.toString("base64") };
+  assert.deepEqual(readSecrets(config("given", given)), {
+    seal_key: key,
+    admin_token: "t".repeat(40),
+    new_token_file: null,
+  });
+  assert.deepEqual(readdirSync(join(root, "given")), []);
+});
+
+test("a file that was spoilt, or a directory that is none, is a sentence and never a new secret", () => {
+  readSecrets(config("spoilt"));
+  writeFileSync(join(root, "spoilt/seal.key"), "short\n");
+  assert.throws(() => readSecrets(config("spoilt")), refusal(/seal\.key does not hold .* LINKME_SEAL_KEY accepts/));
+  assert.equal(readFileSync(join(root, "spoilt/seal.key"), "utf8"), "short\n");
+  writeFileSync(join(root, "spoilt/admin.token"), "");
+  assert.throws(() => readSecrets(config("spoilt")), refusal(/admin\.token does not hold/));
+  writeFileSync(join(root, "file"), "");
+  assert.throws(() => readSecrets(config("file/below")), refusal(/cannot be used \(ENOTDIR\).*LINKME_DATA_DIR/));
+});
+
+function refusal(pattern: RegExp) {
+  return (error: unknown) => error instanceof DataDirError && pattern.test(error.message);
+}
