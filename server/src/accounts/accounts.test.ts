@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AppCreate, KeyCreate } from "#contract/apps.ts";
+import type { ErrorCode } from "#contract/errors.ts";
+import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { AppError } from "../errors.ts";
+import { createIds, type IdSource, SYSTEM_IDS, uuidFloor } from "../platform/ids.ts";
+import { list, rows, type SqlValue, sql } from "../platform/sql.ts";
+import { createAccounts } from "./accounts.ts";
+import { REMOVAL_STEP_ROWS } from "./store.ts";
+
+const START = Date.UTC(2026, 0, 31, 9, 30);
+
+async function setup(engine: Engine) {
+  const db = await engine.open();
+  const clock = { now: START };
+  const source: IdSource = { ...SYSTEM_IDS, now: () => clock.now };
+  const open = () => createAccounts({ db, ids: createIds(source), source });
+  return { db, clock, accounts: open(), open };
+}
+
+const app = (input: object = {}) => AppCreate.parse({ name: "Shop", ...input });
+const key = (input: object = {}) => KeyCreate.parse({ kind: "server", ...input });
+const refused = (code: ErrorCode) => (error: unknown) => error instanceof AppError && error.code === code;
+
+forEachEngine((engine) => {
+  test("an app is created with defaults, changed field by field, and deleted", async () => {
+    const { accounts, clock } = await setup(engine);
+    const made = await accounts.createApp(app({ id: "shop", android_sha256: [], require_api_key: true }));
+    assert.equal(made.id, "shop");
+    assert.equal(made.require_api_key, true);
+    assert.equal(made.match_window_seconds, 3600);
+    assert.equal(made.created_at, "2026-01-31T09:30:00.000Z");
+    clock.now += 5;
+    const changed = await accounts.patchApp("shop", { web_fallback_url: "https://shop.example" });
+    const updated_at = "2026-01-31T09:30:00.005Z";
+    assert.deepEqual(changed, { ...made, web_fallback_url: "https://shop.example", updated_at });
+    assert.deepEqual(await accounts.getApp("shop"), changed);
+    assert.deepEqual(await accounts.findApp("shop"), changed);
+    await accounts.deleteApp("shop");
+    assert.equal(await accounts.findApp("shop"), null);
+    for (const call of [
+      () => accounts.getApp("shop"),
+      () => accounts.patchApp("shop", { name: "x" }),
+      () => accounts.deleteApp("shop"),
+      () => accounts.createKey("shop", key(), null),
+      () => accounts.createDomain("shop", "go.example.com"),
+    ]) {
+      await assert.rejects(call, refused("not_found"));
+    }
+  });
+
+  test("two changes of different fields at the same moment both hold", async () => {
+    const { accounts } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    await Promise.all([
+      accounts.patchApp("shop", { name: "New" }),
+      accounts.patchApp("shop", { ios_bundle_id: "a.b" }),
+    ]);
+    const { name, ios_bundle_id } = await accounts.getApp("shop");
+    assert.deepEqual([name, ios_bundle_id], ["New", "a.b"]);
+  });
+
+  test("an id or a host that is taken is a conflict", async () => {
+    const { accounts } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    await accounts.createApp(app({ id: "other" }));
+    await accounts.createDomain("shop", "go.example.com");
+    await assert.rejects(accounts.createApp(app({ id: "shop" })), refused("conflict"));
+    await assert.rejects(accounts.createDomain("other", "go.example.com"), refused("conflict"));
+  });
+
+  test("lists are newest first and their pages meet without a gap, also where times are equal", async () => {
+    const { accounts, clock } = await setup(engine);
+    const made: string[] = [];
+    for (let index = 0; index < 7; index++) {
+      if (index % 3 === 0) clock.now += 1;
+      made.push((await accounts.createApp(app())).id);
+    }
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await accounts.listApps(null, { limit: 3, cursor });
+      seen.push(...page.items.map(({ id }) => id));
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    assert.deepEqual(seen.toSorted(), made.toSorted());
+    assert.deepEqual(seen, seen.toSorted().toReversed());
+    assert.deepEqual(
+      (await accounts.listApps(made[2] ?? "", { limit: 3 })).items.map(({ id }) => id),
+      [made[2]],
+    );
+  });
+
+  test("a key is shown once, found by its text, and gone at once when deleted", async () => {
+    const { accounts, db } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const made = await accounts.createKey("shop", key({ label: "ci" }), null);
+    assert.match(made.key, /^sk_[A-Za-z0-9_-]{43}$/);
+    const { key: text, ...shown } = made;
+    assert.deepEqual((await accounts.listKeys("shop", { limit: 10 })).items, [shown]);
+    const stored = await db.query(sql`select * from api_keys`);
+    assert.ok(!JSON.stringify(stored).includes(text), "the key itself is nowhere in the table");
+    assert.equal((await accounts.findKey(text))?.app_id, "shop");
+    assert.equal(accounts.peekKey(text)?.id, made.id);
+    await assert.rejects(accounts.deleteKey(made.id, "other"), refused("not_found"));
+    await accounts.deleteKey(made.id, "shop");
+    assert.equal(accounts.peekKey(text), undefined);
+    assert.equal(await accounts.findKey(text), null);
+    await assert.rejects(accounts.deleteKey(made.id, null), refused("not_found"));
+  });
+
+  test("an app key reads by default, a server key reads and writes", async () => {
+    const { accounts } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    for (const [input, prefix, can_read, can_write] of [
+      [{ kind: "app" }, "ak_", true, false],
+      [{ kind: "app", can_write: true }, "ak_", true, true],
+      [{ kind: "server" }, "sk_", true, true],
+      [{ kind: "server", can_read: false, can_write: false }, "sk_", false, false],
+    ] as const) {
+      const made = await accounts.createKey("shop", key(input), null);
+      assert.deepEqual([made.key.slice(0, 3), made.can_read, made.can_write], [prefix, can_read, can_write]);
+    }
+  });
+
+  test("a key ends at its time, also while it is remembered", async () => {
+    const { accounts, clock } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const expires_at = new Date(START + 500).toISOString();
+    const { key: text } = await accounts.createKey("shop", key({ expires_at }), null);
+    assert.ok(await accounts.findKey(text));
+    clock.now += 500;
+    assert.equal(accounts.peekKey(text), null);
+    assert.equal(await accounts.findKey(text), null);
+    await assert.rejects(accounts.createKey("shop", key({ expires_at }), null), refused("invalid_request"));
+  });
+
+  test("a key that another process deleted stops within a second", async () => {
+    const { accounts, clock, open } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const made = await accounts.createKey("shop", key(), null);
+    const other = open();
+    assert.ok(await other.findKey(made.key));
+    await accounts.deleteKey(made.id, null);
+    clock.now += 1_000;
+    assert.equal(await other.findKey(made.key), null);
+  });
+
+  test("a server key creates keys with no more rights and no later end than its own", async () => {
+    const { accounts } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const soon = new Date(START + 1_000).toISOString();
+    const later = new Date(START + 2_000).toISOString();
+    const by = { id: "key_1", app_id: "shop", kind: "server", can_read: false, can_write: true } as const;
+    const ending = { ...by, can_read: true, expires_at: START + 1_000 };
+    await accounts.createKey("shop", key({ can_read: false }), { ...by, expires_at: null });
+    await accounts.createKey("shop", key({ expires_at: soon }), ending);
+    await assert.rejects(accounts.createKey("shop", key(), { ...by, expires_at: null }), refused("forbidden"));
+    await assert.rejects(accounts.createKey("shop", key(), ending), refused("forbidden"));
+    await assert.rejects(accounts.createKey("shop", key({ expires_at: later }), ending), refused("forbidden"));
+  });
+
+  test("what a deleted app leaves in the hot tables is removed in steps, and a new app of the same id keeps its own", async () => {
+    const { accounts, db, clock } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const count = REMOVAL_STEP_ROWS + 5;
+    await db.query(destinationOf("shop", "dst_1"));
+    await db.query(destinationOf("shop", "dst_2"));
+    await db.batch(hotRows("shop", "dst_1", START - count, count));
+    await accounts.deleteApp("shop");
+    clock.now += 1;
+    await accounts.createApp(app({ id: "shop" }));
+    await db.query(destinationOf("shop", "dst_3"));
+    await db.batch(hotRows("shop", "dst_3", clock.now, 3));
+    await accounts.finishRemovals();
+    for (const [table, left] of [
+      ["events", 3],
+      ["clicks", 3],
+      ["deliveries", 3],
+      ["destination_health", 1],
+      ["removals", 0],
+      ["apps", 1],
+    ] as const) {
+      const [answer] = await db.query({ kind: "statement", parts: [`select count(*) as n from ${table}`], values: [] });
+      assert.equal(Number(answer?.["n"]), left, table);
+    }
+    const owners = await db.query(
+      sql`select distinct destination_id from deliveries where destination_id in (${list(["dst_1", "dst_3"])})`,
+    );
+    assert.deepEqual(owners, [{ destination_id: "dst_3" }]);
+  });
+});
+
+function destinationOf(app_id: string, id: string) {
+  return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state,
+      state_changed_at, retry_schedule, timeout_ms, max_in_flight, retry_on, created_at, updated_at)
+    values (${id}, ${app_id}, 'webhook', '{}', '{}', '[]', '', 1, 'active', 0, '[]', 1000, 1, 'retriable', 0, 0)`;
+}
+
+/** Events, deliveries and clicks, one a millisecond from `from_ms` on. */
+function hotRows(app_id: string, destination_id: string, from_ms: number, count: number) {
+  const times = Array.from({ length: count }, (_, index) => from_ms + index);
+  const position = (at: number) => `${uuidFloor(at).slice(0, -12)}00000000000a`;
+  const cid = (at: number) => at.toString(16).padStart(12, "0").padEnd(32, "b");
+  const event = (at: number): SqlValue[] => [app_id, position(at), position(at), "link.click", at, "{}"];
+  const delivery = (at: number): SqlValue[] => [
+    destination_id,
+    position(at),
+    app_id,
+    "link.click",
+    "pending",
+    0,
+    0,
+    0,
+    "auto",
+    at,
+  ];
+  const click = (at: number): SqlValue[] => [cid(at), app_id, "lnk_1", "web", "https://x.example", at, at];
+  return [
+    sql`insert into events (app_id, position, id, event, created_at, body) values ${rows(times.map(event))}`,
+    sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased, trigger, created_at)
+      values ${rows(times.map(delivery))}`,
+    sql`insert into clicks (cid, app_id, link_id, platform, dest_url, created_at, expires_at) values ${rows(times.map(click))}`,
+    sql`insert into destination_health (destination_id, consecutive_failures) values (${destination_id}, 0)`,
+  ];
+}
