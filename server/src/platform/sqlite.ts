@@ -16,6 +16,13 @@ interface Thread {
   close(): Promise<void>;
 }
 
+interface Waiting {
+  readonly resolve: (rows: Row[][]) => void;
+  readonly reject: (error: unknown) => void;
+  /** Statements whose text went along with this call. */
+  readonly texts: readonly number[];
+}
+
 /** Opens or creates the file. @throws DatabaseError "unavailable" when it cannot be opened. */
 export async function openSqlite(path: string): Promise<Database> {
   mkdirSync(dirname(path), { recursive: true });
@@ -76,17 +83,20 @@ function isRead(statement: Statement): boolean {
 
 function startThread(options: WorkerOptions): Thread {
   const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url), { workerData: options });
-  const waiting = new Map<number, { resolve: (rows: Row[][]) => void; reject: (error: unknown) => void }>();
+  const waiting = new Map<number, Waiting>();
   const known = new Map<string, number>();
-  const sent = new Set<number>();
+  /** Texts that the thread has surely prepared; until then each use carries its text. */
+  const prepared = new Set<number>();
   let last_id = 0;
   let dead: DatabaseError | undefined;
 
   worker.on("message", (answer: Answer) => {
     const call = waiting.get(answer.id);
     waiting.delete(answer.id);
-    if ("rows" in answer) call?.resolve(answer.rows);
-    else
+    if ("rows" in answer) {
+      for (const id of call?.texts ?? []) prepared.add(id);
+      call?.resolve(answer.rows);
+    } else
       call?.reject(new DatabaseError(answer.kind, `SQLite: ${answer.message}`, { statement: answer.statement ?? 0 }));
   });
   worker.on("error", fail);
@@ -106,8 +116,7 @@ function startThread(options: WorkerOptions): Thread {
       id = known.size < PREPARED_MAX ? known.size : -1;
       if (id >= 0) known.set(rendered.text, id);
     }
-    const text = sent.has(id) ? undefined : rendered.text;
-    if (id >= 0) sent.add(id);
+    const text = prepared.has(id) ? undefined : rendered.text;
     return { id, text, before: rendered.before, rows: rendered.rows, after: rendered.after, expect: statement.expect };
   }
 
@@ -115,8 +124,10 @@ function startThread(options: WorkerOptions): Thread {
     return new Promise((resolve, reject) => {
       if (dead !== undefined) return reject(dead);
       const id = ++last_id;
-      waiting.set(id, { resolve, reject });
-      worker.postMessage({ id, kind, calls: statements.map(prepare) });
+      const calls = statements.map(prepare);
+      const texts = calls.filter((one) => one.text !== undefined && one.id >= 0).map((one) => one.id);
+      waiting.set(id, { resolve, reject, texts });
+      worker.postMessage({ id, kind, calls });
     });
   }
 

@@ -1,0 +1,211 @@
+// The pipeline without HTTP in front: events go in, a real receiver gets them, the ledger says so. On both engines.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, test } from "node:test";
+import { WebhookCreate } from "#contract/destinations.ts";
+import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { startReceiver } from "../../test/support/receiver.ts";
+import { waitUntil } from "../../test/support/wait.ts";
+import { createDeliveries } from "../deliveries/deliveries.ts";
+import { createDispatcher } from "../deliveries/dispatcher.ts";
+import { createDeliveryStore } from "../deliveries/store.ts";
+import { createDestinations } from "../destinations/destinations.ts";
+import { createCommitter } from "../platform/committer.ts";
+import { createEgress } from "../platform/egress.ts";
+import { createIds } from "../platform/ids.ts";
+import { createSealer } from "../platform/sealing.ts";
+import { sql } from "../platform/sql.ts";
+import { createEventLog } from "./append.ts";
+import { createEvents } from "./events.ts";
+import { createEventStore } from "./store.ts";
+
+const clock = {
+  now: Date.now,
+  after(delay_ms: number, callback: () => void) {
+    const timer = setTimeout(callback, delay_ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+async function openPipeline(engine: Engine, exclusive = true) {
+  const db = await engine.open();
+  await db.query(sql`insert into apps (id, name, ios_enable_pasteboard, android_sha256, require_api_key,
+    match_window_seconds, destinations_version, created_at, updated_at) values ('shop', 'Shop', 0, '[]', 0, 3600, 1, 0, 0)`);
+  const ids = createIds();
+  const egress = createEgress({ allow: ["127.0.0.0/8"] });
+  const committer = createCommitter(db);
+  const destinations = createDestinations({
+    ...{ db, ids, egress, version: "0.0.0", now: Date.now, default_retry_schedule: [0, 0] },
+    sealer: createSealer(randomBytes(32)),
+  });
+  const store = createDeliveryStore(db);
+  const dispatcher = createDispatcher({
+    ...{ store, committer, destinations, egress, clock, exclusive },
+    random: Math.random,
+    log: () => {},
+  });
+  const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
+  const events = createEvents({
+    ...{ event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
+  });
+  const deliveries = createDeliveries({
+    store,
+    destinations,
+    dispatcher,
+    positionOf: events.positionOf,
+    now: Date.now,
+  });
+  after(async () => {
+    await dispatcher.stop(2_000);
+    await egress.close();
+  });
+  return { db, destinations, dispatcher, events, deliveries };
+}
+
+const click = (n: number) => ({ event: "link.click" as const, data: { n, link_id: "lnk_1" } });
+
+forEachEngine((engine) => {
+  test("an event reaches its webhook once, and its fate says so", async () => {
+    const { destinations, dispatcher, events, deliveries } = await openPipeline(engine);
+    const receiver = await startReceiver();
+    after(() => receiver.close());
+    const webhook = await destinations.createWebhook(
+      "shop",
+      WebhookCreate.parse({ url: receiver.url, events: ["link.click"] }),
+    );
+    await dispatcher.start();
+    const { accepted, duplicates } = await events.ingest("shop", [click(1), { event: "link.claim", data: {} }]);
+    assert.deepEqual([accepted.length, duplicates], [2, []]);
+    await receiver.waitFor(1);
+    const [first, second] = accepted;
+    const settled = async () => (await events.getEvent(String(first), "shop")).fates[0]?.state === "succeeded";
+    await waitUntil(settled, "the delivery is recorded");
+    assert.equal((await events.getEvent(String(second), null)).fates[0]?.state, "not_subscribed");
+    const { items } = await deliveries.listDeliveries(webhook.id, "shop", {}, { limit: 10 });
+    assert.deepEqual(
+      items.map((item) => [item.event_id, item.state, item.attempt_count]),
+      [[first, "succeeded", 1]],
+    );
+    const detail = await deliveries.getDelivery(items[0]?.id ?? "", "shop");
+    assert.equal(detail.request.body, receiver.received[0]?.body.toString());
+    assert.deepEqual(
+      detail.attempts.map((one) => [one.number, one.outcome, one.status_code]),
+      [[1, "accepted", 200]],
+    );
+    await assert.rejects(deliveries.getDelivery(items[0]?.id ?? "", "other"), { code: "not_found" });
+  });
+
+  test("a given id is stored and delivered once, however often it comes", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const receiver = await startReceiver();
+    after(() => receiver.close());
+    await destinations.createWebhook("shop", WebhookCreate.parse({ url: receiver.url, events: ["link.click"] }));
+    await dispatcher.start();
+    const given = "6a0f7e3c-1111-4222-8333-444455556666";
+    const both = await Promise.all([
+      events.ingest("shop", [
+        { ...click(1), id: given },
+        { ...click(2), id: given },
+      ]),
+      events.ingest("shop", [{ ...click(3), id: given }]),
+    ]);
+    assert.equal(both.flatMap((one) => one.accepted).length, 1);
+    assert.equal(both.flatMap((one) => one.duplicates).length, 2);
+    const made = (await events.ingest("shop", [click(4)])).accepted[0] ?? "";
+    const again = await events.ingest("shop", [{ ...click(5), id: made }]);
+    assert.deepEqual(again, { accepted: [], duplicates: [made] });
+    await receiver.waitFor(2);
+    await waitUntil(async () => dispatcher.counts().unsettled === 0, "everything is recorded");
+    assert.deepEqual(receiver.received.map((one) => one.headers["webhook-id"]).sort(), [given, made].sort());
+    assert.equal((await events.getEvent(given, "shop")).id, given);
+  });
+
+  test("a failing webhook is tried by its schedule, and one attempt more when asked for", async () => {
+    const { destinations, dispatcher, events, deliveries } = await openPipeline(engine);
+    let status = 500;
+    const receiver = await startReceiver(() => ({ status, body: "not now" }));
+    after(() => receiver.close());
+    const webhook = await destinations.createWebhook(
+      "shop",
+      WebhookCreate.parse({ url: receiver.url, events: ["link.click"] }),
+    );
+    await dispatcher.start();
+    await events.ingest("shop", [click(1)]);
+    const first = async () => (await deliveries.listDeliveries(webhook.id, null, {}, { limit: 1 })).items[0];
+    await waitUntil(async () => (await first())?.state === "failed", "the schedule is used up");
+    assert.equal(receiver.received.length, 3);
+    assert.equal(new Set(receiver.received.map((one) => one.body.toString())).size, 1);
+    status = 200;
+    const id = (await first())?.id ?? "";
+    await deliveries.retryDelivery(id, "shop");
+    await waitUntil(async () => (await first())?.state === "succeeded", "the retry by hand succeeds");
+    const detail = await deliveries.getDelivery(id, "shop");
+    assert.deepEqual(
+      detail.attempts.map((one) => [one.number, one.trigger, one.status_code]),
+      [
+        [1, "auto", 500],
+        [2, "auto", 500],
+        [3, "auto", 500],
+        [4, "manual", 200],
+      ],
+    );
+    assert.equal(detail.attempts[0]?.response_snippet, "not now");
+    await assert.rejects(deliveries.cancelDelivery(id, "shop"), { code: "conflict" });
+  });
+
+  test("a test event goes to its webhook alone, also while that is off", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const receiver = await startReceiver();
+    after(() => receiver.close());
+    const off = { url: `${receiver.url}/off`, events: ["link.claim"], enabled: false };
+    const on = { url: `${receiver.url}/on`, events: ["link.claim"] };
+    const target = await destinations.createWebhook("shop", WebhookCreate.parse(off));
+    const other = await destinations.createWebhook("shop", WebhookCreate.parse(on));
+    await dispatcher.start();
+    const { event_id } = await events.sendTest(target.id, "shop");
+    await receiver.waitFor(1);
+    assert.deepEqual(
+      receiver.received.map((one) => one.path),
+      ["/off"],
+    );
+    const states = async () =>
+      new Map((await events.getEvent(event_id, "shop")).fates.map((one) => [one.destination_id, one.state]));
+    await waitUntil(async () => (await states()).get(target.id) === "succeeded", "the test is recorded");
+    assert.equal((await states()).get(other.id), "not_subscribed");
+    assert.equal(JSON.parse(receiver.received[0]?.body.toString() ?? "").data.test, true);
+  });
+
+  test("what is accepted while nothing dispatches is sent when something does", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const receiver = await startReceiver();
+    after(() => receiver.close());
+    await destinations.createWebhook("shop", WebhookCreate.parse({ url: receiver.url, events: ["link.click"] }));
+    await events.ingest(
+      "shop",
+      Array.from({ length: 250 }, (_, n) => click(n)),
+    );
+    await dispatcher.start();
+    await receiver.waitFor(250);
+    await waitUntil(async () => dispatcher.counts().unsettled === 0, "everything is recorded");
+    assert.equal(new Set(receiver.received.map((one) => one.headers["webhook-id"])).size, 250);
+    assert.equal(receiver.received.length, 250);
+  });
+
+  test("lists page through everything once, newest first", async () => {
+    const { events } = await openPipeline(engine);
+    const { accepted } = await events.ingest(
+      "shop",
+      Array.from({ length: 7 }, (_, n) => click(n)),
+    );
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await events.listEvents("shop", { link_id: "lnk_1" }, { limit: 3, cursor });
+      seen.push(...page.items.map((item) => item.id));
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    assert.deepEqual(seen, accepted.toReversed());
+    assert.deepEqual((await events.listEvents("shop", { link_id: "other" }, { limit: 3 })).items, []);
+    await assert.rejects(events.listEvents("shop", {}, { limit: 3, cursor: "???" }), { code: "invalid_request" });
+  });
+});
