@@ -5,16 +5,32 @@ import { createGate } from "./api/access.ts";
 import { createApp } from "./api/app.ts";
 import { appHandlers } from "./api/apps.ts";
 import type { Handlers } from "./api/bind.ts";
+import { deliveryHandlers } from "./api/deliveries.ts";
+import { serverVersion } from "./api/docs.ts";
+import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
+import { webhookHandlers } from "./api/webhooks.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
+import { createDeliveries } from "./deliveries/deliveries.ts";
+import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createDeliveryStore } from "./deliveries/store.ts";
+import { createDestinations } from "./destinations/destinations.ts";
+import { createEventLog } from "./events/append.ts";
+import { createEvents } from "./events/events.ts";
+import { createEventStore } from "./events/store.ts";
+import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
+import { createEgress } from "./platform/egress.ts";
 import { createIds, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
+import { createSealer } from "./platform/sealing.ts";
 
 const REMOVALS_EVERY_MS = 60_000;
+/** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
+const STOP_RESERVE_MS = 1_500;
 
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
@@ -22,43 +38,93 @@ export type Server = Awaited<ReturnType<typeof composeServer>>;
 export async function composeServer(config: Config, secrets: Secrets, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
-  const accounts = createAccounts({ db, ids, source });
   const state = { is_open: false };
-  const askDatabase = createReadiness(db);
+  const accounts = createAccounts({ db, ids, source });
+  const pipeline = composePipeline(config, secrets, db);
+  const { destinations, dispatcher } = pipeline;
   const removeRest = () => runInBackground("removals", accounts.finishRemovals());
-  const gate = createGate(accounts, secrets.admin_token);
 
-  const handlers: Partial<Handlers> = { ...healthHandlers(async () => state.is_open && (await askDatabase())) };
+  const askDatabase = createReadiness(db);
+  const handlers: Partial<Handlers> = healthHandlers(async () => state.is_open && (await askDatabase()));
   if (config.roles.includes("api")) {
+    const forgetApp = async (app_id: string) => {
+      await destinations.refresh(app_id);
+      removeRest();
+    };
     Object.assign(
       handlers,
+      appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
-      appHandlers(accounts, async () => removeRest()),
+      webhookHandlers(destinations, pipeline.events),
+      deliveryHandlers(pipeline.deliveries),
+      eventHandlers(pipeline.events),
     );
   }
   const app = await createApp({
-    gate,
+    gate: createGate(accounts, secrets.admin_token),
     handlers,
     trusted_proxies: config.trusted_proxies,
     isOpen: () => state.is_open,
   });
 
   let removals: NodeJS.Timeout | undefined;
-  function open(): void {
+  /** To be called once, when the schema is current. */
+  async function open(): Promise<void> {
     state.is_open = true;
+    if (config.roles.includes("dispatcher")) await dispatcher.start();
     if (!config.roles.includes("api")) return;
     removeRest();
     removals = setInterval(removeRest, REMOVALS_EVERY_MS);
   }
 
-  /** Stops accepting, lets what is in flight end, then lets go of the database. */
-  async function stop(): Promise<void> {
+  /** Stops accepting, lets what is in flight end, at most so long, then lets go of the database. */
+  async function stop(deadline_ms: number): Promise<void> {
     clearInterval(removals);
-    await app.close();
+    await Promise.all([app.close(), dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS))]);
+    await pipeline.committer.idle();
+    await pipeline.egress.close();
     await db.close();
   }
 
   return { app, open, stop };
+}
+
+/** From an event to its deliveries and out: the modules that every role shares. */
+function composePipeline(config: Config, secrets: Secrets, db: Database) {
+  const { now } = Date;
+  const ids = createIds(SYSTEM_IDS);
+  const committer = createCommitter(db);
+  const egress = createEgress({ allow: config.egress_allow });
+  const destinations = createDestinations({
+    db,
+    ids,
+    now,
+    egress,
+    sealer: createSealer(secrets.seal_key),
+    version: serverVersion(),
+    default_retry_schedule: config.retry_schedule,
+  });
+  const store = createDeliveryStore(db);
+  const dispatcher = createDispatcher({
+    store,
+    committer,
+    destinations,
+    egress,
+    log,
+    clock: { now, after: runAfter },
+    random: Math.random,
+    // An SQLite file has one process; with PostgreSQL there may be others whose leases are alive.
+    exclusive: db.engine === "sqlite",
+  });
+  const event_log = createEventLog({ committer, destinations, dispatcher, now });
+  const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
+  const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
+  return { committer, egress, destinations, dispatcher, event_log, events, deliveries };
+}
+
+function runAfter(delay_ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delay_ms);
+  return () => clearTimeout(timer);
 }
 
 function runInBackground(what: string, work: Promise<void>): void {

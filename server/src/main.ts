@@ -2,6 +2,7 @@
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
 // PostgreSQL that is late, with the health checks already answering.
 import { readFileSync } from "node:fs";
+import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, readSecrets, type Secrets } from "./data-dir.ts";
@@ -26,12 +27,18 @@ async function start(): Promise<void> {
   const secrets = loadSecrets(config);
   const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
   const server = await composeServer(config, secrets, db);
-  stopOnSignal(() => server.stop());
+  stopOnSignal(() => server.stop(DRAIN_LIMIT_MS));
   const is_migrated = await tryToMigrate(db);
   const url = await listen(server, config);
   if (!is_migrated) await waitForDatabase(db);
-  server.open();
-  log("server.ready", { url, version: version(), roles: config.roles, database: db.engine, data_dir: config.data_dir });
+  await server.open();
+  log("server.ready", {
+    url,
+    version: serverVersion(),
+    roles: config.roles,
+    database: db.engine,
+    data_dir: config.data_dir,
+  });
   if (secrets.new_token_file !== null) announceToken(config.public_url ?? url, secrets);
 }
 
@@ -135,8 +142,4 @@ function sentenceOf(error: unknown): string {
 function fail(code: number, ...sentences: string[]): never {
   for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
   process.exit(code);
-}
-
-function version(): string {
-  return String(JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version);
 }
