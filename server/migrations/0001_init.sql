@@ -98,7 +98,7 @@ create table clicks (
   claimed_at bigint,
   claim_type text
 );
-create index clicks_match on clicks (app_id, ip_hash, created_at) where claimed_at is null and ip_hash is not null;
+create index clicks_match on clicks (app_id, ip_hash, created_at) where ip_hash is not null;
 
 create table destinations (
   id text primary key,

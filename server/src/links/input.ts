@@ -1,7 +1,6 @@
 // What callers write into a link: LinkMe's camelCase create and its snake_case patch, as a row. Pure; called by links.ts.
-// Text that a database or a header could not carry is refused here, with the field's name.
+// The contract's schemas have validated both, and the body parser has refused what no database could keep.
 import type { LinkCreate, LinkPatch } from "#contract/links.ts";
-import { invalid } from "../errors.ts";
 import type { LinkRow } from "./link.ts";
 
 export interface LinkIdentity {
@@ -11,9 +10,8 @@ export interface LinkIdentity {
   readonly now: number;
 }
 
-/** The row of a new link; its slug is chosen by the caller. @throws AppError invalid_request */
+/** The row of a new link; its slug is chosen by the caller. */
 export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: LinkIdentity): LinkRow {
-  refuseUnstorable(input, "");
   return {
     id,
     app_id,
@@ -43,25 +41,10 @@ export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: L
   };
 }
 
-/** @throws AppError invalid_request */
+/** The row after a patch: only what is named changes. */
 export function patchedLink(link: LinkRow, changes: LinkPatch, now: number): LinkRow {
-  refuseUnstorable(changes, "");
   const named = Object.entries(changes).filter(([, value]) => value !== undefined);
   return { ...link, ...Object.fromEntries(named), updated_at: now };
-}
-
-/** @throws AppError invalid_request for NUL characters and halves of surrogate pairs, in keys and values, at any depth */
-export function refuseUnstorable(value: unknown, path: string): void {
-  if (typeof value === "string") {
-    if (value.includes("\u0000") || !value.isWellFormed()) {
-      throw invalid(path, "text without NUL characters and unpaired surrogates");
-    }
-  } else if (typeof value === "object" && value !== null) {
-    for (const [key, member] of Object.entries(value)) {
-      refuseUnstorable(key, path === "" ? "a key" : path);
-      refuseUnstorable(member, path === "" ? key : `${path}.${key}`);
-    }
-  }
 }
 
 function jsonOrNull(map: object | null | undefined): string | null {

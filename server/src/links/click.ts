@@ -1,0 +1,113 @@
+// A click: its row, which is its token too, and its two events. Pure; called by redirect.ts for every recorded visit.
+// Members of an event's `data` that are not known are absent, never null.
+import type { ClaimType, EventData } from "#contract/events.ts";
+import type { EventRow, NewEvent } from "../events/event.ts";
+import type { Fingerprint } from "./fingerprint.ts";
+import type { Plan, PreparedLink } from "./link.ts";
+import { isEmpty } from "./query.ts";
+import { withCid } from "./routing.ts";
+import type { Visitor } from "./visitor.ts";
+
+/** How long a token can be claimed with certainty, by its cid. */
+const TOKEN_LIFETIME_MS = 30 * 24 * 3600 * 1000;
+
+/** One row of `clicks`, as it is inserted. */
+export interface ClickRow {
+  readonly cid: string;
+  readonly app_id: string;
+  readonly link_id: string;
+  readonly platform: string;
+  readonly dest_url: string;
+  readonly utm: string | null;
+  readonly params: string | null;
+  readonly os_version: string | null;
+  readonly locale: string | null;
+  readonly ip_hash: string | null;
+  readonly ua_hash: string | null;
+  readonly created_at: number;
+  readonly expires_at: number;
+}
+
+/** What is stored of one visit, all or nothing. Plain data: the spool keeps it as JSON. */
+export interface Click {
+  readonly row: ClickRow;
+  readonly events: readonly EventRow[];
+}
+
+export interface Visit {
+  readonly link: PreparedLink;
+  readonly visitor: Visitor;
+  readonly chosen: Plan;
+  readonly fingerprint: Fingerprint;
+  readonly cid: string;
+  readonly now: number;
+}
+
+export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): Click {
+  const { link, visitor, chosen, fingerprint, cid, now } = visit;
+  const { app_id, id: link_id } = link.row;
+  const dest_url = withCid(chosen, cid);
+  const expires_at = now + TOKEN_LIFETIME_MS;
+  const row: ClickRow = {
+    cid,
+    app_id,
+    link_id,
+    platform: visitor.platform,
+    dest_url,
+    utm: isEmpty(chosen.utm) ? null : JSON.stringify(chosen.utm),
+    params: isEmpty(chosen.params) ? null : JSON.stringify(chosen.params),
+    os_version: visitor.os_version,
+    locale: visitor.locale,
+    ip_hash: fingerprint.ip_hash,
+    ua_hash: fingerprint.ua_hash,
+    created_at: now,
+    expires_at,
+  };
+  const click = compose({ app_id, event: "link.click", link_id, ts: now, data: clickData(visit, dest_url) });
+  const token = compose({
+    app_id,
+    event: "link.token_created",
+    link_id,
+    ts: now,
+    data: tokenData(visit, dest_url, expires_at),
+  });
+  return { row, events: [click, token] };
+}
+
+function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Record<string, unknown> {
+  const data: EventData["link.click"] = {
+    link_id: link.row.id,
+    platform: visitor.platform,
+    dest_url,
+    slug: link.row.slug,
+    hostname: link.hostname,
+    cid,
+  };
+  if (!isEmpty(chosen.utm)) data.utm = chosen.utm;
+  if (!isEmpty(chosen.params)) data.params = chosen.params;
+  if (visitor.referrer !== null) data.referrer = visitor.referrer;
+  if (chosen.force_web) data.force_web = true;
+  return data;
+}
+
+function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<string, unknown> {
+  const { link, visitor, cid } = visit;
+  return {
+    link_id: link.row.id,
+    platform: visitor.platform,
+    cid,
+    dest_url,
+    slug: link.row.slug,
+    expires_at: new Date(expires_at).toISOString(),
+    methods: claimMethods(visit),
+  } satisfies EventData["link.token_created"];
+}
+
+/** The ways in which this token can come back. */
+function claimMethods({ chosen, fingerprint }: Visit): ClaimType[] {
+  const methods: ClaimType[] = [];
+  if (chosen.kind === "play") methods.push("install_referrer");
+  else if (chosen.takes_cid) methods.push("direct");
+  if (fingerprint.ip_hash !== null) methods.push("fingerprint");
+  return methods;
+}

@@ -1,0 +1,218 @@
+// Clicks on real databases: stored with their events and counted exactly once, whatever happens on the way; and their
+// fingerprints, which go when the match window has passed.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { createTestEventLog, insertTestApp } from "../../test/support/event-log.ts";
+import { waitUntil } from "../../test/support/wait.ts";
+import { composeEvent } from "../events/event.ts";
+import { type Database, DatabaseError } from "../platform/database.ts";
+import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
+import { openSpool } from "../platform/spool.ts";
+import { sql } from "../platform/sql.ts";
+import type { Click } from "./click.ts";
+import { createForgetting } from "./forget.ts";
+import { createRecorder } from "./recorder.ts";
+import { insertLink, selectClickFate } from "./store.ts";
+
+const HOUR = 3_600_000;
+const ids = createIds();
+
+function clickAt(at: number, link_id = "lnk_1", app_id = "shop"): Click {
+  const cid = createIds({ now: () => at, random: SYSTEM_IDS.random }).cid();
+  const row = { cid, app_id, link_id, platform: "web", dest_url: "https://x.example/", created_at: at, expires_at: at };
+  const rest = { utm: null, params: null, os_version: null, locale: null, ip_hash: "ip", ua_hash: "ua" };
+  const event = (type: "link.click" | "link.token_created") =>
+    composeEvent({ app_id, event: type, link_id, ts: at, data: { cid } }, ids, at);
+  return { row: { ...row, ...rest }, events: [event("link.click"), event("link.token_created")] };
+}
+
+async function insertTestLink(db: Database, id: string, app_id = "shop"): Promise<void> {
+  const nothing = {
+    domain_id: null,
+    deep_link_path: null,
+    deep_link_params: null,
+    ios_custom_url: null,
+    android_custom_url: null,
+    ios_store_url: null,
+    android_store_url: null,
+    web_fallback_url: null,
+    og_title: null,
+    og_description: null,
+    og_image_url: null,
+    utm: null,
+    utm_override: null,
+    custom_data: null,
+    last_click_at: null,
+  };
+  const flags = { allow_param_passthrough: 0, force_redirect_web: 0, enabled: 1, internal: 1 };
+  await insertLink(db, { ...nothing, ...flags, id, app_id, slug: id, click_count: 0, created_at: 0, updated_at: 0 });
+}
+
+async function stored(db: Database) {
+  const [clicks] = await db.query<{ n: number }>(sql`select count(*) as n from clicks`);
+  const [events] = await db.query<{ n: number }>(sql`select count(*) as n from events`);
+  const links = await db.query(sql`select id, click_count, last_click_at from links order by id`);
+  return { clicks: clicks?.n, events: events?.n, links };
+}
+
+/** A database that can be taken away, and that can lose an answer after it has committed. */
+function breakable(db: Database) {
+  const state = { mode: "works" as "works" | "down" | "loses answers" };
+  const batch: Database["batch"] = async (statements) => {
+    if (state.mode === "down") throw new DatabaseError("unavailable", "down");
+    const rows = await db.batch(statements);
+    if (state.mode === "loses answers") throw new DatabaseError("unavailable", "connection lost");
+    return rows;
+  };
+  return { state, log: createTestEventLog({ batch }) };
+}
+
+forEachEngine((engine) => {
+  async function open() {
+    const db = await engine.open();
+    await insertTestApp(db, "shop");
+    for (const id of ["lnk_1", "lnk_2"]) await insertTestLink(db, id);
+    const directory = mkdtempSync(join(tmpdir(), "linkme-clicks-"));
+    const spool = await openSpool(directory);
+    after(async () => {
+      await spool.close();
+      rmSync(directory, { recursive: true, force: true });
+    });
+    const { state, log } = breakable(db);
+    const options = { log, spool, fateOf: (click: Click) => selectClickFate(db, click.row), now: Date.now };
+    const recorder = createRecorder(options);
+    after(() => recorder.stop());
+    return { db, state, log, spool, recorder, restart: () => createRecorder(options) };
+  }
+
+  test("clicks are stored with their events, and counted by link with the newest time", async () => {
+    const { db, recorder } = await open();
+    const clicks = [clickAt(1_000), clickAt(3_000), clickAt(2_000), clickAt(500, "lnk_2"), clickAt(600, "lnk_gone")];
+    const recorded = await Promise.all(clicks.map((click) => recorder.record(click)));
+    assert.ok(recorded.every((one) => one !== "unrecorded"));
+    await waitUntil(async () => (await stored(db)).clicks === 5, "all clicks to be stored");
+    assert.deepEqual(await stored(db), {
+      clicks: 5,
+      events: 10,
+      links: [
+        { id: "lnk_1", click_count: 3, last_click_at: 3_000 },
+        { id: "lnk_2", click_count: 1, last_click_at: 500 },
+      ],
+    });
+    await recorder.record(clickAt(100, "lnk_1"));
+    await waitUntil(async () => (await stored(db)).clicks === 6, "the sixth click");
+    assert.deepEqual((await stored(db)).links[0], { id: "lnk_1", click_count: 4, last_click_at: 3_000 });
+  });
+
+  test("a click that is recorded again, alone or among others, changes nothing", async () => {
+    const { db, recorder } = await open();
+    const again = clickAt(1_000);
+    await recorder.record(again);
+    await Promise.all([again, clickAt(2_000), again, clickAt(3_000), again].map((click) => recorder.record(click)));
+    await waitUntil(async () => (await stored(db)).clicks === 3, "the clicks to be stored");
+    assert.equal((await stored(db)).events, 6);
+    assert.equal((await stored(db)).links[0]?.["click_count"], 3);
+  });
+
+  test("clicks of an outage are replayed once, also those whose commit was only not heard of", async () => {
+    const { db, state, spool, recorder } = await open();
+    state.mode = "loses answers";
+    assert.equal(await recorder.record(clickAt(1_000)), "spooled");
+    state.mode = "down";
+    const recorded = await Promise.all(Array.from({ length: 300 }, () => recorder.record(clickAt(2_000))));
+    assert.deepEqual(new Set(recorded), new Set(["spooled"]));
+    assert.equal((await stored(db)).clicks, 1);
+    state.mode = "works";
+    await waitUntil(() => spool.count() === 0, "the spool to be drained");
+    const { clicks, events, links } = await stored(db);
+    assert.deepEqual([clicks, events, links[0]?.["click_count"]], [301, 602, 301]);
+  });
+
+  test("what is in the spool when the process ends is replayed by the next one, and by two at once only once", async () => {
+    const { db, state, spool, recorder, restart } = await open();
+    state.mode = "down";
+    for (let left = 20; left > 0; left--) assert.equal(await recorder.record(clickAt(1_000)), "spooled");
+    await recorder.stop();
+    state.mode = "works";
+    const next = [restart(), restart()];
+    for (const one of next) one.start();
+    await waitUntil(() => spool.count() === 0, "the spool to be drained");
+    for (const one of next) await one.stop();
+    const { clicks, events, links } = await stored(db);
+    assert.deepEqual([clicks, events, links[0]?.["click_count"]], [20, 40, 20]);
+  });
+
+  test("two writers of one click at the same time count it once", async () => {
+    const { db } = await open();
+    const recorders = [1, 2]
+      .map(() => createTestEventLog(db))
+      .map((log) =>
+        createRecorder({
+          log,
+          spool: {
+            append: async () => 0,
+            read: async () => [],
+            remove: async () => {},
+            count: () => 0,
+            close: async () => {},
+          },
+          fateOf: (click) => selectClickFate(db, click.row),
+          now: Date.now,
+          timers: { set: () => null, clear: () => {} },
+        }),
+      );
+    const clicks = Array.from({ length: 50 }, () => clickAt(1_000));
+    const all = await Promise.all(recorders.flatMap((one) => clicks.map((click) => one.record(click))));
+    assert.deepEqual(new Set(all), new Set(["committed"]));
+    const { clicks: rows, events, links } = await stored(db);
+    assert.deepEqual([rows, events, links[0]?.["click_count"]], [50, 100, 50]);
+  });
+
+  test("a click of an app that is gone stores nothing, and its token is not given out", async () => {
+    const { db, spool, recorder } = await open();
+    assert.equal(await recorder.record(clickAt(1_000, "lnk_9", "gone")), "unrecorded");
+    assert.equal((await stored(db)).clicks, 0);
+    assert.equal(spool.count(), 0);
+  });
+
+  test("fingerprints go when the app's match window has passed, and not before", async () => {
+    const { db, recorder } = await open();
+    await insertTestApp(db, "slow", { match_window_seconds: 24 * 3600 });
+    const now = Date.now();
+    const ages = [0, 0.9, 1.1, 5, 23, 25, 100];
+    for (const app_id of ["shop", "slow"]) {
+      for (const age of ages) await recorder.record(clickAt(now - age * HOUR, "lnk_1", app_id));
+    }
+    await waitUntil(async () => (await stored(db)).clicks === 2 * ages.length, "the clicks to be stored");
+    const kept = async () => {
+      const found = await db.query<{ app_id: string; created_at: number }>(
+        sql`select app_id, created_at from clicks where ip_hash is not null or ua_hash is not null order by cid`,
+      );
+      return found.map(({ app_id, created_at }) => `${app_id} ${((now - created_at) / HOUR).toFixed(1)}`).sort();
+    };
+    const forget = createForgetting(db);
+    await Promise.all([forget(now), forget(now)]);
+    assert.deepEqual(await kept(), [
+      "shop 0.0",
+      "shop 0.9",
+      "slow 0.0",
+      "slow 0.9",
+      "slow 1.1",
+      "slow 23.0",
+      "slow 5.0",
+    ]);
+    await db.query(sql`update apps set match_window_seconds = 60 where id = 'slow'`);
+    await forget(now + 0.2 * HOUR);
+    assert.deepEqual(
+      (await kept()).filter((one) => one.startsWith("shop")),
+      ["shop 0.0"],
+    );
+    await db.query(sql`delete from apps`);
+    await forget(now + 24.1 * HOUR);
+    assert.deepEqual(await kept(), []);
+  });
+});

@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { DatabaseError } from "../platform/database.ts";
+import type { Spool, SpoolEntry } from "../platform/spool.ts";
+import type { Click } from "./click.ts";
+import {
+  type ClickFate,
+  COMMIT_WAIT_MS,
+  createRecorder,
+  type RecorderNote,
+  SPOOL_WAIT_MS,
+  type Timers,
+} from "./recorder.ts";
+
+const UNAVAILABLE = new DatabaseError("unavailable", "down");
+const UNMET = new DatabaseError("unmet", "stored already");
+
+let clicks = 0;
+
+function newClick(): Click {
+  const cid = (++clicks).toString(16).padStart(32, "0");
+  const row = { cid, app_id: "shop", link_id: "lnk_1", platform: "web", dest_url: "", created_at: 1, expires_at: 2 };
+  const rest = { utm: null, params: null, os_version: null, locale: null, ip_hash: null, ua_hash: null };
+  return { row: { ...row, ...rest }, events: [] };
+}
+
+/** Time that passes when the test says so. */
+function manualTimers(): Timers & { pass(ms: number): void; pending(): number } {
+  let now = 0;
+  let timers: { at: number; run: () => void }[] = [];
+  return {
+    set(run, delay_ms) {
+      const timer = { at: now + delay_ms, run };
+      timers.push(timer);
+      return timer;
+    },
+    clear(timer) {
+      timers = timers.filter((one) => one !== timer);
+    },
+    pass(ms) {
+      now += ms;
+      const due = timers.filter((one) => one.at <= now);
+      timers = timers.filter((one) => one.at > now);
+      for (const one of due) one.run();
+    },
+    pending: () => timers.length,
+  };
+}
+
+interface Commit {
+  cid: string;
+  finish(): void;
+  fail(error: unknown): void;
+}
+
+/** A log whose commits end when the test says so, a spool in memory that can break, and time that stands still. */
+function controlled() {
+  const commits: Commit[] = [];
+  const entries = new Map<number, string>();
+  const notes: RecorderNote[] = [];
+  const state = {
+    spool: "works" as "works" | "fails" | "hangs",
+    answer: null as null | (() => Promise<void>),
+    fate: "stored" as ClickFate,
+  };
+  let last_seq = 0;
+  const spool: Spool = {
+    async append(body) {
+      if (state.spool === "fails") throw new DatabaseError("unavailable", "disk full");
+      if (state.spool === "hangs") await new Promise(() => {});
+      entries.set(++last_seq, body);
+      return last_seq;
+    },
+    read: async (after, limit) =>
+      [...entries]
+        .filter(([seq]) => seq > after)
+        .slice(0, limit)
+        .map(([seq, body]): SpoolEntry => ({ seq, body })),
+    remove: async (seqs) => seqs.forEach((seq) => void entries.delete(seq)),
+    count: () => entries.size,
+    close: async () => {},
+  };
+  const timers = manualTimers();
+  const log = {
+    channel: () => (item: unknown) => {
+      const { row } = item as Click;
+      const ended = Promise.withResolvers<void>();
+      commits.push({ cid: row.cid, finish: ended.resolve, fail: ended.reject });
+      if (state.answer !== null) state.answer().then(ended.resolve, ended.reject);
+      return ended.promise;
+    },
+  };
+  const recorder = createRecorder({
+    log,
+    spool,
+    fateOf: async () => state.fate,
+    now: () => 1,
+    timers,
+    note: (note) => notes.push(note),
+  });
+  return { recorder, commits, entries, timers, notes, state, spool };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+async function passed(timers: { pass(ms: number): void }, ms: number): Promise<void> {
+  timers.pass(ms);
+  await turn();
+}
+
+describe("a redirect waits for the database only so long", () => {
+  test("a click that is committed in time is committed, and nothing else happens", async () => {
+    const { recorder, commits, entries, timers } = controlled();
+    const recorded = recorder.record(newClick());
+    commits[0]?.finish();
+    assert.equal(await recorded, "committed");
+    assert.equal(entries.size, 0);
+    assert.equal(timers.pending(), 0);
+  });
+
+  test("a click that takes longer goes to the spool, and from there once it is committed after all", async () => {
+    const { recorder, commits, entries, timers } = controlled();
+    const recorded = recorder.record(newClick());
+    await passed(timers, COMMIT_WAIT_MS - 1);
+    assert.equal(entries.size, 0);
+    await passed(timers, 1);
+    assert.equal(await recorded, "spooled");
+    assert.equal(entries.size, 1);
+    commits[0]?.finish();
+    await turn();
+    assert.equal(entries.size, 0);
+    assert.equal(commits.length, 1, "it was not stored a second time");
+  });
+
+  test("while its first transaction has not ended, a spooled click is not replayed", async () => {
+    const { recorder, commits, entries, timers } = controlled();
+    const recorded = recorder.record(newClick());
+    await passed(timers, COMMIT_WAIT_MS);
+    assert.equal(await recorded, "spooled");
+    await passed(timers, 60_000);
+    await passed(timers, 60_000);
+    assert.equal(commits.length, 1);
+    commits[0]?.fail(UNAVAILABLE);
+    await turn();
+    await passed(timers, 60_000);
+    assert.equal(commits.length, 2, "now it is");
+    commits[1]?.finish();
+    await turn();
+    assert.equal(entries.size, 0);
+  });
+
+  test("a database out of reach sends the click to the spool at once", async () => {
+    const { recorder, commits, entries } = controlled();
+    const recorded = recorder.record(newClick());
+    commits[0]?.fail(UNAVAILABLE);
+    assert.equal(await recorded, "spooled");
+    assert.equal(entries.size, 1);
+  });
+
+  test("while it is out of reach, further clicks go to the spool without asking it", async () => {
+    const { recorder, commits, entries } = controlled();
+    const first = recorder.record(newClick());
+    commits[0]?.fail(UNAVAILABLE);
+    await first;
+    assert.deepEqual(await Promise.all([recorder.record(newClick()), recorder.record(newClick())]), [
+      "spooled",
+      "spooled",
+    ]);
+    assert.equal(commits.length, 1);
+    assert.equal(entries.size, 3);
+  });
+
+  for (const broken of ["fails", "hangs"] as const) {
+    test(`when the spool ${broken} too, the visitor goes on without a token`, async () => {
+      const { recorder, commits, timers, state } = controlled();
+      state.spool = broken;
+      const recorded = recorder.record(newClick());
+      commits[0]?.fail(UNAVAILABLE);
+      await turn();
+      await passed(timers, SPOOL_WAIT_MS);
+      assert.equal(await recorded, "unrecorded");
+    });
+  }
+
+  test("a commit that comes while a hanging spool is awaited still counts", async () => {
+    const { recorder, commits, timers, state } = controlled();
+    state.spool = "hangs";
+    const recorded = recorder.record(newClick());
+    await passed(timers, COMMIT_WAIT_MS);
+    commits[0]?.finish();
+    assert.equal(await recorded, "committed");
+  });
+
+  test("a click that is stored already is committed", async () => {
+    const { recorder, commits } = controlled();
+    const recorded = recorder.record(newClick());
+    commits[0]?.fail(UNMET);
+    assert.equal(await recorded, "committed");
+  });
+
+  test("a click of an app that is gone is not recorded, and not kept either", async () => {
+    const { recorder, commits, entries, state, notes } = controlled();
+    state.fate = "orphan";
+    const recorded = recorder.record(newClick());
+    commits[0]?.fail(UNMET);
+    assert.equal(await recorded, "unrecorded");
+    assert.equal(entries.size, 0);
+    assert.equal(notes[0]?.event, "click.dropped");
+  });
+
+  test("a click that was not taken for another reason is kept for later", async () => {
+    const { recorder, commits, entries, state } = controlled();
+    state.fate = "unknown";
+    const recorded = recorder.record(newClick());
+    commits[0]?.fail(UNMET);
+    assert.equal(await recorded, "spooled");
+    assert.equal(entries.size, 1);
+  });
+
+  test("a click that the database refuses for good is kept and reported, and others are not held up", async () => {
+    const { recorder, commits, entries, notes } = controlled();
+    const click = newClick();
+    const bad = recorder.record(click);
+    commits[0]?.fail(new DatabaseError("bug", "syntax error"));
+    assert.equal(await bad, "spooled");
+    assert.equal(entries.size, 1);
+    assert.ok(notes.some((note) => note.event === "click.failed" && note.cid === click.row.cid));
+    const good = recorder.record(newClick());
+    commits[1]?.finish();
+    assert.equal(await good, "committed");
+  });
+});
+
+describe("what is in the spool is replayed when the database is back", () => {
+  async function outage(control: ReturnType<typeof controlled>, count: number): Promise<void> {
+    control.state.answer = () => Promise.reject(UNAVAILABLE);
+    for (let left = count; left > 0; left--) assert.equal(await control.recorder.record(newClick()), "spooled");
+  }
+
+  test("all of it, and then clicks go to the database again", async () => {
+    const control = controlled();
+    await outage(control, 1_200);
+    control.state.answer = () => Promise.resolve();
+    await passed(control.timers, 5_000);
+    for (let turns = 0; turns < 20; turns++) await turn();
+    assert.equal(control.entries.size, 0);
+    assert.ok(control.notes.some((note) => note.event === "spool.drained" && note.clicks === 1_200));
+    assert.equal(await control.recorder.record(newClick()), "committed");
+  });
+
+  test("it is tried with growing pauses for as long as the database is away", async () => {
+    const control = controlled();
+    await outage(control, 1);
+    const tries = () => control.commits.length;
+    const before = tries();
+    for (let second = 0; second < 60; second++) await passed(control.timers, 1_000);
+    assert.ok(tries() - before >= 10 && tries() - before <= 25, `${tries() - before} tries in a minute`);
+    assert.equal(control.entries.size, 1);
+  });
+
+  test("what is stored already is taken out of the spool", async () => {
+    const control = controlled();
+    await outage(control, 3);
+    control.state.answer = () => Promise.reject(UNMET);
+    await passed(control.timers, 5_000);
+    await turn();
+    assert.equal(control.entries.size, 0);
+  });
+
+  test("one that the database refuses for good stays and does not hold up those behind it", async () => {
+    const control = controlled();
+    await outage(control, 3);
+    let calls = 0;
+    control.state.answer = () => (calls++ === 0 ? Promise.reject(new DatabaseError("bug", "x")) : Promise.resolve());
+    control.timers.pass(5_000);
+    for (let turns = 0; turns < 5; turns++) await turn();
+    assert.equal(control.entries.size, 1);
+  });
+
+  test("what an earlier run left is replayed from the start", async () => {
+    const control = controlled();
+    await control.spool.append(JSON.stringify(newClick()));
+    control.state.answer = () => Promise.resolve();
+    control.recorder.start();
+    await passed(control.timers, 5_000);
+    await turn();
+    assert.equal(control.entries.size, 0);
+  });
+
+  test("stopping waits for what is being written and replays no more", async () => {
+    const control = controlled();
+    const recorded = control.recorder.record(newClick());
+    const stopped = control.recorder.stop();
+    let is_stopped = false;
+    stopped.then(() => {
+      is_stopped = true;
+    });
+    await turn();
+    assert.equal(is_stopped, false);
+    control.commits[0]?.finish();
+    await stopped;
+    assert.equal(await recorded, "committed");
+  });
+});

@@ -1,0 +1,257 @@
+// Makes clicks durable without holding visitors up. Called by redirect.ts for every click.
+// A click goes into the next transaction of the event log. Whoever waits is let go after COMMIT_WAIT_MS at the latest: by
+// then the click is written to the spool, a local file, and is replayed when the database answers. Replaying is exact:
+// a click that is stored already is refused by its key and counts nowhere twice.
+import type { EventRow } from "../events/event.ts";
+import { isDatabaseError } from "../platform/database.ts";
+import type { Spool, SpoolEntry } from "../platform/spool.ts";
+import type { Statement } from "../platform/sql.ts";
+import type { Click } from "./click.ts";
+import { WINDOW_MAX_SECONDS } from "./forget.ts";
+import { recordClicks } from "./store.ts";
+
+/** How long a redirect waits for the database. */
+export const COMMIT_WAIT_MS = 20;
+/** How long it then waits for the spool, which may have to be opened first; then the visitor goes on without a token. */
+export const SPOOL_WAIT_MS = 1_000;
+/** Clicks that may wait for the database at once; more go to the spool directly. */
+const IN_FLIGHT_MAX = 10_000;
+const REPLAY_BATCH = 500;
+const PROBE_FIRST_MS = 250;
+const PROBE_MAX_MS = 5_000;
+
+/** `committed` and `spooled` are durable. */
+export type Recorded = "committed" | "spooled" | "unrecorded";
+
+/** The part of the event log that the recorder uses: items of one transaction, all or nothing. */
+export interface ClickLog {
+  channel<Item>(
+    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[] },
+  ): (item: Item) => Promise<unknown>;
+}
+
+/** Timers, injected so that tests own the time. */
+export interface Timers {
+  set(run: () => void, delay_ms: number): unknown;
+  clear(timer: unknown): void;
+}
+
+export type RecorderNote =
+  | { readonly event: "spool.started" | "spool.drained"; readonly clicks: number }
+  | { readonly event: "click.dropped"; readonly cid: string; readonly app_id: string }
+  | { readonly event: "spool.failed" | "click.failed"; readonly error: unknown; readonly cid?: string };
+
+/** Why the event log would not take a click: its row is there, or its app is not. */
+export type ClickFate = "stored" | "orphan" | "unknown";
+
+export interface RecorderOptions {
+  log: ClickLog;
+  spool: Spool;
+  fateOf(click: Click): Promise<ClickFate>;
+  now(): number;
+  timers?: Timers;
+  /** Told what an operator wants to know; ids, never contents. */
+  note?(note: RecorderNote): void;
+}
+
+export interface Recorder {
+  record(click: Click): Promise<Recorded>;
+  /** Replays what an earlier run left behind, and goes on whenever there is something to replay. */
+  start(): void;
+  /** Waits for what is being written. The spool stays open: it belongs to the caller. */
+  stop(): Promise<void>;
+}
+
+const SYSTEM_TIMERS: Timers = {
+  set: (run, delay_ms) => setTimeout(run, delay_ms),
+  // What `set` returned.
+  clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
+/** Nothing of a visitor is kept beyond the longest match window, however long the database was away. */
+function withoutOldHashes(click: Click, now: number): Click {
+  if (now - click.row.created_at < WINDOW_MAX_SECONDS * 1_000) return click;
+  return { ...click, row: { ...click.row, ip_hash: null, ua_hash: null } };
+}
+
+/** The rows and events of clicks, in one transaction. */
+export function composeClicks(clicks: readonly Click[]): { events: EventRow[]; statements: Statement[] } {
+  const events: EventRow[] = [];
+  for (const click of clicks) events.push(...click.events);
+  return { events, statements: recordClicks(clicks.map((click) => click.row)) };
+}
+
+export function createRecorder(options: RecorderOptions): Recorder {
+  const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
+  const store = log.channel<Click>(composeClicks);
+  /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
+  const undecided = new Set<string>();
+  const in_flight = new Set<Promise<unknown>>();
+  let is_reachable = true;
+  let probe_ms = PROBE_FIRST_MS;
+  let timer: unknown;
+  let replaying: Promise<void> | null = null;
+  let stopped = false;
+
+  /** What became of the click in the database; rejects when that is not known. */
+  async function commit(click: Click): Promise<"stored" | "orphan"> {
+    let fate: ClickFate = "stored";
+    try {
+      await store(click);
+    } catch (error) {
+      if (!isDatabaseError(error, "unmet")) throw error;
+      fate = await fateOf(click);
+      if (fate === "unknown") throw error;
+    }
+    reach(true);
+    if (fate === "orphan") note({ event: "click.dropped", cid: click.row.cid, app_id: click.row.app_id });
+    return fate;
+  }
+
+  function reach(reachable: boolean): void {
+    is_reachable = reachable;
+    if (reachable) probe_ms = PROBE_FIRST_MS;
+  }
+
+  function record(click: Click): Promise<Recorded> {
+    if (!is_reachable || in_flight.size >= IN_FLIGHT_MAX) return toSpool(click);
+    return new Promise((resolve) => {
+      const committing = commit(click);
+      track(committing);
+      let spooling: Promise<number | null> | null = null;
+      const waited = timers.set(spoolIt, COMMIT_WAIT_MS);
+      committing.then(
+        (fate) => {
+          timers.clear(waited);
+          resolve(fate === "stored" ? "committed" : "unrecorded");
+          if (spooling !== null) decided(click, spooling, true);
+        },
+        (error: unknown) => {
+          timers.clear(waited);
+          if (isDatabaseError(error, "unavailable")) reach(false);
+          else note({ event: "click.failed", error, cid: click.row.cid });
+          if (spooling === null) spoolIt();
+          else decided(click, spooling, false);
+        },
+      );
+
+      function spoolIt(): void {
+        if (spooling !== null) return;
+        undecided.add(click.row.cid);
+        spooling = append(click);
+        waitForSpool(spooling).then(resolve);
+        // A commit that failed before has nothing more to decide.
+        committing.catch(() => undecided.delete(click.row.cid));
+      }
+    });
+  }
+
+  /** The first transaction of a spooled click ended: a stored click needs no replay. */
+  async function decided(click: Click, spooling: Promise<number | null>, is_stored: boolean): Promise<void> {
+    const seq = await spooling;
+    if (is_stored && seq !== null) await spool.remove([seq]).catch((error) => note({ event: "spool.failed", error }));
+    undecided.delete(click.row.cid);
+  }
+
+  function toSpool(click: Click): Promise<Recorded> {
+    return waitForSpool(append(click));
+  }
+
+  /** The number of the entry; null when the spool failed or is full. */
+  async function append(click: Click): Promise<number | null> {
+    const appending = spool.append(JSON.stringify(click));
+    track(appending);
+    try {
+      const seq = await appending;
+      schedule();
+      return seq;
+    } catch (error) {
+      note({ event: "spool.failed", error, cid: click.row.cid });
+      return null;
+    }
+  }
+
+  function waitForSpool(spooling: Promise<number | null>): Promise<Recorded> {
+    return new Promise((resolve) => {
+      const waited = timers.set(() => resolve("unrecorded"), SPOOL_WAIT_MS);
+      spooling.then((seq) => {
+        timers.clear(waited);
+        resolve(seq === null ? "unrecorded" : "spooled");
+      });
+    });
+  }
+
+  function track(promise: Promise<unknown>): void {
+    in_flight.add(promise);
+    const done = () => in_flight.delete(promise);
+    promise.then(done, done);
+  }
+
+  function schedule(): void {
+    if (timer !== undefined || replaying !== null || stopped) return;
+    timer = timers.set(() => {
+      timer = undefined;
+      replaying = replay().finally(() => {
+        replaying = null;
+        if (spool.count() > 0) schedule();
+      });
+    }, probe_ms);
+    probe_ms = Math.min(probe_ms * 2, PROBE_MAX_MS);
+  }
+
+  async function replay(): Promise<void> {
+    let replayed = 0;
+    try {
+      let after = 0;
+      while (!stopped) {
+        const entries = await spool.read(after, REPLAY_BATCH);
+        const last = entries.at(-1);
+        if (last === undefined) break;
+        after = last.seq;
+        const stored = await replayBatch(entries);
+        replayed += stored.length;
+        if (stored.length > 0) await spool.remove(stored);
+        if (!is_reachable) break;
+      }
+    } catch (error) {
+      // The spool's own failure: what it holds stays there until it answers again.
+      note({ event: "spool.failed", error });
+    }
+    if (replayed > 0) note({ event: "spool.drained", clicks: replayed });
+  }
+
+  /** The numbers of those that are in the database now. */
+  async function replayBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
+    const stored: number[] = [];
+    const commits = entries.map(async ({ seq, body }) => {
+      // Written by `append`, in this run or an earlier one of the same schema.
+      const click = JSON.parse(body) as Click;
+      if (undecided.has(click.row.cid)) return;
+      try {
+        await commit(withoutOldHashes(click, now()));
+        stored.push(seq);
+      } catch (error) {
+        if (isDatabaseError(error, "unavailable")) reach(false);
+        else note({ event: "click.failed", error, cid: click.row.cid });
+      }
+    });
+    await Promise.all(commits);
+    return stored;
+  }
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    if (timer !== undefined) timers.clear(timer);
+    await replaying;
+    await Promise.allSettled(in_flight);
+  }
+
+  return {
+    record,
+    start: () => {
+      if (spool.count() > 0) note({ event: "spool.started", clicks: spool.count() });
+      if (spool.count() > 0) schedule();
+    },
+    stop,
+  };
+}

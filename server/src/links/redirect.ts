@@ -1,0 +1,89 @@
+// Answers an opened link: finds it, describes the visitor, chooses the target, has the click recorded, redirects.
+// Called by api/edge.ts for every request on a link; the decisions are made by the pure files beside it.
+// An answer whose address carries a token was given after the click became durable, in the database or in the spool.
+import { AppError } from "../errors.ts";
+import type { EventRow, NewEvent } from "../events/event.ts";
+import { isDatabaseError } from "../platform/database.ts";
+import { type Click, newClick } from "./click.ts";
+import type { Fingerprints } from "./fingerprint.ts";
+import type { PreparedLink } from "./link.ts";
+import { landingPage, missingPage, type Page, previewPage, unavailablePage } from "./pages.ts";
+import type { Recorded } from "./recorder.ts";
+import { chooseTarget, withCid } from "./routing.ts";
+import { createAgentMemory, describeVisitor, type Headers } from "./visitor.ts";
+
+const RETRY_AFTER_SECONDS = 2;
+
+export interface Opening {
+  readonly method: string;
+  /** Scheme and host of the request, like `https://go.example.com`. */
+  readonly origin: string;
+  readonly slug: string;
+  /** Without the question mark. */
+  readonly query: string;
+  readonly headers: Headers;
+  readonly ip: string;
+}
+
+export type EdgeAnswer =
+  | { readonly kind: "redirect"; readonly location: string }
+  | { readonly kind: "page"; readonly status: number; readonly page: Page };
+
+export interface RedirectOptions {
+  resolve(origin: string, slug: string): PreparedLink | null | Promise<PreparedLink | null>;
+  record(click: Click): Promise<Recorded>;
+  compose(event: NewEvent): EventRow;
+  fingerprints: Fingerprints;
+  /** A new click token. */
+  cid(): string;
+  now(): number;
+}
+
+export function createRedirect({ resolve, record, compose, fingerprints, cid: newCid, now }: RedirectOptions) {
+  const readAgent = createAgentMemory();
+
+  async function open(opening: Opening): Promise<EdgeAnswer> {
+    const link = await find(opening);
+    if (link === null) return { kind: "page", status: 404, page: missingPage() };
+    if (link === "unavailable") return unavailable();
+    const visitor = describeVisitor(opening.method, opening.headers, readAgent);
+    if (visitor.crawler) {
+      return { kind: "page", status: 200, page: previewPage(link, `${opening.origin}/${link.row.slug}`) };
+    }
+    const chosen = chooseTarget(link, visitor.platform, opening.query);
+    if (!visitor.recordable) return { kind: "redirect", location: chosen.without_cid };
+    const at = now();
+    const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
+    const cid = newCid();
+    const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at }, compose));
+    return { kind: "redirect", location: recorded === "unrecorded" ? chosen.without_cid : withCid(chosen, cid) };
+  }
+
+  /** The page with the store links; looking at it is no click. */
+  async function land(opening: Pick<Opening, "origin" | "slug">): Promise<EdgeAnswer> {
+    const link = await find(opening);
+    if (link === "unavailable") return unavailable();
+    if (link === null) return { kind: "page", status: 404, page: missingPage() };
+    return { kind: "page", status: 200, page: landingPage(link) };
+  }
+
+  async function find({
+    origin,
+    slug,
+  }: Pick<Opening, "origin" | "slug">): Promise<PreparedLink | null | "unavailable"> {
+    try {
+      return await resolve(origin, slug);
+    } catch (error) {
+      // The visitor gets a page to read; the database's state is reported by those who watch it.
+      if (isDatabaseError(error, "unavailable")) return "unavailable";
+      if (error instanceof AppError && error.code === "temporarily_unavailable") return "unavailable";
+      throw error;
+    }
+  }
+
+  return { open, land };
+}
+
+function unavailable(): EdgeAnswer {
+  return { kind: "page", status: 503, page: unavailablePage(RETRY_AFTER_SECONDS) };
+}

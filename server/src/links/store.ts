@@ -1,0 +1,172 @@
+// The tables links and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of their own.
+import type { Database, Row } from "../platform/database.ts";
+import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
+import type { ClickRow } from "./click.ts";
+import type { LinkRow } from "./link.ts";
+
+export type StoredLink = LinkRow & Row;
+
+/** False when the slug is taken. */
+export async function insertLink(db: Database, link: LinkRow): Promise<boolean> {
+  const inserted = await db.query(sql`insert into links (id, app_id, slug, domain_id, deep_link_path, deep_link_params,
+      ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title, og_description,
+      og_image_url, utm, utm_override, custom_data, allow_param_passthrough, force_redirect_web, enabled, internal,
+      click_count, last_click_at, created_at, updated_at)
+    values (${link.id}, ${link.app_id}, ${link.slug}, ${link.domain_id}, ${link.deep_link_path},
+      ${link.deep_link_params}, ${link.ios_custom_url}, ${link.android_custom_url}, ${link.ios_store_url},
+      ${link.android_store_url}, ${link.web_fallback_url}, ${link.og_title}, ${link.og_description},
+      ${link.og_image_url}, ${link.utm}, ${link.utm_override}, ${link.custom_data}, ${link.allow_param_passthrough},
+      ${link.force_redirect_web}, ${link.enabled}, ${link.internal}, ${link.click_count}, ${link.last_click_at},
+      ${link.created_at}, ${link.updated_at})
+    on conflict (slug) do nothing returning id`);
+  return inserted.length === 1;
+}
+
+/** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
+export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
+  const found = await db.query<StoredLink>(
+    sql`select * from links where id in (${list(keys)}) or slug in (${list(keys)})`,
+  );
+  const wanted = new Set(keys);
+  const links = new Map<string, LinkRow>();
+  for (const link of found) if (wanted.has(link.slug)) links.set(link.slug, link);
+  for (const link of found) if (wanted.has(link.id)) links.set(link.id, link);
+  return links;
+}
+
+/** Newest first, each with the host it is printed with. */
+export function selectListedLinks(
+  db: Database,
+  app_id: string,
+  limit: number,
+): Promise<(StoredLink & { hostname: string | null })[]> {
+  return db.query(sql`select links.*, domains.hostname from links
+    left join domains on domains.id = links.domain_id and domains.app_id = links.app_id
+    where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
+}
+
+/** The app's first domain: where its links are printed to live. */
+export async function selectDefaultDomain(
+  db: Database,
+  app_id: string,
+): Promise<{ id: string; hostname: string } | null> {
+  const found = await db.query<{ id: string; hostname: string }>(
+    sql`select id, hostname from domains where app_id = ${app_id} order by created_at, id limit 1`,
+  );
+  return found[0] ?? null;
+}
+
+export async function selectHostname(db: Database, domain_id: string): Promise<string | null> {
+  const found = await db.query<{ hostname: string }>(sql`select hostname from domains where id = ${domain_id}`);
+  return found[0]?.hostname ?? null;
+}
+
+/** False when the link is gone. */
+export async function updateLink(db: Database, link: LinkRow): Promise<boolean> {
+  const updated = await db.query(sql`update links set deep_link_path = ${link.deep_link_path},
+      ios_custom_url = ${link.ios_custom_url}, android_custom_url = ${link.android_custom_url},
+      web_fallback_url = ${link.web_fallback_url}, og_title = ${link.og_title},
+      og_description = ${link.og_description}, og_image_url = ${link.og_image_url}, utm = ${link.utm},
+      utm_override = ${link.utm_override}, allow_param_passthrough = ${link.allow_param_passthrough},
+      force_redirect_web = ${link.force_redirect_web}, enabled = ${link.enabled}, updated_at = ${link.updated_at}
+    where id = ${link.id} returning id`);
+  return updated.length === 1;
+}
+
+export async function deleteLink(db: Database, id: string): Promise<void> {
+  await db.query(sql`delete from links where id = ${id}`);
+}
+
+/**
+ * Stores clicks and counts them, to be run in one transaction. The first statement demands that every click is new: one
+ * that is stored already undoes the transaction, so that nothing is ever counted twice, whichever of two writers of the
+ * same click comes first. On PostgreSQL the insert also waits for another transaction that is about to store it.
+ */
+export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
+  const inserted = clicks.map((click) => [
+    click.cid,
+    click.app_id,
+    click.link_id,
+    click.platform,
+    click.dest_url,
+    click.utm,
+    click.params,
+    click.os_version,
+    click.locale,
+    click.ip_hash,
+    click.ua_hash,
+    click.created_at,
+    click.expires_at,
+  ]);
+  return [
+    expectRows(
+      clicks.length,
+      sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
+        created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
+    ),
+    // VALUES names its columns column1, column2, … on both engines.
+    sql`update links set click_count = click_count + counted.column2,
+        last_click_at = case when last_click_at > counted.column3 then last_click_at else counted.column3 end
+      from (values ${rows(countByLink(clicks), ["text", "bigint", "bigint"])}) as counted where links.id = counted.column1`,
+  ];
+}
+
+/** What explains that a click was not taken: it is stored, or its app is gone and nothing can be stored for it. */
+export async function selectClickFate(db: Database, click: ClickRow): Promise<"stored" | "orphan" | "unknown"> {
+  const found = await db.query<{ what: string }>(sql`select 'click' as what from clicks where cid = ${click.cid}
+    union all select 'app' as what from apps where id = ${click.app_id}`);
+  if (found.some(({ what }) => what === "click")) return "stored";
+  return found.length === 0 ? "orphan" : "unknown";
+}
+
+/** Fingerprints of clicks whose match window has passed, and where to look on. */
+export interface Forgetting {
+  /** From this token, which begins with its time, up to the other, exclusively. */
+  readonly from: string;
+  readonly to: string;
+  /** Apps with this window; null: every app, also one that is gone. */
+  readonly window_seconds: number | null;
+  readonly limit: number;
+}
+
+/** Answers the tokens that it looked at and cleared, in order: fewer than the limit when the range is done. */
+export async function clearFingerprints(db: Database, range: Forgetting): Promise<string[]> {
+  const of_apps =
+    range.window_seconds === null
+      ? sql`true`
+      : sql`app_id in (select id from apps where match_window_seconds = ${range.window_seconds})`;
+  const cleared = await db.query<{ cid: string }>(sql`update clicks set ip_hash = null, ua_hash = null
+    where cid in (select cid from clicks where cid >= ${range.from} and cid < ${range.to}
+      and (ip_hash is not null or ua_hash is not null) and ${of_apps} order by cid limit ${range.limit})
+    returning cid`);
+  return cleared.map(({ cid }) => cid).sort();
+}
+
+export async function selectMatchWindows(db: Database): Promise<number[]> {
+  const found = await db.query<{ match_window_seconds: number }>(
+    sql`select distinct match_window_seconds from apps order by match_window_seconds`,
+  );
+  return found.map(({ match_window_seconds }) => match_window_seconds);
+}
+
+/** The oldest click that still has an address hash: read from the index that holds these alone. */
+export async function selectOldestFingerprint(db: Database): Promise<number | null> {
+  const found = await db.query<{ oldest: number | null }>(
+    sql`select min(created_at) as oldest from clicks where ip_hash is not null`,
+  );
+  return found[0]?.oldest ?? null;
+}
+
+/** [link_id, clicks, newest], in the order of link ids: two processes that count the same links never wait in a circle. */
+function countByLink(clicks: readonly ClickRow[]): [string, number, number][] {
+  const counts = new Map<string, [string, number, number]>();
+  for (const { link_id, created_at } of clicks) {
+    const counted = counts.get(link_id);
+    if (counted === undefined) counts.set(link_id, [link_id, 1, created_at]);
+    else {
+      counted[1]++;
+      counted[2] = Math.max(counted[2], created_at);
+    }
+  }
+  return [...counts.values()].sort(([left], [right]) => (left < right ? -1 : 1));
+}
