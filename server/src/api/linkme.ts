@@ -1,0 +1,77 @@
+// LinkMe's own endpoints: what its SDKs call, and links. Called by main.ts.
+// Untrusted device descriptions are read leniently; a caller's app is found in the order that LinkMe's SDKs rely on.
+import type { FastifyRequest } from "fastify";
+import type { App } from "#contract/apps.ts";
+import type { Accounts } from "../accounts/accounts.ts";
+import { AppEventBody } from "../claims/app-event.ts";
+import type { Asking, Claims } from "../claims/claims.ts";
+import { type Device, readDevice, readDeviceHeader } from "../claims/device.ts";
+import type { Links } from "../links/links.ts";
+import { demandKey, identifySdk } from "./access.ts";
+import type { Handlers } from "./bind.ts";
+import { refuseIssues } from "./issues.ts";
+
+type SdkNames = "resolveToken" | "resolveUrl" | "claimDeferred" | "claimInstallReferrer" | "recordAppEvent";
+type LinkNames = "createLink" | "listLinks" | "getLink" | "patchLink" | "deleteLink";
+
+export interface SdkDeps {
+  accounts: Accounts;
+  claims: Claims;
+}
+
+/** For processes with the role `edge`. */
+export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
+  /** @throws AppError when the app is not known, or demands a key that was not sent */
+  async function appOf(request: FastifyRequest, bundle_id: string | null): Promise<App> {
+    const caller = await identifySdk(accounts, request.headers);
+    if (caller.app !== null) return caller.app;
+    const app = await claims.findCallerApp(bundle_id, request.host);
+    demandKey(app, caller);
+    return app;
+  }
+
+  return {
+    async resolveToken({ query, request }) {
+      const device = readDeviceHeader(request.headers["x-linkme-device"]);
+      const app = await appOf(request, device.bundle_id);
+      return claims.claimToken(app, query.cid, asking(request, device));
+    },
+    async resolveUrl({ body, request }) {
+      const { app } = await identifySdk(accounts, request.headers);
+      return claims.resolveUrl(app, body.url);
+    },
+    async claimDeferred({ body, request }) {
+      const device = readDevice(body.device);
+      const bundle_id = body.bundleId || device.bundle_id;
+      const app = await appOf(request, bundle_id);
+      return claims.claimDeferred(app, bundle_id, { ...asking(request, device), platform: body.platform });
+    },
+    async claimInstallReferrer({ body, request }) {
+      const device = readDeviceHeader(request.headers["x-linkme-device"]);
+      const app = await appOf(request, device.bundle_id);
+      return claims.claimReferrer(app, body.referrer, asking(request, device));
+    },
+    async recordAppEvent({ body, request }) {
+      const parsed = AppEventBody.safeParse(body);
+      if (!parsed.success) throw refuseIssues(parsed.error.issues, "body");
+      const device = readDevice(parsed.data.device);
+      const app = await appOf(request, parsed.data.bundleId || device.bundle_id);
+      await claims.recordAppEvent(app, parsed.data, asking(request, device));
+    },
+  };
+}
+
+function asking(request: FastifyRequest, device: Device): Asking {
+  return { ip: request.ip, user_agent: request.headers["user-agent"] ?? "", device };
+}
+
+/** For processes with the role `api`. */
+export function linkHandlers(links: Links): Handlers<LinkNames> {
+  return {
+    createLink: ({ params, body }) => links.create(params.app_id, body),
+    listLinks: ({ params }) => links.list(params.app_id),
+    getLink: ({ params, access }) => links.get(params.id, access.app_scope),
+    patchLink: ({ params, body, access }) => links.patch(params.id, access.app_scope, body),
+    deleteLink: ({ params, access }) => links.remove(params.id, access.app_scope),
+  };
+}

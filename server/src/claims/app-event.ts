@@ -1,0 +1,48 @@
+// Reads an app event in every shape that LinkMe's SDKs have sent: `type` or `event`, `detail` as text or `props` as an
+// object. Pure; called by claims.ts.
+import { z } from "zod";
+
+const TYPE_MAX_CHARS = 100;
+const ID_MAX_CHARS = 200;
+const DETAIL_MAX_CHARS = 16_000;
+
+const Id = z
+  .union([z.string().max(ID_MAX_CHARS), z.number()])
+  .transform(String)
+  .nullish();
+
+/** Unknown members are ignored, as LinkMe's SDKs expect. */
+export const AppEventBody = z.object({
+  type: z.string().max(TYPE_MAX_CHARS).nullish(),
+  event: z.string().max(TYPE_MAX_CHARS).nullish(),
+  platform: z.string().max(ID_MAX_CHARS).nullish(),
+  timestamp: z.number().nullish(),
+  cid: z.string().max(ID_MAX_CHARS).nullish(),
+  linkId: z.string().max(ID_MAX_CHARS).nullish(),
+  bundleId: z.string().max(ID_MAX_CHARS).nullish(),
+  userId: Id,
+  detail: z.union([z.string().max(DETAIL_MAX_CHARS), z.record(z.string(), z.unknown())]).nullish(),
+  props: z.unknown(),
+  device: z.unknown(),
+});
+export type AppEventBody = z.output<typeof AppEventBody>;
+
+/** The name of the event; null when there is none. */
+export function typeOf(body: AppEventBody): string | null {
+  return body.type || body.event || null;
+}
+
+/** The properties as JSON text, as newer SDKs send them; undefined when there are none, or they are too long to keep. */
+export function detailOf({ detail, props }: AppEventBody): string | undefined {
+  const given = detail ?? props;
+  if (given === undefined || given === null || given === "") return undefined;
+  const text = typeof given === "string" ? given : JSON.stringify(given);
+  return text.length <= DETAIL_MAX_CHARS ? text : undefined;
+}
+
+/** The client's clock in whole seconds; undefined for what cannot be one. */
+export function timestampOf({ timestamp }: AppEventBody): number | undefined {
+  return typeof timestamp === "number" && Number.isSafeInteger(Math.trunc(timestamp))
+    ? Math.trunc(timestamp)
+    : undefined;
+}

@@ -1,0 +1,278 @@
+// Claims: an installed app asks which click brought it, by token, by the Play Install Referrer or by its network; and app
+// events. Called by the API with the app already known. A token is claimed once, with its event, in one transaction
+// before the answer; asked for again it is answered as a duplicate, and matching without a token never gives it out again.
+import type { App, Domain } from "#contract/apps.ts";
+import type { ATTEMPT_REASONS, ClaimType, EventData, Platform } from "#contract/events.ts";
+import type { LinkPayload } from "#contract/links.ts";
+import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import type { EventRow, NewEvent } from "../events/event.ts";
+import type { Fingerprint, Fingerprints } from "../links/fingerprint.ts";
+import { type LinkRow, type PreparedLink, parseMap } from "../links/link.ts";
+import { isEmpty } from "../links/query.ts";
+import { chooseTarget } from "../links/routing.ts";
+import { hostWithoutPort } from "../links/target.ts";
+import { type Database, isDatabaseError } from "../platform/database.ts";
+import type { Statement } from "../platform/sql.ts";
+import { type AppEventBody, detailOf, timestampOf, typeOf } from "./app-event.ts";
+import { type Device, platformOf } from "./device.ts";
+import { rankCandidates } from "./matching.ts";
+import { composePassThrough, composePayload } from "./payload.ts";
+import { findCid, readCid } from "./referrer.ts";
+import * as store from "./store.ts";
+
+const RETRY_AFTER_SECONDS = 1;
+
+/** Who asks, apart from the app that it belongs to. */
+export interface Asking {
+  readonly ip: string;
+  readonly user_agent: string;
+  readonly device: Device;
+  /** As the body states it; not checked yet. */
+  readonly platform?: unknown;
+}
+
+/** The part of the event log that claims use: the guard and the events of an item, all or nothing. */
+export interface ClaimLog {
+  channel<Item>(
+    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[] },
+  ): (item: Item) => Promise<unknown>;
+}
+
+export interface ClaimsOptions {
+  db: Database;
+  log: ClaimLog;
+  links: {
+    findLink(id: string): Promise<LinkRow | null>;
+    addressOf(link: LinkRow): Promise<string>;
+    isOwnHost(hostname: string): boolean;
+    resolve(origin: string, slug: string): PreparedLink | null | Promise<PreparedLink | null>;
+  };
+  accounts: {
+    findApp(id: string): Promise<App | null>;
+    findDomain(hostname: string): Promise<Domain | null>;
+  };
+  fingerprints: Fingerprints;
+  compose(event: NewEvent): EventRow;
+  now(): number;
+}
+
+interface Item {
+  readonly guard: Statement | null;
+  readonly events: readonly EventRow[];
+}
+
+type Reason = (typeof ATTEMPT_REASONS)[number];
+
+export type Claims = ReturnType<typeof createClaims>;
+
+export function createClaims({ db, log, links, accounts, fingerprints, compose, now }: ClaimsOptions) {
+  const submit = log.channel<Item>((items) => ({
+    statements: items.flatMap(({ guard }) => (guard === null ? [] : [guard])),
+    events: items.flatMap(({ events }) => events),
+  }));
+
+  /**
+   * The app of a caller that does not name it: by bundle id or package name, else by host, else the only one there is.
+   * @throws AppError invalid_request
+   */
+  async function findCallerApp(bundle_id: string | null, host: string): Promise<App> {
+    const by_bundle = bundle_id ? await store.selectAppsByBundle(db, bundle_id) : [];
+    const hostname = hostWithoutPort(host);
+    const by_host = by_bundle.length === 1 || hostname === null ? null : await accounts.findDomain(hostname);
+    const first = by_bundle.length === 1 || by_host !== null ? by_bundle : await store.selectFirstApps(db);
+    const id = by_host?.app_id ?? (first.length === 1 ? first[0]?.id : undefined);
+    const app = id === undefined ? null : await accounts.findApp(id);
+    if (app === null) throw invalid("x-app-id", "the id of your app in this header: nothing else says which app calls");
+    return app;
+  }
+
+  /** `GET /api/deeplink`. @throws AppError invalid_request, not_found, expired */
+  async function claimToken(app: App, cid: string | undefined, asking: Asking): Promise<LinkPayload> {
+    const token = readCid(cid);
+    if (token === null) throw invalid("cid", "a click token: 8 to 64 hexadecimal digits");
+    return claimByCid(app, token, "direct", asking);
+  }
+
+  /** `POST /api/install-referrer`. @throws AppError no_match, not_found, expired */
+  async function claimReferrer(app: App, referrer: string, asking: Asking): Promise<LinkPayload> {
+    const token = findCid(referrer);
+    if (token === null) throw noMatch();
+    return claimByCid(app, token, "install_referrer", { ...asking, platform: "android" });
+  }
+
+  async function claimByCid(app: App, cid: string, claim_type: ClaimType, asking: Asking): Promise<LinkPayload> {
+    const click = await store.selectClick(db, cid);
+    if (click === null || click.app_id !== app.id) throw notFound("click token");
+    const at = now();
+    if (at >= click.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
+    const link = await links.findLink(click.link_id);
+    if (link === null) throw notFound("link");
+    const platform = statedPlatform(asking) ?? clickPlatform(click.platform);
+    const event = claimEvent({ click, link, platform, claim_type, at });
+    const is_first = click.claimed_at === null && (await claimOnce(click.cid, claim_type, at, [event]));
+    return payloadOf(app, link, click, !is_first);
+  }
+
+  /** `POST /api/deferred/claim`. @throws AppError no_match */
+  async function claimDeferred(app: App, bundle_id: string | null, asking: Asking): Promise<LinkPayload> {
+    const at = now();
+    const platform = platformOf(asking.platform, asking.device, asking.user_agent);
+    const attempt = { app_id: app.id, platform, bundle_id, at };
+    const { window, prints } = matchWindow(app, asking, at);
+    if (window !== null) {
+      const claimant = { ...asking, platform, fingerprints: prints };
+      for (const click of rankCandidates(await store.selectCandidates(db, window), claimant)) {
+        const link = await links.findLink(click.link_id);
+        if (link === null) continue;
+        const events = [
+          attemptEvent(attempt, "matched", click),
+          claimEvent({ click, link, platform, claim_type: "fingerprint", at }),
+        ];
+        // When somebody else was faster, the next best click is tried.
+        if (await claimOnce(click.cid, "fingerprint", at, events)) return payloadOf(app, link, click, false);
+      }
+    }
+    const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
+    await submit({ guard: null, events: [attemptEvent(attempt, reason, null)] });
+    throw noMatch();
+  }
+
+  /** Null when the caller's address is not known: nothing can match then. */
+  function matchWindow(app: App, asking: Asking, at: number): { window: store.Window | null; prints: Fingerprint[] } {
+    const since = at - app.match_window_seconds * 1_000;
+    const prints = fingerprints.between(asking.ip, asking.device.user_agent ?? asking.user_agent, since, at);
+    const ip_hashes = prints.flatMap(({ ip_hash }) => (ip_hash === null ? [] : [ip_hash]));
+    return { window: ip_hashes.length === 0 ? null : { app_id: app.id, ip_hashes, since, now: at }, prints };
+  }
+
+  /** False when the token has been claimed meanwhile. */
+  async function claimOnce(cid: string, claim_type: ClaimType, at: number, events: EventRow[]): Promise<boolean> {
+    try {
+      await submit({ guard: store.claimClick(cid, claim_type, at), events });
+      return true;
+    } catch (error) {
+      if (!isDatabaseError(error, "unmet")) throw error;
+      const click = await store.selectClick(db, cid);
+      if (click === null || click.claimed_at !== null) return false;
+      // Something else that the transaction demands kept changing under it.
+      throw unavailable("The claim could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+    }
+  }
+
+  function claimEvent(claim: {
+    click: store.ClaimableClick;
+    link: LinkRow;
+    platform: Platform;
+    claim_type: ClaimType;
+    at: number;
+  }): EventRow {
+    const { click, link, platform, claim_type, at } = claim;
+    const data: EventData["link.claim"] = {
+      link_id: click.link_id,
+      platform,
+      cid: click.cid,
+      claim_type,
+      duplicate: false,
+      claimed_at: new Date(at).toISOString(),
+      clicked_at: new Date(click.created_at).toISOString(),
+    };
+    if (link.deep_link_path) data.path = link.deep_link_path;
+    const params = parseMap(click.params);
+    const utm = parseMap(click.utm);
+    if (!isEmpty(params)) data.params = params;
+    if (!isEmpty(utm)) data.utm = utm;
+    return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data });
+  }
+
+  function attemptEvent(
+    attempt: { app_id: string; platform: Platform; bundle_id: string | null; at: number },
+    reason: Reason,
+    click: { link_id: string; cid: string } | null,
+  ): EventRow {
+    const { app_id, platform, bundle_id, at } = attempt;
+    const matched = click !== null;
+    const data: EventData["link.deferred_claim_attempt"] = { platform, matched, method: "fingerprint", reason };
+    if (click !== null) Object.assign(data, { link_id: click.link_id, cid: click.cid });
+    if (bundle_id) data.bundle_id = bundle_id;
+    const event = { app_id, event: "link.deferred_claim_attempt", ts: at, data } as const;
+    return compose(click === null ? event : { ...event, link_id: click.link_id });
+  }
+
+  async function payloadOf(
+    app: App,
+    link: LinkRow,
+    click: store.ClaimableClick,
+    duplicate: boolean,
+  ): Promise<LinkPayload> {
+    return composePayload({
+      link,
+      url: await links.addressOf(link),
+      web_fallback_url: link.web_fallback_url ?? app.web_fallback_url,
+      utm: parseMap(click.utm),
+      params: parseMap(click.params),
+      token: { cid: click.cid, duplicate },
+    });
+  }
+
+  /** `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves. */
+  async function resolveUrl(caller: App | null, text: string): Promise<LinkPayload> {
+    const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+    if (url === null) throw invalid("url", "an absolute http or https URL");
+    const domain = links.isOwnHost(url.hostname) ? null : await accounts.findDomain(url.hostname);
+    if (domain === null && !links.isOwnHost(url.hostname)) throw foreignHost(url.hostname);
+    if (domain !== null && caller !== null && domain.app_id !== caller.id) throw foreignHost(url.hostname);
+    const link = await links.resolve(url.origin, url.pathname.slice(1));
+    if (link === null || (caller !== null && link.row.app_id !== caller.id)) return composePassThrough(url);
+    const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
+    const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
+    return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });
+  }
+
+  /** `POST /api/app-events`. Types other than `open` are accepted and not kept. @throws AppError invalid_request */
+  async function recordAppEvent(app: App, body: AppEventBody, asking: Asking): Promise<void> {
+    const type = typeOf(body);
+    if (type === null) throw invalid("type", "the name of the event, like open");
+    if (type !== "open") return;
+    const data: EventData["link.app_open"] = {
+      platform: platformOf(body.platform, asking.device, asking.user_agent),
+      type,
+    };
+    const cid = readCid(body.cid);
+    const detail = detailOf(body);
+    const timestamp = timestampOf(body);
+    if (body.linkId) data.link_id = body.linkId;
+    if (cid !== null) data.cid = cid;
+    if (body.userId) data.user_id = body.userId;
+    if (detail !== undefined) data.detail = detail;
+    if (timestamp !== undefined) data.timestamp = timestamp;
+    const event = { app_id: app.id, event: "link.app_open", ts: now(), data } as const;
+    const row = compose(data.link_id === undefined ? event : { ...event, link_id: data.link_id });
+    await submit({ guard: null, events: [row] });
+  }
+
+  return { findCallerApp, claimToken, claimReferrer, claimDeferred, resolveUrl, recordAppEvent };
+}
+
+/** A claim says where it happens; a caller that does not is taken for where the click happened. */
+function statedPlatform({ platform, device }: Asking): Platform | null {
+  if (platform === "ios" || platform === "android" || platform === "web") return platform;
+  return device.platform;
+}
+
+function clickPlatform(stored: string): Platform {
+  return stored === "ios" || stored === "android" ? stored : "web";
+}
+
+function explainMiss(near: { created_at: number; claimed_at: number | null } | null, since: number): Reason {
+  if (near === null) return "no_match";
+  if (near.claimed_at !== null) return "already_claimed";
+  return near.created_at < since ? "expired" : "no_match";
+}
+
+function noMatch() {
+  return refuse("no_match", "No click matches this device. Nothing has to be done.");
+}
+
+function foreignHost(hostname: string) {
+  return refuse("domain_not_found", `The host ${hostname} is not connected to this app.`);
+}

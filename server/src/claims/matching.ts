@@ -1,0 +1,60 @@
+// Which click a claim without a token belongs to. Pure; called by claims.ts with clicks of the same app and network that
+// are in the match window. Equal User-Agents cannot be demanded: the click came from a browser and the claim from an app.
+// So the network decides who may match, and everything else only who comes first.
+import type { Platform } from "#contract/events.ts";
+import type { Fingerprint } from "../links/fingerprint.ts";
+import { describeAgent } from "../links/visitor.ts";
+import type { Device } from "./device.ts";
+
+/** A click that may be the one. */
+export interface Candidate {
+  readonly cid: string;
+  readonly platform: string;
+  readonly ua_hash: string | null;
+  readonly os_version: string | null;
+  readonly locale: string | null;
+  readonly created_at: number;
+}
+
+/** Who claims. */
+export interface Claimant {
+  readonly platform: Platform;
+  readonly device: Device;
+  readonly user_agent: string;
+  /** Under each key that was in use in the match window. */
+  readonly fingerprints: readonly Fingerprint[];
+}
+
+/** Candidates that fit, the best first: same User-Agent, then same system version, then same language, then the newest. */
+export function rankCandidates<Click extends Candidate>(candidates: readonly Click[], claimant: Claimant): Click[] {
+  const scored = candidates
+    .filter((candidate) => isPossible(candidate, claimant))
+    .map((candidate) => ({ candidate, score: score(candidate, claimant) }));
+  scored.sort((one, other) => other.score - one.score || newestFirst(one.candidate, other.candidate));
+  return scored.map(({ candidate }) => candidate);
+}
+
+/** A click of an unknown or desktop-looking client may belong to anybody: apps open links with libraries of their own. */
+function isPossible(candidate: Candidate, { platform, device, user_agent }: Claimant): boolean {
+  if (candidate.platform === "web" || candidate.platform === platform) return true;
+  // A web page that claims runs in the browser of a phone.
+  return platform === "web" && describeAgent(device.user_agent ?? user_agent).platform === candidate.platform;
+}
+
+function score(candidate: Candidate, { device, fingerprints }: Claimant): number {
+  const same_agent = candidate.ua_hash !== null && fingerprints.some(({ ua_hash }) => ua_hash === candidate.ua_hash);
+  const same_system = sameVersion(candidate.os_version, device.os_version);
+  const same_language = candidate.locale !== null && candidate.locale === device.locale;
+  return (same_agent ? 4 : 0) + (same_system ? 2 : 0) + (same_language ? 1 : 0);
+}
+
+/** `17.4` is `17.4.1`: clients name as many parts as they like. */
+function sameVersion(one: string | null, other: string | null): boolean {
+  if (one === null || other === null) return false;
+  return `${one}.`.startsWith(`${other}.`) || `${other}.`.startsWith(`${one}.`);
+}
+
+function newestFirst(one: Candidate, other: Candidate): number {
+  if (one.created_at !== other.created_at) return other.created_at - one.created_at;
+  return one.cid < other.cid ? 1 : -1;
+}

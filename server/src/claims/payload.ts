@@ -1,0 +1,54 @@
+// The payload that claims and resolved links answer. Pure; called by claims.ts.
+// The order of members is part of the format: old Android SDKs read the text with regular expressions, the first
+// occurrence of a name counts and a map ends at the first brace, so scalars stand before maps, and maps are flat.
+import type { LinkPayload } from "#contract/links.ts";
+import { type LinkRow, parseMap } from "../links/link.ts";
+import { emptyMap, readQuery, type StringMap } from "../links/query.ts";
+
+export interface PayloadInput {
+  readonly link: LinkRow;
+  /** The link's own address, or the one that was resolved. */
+  readonly url: string;
+  readonly web_fallback_url: string | null;
+  readonly utm: StringMap;
+  readonly params: StringMap;
+  /** The token, and whether it was claimed before; null where no click was involved. */
+  readonly token: { readonly cid: string; readonly duplicate: boolean } | null;
+}
+
+export function composePayload({ link, url, web_fallback_url, utm, params, token }: PayloadInput): LinkPayload {
+  const forced = link.force_redirect_web === 1 && web_fallback_url !== null;
+  return {
+    linkId: link.id,
+    ...(token === null ? {} : { cid: token.cid }),
+    ...(link.deep_link_path ? { path: link.deep_link_path } : {}),
+    url,
+    isLinkMe: true,
+    duplicate: token?.duplicate ?? false,
+    forceRedirectWeb: forced,
+    ...(forced ? { webFallbackUrl: web_fallback_url } : {}),
+    params,
+    utm,
+    custom: parseMap(link.custom_data),
+  };
+}
+
+/**
+ * The payload of an address on a host of ours that is no link: its path and query, so that the app gets something to
+ * route by. A root address may name its path in the query: `https://<host>/?path=settings`.
+ */
+export function composePassThrough(url: URL): LinkPayload {
+  const { utm, params } = readQuery(url.search.slice(1));
+  const { path: named, ...rest } = params;
+  const is_root = url.pathname === "/" && named !== undefined;
+  return {
+    path: is_root ? named : url.pathname,
+    url: url.href,
+    isLinkMe: true,
+    duplicate: false,
+    forceRedirectWeb: false,
+    params: Object.assign(emptyMap(), is_root ? rest : params),
+    utm,
+    custom: {},
+  };
+}
