@@ -9,6 +9,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { AppDestinations } from "../destinations/registry.ts";
 import { invalid, notFound } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { isDatabaseError } from "../platform/database.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
 import type { EventLog } from "./append.ts";
 import { composeEvent, type EventRow } from "./event.ts";
@@ -50,7 +51,10 @@ export function createEvents(options: EventsOptions) {
       else events.push(toEvent(app_id, input, index, at));
       if (input.id !== undefined) seen.add(input.id);
     }
-    const stored = await append(events);
+    const stored = await append(events).catch((error: unknown) => {
+      // The guard of an app that was deleted a moment ago can never hold.
+      throw isDatabaseError(error, "unmet") ? notFound("app") : error;
+    });
     const isNew = (event: EventRow) => event.id === event.position || stored.has(event.position);
     const accepted = events.filter(isNew).map((event) => event.id);
     return { accepted, duplicates: [...events.filter((event) => !isNew(event)).map((event) => event.id), ...repeated] };
