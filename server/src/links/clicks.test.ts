@@ -11,7 +11,7 @@ import { waitUntil } from "../../test/support/wait.ts";
 import { composeEvent } from "../events/event.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
-import { openSpool } from "../platform/spool.ts";
+import { createSpool } from "../platform/spool.ts";
 import { sql } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
 import { createForgetting } from "./forget.ts";
@@ -77,7 +77,7 @@ forEachEngine((engine) => {
     await insertTestApp(db, "shop");
     for (const id of ["lnk_1", "lnk_2"]) await insertTestLink(db, id);
     const directory = mkdtempSync(join(tmpdir(), "linkme-clicks-"));
-    const spool = await openSpool(directory);
+    const spool = createSpool(directory);
     after(async () => {
       await spool.close();
       rmSync(directory, { recursive: true, force: true });
@@ -139,7 +139,7 @@ forEachEngine((engine) => {
     await recorder.stop();
     state.mode = "works";
     const next = [restart(), restart()];
-    for (const one of next) one.start();
+    await Promise.all(next.map((one) => one.start()));
     await waitUntil(() => spool.count() === 0, "the spool to be drained");
     for (const one of next) await one.stop();
     const { clicks, events, links } = await stored(db);
@@ -157,6 +157,7 @@ forEachEngine((engine) => {
             append: async () => 0,
             read: async () => [],
             remove: async () => {},
+            recover: async () => {},
             count: () => 0,
             close: async () => {},
           },

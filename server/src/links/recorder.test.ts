@@ -77,6 +77,7 @@ function controlled() {
         .slice(0, limit)
         .map(([seq, body]): SpoolEntry => ({ seq, body })),
     remove: async (seqs) => seqs.forEach((seq) => void entries.delete(seq)),
+    recover: async () => {},
     count: () => entries.size,
     close: async () => {},
   };
@@ -281,7 +282,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     const control = controlled();
     await control.spool.append(JSON.stringify(newClick()));
     control.state.answer = () => Promise.resolve();
-    control.recorder.start();
+    await control.recorder.start();
     await passed(control.timers, 5_000);
     await turn();
     assert.equal(control.entries.size, 0);

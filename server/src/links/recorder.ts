@@ -57,7 +57,7 @@ export interface RecorderOptions {
 export interface Recorder {
   record(click: Click): Promise<Recorded>;
   /** Replays what an earlier run left behind, and goes on whenever there is something to replay. */
-  start(): void;
+  start(): Promise<void>;
   /** Waits for what is being written. The spool stays open: it belongs to the caller. */
   stop(): Promise<void>;
 }
@@ -246,12 +246,17 @@ export function createRecorder(options: RecorderOptions): Recorder {
     await Promise.allSettled(in_flight);
   }
 
-  return {
-    record,
-    start: () => {
-      if (spool.count() > 0) note({ event: "spool.started", clicks: spool.count() });
-      if (spool.count() > 0) schedule();
-    },
-    stop,
-  };
+  async function start(): Promise<void> {
+    try {
+      await spool.recover();
+    } catch (error) {
+      // The next click that needs the spool tries to open it again.
+      note({ event: "spool.failed", error });
+    }
+    if (spool.count() === 0) return;
+    note({ event: "spool.started", clicks: spool.count() });
+    schedule();
+  }
+
+  return { record, start, stop };
 }

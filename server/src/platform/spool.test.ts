@@ -7,12 +7,18 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { waitUntil } from "../../test/support/wait.ts";
 import { isDatabaseError } from "./database.ts";
-import { openSpool, type Spool } from "./spool.ts";
+import { createSpool, type Spool } from "./spool.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "linkme-spool-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let directories = 0;
 const createDirectory = () => join(folder, String(directories++));
+
+async function openSpool(...options: Parameters<typeof createSpool>): Promise<Spool> {
+  const spool = createSpool(...options);
+  await spool.recover();
+  return spool;
+}
 
 async function bodies(spool: Spool): Promise<string[]> {
   return (await spool.read(0, 500)).map((entry) => entry.body);
@@ -105,8 +111,8 @@ test("whatever was acknowledged before the process was killed is there at the ne
   const program = join(folder, `writer-${directories}.mjs`);
   writeFileSync(
     program,
-    `import { openSpool } from ${JSON.stringify(module)};
-     const spool = await openSpool(${JSON.stringify(directory)});
+    `import { createSpool } from ${JSON.stringify(module)};
+     const spool = createSpool(${JSON.stringify(directory)});
      let next = 0;
      async function write() {
        for (;;) { const body = String(next++); await spool.append(body); process.stdout.write(body + "\\n"); }

@@ -1,6 +1,6 @@
 // A durable local queue: texts that must outlive this process while the database cannot take them. Used by the click
 // recorder. The embedded engine again, in its worker threads: WAL, `synchronous=FULL`, natural group commit.
-// The file is opened with the first text, and at the start when an earlier run left one. One process, one file: each
+// The file is opened with the first text, or to recover what an earlier run left. One process, one file: each
 // holds a lock that ends with it, and takes over what files of ended processes still hold.
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +31,9 @@ export interface Spool {
   /** Entries after a number, oldest first, at most `limit`. */
   read(after: number, limit: number): Promise<SpoolEntry[]>;
   remove(seqs: readonly number[]): Promise<void>;
-  /** Entries that are on the disk. */
+  /** Opens what an earlier run left, and takes over the files of processes that have ended. */
+  recover(): Promise<void>;
+  /** Entries that are on the disk, as far as it was opened. */
   count(): number;
   close(): Promise<void>;
 }
@@ -44,8 +46,8 @@ interface OpenFile {
   unlock(): void;
 }
 
-/** @param directory where `spool.db` lives, or will live */
-export async function openSpool(directory: string, options: { max_bytes?: number } = {}): Promise<Spool> {
+/** @param directory where `spool.db` lives, or will live; nothing is touched before the first call */
+export function createSpool(directory: string, options: { max_bytes?: number } = {}): Spool {
   const max_bytes = options.max_bytes ?? BYTES_MAX;
   const sizes = new Map<number, number>();
   let bytes = 0;
@@ -135,8 +137,7 @@ export async function openSpool(directory: string, options: { max_bytes?: number
     await closeFile(file, sizes.size === 0);
   }
 
-  /** Entries of processes that ended without draining theirs. */
-  async function adopt(): Promise<void> {
+  async function recover(): Promise<void> {
     const left = paths(directory).filter(existsSync);
     if (left.length === 0) return;
     const own = await open();
@@ -157,8 +158,7 @@ export async function openSpool(directory: string, options: { max_bytes?: number
     }
   }
 
-  await adopt();
-  return { append, read, remove, count: () => sizes.size, close };
+  return { append, read, remove, recover, count: () => sizes.size, close };
 }
 
 function paths(directory: string): string[] {

@@ -1,0 +1,89 @@
+// Puts together what visitors and apps talk to: links, the recorder with its spool, and claims. Called by compose.ts.
+// Has no effect before `start`.
+import type { Accounts } from "./accounts/accounts.ts";
+import { registerEdge } from "./api/edge.ts";
+import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { createClaims } from "./claims/claims.ts";
+import type { EventLog } from "./events/append.ts";
+import { composeEvent, type NewEvent } from "./events/event.ts";
+import { createFingerprints } from "./links/fingerprint.ts";
+import { createForgetting } from "./links/forget.ts";
+import { createLinks } from "./links/links.ts";
+import { createRecorder, type RecorderNote } from "./links/recorder.ts";
+import { createRedirect } from "./links/redirect.ts";
+import { selectClickFate } from "./links/store.ts";
+import type { Database } from "./platform/database.ts";
+import type { IdSource, Ids } from "./platform/ids.ts";
+import { log } from "./platform/log.ts";
+import { createSpool } from "./platform/spool.ts";
+
+const FORGET_EVERY_MS = 60_000;
+
+export interface EdgeParts {
+  db: Database;
+  ids: Ids;
+  source: IdSource;
+  accounts: Accounts;
+  event_log: EventLog;
+  seal_key: Buffer;
+  /** Where the spool lives. */
+  data_dir: string;
+  publicUrl(): string;
+}
+
+export function composeEdge(parts: EdgeParts) {
+  const { db, ids, source, accounts, event_log } = parts;
+  const { now } = source;
+  const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now());
+  const fingerprints = createFingerprints(parts.seal_key);
+  const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
+  const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
+  const spool = createSpool(parts.data_dir);
+  const recorder = createRecorder({
+    log: event_log,
+    spool,
+    now,
+    note: logNote,
+    fateOf: (click) => selectClickFate(db, click.row),
+  });
+  const redirect = createRedirect({
+    resolve: links.resolve,
+    record: recorder.record,
+    cid: ids.cid,
+    compose,
+    fingerprints,
+    now,
+  });
+  const forget = createForgetting(db);
+  let forgetting: NodeJS.Timeout | undefined;
+
+  async function start(): Promise<void> {
+    await recorder.start();
+    const run = () =>
+      // It runs again in a minute, so a failure only has to be seen.
+      void forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
+    run();
+    forgetting = setInterval(run, FORGET_EVERY_MS);
+  }
+
+  /** To be called when no request is left; waits for clicks that are being written. */
+  async function stop(): Promise<void> {
+    clearInterval(forgetting);
+    await recorder.stop();
+    await spool.close();
+  }
+
+  return {
+    sdk_handlers: sdkHandlers({ accounts, claims }),
+    link_handlers: linkHandlers(links),
+    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, redirect),
+    start,
+    stop,
+  };
+}
+
+function logNote(note: RecorderNote): void {
+  const { event, ...fields } = note;
+  const is_failure = event === "spool.failed" || event === "click.failed";
+  log(event, fields, is_failure ? "error" : "info");
+}
