@@ -21,7 +21,10 @@ function controlled() {
   return { calls, committer: createCommitter({ batch }) };
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** Long enough for the committer's own turn of the event loop and what follows from it. */
+async function turn(): Promise<void> {
+  for (let count = 0; count < 3; count++) await new Promise((resolve) => setImmediate(resolve));
+}
 const insert = (items: readonly number[]) => [sql`insert ${items.join(",")}`];
 
 test("the first item goes at once, and what arrives meanwhile shares the next transaction", async () => {

@@ -60,9 +60,9 @@ export function createCommitter(database: Pick<Database, "batch">): Committer {
   }
 
   async function run(): Promise<void> {
-    // One turn of the event loop's microtasks lets everything that arrived together share the first transaction.
-    await undefined;
     for (;;) {
+      // Everything that the event loop read in this turn shares the transaction.
+      await new Promise(setImmediate);
       const shares = takeShares();
       if (shares.length === 0) break;
       await commit(database, shares);
