@@ -1,5 +1,6 @@
 // Puts the modules together, each with what it needs of the others. Called by main.ts, and by tests that talk to the whole
 // server in their own process. Has no effect before `open`, and none after `stop`.
+import type { Server as HttpServer } from "node:http";
 import { createAccounts } from "./accounts/accounts.ts";
 import { createGate } from "./api/access.ts";
 import { createApp } from "./api/app.ts";
@@ -11,6 +12,7 @@ import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
+import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
@@ -43,6 +45,16 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const pipeline = composePipeline(config, secrets, db);
   const { destinations, dispatcher } = pipeline;
   const removeRest = () => runInBackground("removals", accounts.finishRemovals());
+  const edge = composeEdge({
+    db,
+    ids,
+    source,
+    accounts,
+    event_log: pipeline.event_log,
+    seal_key: secrets.seal_key,
+    data_dir: config.data_dir,
+    publicUrl: () => config.public_url ?? addressOf(app.server, config),
+  });
 
   const askDatabase = createReadiness(db);
   const handlers: Partial<Handlers> = healthHandlers(async () => state.is_open && (await askDatabase()));
@@ -58,20 +70,24 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       webhookHandlers(destinations, pipeline.events),
       deliveryHandlers(pipeline.deliveries),
       eventHandlers(pipeline.events),
+      edge.link_handlers,
     );
   }
+  if (config.roles.includes("edge")) Object.assign(handlers, edge.sdk_handlers);
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     handlers,
+    pages: config.roles.includes("edge") ? [edge.pages] : [],
     trusted_proxies: config.trusted_proxies,
     isOpen: () => state.is_open,
   });
 
   let removals: NodeJS.Timeout | undefined;
-  /** To be called once, when the schema is current. */
+  /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
     state.is_open = true;
     if (config.roles.includes("dispatcher")) await dispatcher.start();
+    if (config.roles.includes("edge")) await edge.start();
     if (!config.roles.includes("api")) return;
     removeRest();
     removals = setInterval(removeRest, REMOVALS_EVERY_MS);
@@ -81,12 +97,13 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   async function stop(deadline_ms: number): Promise<void> {
     clearInterval(removals);
     await Promise.all([app.close(), dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS))]);
+    await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
     await db.close();
   }
 
-  return { app, open, stop };
+  return { app, open, stop, address: () => addressOf(app.server, config) };
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
@@ -120,6 +137,13 @@ function composePipeline(config: Config, secrets: Secrets, db: Database) {
   const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
   const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
   return { committer, egress, destinations, dispatcher, event_log, events, deliveries };
+}
+
+/** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */
+function addressOf(server: HttpServer, { host, port }: Config): string {
+  const address = server.address();
+  const bound_port = typeof address === "object" && address !== null ? address.port : port;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${bound_port}`;
 }
 
 function runAfter(delay_ms: number, callback: () => void): () => void {

@@ -77,15 +77,13 @@ async function waitForDatabase(db: Database): Promise<void> {
   while (!(await tryToMigrate(db)));
 }
 
-async function listen({ app }: Server, { host, port }: Config): Promise<string> {
+async function listen(server: Server, { host, port }: Config): Promise<string> {
   try {
-    await app.listen({ host, port });
+    await server.app.listen({ host, port });
   } catch (error) {
     fail(EXIT_FAILED, whyNotListening(error, host, port));
   }
-  const address = app.server.address();
-  const bound_port = typeof address === "object" && address !== null ? address.port : port;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${bound_port}`;
+  return server.address();
 }
 
 function whyNotListening(error: unknown, host: string, port: number): string {

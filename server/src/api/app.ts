@@ -9,7 +9,7 @@ import { ROUTES, type RouteName } from "#contract/routes.ts";
 import { refuse, unavailable } from "../errors.ts";
 import { log } from "../platform/log.ts";
 import type { Gate } from "./access.ts";
-import { bind, type Handlers } from "./bind.ts";
+import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
 import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
@@ -95,9 +95,10 @@ async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = []
   );
   const sdk = pick(handlers, isSdk);
   await app.register(async (scope) => {
-    // Web pages of other origins call these; everything else stays out of their reach.
+    // Web pages of other origins call the SDK endpoints, whose routes say so; the rest stays out of their reach, the
+    // plugin's own answer to preflights of any address included.
     await scope.register(fastifyCors, {
-      origin: "*",
+      origin: false,
       methods: ["GET", "POST"],
       allowedHeaders: SDK_HEADERS,
       exposedHeaders: ["x-request-id", "retry-after"],
@@ -114,7 +115,7 @@ async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = []
 
 /** The CORS plugin answers in its hook; the route only has to exist. */
 function addPreflight(scope: FastifyInstance, path: string): void {
-  scope.options(path, (_request, reply) => reply.code(204).send());
+  scope.options(path, { config: { cors: ANY_ORIGIN } }, (_request, reply) => reply.code(204).send());
 }
 
 function pick(handlers: Partial<Handlers>, keep: (name: RouteName) => boolean): Partial<Handlers> {

@@ -34,6 +34,9 @@ declare module "fastify" {
   }
 }
 
+/** For routes that web pages of other origins may call; credentials are never sent along. */
+export const ANY_ORIGIN = { origin: "*" } as const;
+
 /** Binds those routes for which there is a handler. */
 export function bind(app: FastifyInstance, handlers: Partial<Handlers>, gate: Gate): void {
   for (const name of Object.keys(handlers) as RouteName[]) {
@@ -49,7 +52,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
   app.route({
     method: route.method satisfies HTTPMethods,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
-    config: { route_name: name },
+    config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
       admit(request, route, gate, done);

@@ -19,7 +19,7 @@ export function refuseIssues(issues: readonly Issue[], part: "body" | "query"): 
 
 function describe(issue: Issue, part: string): ErrorDetail[] {
   const path = issue.path.map(String);
-  if (issue.code === "unrecognized_keys") {
+  if (isStrange(issue)) {
     return issue.keys.map((key) => ({ path: show([...path, key], part), message: "unknown field" }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
@@ -29,11 +29,15 @@ function describe(issue: Issue, part: string): ErrorDetail[] {
   return [{ path: show(path, part), message: sentence(issue) }];
 }
 
-/** Of the forms that a value may have, the one that it was probably meant to have: the fewest strange members. */
+/** Of the forms that a value may have, the one that it was probably meant to have: the fewest strange members of its own. */
 function nearest(branches: readonly Issue[][]): Issue[] {
   const strange = (branch: Issue[]) =>
-    branch.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 0), 0);
+    branch.reduce((sum, issue) => sum + (isStrange(issue) && issue.path.length === 0 ? issue.keys.length : 0), 0);
   return [...branches].sort((left, right) => strange(left) - strange(right))[0] ?? [];
+}
+
+function isStrange(issue: Issue): issue is z.core.$ZodIssueUnrecognizedKeys {
+  return issue.code === "unrecognized_keys";
 }
 
 function sentence(issue: Issue): string {
