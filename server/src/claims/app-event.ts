@@ -22,8 +22,8 @@ export const AppEventBody = z.object({
   bundleId: z.string().max(ID_MAX_CHARS).nullish(),
   userId: Id,
   detail: z.union([z.string().max(DETAIL_MAX_CHARS), z.record(z.string(), z.unknown())]).nullish(),
-  props: z.unknown(),
-  device: z.unknown(),
+  props: z.unknown().optional(),
+  device: z.unknown().optional(),
 });
 export type AppEventBody = z.output<typeof AppEventBody>;
 
