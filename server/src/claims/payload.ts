@@ -3,7 +3,7 @@
 // occurrence of a name counts and a map ends at the first brace, so scalars stand before maps, and maps are flat.
 import type { LinkPayload } from "#contract/links.ts";
 import { type LinkRow, parseMap } from "../links/link.ts";
-import { emptyMap, readQuery, type StringMap } from "../links/query.ts";
+import { readQuery, type StringMap } from "../links/query.ts";
 
 export interface PayloadInput {
   readonly link: LinkRow;
@@ -47,7 +47,7 @@ export function composePassThrough(url: URL): LinkPayload {
     isLinkMe: true,
     duplicate: false,
     forceRedirectWeb: false,
-    params: Object.assign(emptyMap(), is_root ? rest : params),
+    params: is_root ? rest : params,
     utm,
     custom: {},
   };

@@ -4,7 +4,6 @@ import type { ClaimType, EventData } from "#contract/events.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
-import { isEmpty } from "./query.ts";
 import { withCid } from "./routing.ts";
 import type { Visitor } from "./visitor.ts";
 
@@ -54,8 +53,8 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
     link_id,
     platform: visitor.platform,
     dest_url,
-    utm: isEmpty(chosen.utm) ? null : JSON.stringify(chosen.utm),
-    params: isEmpty(chosen.params) ? null : JSON.stringify(chosen.params),
+    utm: chosen.utm_text,
+    params: chosen.params_text,
     os_version: visitor.os_version,
     locale: visitor.locale,
     ip_hash: fingerprint.ip_hash,
@@ -83,8 +82,8 @@ function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Rec
     hostname: link.hostname,
     cid,
   };
-  if (!isEmpty(chosen.utm)) data.utm = chosen.utm;
-  if (!isEmpty(chosen.params)) data.params = chosen.params;
+  if (chosen.utm_text !== null) data.utm = chosen.utm;
+  if (chosen.params_text !== null) data.params = chosen.params;
   if (visitor.referrer !== null) data.referrer = visitor.referrer;
   if (chosen.force_web) data.force_web = true;
   return data;

@@ -3,7 +3,7 @@
 import type { App } from "#contract/apps.ts";
 import type { Platform } from "#contract/events.ts";
 import type { Link, ListedLink, UtmKey } from "#contract/links.ts";
-import { EMPTY, emptyMap, type StringMap } from "./query.ts";
+import { EMPTY, type StringMap } from "./query.ts";
 import { prepareTarget, type Target } from "./target.ts";
 
 /** One row of `links`. */
@@ -72,6 +72,9 @@ export interface Plan {
   readonly force_web: boolean;
   readonly utm: StringMap;
   readonly params: StringMap;
+  /** Both as JSON text, made once; null when empty. */
+  readonly utm_text: string | null;
+  readonly params_text: string | null;
 }
 
 /** The addresses of a link that visitors can be sent to. */
@@ -144,9 +147,9 @@ function deepLinkAddress(row: LinkRow, host: string): string | null {
 export function parseMap(json: string | null): StringMap {
   const parsed = parseObject(json);
   if (parsed === null) return EMPTY;
-  const map = emptyMap();
+  const map: Record<string, string> = {};
   for (const [key, value] of Object.entries(parsed)) {
-    if (value === null || value === "") continue;
+    if (value === null || value === "" || key === "__proto__") continue;
     map[key.toWellFormed()] = (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed();
   }
   return map;

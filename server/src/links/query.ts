@@ -16,17 +16,17 @@ const UTM_VALUE_MAX_CHARS = 500;
 const VALUE_MAX_CHARS = 2_000;
 
 const UTM = new Set<string>(UTM_KEYS);
-/** A token belongs to one click: one that comes with the request is never handed on. */
-const NOT_HANDED_ON = new Set(["cid"]);
+/** A token belongs to one click: one that comes with the request is never handed on. The other names no plain key. */
+const NOT_HANDED_ON = new Set(["cid", "__proto__"]);
 
-export const EMPTY: StringMap = Object.freeze(emptyMap());
+export const EMPTY: StringMap = Object.freeze({});
 const NOTHING: Incoming = { utm: EMPTY, params: EMPTY };
 
 /** @param query without the question mark; the first of several values of one key counts, an empty value is none */
 export function readQuery(query: string): Incoming {
   if (query === "") return NOTHING;
-  const utm = emptyMap();
-  const params = emptyMap();
+  const utm: Record<string, string> = {};
+  const params: Record<string, string> = {};
   let count = 0;
   for (const pair of query.split("&", PAIRS_MAX)) {
     const equals = pair.indexOf("=");
@@ -35,7 +35,7 @@ export function readQuery(query: string): Incoming {
     if (key === null || value === null || key === "" || key.length > KEY_MAX_CHARS || NOT_HANDED_ON.has(key)) continue;
     if (UTM.has(key)) {
       if (value !== "" && value.length <= UTM_VALUE_MAX_CHARS) utm[key] ??= value;
-    } else if (value.length <= VALUE_MAX_CHARS && !(key in params) && count < PARAMS_MAX) {
+    } else if (value.length <= VALUE_MAX_CHARS && !Object.hasOwn(params, key) && count < PARAMS_MAX) {
       params[key] = value;
       count++;
     }
@@ -53,7 +53,7 @@ export function mergeUtm(
   rules: { passthrough: boolean; override: Readonly<Partial<Record<UtmKey, boolean>>> },
 ): StringMap {
   if (!rules.passthrough || incoming === EMPTY) return stored;
-  const merged = emptyMap();
+  const merged: Record<string, string> = {};
   for (const key of UTM_KEYS) {
     const own = stored[key];
     const other = incoming[key];
@@ -66,20 +66,7 @@ export function mergeUtm(
 /** The parameters that a click carries: the link's own, and with passthrough those of the request beside them. */
 export function mergeParams(stored: StringMap, incoming: StringMap, passthrough: boolean): StringMap {
   if (!passthrough || incoming === EMPTY) return stored;
-  return Object.assign(emptyMap(), incoming, stored);
-}
-
-/** @example mapOf([["cid", cid]]) */
-export function mapOf(entries: readonly (readonly [string, string])[]): StringMap {
-  const map = emptyMap();
-  for (const [key, value] of entries) map[key] = value;
-  return map;
-}
-
-/** A map without a prototype, so that a key like `__proto__` is a key like any other. */
-export function emptyMap(): Record<string, string> {
-  // Object.create is typed `any`.
-  return Object.create(null) as Record<string, string>;
+  return { ...incoming, ...stored };
 }
 
 export function isEmpty(map: StringMap): boolean {

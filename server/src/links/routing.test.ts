@@ -286,8 +286,8 @@ describe("parameters that are passed through", () => {
       "may be called like members of every object",
       passing,
       "web",
-      "__proto__=1&constructor=2",
-      "https://w.example/?lang=en&__proto__=1&constructor=2#top",
+      "__proto__=1&constructor=2&toString=3",
+      "https://w.example/?lang=en&constructor=2&toString=3#top",
     ],
   ];
   for (const [name, link, platform, query, expected] of cases) {
@@ -296,10 +296,10 @@ describe("parameters that are passed through", () => {
 
   test("stand beside the link's own in the click, which win", () => {
     const link = { deep_link_params: '{"id":42,"on":true,"none":null,"tag":"a"}', allow_param_passthrough: 1 };
-    const chosen = chooseTarget(prepare({ link }), "web", "tag=b&ref=7&__proto__=x");
+    const chosen = chooseTarget(prepare({ link }), "web", "tag=b&ref=7&constructor=x");
     assert.deepEqual(
       JSON.parse(JSON.stringify(chosen.params)),
-      JSON.parse('{"tag":"a","ref":"7","__proto__":"x","id":"42","on":"true"}'),
+      JSON.parse('{"tag":"a","ref":"7","constructor":"x","id":"42","on":"true"}'),
     );
   });
 

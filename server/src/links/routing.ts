@@ -2,7 +2,7 @@
 // The order of targets, the UTM merge and the places of the token are LinkMe's documented redirect rules.
 import type { Platform } from "#contract/events.ts";
 import type { Plan, PreparedLink } from "./link.ts";
-import { EMPTY, emptyMap, mapOf, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
+import { EMPTY, isEmpty, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
 import { isOnHost, type Target, withParameters, withReferrer } from "./target.ts";
 
 /** Stands where the token will be. Hexadecimal, so that no encoding changes it, and in no real address. */
@@ -29,6 +29,7 @@ function plan(link: PreparedLink, platform: Platform, query: string): Plan {
   const incoming = readQuery(query);
   const utm = mergeUtm(link.utm, incoming.utm, link);
   const passed = link.passthrough ? incoming.params : EMPTY;
+  const params = mergeParams(link.params, incoming.params, link.passthrough);
   const target = pick(link, platform);
   const text = target === null ? link.landing : address(link, target, { utm, passed, cid: CID_PLACE });
   const at = text.indexOf(CID_PLACE);
@@ -40,7 +41,9 @@ function plan(link: PreparedLink, platform: Platform, query: string): Plan {
     kind: target === null ? "landing" : target.kind,
     force_web: link.force_web,
     utm,
-    params: mergeParams(link.params, incoming.params, link.passthrough),
+    params,
+    utm_text: isEmpty(utm) ? null : JSON.stringify(utm),
+    params_text: isEmpty(params) ? null : JSON.stringify(params),
   };
 }
 
@@ -67,19 +70,16 @@ function address(link: PreparedLink, target: Target, { utm, passed, cid }: Addit
     case "play":
       return withReferrer(target, referrerValues(utm, cid));
     case "custom":
-      return withParameters(target, passed, cid === null ? EMPTY : mapOf([["cid", cid]]));
+      return withParameters(target, passed, cid === null ? EMPTY : { cid });
     case "web": {
-      const set = Object.assign(emptyMap(), utm);
       // A token in an address of somebody else's site would be theirs to claim.
-      if (cid !== null && isOnHost(target, link.own_hosts)) set["cid"] = cid;
-      return withParameters(target, passed, set);
+      const is_own = cid !== null && isOnHost(target, link.own_hosts);
+      return withParameters(target, passed, is_own ? { ...utm, cid } : utm);
     }
   }
 }
 
 function referrerValues(utm: StringMap, cid: string | null): StringMap {
-  const values = emptyMap();
-  if (cid !== null) values["cid"] = cid;
-  values["utm_source"] = utm["utm_source"] ?? PLAY_SOURCE_DEFAULT;
-  return Object.assign(values, utm);
+  const utm_source = utm["utm_source"] ?? PLAY_SOURCE_DEFAULT;
+  return cid === null ? { utm_source, ...utm } : { cid, utm_source, ...utm };
 }

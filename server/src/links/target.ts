@@ -2,7 +2,7 @@
 // per click without parsing. Pure; called by routing.ts.
 // Only addresses with a safe scheme become targets, and what leaves here is ASCII without spaces: fit for a header.
 import { isIP } from "node:net";
-import { EMPTY, mapOf, type StringMap } from "./query.ts";
+import { EMPTY, type StringMap } from "./query.ts";
 
 export type TargetKind =
   /** Another scheme than http and https: opens the app. */
@@ -19,6 +19,8 @@ export interface Target {
   readonly segments: readonly { readonly key: string; readonly text: string }[];
   /** With its number sign, or empty. */
   readonly fragment: string;
+  /** What a Play address's own `referrer` holds. */
+  readonly referrer: readonly (readonly [string, string])[];
 }
 
 const SCHEME = /^([a-z][a-z0-9+.-]*):/i;
@@ -39,13 +41,16 @@ export function prepareTarget(given: string | null): Target | null {
   const before = hash < 0 ? text : text.slice(0, hash);
   const question = before.indexOf("?");
   const query = question < 0 ? "" : before.slice(question + 1);
+  const segments = query === "" ? [] : query.split("&").map((segment) => ({ key: keyOf(segment), text: segment }));
+  const referrer = segments.find((segment) => segment.key === STORE_REFERRER)?.text ?? "";
   return {
     kind: kindOf(scheme, parsed, text),
     host: parsed?.hostname ?? null,
     text,
     base: question < 0 ? before : before.slice(0, question),
-    segments: query === "" ? [] : query.split("&").map((segment) => ({ key: keyOf(segment), text: segment })),
+    segments,
     fragment: hash < 0 ? "" : text.slice(hash),
+    referrer: [...new URLSearchParams(decodeSegment(referrer.slice(referrer.indexOf("=") + 1)))],
   };
 }
 
@@ -64,13 +69,11 @@ function kindOf(scheme: string, parsed: URL | null, text: string): TargetKind {
  */
 export function withParameters(target: Target, fill: StringMap, set: StringMap): string {
   let query = "";
-  let own_keys = "";
-  for (const segment of target.segments) {
-    if (segment.key in set) continue;
-    query += `&${segment.text}`;
-    own_keys += `\n${segment.key}\n`;
+  for (const segment of target.segments) if (!Object.hasOwn(set, segment.key)) query += `&${segment.text}`;
+  for (const key in fill) {
+    const is_taken = Object.hasOwn(set, key) || target.segments.some((segment) => segment.key === key);
+    if (!is_taken) query += pair(key, fill[key]);
   }
-  for (const key in fill) if (!(key in set) && !own_keys.includes(`\n${key}\n`)) query += pair(key, fill[key]);
   for (const key in set) query += pair(key, set[key]);
   return query === "" ? target.text : `${target.base}?${query.slice(1)}${target.fragment}`;
 }
@@ -80,15 +83,10 @@ export function withParameters(target: Target, fill: StringMap, set: StringMap):
  * Keys that the address's own referrer has are kept unless they are among these.
  */
 export function withReferrer(target: Target, values: StringMap): string {
-  const own = target.segments.find((segment) => segment.key === STORE_REFERRER)?.text;
-  const merged = new URLSearchParams(decodeSegment(own === undefined ? "" : own.slice(own.indexOf("=") + 1)));
   let referrer = "";
-  for (const key in values) {
-    merged.delete(key);
-    referrer += pair(key, values[key]);
-  }
-  for (const [key, value] of merged) referrer += pair(key, value);
-  return withParameters(target, EMPTY, mapOf([[STORE_REFERRER, referrer.slice(1)]]));
+  for (const key in values) referrer += pair(key, values[key]);
+  for (const [key, value] of target.referrer) if (!Object.hasOwn(values, key)) referrer += pair(key, value);
+  return withParameters(target, EMPTY, { [STORE_REFERRER]: referrer.slice(1) });
 }
 
 /** True when the address is on one of these hosts. */
