@@ -1,6 +1,7 @@
 // Puts the modules together, each with what it needs of the others. Called by main.ts, and by tests that talk to the whole
 // server in their own process. Has no effect before `open`, and none after `stop`.
 import type { Server as HttpServer } from "node:http";
+import type { FastifyInstance } from "fastify";
 import { createAccounts } from "./accounts/accounts.ts";
 import { createGate } from "./api/access.ts";
 import { createApp } from "./api/app.ts";
@@ -33,6 +34,8 @@ import { createSealer } from "./platform/sealing.ts";
 const REMOVALS_EVERY_MS = 60_000;
 /** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
 const STOP_RESERVE_MS = 1_500;
+
+const IDLE_CHECK_MS = 50;
 
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
@@ -96,7 +99,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   /** Stops accepting, lets what is in flight end, at most so long, then lets go of the database. */
   async function stop(deadline_ms: number): Promise<void> {
     clearInterval(removals);
-    await Promise.all([app.close(), dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS))]);
+    await Promise.all([closeApp(app), dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS))]);
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -144,6 +147,13 @@ function addressOf(server: HttpServer, { host, port }: Config): string {
   const address = server.address();
   const bound_port = typeof address === "object" && address !== null ? address.port : port;
   return `http://${host.includes(":") ? `[${host}]` : host}:${bound_port}`;
+}
+
+/** Ends when the last request was answered: connections that clients keep open are closed as they fall idle. */
+async function closeApp(app: FastifyInstance): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+  await app.close();
+  clearInterval(idle);
 }
 
 function runAfter(delay_ms: number, callback: () => void): () => void {

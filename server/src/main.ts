@@ -30,7 +30,13 @@ async function start(): Promise<void> {
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS));
   const is_migrated = await tryToMigrate(db);
   const url = await listen(server, config);
-  if (!is_migrated) await waitForDatabase(db);
+  if (!is_migrated) {
+    log("server.waiting", {
+      url,
+      message: "Listening; only the health checks are answered until the database is there.",
+    });
+    await waitForDatabase(db);
+  }
   await server.open();
   log("server.ready", {
     url,

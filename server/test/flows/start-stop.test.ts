@@ -1,0 +1,187 @@
+// The process as an operator sees it: how it starts, what it says when it cannot, and how it stops.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { request } from "undici";
+import { startServer } from "../support/server-process.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..", "..");
+const root = mkdtempSync(join(tmpdir(), "linkme-start-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+/** Starts the program with exactly this environment, whatever comes of it. */
+function run(env: Record<string, string>): { child: ChildProcess; out: () => string; err: () => string } {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "server/src/main.ts"], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"] ?? "", HOST: "127.0.0.1", PORT: "0", ...env },
+  });
+  after(() => child.kill("SIGKILL"));
+  const text = { out: "", err: "" };
+  child.stdout?.on("data", (chunk) => (text.out += chunk));
+  child.stderr?.on("data", (chunk) => (text.err += chunk));
+  return { child, out: () => text.out, err: () => text.err };
+}
+
+async function runToEnd(env: Record<string, string>): Promise<{ code: number; out: string; err: string }> {
+  const { child, out, err } = run(env);
+  const [code] = await once(child, "close");
+  return { code, out: out(), err: err() };
+}
+
+/** The fields of the log line with this event, once it is there. */
+function logLine(out: () => string, event: string): Promise<Record<string, string>> {
+  const find = () =>
+    out()
+      .split("\n")
+      .find((line) => line.includes(`"event":"${event}"`) && line.endsWith("}"));
+  return waitUntil(() => find(), `the log line ${event}`).then((line) => JSON.parse(line));
+}
+
+const url = (name: string) => `file:${join(root, name, "linkme.db")}`;
+
+test("bad settings stop the start with exit code 78 and one sentence each, all together", async () => {
+  const { code, out, err } = await runToEnd({
+    PORT: "eighty",
+    DATABASE_URL: "mysql://root:hunter2@db/linkme",
+    LINKME_ROLE: "worker",
+    LINKME_ADMIN_TOKEN: "hunter 2",
+  });
+  assert.equal(code, 78);
+  assert.equal(out, "");
+  const sentences = err.trim().split("\n");
+  assert.deepEqual(
+    sentences.map((sentence) => sentence.split(" ")[0]),
+    ["PORT", "DATABASE_URL", "LINKME_ADMIN_TOKEN", "LINKME_ROLE"],
+  );
+  assert.ok(!err.includes("hunter"), err);
+});
+
+test("a data directory that cannot be one stops the start with exit code 78", async () => {
+  writeFileSync(join(root, "file"), "");
+  const { code, err } = await runToEnd({ LINKME_DATA_DIR: join(root, "file", "below"), DATABASE_URL: url("unused") });
+  assert.equal(code, 78);
+  assert.match(err, /file\/below cannot be used \(ENOTDIR\); accepted is a LINKME_DATA_DIR/);
+});
+
+test("a port that is in use is one sentence that says what to do", async () => {
+  const other = createServer().listen(0, "127.0.0.1");
+  after(() => other.close());
+  await once(other, "listening");
+  const address = other.address();
+  const port = typeof address === "object" && address ? String(address.port) : "";
+  const { code, err } = await runToEnd({ PORT: port, DATABASE_URL: url("port") });
+  assert.equal(code, 1);
+  assert.match(err, new RegExp(`PORT ${port} on 127\\.0\\.0\\.1 is in use`));
+});
+
+test("the first start shows its admin token once, on stderr, and the second start does not", async () => {
+  const env = { DATABASE_URL: url("first") };
+  const first = run(env);
+  const ready = await logLine(first.out, "server.ready");
+  assert.match(ready["url"] ?? "", /^http:\/\/127\.0\.0\.1:\d+$/);
+  const token = readFileSync(join(root, "first", "admin.token"), "utf8").trim();
+  assert.equal(statSync(join(root, "first", "admin.token")).mode & 0o777, 0o600);
+  await waitUntil(() => first.err().includes(token), "the token on stderr");
+  assert.ok(!first.out().includes(token), "secrets are not logged");
+  assert.ok(first.err().includes(`${ready["url"]}/portal`));
+  const answer = await request(`${ready["url"]}/api/apps`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(answer.statusCode, 200);
+  await answer.body.dump();
+  first.child.kill("SIGTERM");
+  assert.deepEqual(await once(first.child, "close"), [0, null]);
+
+  const second = run(env);
+  await logLine(second.out, "server.ready");
+  second.child.kill("SIGINT");
+  assert.deepEqual(await once(second.child, "close"), [0, null]);
+  assert.equal(second.err(), "");
+});
+
+test("a database that is late is waited for, with the health checks answering", async () => {
+  const { child, out } = run({
+    DATABASE_URL: "postgres://nobody@127.0.0.1:1/none",
+    LINKME_DATA_DIR: join(root, "late"),
+  });
+  const address = (await logLine(out, "server.waiting"))["url"];
+  assert.equal((await request(`${address}/api/health`)).statusCode, 200);
+  for (const path of ["/api/ready", "/api/apps", "/some-slug"]) {
+    const { statusCode, headers, body } = await request(`${address}${path}`);
+    assert.equal(statusCode, 503, path);
+    assert.equal(headers["retry-after"], "1");
+    assert.equal(((await body.json()) as { error: string }).error, "temporarily_unavailable");
+  }
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "close"), [0, null]);
+});
+
+test("what is in flight at SIGTERM is finished, and no new connection is taken", async () => {
+  const server = await startServer();
+  const port = Number(new URL(server.url).port);
+  const body = JSON.stringify({ name: "Late" });
+  const socket = await sendHead(port, server.admin_token, body.length);
+  const stopping = server.stop();
+  await logLine(server.stdout, "server.stopping");
+  await waitUntil(() => isRefused(port), "new connections to be refused");
+  socket.write(body);
+  assert.match(await readAll(socket), /^HTTP\/1\.1 201 /);
+  assert.deepEqual(await stopping, { code: 0, signal: null });
+});
+
+test("a second signal ends the process on the spot, whatever is in flight", async () => {
+  const { child, out } = run({ DATABASE_URL: url("second"), LINKME_ADMIN_TOKEN: "token-of-this-test" });
+  const { url: address = "" } = await logLine(out, "server.ready");
+  const socket = await sendHead(Number(new URL(address).port), "token-of-this-test", 100);
+  socket.on("error", () => {});
+  child.kill("SIGTERM");
+  await logLine(out, "server.stopping");
+  const ended = once(child, "close");
+  // Two signals close together count as one, so it is sent until it is heard.
+  await waitUntil(() => {
+    child.kill("SIGTERM");
+    return child.exitCode !== null;
+  }, "the end of the process");
+  assert.deepEqual(await ended, [143, null]);
+  assert.ok(!out().includes('"server.stopped"'));
+});
+
+/** Sends a request up to its body, and waits until the server has read that much. */
+async function sendHead(port: number, token: string, length: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  const lines = [
+    "POST /api/apps HTTP/1.1",
+    "host: localhost",
+    `authorization: Bearer ${token}`,
+    "content-type: application/json",
+    `content-length: ${length}`,
+    // The interim answer tells that the server has begun with the request.
+    "expect: 100-continue",
+  ];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  const [chunk] = await once(socket, "data");
+  assert.match(String(chunk), /^HTTP\/1\.1 100 /);
+  return socket;
+}
+
+async function readAll(socket: Socket): Promise<string> {
+  let text = "";
+  socket.on("data", (chunk) => (text += chunk));
+  await once(socket, "close");
+  return text;
+}
+
+function isRefused(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(port, "127.0.0.1");
+    probe.once("error", () => resolve(true));
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(false);
+    });
+  });
+}
