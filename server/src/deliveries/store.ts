@@ -5,7 +5,7 @@ import type { EventType } from "#contract/events.ts";
 import type { Outcome } from "#destination-types/definition.ts";
 import { latencyClass } from "../destinations/latency.ts";
 import type { Database } from "../platform/database.ts";
-import { allOf, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
 
@@ -106,7 +106,7 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
   ]);
   return sql`update deliveries set state = column4, reason = column5, failures = column6, due_at = column7,
       trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
-    from (values ${rows(values, SETTLED_TYPES)}) as v
+    ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2 and state = 'pending'
       and (attempt = column3 or column4 = 'succeeded')`;
 }
@@ -115,6 +115,8 @@ const SETTLED_TYPES = [
   ...(["text", "text", "bigint", "text", "text"] as const),
   ...(["bigint", "bigint", "text", "bigint"] as const),
 ];
+
+const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
 function updateHealth(settlements: readonly Settlement[]): Statement {
   const sums = new Map<string, { success_at: number | null; failure_at: number | null; failures: number }>();
@@ -216,17 +218,16 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   /** Moves the end of leases that are still held. */
   async function renew(held: readonly (DeliveryKey & { attempt: number })[], lease_until: number): Promise<void> {
-    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt]);
-    await query(sql`update deliveries set due_at = ${lease_until}
-      from (values ${rows(values, ["text", "text", "bigint"])}) as v
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, lease_until]);
+    await query(sql`update deliveries set due_at = column4 ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
   }
 
   /** Gives back leases under which nothing was sent: as if the claim had not been. */
   async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
-    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt]);
-    await query(sql`update deliveries set due_at = ${now}, leased = 0, attempt = attempt - 1
-      from (values ${rows(values, ["text", "text", "bigint"])}) as v
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
+    await query(sql`update deliveries set due_at = column4, leased = 0, attempt = attempt - 1
+      ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
   }
 

@@ -149,7 +149,7 @@ function render(statement: Statement): { text: string; values: SqlValue[] } {
 }
 
 function renderRows(bulk: Rows, values: SqlValue[]): string {
-  return bulk.list
+  const list = bulk.list
     .map((row, number) => {
       const fields = row.map((value, column) => {
         const cast = number === 0 && bulk.types ? `::${bulk.types[column] ?? "text"}` : "";
@@ -158,6 +158,7 @@ function renderRows(bulk: Rows, values: SqlValue[]): string {
       return `(${fields.join(", ")})`;
     })
     .join(", ");
+  return bulk.kind === "each_row" ? `from (values ${list}) as each_row` : list;
 }
 
 async function retryConflicts<Result>(work: () => Promise<Result>): Promise<Result> {

