@@ -53,18 +53,21 @@ interface Plan {
 
 export function createEventLog(options: EventLogOptions): EventLog {
   function channel<Item>(compose: (items: readonly Item[]) => Unit) {
-    let plan: Plan | undefined;
+    // By the items, not by the last call: a group that is taken apart is composed in parts before the first part commits.
+    const plans = new WeakMap<readonly Item[], Plan>();
     const channel_options: ChannelOptions<Item, ReadonlySet<string>> = {
       compose(items) {
-        plan = planOf(compose(items), options);
+        const plan = planOf(compose(items), options);
+        plans.set(items, plan);
         return plan.statements;
       },
       results(items, rows) {
+        const plan = plans.get(items);
         const stored = plan === undefined ? new Set<string>() : finish(plan, rows, options);
         return items.map(() => stored);
       },
-      async refresh() {
-        for (const app_id of plan?.apps ?? []) await options.destinations.refresh(app_id);
+      async refresh(items) {
+        for (const app_id of plans.get(items)?.apps ?? []) await options.destinations.refresh(app_id);
       },
     };
     const submit: Submit<Item, ReadonlySet<string>> = options.committer.channel(channel_options);

@@ -1,0 +1,64 @@
+// What the event log hands to the dispatcher after a commit. Items that share a transaction can be taken apart when one of
+// them is refused; each must then hand over its own deliveries, and only what was stored.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WebhookCreate } from "#contract/destinations.ts";
+import { openWorld, URL_OK } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import type { Ready } from "../deliveries/attempt.ts";
+import { createCommitter } from "../platform/committer.ts";
+import { createIds } from "../platform/ids.ts";
+import { expectRows, sql } from "../platform/sql.ts";
+import { createEventLog } from "./append.ts";
+import { composeEvent, type EventRow } from "./event.ts";
+
+interface Item {
+  event: EventRow;
+  is_refused: boolean;
+}
+
+forEachEngine((engine) => {
+  test("when one of several items is refused, every other one hands over its own deliveries once", async () => {
+    const { db, destinations } = await openWorld(engine);
+    await db.query(sql`delete from events`);
+    await destinations.createWebhook("shop", WebhookCreate.parse({ url: URL_OK, events: ["link.click"] }));
+    const handed_over: Ready[] = [];
+    const event_log = createEventLog({
+      committer: createCommitter(db),
+      destinations,
+      dispatcher: { allowance: () => 10, accept: (_, ready) => handed_over.push(...ready), wake: () => {} },
+      now: Date.now,
+    });
+    const submit = event_log.channel<Item>((items) => ({
+      events: items.map(({ event }) => event),
+      statements: items.map(({ is_refused }) => expectRows(is_refused ? 1 : 0, sql`select 1 as one where 1 = 0`)),
+    }));
+    const given = createIds().uuid();
+    const items = [false, true, false, false, true].map((is_refused, n) => ({ event: eventOf(n), is_refused }));
+    items.push({ event: eventOf(5, given), is_refused: false }, { event: eventOf(6), is_refused: true });
+
+    const settled = await Promise.allSettled(items.map(submit));
+
+    const wanted = items.filter(({ is_refused }) => !is_refused).map(({ event }) => event);
+    assert.deepEqual(
+      settled.map(({ status }) => status === "rejected"),
+      items.map(({ is_refused }) => is_refused),
+    );
+    assert.deepEqual(
+      handed_over.map(({ event_id, body }) => [event_id, body]),
+      wanted.map(({ id, body }) => [id, body]),
+    );
+    const stored = await db.query(sql`select position from deliveries where leased = 1 order by position`);
+    assert.deepEqual(stored, wanted.map(({ position }) => ({ position })).sort(byPosition));
+    const answer = settled[5]?.status === "fulfilled" ? settled[5].value : undefined;
+    assert.deepEqual(answer, new Set([wanted.at(-1)?.position]), "the given id is told to be new");
+  });
+});
+
+function eventOf(n: number, id?: string): EventRow {
+  return composeEvent({ app_id: "shop", event: "link.click", data: { n }, id }, createIds(), Date.now());
+}
+
+function byPosition(a: { position: string }, b: { position: string }): number {
+  return a.position < b.position ? -1 : 1;
+}
