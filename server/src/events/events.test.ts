@@ -8,6 +8,7 @@ import { startReceiver } from "../../test/support/receiver.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { createDeliveries } from "../deliveries/deliveries.ts";
 import { createDispatcher } from "../deliveries/dispatcher.ts";
+import { SLOW_SHARE } from "../deliveries/lanes.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
 import { createDestinations } from "../destinations/destinations.ts";
 import { createCommitter } from "../platform/committer.ts";
@@ -189,6 +190,26 @@ forEachEngine((engine) => {
     await waitUntil(async () => dispatcher.counts().unsettled === 0, "everything is recorded");
     assert.equal(new Set(receiver.received.map((one) => one.headers["webhook-id"])).size, 250);
     assert.equal(receiver.received.length, 250);
+  });
+
+  test("a webhook that hangs holds a tenth of the slots at the most, and delays nobody", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const hanging = await startReceiver(() => "hang");
+    const fast = await startReceiver();
+    after(() => Promise.all([hanging.close(), fast.close()]));
+    const greedy = { url: hanging.url, events: ["link.click"], max_in_flight: 1000, timeout_ms: 60_000 };
+    await destinations.createWebhook("shop", WebhookCreate.parse(greedy));
+    await destinations.createWebhook("shop", WebhookCreate.parse({ url: fast.url, events: ["link.click"] }));
+    await dispatcher.start();
+    for (let round = 0; round < 4; round++) {
+      await events.ingest(
+        "shop",
+        Array.from({ length: 250 }, (_, n) => click(n)),
+      );
+    }
+    await fast.waitFor(1000);
+    assert.ok(hanging.received.length > 0);
+    assert.ok(hanging.received.length <= SLOW_SHARE, `${hanging.received.length} requests hang`);
   });
 
   test("lists page through everything once, newest first", async () => {
