@@ -1,6 +1,6 @@
 // `npm run demo`: starts the server with a temporary store and a receiver beside it, lives one link's life over HTTP,
-// prints each event's journey, and fails when one event was not delivered exactly as promised. Everything it starts ends
-// with it, however it ends, and nothing stays on disk.
+// prints each event's journey, and fails when one event was not delivered exactly as promised. Every process it starts
+// ends with it, however it ends; the store is removed too, unless SIGKILL leaves no time for that.
 import { styleText } from "node:util";
 import { type ServerProcess, startServer } from "../../server/test/support/server-process.ts";
 import { JourneyError } from "./client.ts";
