@@ -54,14 +54,14 @@ export function composeEdge(parts: EdgeParts) {
     fingerprints,
     now,
   });
-  const forget = createForgetting(db);
+  const visitors = createForgetting(db);
   let forgetting: NodeJS.Timeout | undefined;
 
   async function start(): Promise<void> {
     await recorder.start();
     const run = () =>
       // It runs again in a minute, so a failure only has to be seen.
-      void forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
+      void visitors.forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
     run();
     forgetting = setInterval(run, FORGET_EVERY_MS);
   }
@@ -69,6 +69,7 @@ export function composeEdge(parts: EdgeParts) {
   /** To be called when no request is left; waits for clicks that are being written. */
   async function stop(): Promise<void> {
     clearInterval(forgetting);
+    await visitors.stop();
     await recorder.stop();
     await spool.close();
   }

@@ -195,7 +195,7 @@ forEachEngine((engine) => {
       );
       return found.map(({ app_id, created_at }) => `${app_id} ${((now - created_at) / HOUR).toFixed(1)}`).sort();
     };
-    const forget = createForgetting(db);
+    const { forget } = createForgetting(db);
     await Promise.all([forget(now), forget(now)]);
     assert.deepEqual(await kept(), [
       "shop 0.0",

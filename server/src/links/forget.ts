@@ -11,13 +11,20 @@ const BATCHES_MAX = 1_000;
 export const WINDOW_MAX_SECONDS = 24 * 3600;
 const CID_TAIL = "0".repeat(20);
 
-/** `forget(now)` clears what is due; calls that overlap share one run. */
-export function createForgetting(db: Database): (now: number) => Promise<void> {
+export interface Forgetting {
+  /** Clears what is due; calls that overlap share one run. */
+  forget(now: number): Promise<void>;
+  /** Ends a run after the statement that it is at. */
+  stop(): Promise<void>;
+}
+
+export function createForgetting(db: Database): Forgetting {
   /** Where each window's range ends that was cleared; by seconds, null for every app. */
   const done = new Map<number | null, string>();
   /** Before it nothing was left to clear when this process began. */
   let start: string | null = null;
   let running: Promise<void> | null = null;
+  let stopped = false;
 
   async function run(now: number): Promise<void> {
     start ??= cidFloor((await selectOldestFingerprint(db)) ?? now);
@@ -30,19 +37,27 @@ export function createForgetting(db: Database): (now: number) => Promise<void> {
     const to = cidFloor(until);
     // A window that came up later begins where the longest one ends: what is older has been cleared.
     let from = done.get(window_seconds) ?? done.get(null) ?? first;
-    for (let left = BATCHES_MAX; left > 0 && from < to; left--) {
+    for (let left = BATCHES_MAX; left > 0 && from < to && !stopped; left--) {
       const cleared = await clearFingerprints(db, { from, to, window_seconds, limit: BATCH_ROWS });
       from = cleared.length < BATCH_ROWS ? to : (cleared.at(-1) ?? to);
       done.set(window_seconds, from);
     }
   }
 
-  return (now) => {
+  function forget(now: number): Promise<void> {
     running ??= run(now).finally(() => {
       running = null;
     });
     return running;
-  };
+  }
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    // Whoever asked for the run is told when it failed.
+    await running?.catch(() => {});
+  }
+
+  return { forget, stop };
 }
 
 /** The smallest token of a millisecond. */

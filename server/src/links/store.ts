@@ -120,7 +120,7 @@ export async function selectClickFate(db: Database, click: ClickRow): Promise<"s
 }
 
 /** Fingerprints of clicks whose match window has passed, and where to look on. */
-export interface Forgetting {
+export interface FingerprintRange {
   /** From this token, which begins with its time, up to the other, exclusively. */
   readonly from: string;
   readonly to: string;
@@ -130,7 +130,7 @@ export interface Forgetting {
 }
 
 /** Answers the tokens that it looked at and cleared, in order: fewer than the limit when the range is done. */
-export async function clearFingerprints(db: Database, range: Forgetting): Promise<string[]> {
+export async function clearFingerprints(db: Database, range: FingerprintRange): Promise<string[]> {
   const of_apps =
     range.window_seconds === null
       ? sql`true`
