@@ -35,6 +35,7 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     seal_key: null,
     roles: ["edge", "api", "dispatcher"],
     retry_schedule: [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+    is_run_by_npm: false,
   });
 });
 

@@ -166,6 +166,8 @@ type ValueOf<Row> =
 /** The settings as the program uses them. */
 export type Config = { [Name in keyof Settings]: NonNullable<ValueOf<Settings[Name]>> | NullOf<Settings[Name]> } & {
   data_dir: string;
+  /** True below `npm start`: a process that npm started should not outlive it. */
+  is_run_by_npm: boolean;
 };
 type NullOf<Row> = Row extends Setting<infer _Value, infer Fallback> ? (Fallback extends string ? never : null) : never;
 
@@ -189,7 +191,9 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
   }
-  return { kind: "config", config: { ...config, data_dir: config.data_dir ?? defaultDataDir(config) }, warnings };
+  const data_dir = config.data_dir ?? defaultDataDir(config);
+  const is_run_by_npm = env["npm_lifecycle_event"] === "start";
+  return { kind: "config", config: { ...config, data_dir, is_run_by_npm }, warnings };
 }
 
 interface Given {

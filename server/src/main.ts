@@ -2,6 +2,7 @@
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
 // PostgreSQL that is late, with the health checks already answering.
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
@@ -16,6 +17,7 @@ const EXIT_FAILED = 1;
 const DRAIN_LIMIT_MS = 9_500;
 /** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
 const SAME_SIGNAL_MS = 100;
+const PARENT_CHECK_MS = 500;
 const DATABASE_RETRY_MS = 500;
 
 await start();
@@ -27,7 +29,7 @@ async function start(): Promise<void> {
   const secrets = loadSecrets(config);
   const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
   const server = await composeServer(config, secrets, db);
-  stopOnSignal(() => server.stop(DRAIN_LIMIT_MS));
+  stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToMigrate(db);
   const url = await listen(server, config);
   if (!is_migrated) {
@@ -104,8 +106,11 @@ function whyNotListening(error: unknown, host: string, port: number): string {
   return `The server cannot listen on ${host}, port ${port}: ${sentenceOf(error)}`;
 }
 
-/** The first signal drains, within its limit; a second one ends the process on the spot. */
-function stopOnSignal(stop: () => Promise<void>): void {
+/**
+ * The first signal drains, within its limit; a second one ends the process on the spot. An npm that was killed cannot
+ * pass a signal on, so its end counts as one.
+ */
+function stopOnSignal(stop: () => Promise<void>, is_run_by_npm: boolean): void {
   let first_at: number | undefined;
   const receive = (signal: NodeJS.Signals, number: number) => {
     const now = performance.now();
@@ -129,6 +134,13 @@ function stopOnSignal(stop: () => Promise<void>): void {
   };
   process.on("SIGTERM", receive);
   process.on("SIGINT", receive);
+  if (!is_run_by_npm) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    receive("SIGTERM", constants.signals.SIGTERM);
+  }, PARENT_CHECK_MS).unref();
 }
 
 /** The one time that the token is shown; it goes to a person's terminal and not into the log. */
