@@ -150,6 +150,19 @@ test("a second signal ends the process on the spot, whatever is in flight", asyn
   assert.ok(!out().includes('"server.stopped"'));
 });
 
+for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  test(`the server that npm start runs ends in order when npm gets ${signal}`, async () => {
+    const env = { PATH: process.env["PATH"] ?? "", HOME: root, PORT: "0", DATABASE_URL: url(signal) };
+    const npm = spawn("npm", ["start"], { cwd: ROOT, env });
+    after(() => npm.kill("SIGKILL"));
+    let text = "";
+    npm.stdout.on("data", (chunk) => (text += chunk));
+    await logLine(() => text, "server.ready");
+    npm.kill(signal);
+    assert.equal((await logLine(() => text, "server.stopped"))["drained"], true);
+  });
+}
+
 /** Sends a request up to its body, and waits until the server has read that much. */
 async function sendHead(port: number, token: string, length: number): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");

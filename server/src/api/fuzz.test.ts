@@ -1,0 +1,128 @@
+// Whatever comes in, nothing of it is a 500: valid calls, bent at random places in random ways, from a seed that a failure
+// names. A seed that once failed is added to the list and stays.
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { test } from "node:test";
+import { openApi } from "../../test/support/api.ts";
+
+const ROUNDS = 150;
+const SEEDS = [1, 2, 3, randomInt(2 ** 31)];
+
+const api = await openApi();
+const app_id = await api.createApp();
+const url = `/api/apps/${app_id}`;
+const target = { url: "https://example.com/", events: ["link.click"], headers: { "x-a": "b" }, retry_schedule: [1, 2] };
+const webhook = (await api.call("POST", `${url}/webhooks`, target)).body;
+await api.call("POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
+const link = (await api.call("POST", `${url}/links`, { slug: "fuzz", deepLink: "x" })).body;
+
+const CALLS: [method: string, url: string, body?: object][] = [
+  [
+    "POST",
+    "/api/apps",
+    { name: "x", android_sha256: [], match_window_seconds: 60, web_fallback_url: "https://x.example" },
+  ],
+  ["PATCH", url, { name: "x", ios_store_url: "https://x.example", require_api_key: false }],
+  ["POST", `${url}/keys`, { kind: "app", label: "x", expires_at: "2199-01-01T00:00:00Z" }],
+  ["POST", `${url}/domains`, { hostname: "a.example.com" }],
+  ["POST", `${url}/webhooks`, target],
+  ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true }],
+  ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
+  ["POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1", n: 1 }, ts: "2026-01-31T09:30:00Z" }],
+  [
+    "POST",
+    `${url}/events`,
+    {
+      events: [
+        { event: "link.click", data: { a: [1] } },
+        { event: "link.claim", data: {} },
+      ],
+    },
+  ],
+  [
+    "POST",
+    `${url}/links`,
+    {
+      deepLink: "/a",
+      redirects: { ios: "x://y", web: "https://x.example" },
+      utm: { utm_source: "a" },
+      customData: { a: 1 },
+    },
+  ],
+  ["PATCH", `/api/links/${link.id}`, { deep_link_path: "b", enabled: 1, utm: '{"utm_source":"x"}' }],
+  ["POST", "/api/deeplink/resolve-url", { url: "http://127.0.0.1:8080/fuzz?a=b", device: { platform: "ios" } }],
+  [
+    "POST",
+    "/api/deferred/claim",
+    { bundleId: "", platform: "ios", device: { osVersion: "17.4", screen: { width: 1 } } },
+  ],
+  ["POST", "/api/install-referrer", { referrer: "cid=0123456789abcdef&utm_source=x" }],
+  ["POST", "/api/app-events", { type: "open", platform: "ios", timestamp: 1, detail: "{}", cid: "0123456789abcdef" }],
+  ["GET", `${url}/events?event=link.click&since=2026-01-31T09:30:00Z&limit=5&cursor=WyJhIl0`],
+  ["GET", `/api/webhooks/${webhook.id}/deliveries?state=pending&event_id=1&until=2026-01-31T09:30:00Z&cursor=WyJhIl0`],
+  ["GET", "/api/apps?limit=1&cursor=WzEsImEiXQ"],
+  ["GET", "/api/deeplink?cid=0123456789abcdef"],
+  ["GET", "/fuzz?utm_source=a&x=1"],
+];
+
+const ODD: readonly unknown[] = [
+  ...[null, true, 0, -1, 1.5, 1e308, 2 ** 53, "", " ", "0", "\t\n", "a".repeat(5_000), "🔗".repeat(300), "\ufffd"],
+  ...["%00", "../..", "' or 1=1 --", "{}", "[]", "null", "x:y", "https://", "https://[", "http://[::1]:99999/", "//x"],
+  ...["9999-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z", "2026-01-31T09:30:00.123456789+14:00"],
+  ...[[], [[]], [null], {}, { a: { b: {} } }, { toString: 1, valueOf: null, constructor: 1, length: -1 }],
+];
+
+for (const seed of SEEDS) {
+  test(`no bent call is answered with 500 (seed ${seed})`, async () => {
+    const pick = createPicker(seed);
+    for (let round = 0; round < ROUNDS; round++) {
+      const [method, address, body] = pick(CALLS);
+      const bent = body === undefined ? undefined : bend(structuredClone(body), pick);
+      const where = body === undefined || pick([true, false, false]) ? bendText(address, pick) : address;
+      const answer = await api.call(method, where, bent);
+      const what = `${method} ${where} ${JSON.stringify(bent)?.slice(0, 500)}: ${JSON.stringify(answer.body)}`;
+      assert.notEqual(answer.status, 500, what);
+      if (answer.status >= 400 && where.startsWith("/api/")) assert.equal(typeof answer.body.error, "string", what);
+    }
+  });
+}
+
+type Pick = <Item>(items: readonly Item[]) => Item;
+
+/** A small generator of its own, so that a seed means the same everywhere (mulberry32). */
+function createPicker(seed: number): Pick {
+  let state = seed;
+  return (items) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    const item = items[((mixed ^ (mixed >>> 14)) >>> 0) % items.length];
+    assert.ok(item !== undefined || items.length > 0);
+    return item as (typeof items)[number];
+  };
+}
+
+/** Replaces, removes, renames or adds one member somewhere. */
+function bend(value: object, pick: Pick): unknown {
+  const names = Object.keys(value);
+  if (names.length === 0) return pick(ODD);
+  const name = pick(names);
+  const members = value as Record<string, unknown>;
+  const inner = members[name];
+  if (typeof inner === "object" && inner !== null && pick([true, false])) {
+    members[name] = bend(inner, pick);
+    return value;
+  }
+  const way = pick(["replace", "replace", "replace", "remove", "rename", "whole"]);
+  if (way === "whole") return pick(ODD);
+  if (way === "replace") members[name] = pick(ODD);
+  else delete members[name];
+  if (way === "rename") members[`${name}x`] = inner;
+  return value;
+}
+
+function bendText(text: string, pick: Pick): string {
+  const at = pick(Array.from({ length: text.length }, (_, index) => index));
+  const odd = pick(["%", "%00", "%ff", "%F0%9F%94%97", "/", "?", "&", "=", "#", "'", "[]", "a".repeat(300), ""]);
+  return text.slice(0, Math.max(1, at)) + odd + text.slice(Math.max(1, at) + pick([0, 1]));
+}
