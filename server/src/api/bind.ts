@@ -66,33 +66,34 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
   });
 }
 
+/** The id of no app, in place of one that no database could take. */
+const NO_APP = "-";
+
+/** No id has other characters than its schema says: such a path is answered like an id that does not exist. */
 function admit(request: FastifyRequest, route: Route, gate: Gate, done: (error?: Error) => void): void {
+  const is_possible = route.params?.safeParse(request.params).success ?? true;
+  const enter = (access: Access) => {
+    request.access = access;
+    done(is_possible ? undefined : notFound("id"));
+  };
   try {
-    const params = request.params as Record<string, string>;
-    const access = gate.enter(route.scope, request.headers, params["app_id"]);
-    if (!(access instanceof Promise)) {
-      request.access = access;
-      done();
-    } else {
-      access.then((found) => {
-        request.access = found;
-        done();
-      }, done);
-    }
+    // The pattern of the path makes every parameter a text.
+    const { app_id } = request.params as { app_id?: string };
+    const access = gate.enter(route.scope, request.headers, is_possible ? app_id : app_id && NO_APP);
+    if (access instanceof Promise) access.then(enter, done);
+    else enter(access);
   } catch (error) {
     done(error as Error);
   }
 }
 
 function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply): Call<Route> {
-  const params = route.params?.safeParse(request.params);
-  // No id has these characters: the same answer as for an id that does not exist.
-  if (params?.success === false) throw notFound("id");
   return {
-    params: params?.data,
+    // Checked by the hook above, without which no handler runs.
+    params: request.params as Output<Route["params"]>,
     query: parseQuery(route.query, request.query),
     body: parseBody(route.body, request.body),
-    // Set by the hook above, without which no handler runs.
+    // Set there too.
     access: request.access as Access,
     request,
     reply,

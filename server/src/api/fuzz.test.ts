@@ -3,67 +3,73 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
-import { openApi } from "../../test/support/api.ts";
+import { openApi, type TestApi } from "../../test/support/api.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
 
 const ROUNDS = 150;
-const SEEDS = [1, 2, 3, randomInt(2 ** 31)];
+const SEEDS = [1, 2, randomInt(2 ** 31)];
 
-const api = await openApi();
-const app_id = await api.createApp();
-const url = `/api/apps/${app_id}`;
 const target = { url: "https://example.com/", events: ["link.click"], headers: { "x-a": "b" }, retry_schedule: [1, 2] };
-const webhook = (await api.call("POST", `${url}/webhooks`, target)).body;
-await api.call("POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
-const link = (await api.call("POST", `${url}/links`, { slug: "fuzz", deepLink: "x" })).body;
 
-const CALLS: [method: string, url: string, body?: object][] = [
-  [
-    "POST",
-    "/api/apps",
-    { name: "x", android_sha256: [], match_window_seconds: 60, web_fallback_url: "https://x.example" },
-  ],
-  ["PATCH", url, { name: "x", ios_store_url: "https://x.example", require_api_key: false }],
-  ["POST", `${url}/keys`, { kind: "app", label: "x", expires_at: "2199-01-01T00:00:00Z" }],
-  ["POST", `${url}/domains`, { hostname: "a.example.com" }],
-  ["POST", `${url}/webhooks`, target],
-  ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true }],
-  ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
-  ["POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1", n: 1 }, ts: "2026-01-31T09:30:00Z" }],
-  [
-    "POST",
-    `${url}/events`,
-    {
-      events: [
-        { event: "link.click", data: { a: [1] } },
-        { event: "link.claim", data: {} },
-      ],
-    },
-  ],
-  [
-    "POST",
-    `${url}/links`,
-    {
-      deepLink: "/a",
-      redirects: { ios: "x://y", web: "https://x.example" },
-      utm: { utm_source: "a" },
-      customData: { a: 1 },
-    },
-  ],
-  ["PATCH", `/api/links/${link.id}`, { deep_link_path: "b", enabled: 1, utm: '{"utm_source":"x"}' }],
-  ["POST", "/api/deeplink/resolve-url", { url: "http://127.0.0.1:8080/fuzz?a=b", device: { platform: "ios" } }],
-  [
-    "POST",
-    "/api/deferred/claim",
-    { bundleId: "", platform: "ios", device: { osVersion: "17.4", screen: { width: 1 } } },
-  ],
-  ["POST", "/api/install-referrer", { referrer: "cid=0123456789abcdef&utm_source=x" }],
-  ["POST", "/api/app-events", { type: "open", platform: "ios", timestamp: 1, detail: "{}", cid: "0123456789abcdef" }],
-  ["GET", `${url}/events?event=link.click&since=2026-01-31T09:30:00Z&limit=5&cursor=WyJhIl0`],
-  ["GET", `/api/webhooks/${webhook.id}/deliveries?state=pending&event_id=1&until=2026-01-31T09:30:00Z&cursor=WyJhIl0`],
-  ["GET", "/api/apps?limit=1&cursor=WzEsImEiXQ"],
-  ["GET", "/api/deeplink?cid=0123456789abcdef"],
-  ["GET", "/fuzz?utm_source=a&x=1"],
-];
+type Calls = readonly [method: string, url: string, body?: object][];
+
+async function validCalls(api: TestApi): Promise<Calls> {
+  const url = `/api/apps/${await api.createApp()}`;
+  const webhook = (await api.call("POST", `${url}/webhooks`, target)).body;
+  await api.call("POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
+  const link = (await api.call("POST", `${url}/links`, { slug: "fuzz", deepLink: "x" })).body;
+  return [
+    [
+      "POST",
+      "/api/apps",
+      { name: "x", android_sha256: [], match_window_seconds: 60, web_fallback_url: "https://x.example" },
+    ],
+    ["PATCH", url, { name: "x", ios_store_url: "https://x.example", require_api_key: false }],
+    ["POST", `${url}/keys`, { kind: "app", label: "x", expires_at: "2199-01-01T00:00:00Z" }],
+    ["POST", `${url}/domains`, { hostname: "a.example.com" }],
+    ["POST", `${url}/webhooks`, target],
+    ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true }],
+    ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
+    ["POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1", n: 1 }, ts: "2026-01-31T09:30:00Z" }],
+    [
+      "POST",
+      `${url}/events`,
+      {
+        events: [
+          { event: "link.click", data: { a: [1] } },
+          { event: "link.claim", data: {} },
+        ],
+      },
+    ],
+    [
+      "POST",
+      `${url}/links`,
+      {
+        deepLink: "/a",
+        redirects: { ios: "x://y", web: "https://x.example" },
+        utm: { utm_source: "a" },
+        customData: { a: 1 },
+      },
+    ],
+    ["PATCH", `/api/links/${link.id}`, { deep_link_path: "b", enabled: 1, utm: '{"utm_source":"x"}' }],
+    ["POST", "/api/deeplink/resolve-url", { url: "http://127.0.0.1:8080/fuzz?a=b", device: { platform: "ios" } }],
+    [
+      "POST",
+      "/api/deferred/claim",
+      { bundleId: "", platform: "ios", device: { osVersion: "17.4", screen: { width: 1 } } },
+    ],
+    ["POST", "/api/install-referrer", { referrer: "cid=0123456789abcdef&utm_source=x" }],
+    ["POST", "/api/app-events", { type: "open", platform: "ios", timestamp: 1, detail: "{}", cid: "0123456789abcdef" }],
+    ["GET", `${url}/events?event=link.click&since=2026-01-31T09:30:00Z&limit=5&cursor=WyJhIl0`],
+    [
+      "GET",
+      `/api/webhooks/${webhook.id}/deliveries?state=pending&event_id=1&until=2026-01-31T09:30:00Z&cursor=WyJhIl0`,
+    ],
+    ["GET", "/api/apps?limit=1&cursor=WzEsImEiXQ"],
+    ["GET", "/api/deeplink?cid=0123456789abcdef"],
+    ["GET", "/fuzz?utm_source=a&x=1"],
+  ];
+}
 
 const ODD: readonly unknown[] = [
   ...[null, true, 0, -1, 1.5, 1e308, 2 ** 53, "", " ", "0", "\t\n", "a".repeat(5_000), "🔗".repeat(300), "\ufffd"],
@@ -72,20 +78,24 @@ const ODD: readonly unknown[] = [
   ...[[], [[]], [null], {}, { a: { b: {} } }, { toString: 1, valueOf: null, constructor: 1, length: -1 }],
 ];
 
-for (const seed of SEEDS) {
-  test(`no bent call is answered with 500 (seed ${seed})`, async () => {
-    const pick = createPicker(seed);
-    for (let round = 0; round < ROUNDS; round++) {
-      const [method, address, body] = pick(CALLS);
-      const bent = body === undefined ? undefined : bend(structuredClone(body), pick);
-      const where = body === undefined || pick([true, false, false]) ? bendText(address, pick) : address;
-      const answer = await api.call(method, where, bent);
-      const what = `${method} ${where} ${JSON.stringify(bent)?.slice(0, 500)}: ${JSON.stringify(answer.body)}`;
-      assert.notEqual(answer.status, 500, what);
-      if (answer.status >= 400 && where.startsWith("/api/")) assert.equal(typeof answer.body.error, "string", what);
-    }
-  });
-}
+forEachEngine((engine) => {
+  for (const seed of SEEDS) {
+    test(`no bent call is answered with 500 (seed ${seed})`, async () => {
+      const api = await openApi({ DATABASE_URL: await engine.address() });
+      const calls = await validCalls(api);
+      const pick = createPicker(seed);
+      for (let round = 0; round < ROUNDS; round++) {
+        const [method, address, body] = pick(calls);
+        const bent = body === undefined ? undefined : bend(structuredClone(body), pick);
+        const where = body === undefined || pick([true, false, false]) ? bendText(address, pick) : address;
+        const answer = await api.call(method, where, bent);
+        const what = `${method} ${where} ${JSON.stringify(bent)?.slice(0, 500)}: ${JSON.stringify(answer.body)}`;
+        assert.notEqual(answer.status, 500, what);
+        if (answer.status >= 400 && where.startsWith("/api/")) assert.equal(typeof answer.body.error, "string", what);
+      }
+    });
+  }
+});
 
 type Pick = <Item>(items: readonly Item[]) => Item;
 

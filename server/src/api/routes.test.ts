@@ -165,8 +165,10 @@ for (const name of MANAGED) {
       assertRefused(foreign, "not_found", "an id of another app");
       assert.equal(foreign.body.message, missing.body.message);
       for (const id of ["%00", "a%2Fb", "%F0%9F%94%97", "a".repeat(101), "'--", "%E0%A4%A"]) {
-        const answer = await send(name, pathOf(name, mine, id), { token: mine.key });
-        assert.ok(answer.status === 404 || answer.status === 400, `${id}: ${answer.status}`);
+        for (const options of [{ token: mine.key }, {}]) {
+          const answer = await send(name, pathOf(name, mine, id), options);
+          assert.ok(answer.status === 404 || answer.status === 400, `${id}: ${answer.status}`);
+        }
       }
     });
   }
