@@ -1,0 +1,100 @@
+// Two dispatchers on one PostgreSQL share the work, and when one is killed the other one finishes it: nothing is lost, and
+// nothing is sent twice but what the dead one had in flight. Its leases run out after 45 s, so this file takes a minute.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { type TestContext, test } from "node:test";
+import { openDatabase } from "../../src/platform/database-open.ts";
+import { sql } from "../../src/platform/sql.ts";
+import { waitUntilDrained } from "../support/drain.ts";
+import { assertPromisesKept, assertRepeatsExplained, assertWhole, readLedger } from "../support/ledger.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+import { createRandom } from "../support/random.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type ServerProcess, startServer } from "../support/server-process.ts";
+import { createSite } from "../support/site.ts";
+import { createTraffic } from "../support/traffic.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const IN_FLIGHT_MAX = 20;
+/** The receiver stops answering for a while in this test; no attempt may end by itself meanwhile. */
+const TIMEOUT_MS = 60_000;
+/** Requests at the receiver before one dispatcher is killed, and answers to the load after it: at most so many. */
+const MOMENT_MAX = 500;
+const DRAIN_TIMEOUT_MS = 90_000;
+
+test("when one of two dispatchers is killed, the other one delivers the rest and repeats only what was in flight", async (t) => {
+  const random = createRandom();
+  t.diagnostic(`LINKME_TEST_SEED=${random.seed}`);
+  const gate = createGate();
+  const receiver = await startReceiver(gate.pass);
+  t.after(() => receiver.close());
+  const { database_url, edge, first, second } = await startProcesses(t);
+  const db = await openDatabase(database_url);
+  t.after(() => db.close());
+  const settings = { max_in_flight: IN_FLIGHT_MAX, timeout_ms: TIMEOUT_MS };
+  const site = await createSite(edge, receiver.url, [{ path: "/all", settings }]);
+  const traffic = createTraffic(site, random);
+  const sending = traffic.run(edge.url);
+  const moment = random.below(MOMENT_MAX);
+  await receiver.waitFor((received) => received.length >= moment, `${moment} requests`);
+  gate.close();
+  await waitUntil(() => gate.held() === 2 * IN_FLIGHT_MAX, "both dispatchers to have all their requests in flight");
+  // Then what is in flight is exactly what the receiver holds back.
+  const countRecorded = async () => (await db.query<{ n: number }>(sql`select count(*) as n from attempts`))[0]?.n;
+  const answered = receiver.received.length - gate.held();
+  await waitUntil(async () => (await countRecorded()) === answered, "every answer to be recorded");
+  await first.kill9();
+  gate.open();
+  const enough = traffic.counts.answered + random.below(MOMENT_MAX);
+  await Promise.race([sending, waitUntil(() => traffic.counts.answered >= enough, "the load to go on")]);
+  traffic.stop();
+  await sending;
+  await waitUntilDrained([edge, second], site, DRAIN_TIMEOUT_MS);
+  for (const process of [edge, second]) {
+    assert.deepEqual(await process.stop(), { code: 0, signal: null });
+    assert.doesNotMatch(process.stdout(), /"level":"error"/);
+  }
+  const ledger = readLedger(receiver.received, site.hooks);
+  assertPromisesKept(ledger, site, traffic.promises);
+  await assertWhole(ledger, db, site);
+  const interrupted = await assertRepeatsExplained(ledger, db);
+  assert.equal(interrupted.length, IN_FLIGHT_MAX, "requests that the dead dispatcher had in flight");
+  assert.equal(ledger.sent.length - ledger.by_delivery.size, interrupted.length, "requests that were repeated");
+  t.diagnostic(`${JSON.stringify(traffic.counts)}, ${ledger.sent.length} requests`);
+});
+
+async function startProcesses(t: TestContext) {
+  const database = await createTestDatabase();
+  t.after(() => database.drop());
+  const env = {
+    DATABASE_URL: database.url,
+    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
+    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
+  };
+  const start = (role: string): Promise<ServerProcess> => startServer({ env, role });
+  // Three that start at once on an empty database: one of them makes the tables.
+  const [edge, first, second] = await Promise.all([start("edge,api"), start("dispatcher"), start("dispatcher")]);
+  return { database_url: database.url, edge, first, second };
+}
+
+/** Holds answers back while it is closed. */
+function createGate() {
+  let closed: PromiseWithResolvers<void> | undefined;
+  let held = 0;
+  return {
+    async pass() {
+      held++;
+      await closed?.promise;
+      held--;
+      return { status: 200 };
+    },
+    close: () => {
+      closed = Promise.withResolvers();
+    },
+    open: () => {
+      closed?.resolve();
+      closed = undefined;
+    },
+    held: () => held,
+  };
+}
