@@ -25,10 +25,7 @@ export const LongText = z.string().max(TEXT_MAX_CHARS);
 export const Id = z.string().min(1).max(ID_MAX_CHARS);
 
 /** Any absolute http or https address. */
-export const WebUrl = z
-  .string()
-  .max(URL_MAX_CHARS)
-  .refine(isWebUrl, { error: "an absolute http or https URL" });
+export const WebUrl = z.string().max(URL_MAX_CHARS).refine(isWebUrl, { error: "an absolute http or https URL" });
 
 /** An address with any scheme, for app links such as `myapp://path`; scripts and data are refused. */
 export const AnyUrl = z
@@ -42,7 +39,7 @@ function isWebUrl(text: string): boolean {
 
 function isSafeUrl(text: string): boolean {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
-  if (scheme === undefined || /[\u0000-\u0020]/.test(text)) return false;
+  if (scheme === undefined || [...text].some((character) => character <= " ")) return false;
   return !["javascript", "data", "vbscript", "file", "blob", "about"].includes(scheme) && URL.canParse(text);
 }
 
