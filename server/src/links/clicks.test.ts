@@ -163,7 +163,7 @@ forEachEngine((engine) => {
           },
           fateOf: (click) => selectClickFate(db, click.row),
           now: Date.now,
-          timers: { set: () => null, clear: () => {} },
+          timers: { now: () => 0, set: () => null, clear: () => {} },
         }),
       );
     const clicks = Array.from({ length: 50 }, () => clickAt(1_000));

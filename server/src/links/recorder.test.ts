@@ -7,6 +7,7 @@ import {
   type ClickFate,
   COMMIT_WAIT_MS,
   createRecorder,
+  QUEUE_WAIT_MS,
   type RecorderNote,
   SPOOL_WAIT_MS,
   type Timers,
@@ -29,6 +30,7 @@ function manualTimers(): Timers & { pass(ms: number): void; pending(): number } 
   let now = 0;
   let timers: { at: number; run: () => void }[] = [];
   return {
+    now: () => now,
     set(run, delay_ms) {
       const timer = { at: now + delay_ms, run };
       timers.push(timer);
@@ -131,6 +133,20 @@ describe("a redirect waits for the database only so long", () => {
     await turn();
     assert.equal(entries.size, 0);
     assert.equal(commits.length, 1, "it was not stored a second time");
+  });
+
+  test("a click whose turn has not come in a queue that moves waits on, but not for ever", async () => {
+    const { recorder, commits, entries, timers } = controlled();
+    const recorded = recorder.record(newClick());
+    let waited_ms = 0;
+    for (; entries.size === 0 && waited_ms < 10_000; waited_ms += 10) {
+      const other = recorder.record(newClick());
+      commits.at(-1)?.finish();
+      assert.equal(await other, "committed");
+      await passed(timers, 10);
+    }
+    assert.equal(waited_ms, QUEUE_WAIT_MS);
+    assert.equal(await recorded, "spooled");
   });
 
   test("while its first transaction has not ended, a spooled click is not replayed", async () => {

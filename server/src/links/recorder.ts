@@ -1,7 +1,7 @@
 // Makes clicks durable without holding visitors up. Called by redirect.ts for every click.
-// A click goes into the next transaction of the event log. Whoever waits is let go after COMMIT_WAIT_MS at the latest: by
-// then the click is written to the spool, a local file, and is replayed when the database answers. Replaying is exact:
-// a click that is stored already is refused by its key and counts nowhere twice.
+// A click goes into the next transaction of the event log. When the database stands still for COMMIT_WAIT_MS, the click is
+// written to the spool instead, a local file, the visitor is let go, and it is replayed when the database answers.
+// Replaying is exact: a click that is stored already is refused by its key and counts nowhere twice.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { Spool, SpoolEntry } from "../platform/spool.ts";
@@ -10,8 +10,13 @@ import type { Click } from "./click.ts";
 import { WINDOW_MAX_SECONDS } from "./forget.ts";
 import { recordClicks } from "./store.ts";
 
-/** How long a redirect waits for the database. */
+/** How long a redirect waits for a database that commits nothing. */
 export const COMMIT_WAIT_MS = 20;
+/**
+ * How long it waits in a queue that moves. Under full load a turn can take longer than COMMIT_WAIT_MS, and then the spool
+ * would double the work that there is too much of already.
+ */
+export const QUEUE_WAIT_MS = 200;
 /** How long it then waits for the spool, which may have to be opened first; then the visitor goes on without a token. */
 export const SPOOL_WAIT_MS = 1_000;
 /** Clicks that may wait for the database at once; more go to the spool directly. */
@@ -32,6 +37,8 @@ export interface ClickLog {
 
 /** Timers, injected so that tests own the time. */
 export interface Timers {
+  /** Milliseconds of a clock that never goes back. */
+  now(): number;
   set(run: () => void, delay_ms: number): unknown;
   clear(timer: unknown): void;
 }
@@ -63,6 +70,7 @@ export interface Recorder {
 }
 
 const SYSTEM_TIMERS: Timers = {
+  now: () => performance.now(),
   set: (run, delay_ms) => setTimeout(run, delay_ms),
   // What `set` returned.
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
@@ -88,6 +96,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const undecided = new Set<string>();
   const in_flight = new Set<Promise<unknown>>();
   let is_reachable = true;
+  let last_commit_at = Number.NEGATIVE_INFINITY;
   let probe_ms = PROBE_FIRST_MS;
   let timer: unknown;
   let replaying: Promise<void> | null = null;
@@ -104,6 +113,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       if (fate === "unknown") throw error;
     }
     reach(true);
+    last_commit_at = timers.now();
     if (fate === "orphan") note({ event: "click.dropped", cid: click.row.cid, app_id: click.row.app_id });
     return fate;
   }
@@ -119,7 +129,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
       const committing = commit(click);
       track(committing);
       let spooling: Promise<number | null> | null = null;
-      const waited = timers.set(spoolIt, COMMIT_WAIT_MS);
+      const began_at = timers.now();
+      let waited = timers.set(decide, COMMIT_WAIT_MS);
       committing.then(
         (fate) => {
           timers.clear(waited);
@@ -134,6 +145,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
           else decided(click, spooling, false);
         },
       );
+
+      function decide(): void {
+        const at = timers.now();
+        const is_moving = at - last_commit_at < COMMIT_WAIT_MS && at - began_at < QUEUE_WAIT_MS;
+        if (is_moving) waited = timers.set(decide, COMMIT_WAIT_MS);
+        else spoolIt();
+      }
 
       function spoolIt(): void {
         if (spooling !== null) return;

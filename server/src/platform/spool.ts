@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Committer, createCommitter } from "./committer.ts";
 import { type Database, DatabaseError } from "./database.ts";
-import { rows, type Statement, sql } from "./sql.ts";
+import { rows, sql } from "./sql.ts";
 import { openSqlite } from "./sqlite.ts";
 
 /** Files of one directory: as many processes can share it. */
 const FILES_MAX = 32;
 /** About half a million clicks. */
 const BYTES_MAX = 1024 * 1024 * 1024;
-const APPEND_BATCH = 500;
+const BATCH = 500;
 const READ_MAX = 500;
 /** SQLite's code for a lock that somebody else holds. */
 const BUSY = 5;
@@ -43,6 +43,7 @@ interface OpenFile {
   readonly db: Database;
   readonly committer: Committer;
   readonly append: (entry: SpoolEntry) => Promise<void>;
+  readonly remove: (seq: number) => Promise<void>;
   unlock(): void;
 }
 
@@ -121,8 +122,8 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
 
   async function remove(seqs: readonly number[]): Promise<void> {
     if (opening === null || seqs.length === 0) return;
-    const { db } = await opening;
-    await db.batch([removal(seqs)]);
+    const file = await opening;
+    await Promise.all(seqs.map(file.remove));
     for (const seq of seqs) {
       bytes -= sizes.get(seq) ?? 0;
       sizes.delete(seq);
@@ -152,7 +153,7 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
         );
         if (found.length === 0) break;
         await Promise.all(found.map((entry) => append(entry.body)));
-        await other.db.batch([removal(found.map((entry) => entry.seq))]);
+        await Promise.all(found.map((entry) => other.remove(entry.seq)));
       }
       await closeFile(other, true);
     }
@@ -172,17 +173,17 @@ async function openFile(path: string, unlock: () => void): Promise<OpenFile> {
   await db.query(sql`create table if not exists entries (seq integer primary key, body text not null)`);
   const committer = createCommitter(db);
   const append = committer.channel<SpoolEntry>({
-    max_items: APPEND_BATCH,
+    max_items: BATCH,
     compose: (entries) => [
       sql`insert into entries (seq, body) values ${rows(entries.map(({ seq, body }) => [seq, body]))}`,
     ],
   });
-  return { path, db, committer, append, unlock };
-}
-
-/** One prepared statement, however many there are. */
-function removal(seqs: readonly number[]): Statement {
-  return sql`delete from entries where seq in (values ${rows(seqs.map((seq) => [seq]))})`;
+  // Grouped like the appends: a click that is stored after all leaves alone, and an fsync for each would be too much.
+  const remove = committer.channel<number>({
+    max_items: BATCH,
+    compose: (seqs) => [sql`delete from entries where seq in (values ${rows(seqs.map((seq) => [seq]))})`],
+  });
+  return { path, db, committer, append, remove, unlock };
 }
 
 /** An empty file goes, so that the next start has nothing to look at. */
