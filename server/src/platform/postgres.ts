@@ -42,6 +42,8 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
   });
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
   pool.on("error", (error) => options.onIdleError?.(error));
+  // The same while it is in use, when the pool does not listen: whoever waits for its answers is told by their queries.
+  pool.on("connect", (client) => client.on("error", () => {}));
 
   const query: Query = async <Result>(statement: Statement) => {
     if (statement.expect !== undefined || isChunked(statement)) return (await batch([statement]))[0] as Result[];
