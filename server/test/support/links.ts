@@ -36,7 +36,7 @@ export const BLANK: LinkRow = {
   created_at: 0,
   updated_at: 0,
 };
-const APP: App = { ...APP_DEFAULTS, id: "shop", name: "Shop", created_at: "", updated_at: "" };
+export const APP: App = { ...APP_DEFAULTS, id: "shop", name: "Shop", created_at: "", updated_at: "" };
 
 export interface Given {
   link?: Partial<LinkRow>;
