@@ -28,24 +28,25 @@ function newClick(): Click {
 /** Time that passes when the test says so. */
 function manualTimers(): Timers & { pass(ms: number): void; pending(): number } {
   let now = 0;
-  let timers: { at: number; run: () => void }[] = [];
+  const timers = new Set<{ at: number; run: () => void }>();
   return {
     now: () => now,
     set(run, delay_ms) {
       const timer = { at: now + delay_ms, run };
-      timers.push(timer);
+      timers.add(timer);
       return timer;
     },
-    clear(timer) {
-      timers = timers.filter((one) => one !== timer);
-    },
+    // What `set` returned.
+    clear: (timer) => void timers.delete(timer as { at: number; run: () => void }),
     pass(ms) {
       now += ms;
-      const due = timers.filter((one) => one.at <= now);
-      timers = timers.filter((one) => one.at > now);
-      for (const one of due) one.run();
+      for (const timer of [...timers]) {
+        if (timer.at > now) continue;
+        timers.delete(timer);
+        timer.run();
+      }
     },
-    pending: () => timers.length,
+    pending: () => timers.size,
   };
 }
 
@@ -198,6 +199,30 @@ describe("a redirect waits for the database only so long", () => {
       assert.equal(await recorded, "unrecorded");
     });
   }
+
+  test("after both have failed, the database is asked again soon", async () => {
+    const { recorder, commits, timers, state } = controlled();
+    state.spool = "fails";
+    const first = recorder.record(newClick());
+    commits[0]?.fail(UNAVAILABLE);
+    assert.equal(await first, "unrecorded");
+    assert.equal(await recorder.record(newClick()), "unrecorded");
+    await passed(timers, 1_000);
+    const second = recorder.record(newClick());
+    commits[1]?.finish();
+    assert.equal(await second, "committed");
+  });
+
+  test("when neither moves, clicks do not pile up in memory without end", async () => {
+    const { recorder, commits, timers, state } = controlled();
+    state.spool = "hangs";
+    const waiting = Array.from({ length: 20_000 }, () => recorder.record(newClick()));
+    assert.equal(commits.length, 10_000);
+    assert.equal(await recorder.record(newClick()), "unrecorded");
+    timers.pass(COMMIT_WAIT_MS);
+    timers.pass(SPOOL_WAIT_MS);
+    assert.deepEqual(new Set(await Promise.all(waiting)), new Set(["unrecorded"]));
+  });
 
   test("a commit that comes while a hanging spool is awaited still counts", async () => {
     const { recorder, commits, timers, state } = controlled();

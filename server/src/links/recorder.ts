@@ -95,7 +95,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
   const undecided = new Set<string>();
   const in_flight = new Set<Promise<unknown>>();
-  let is_reachable = true;
+  /** While the database was out of reach a moment ago, clicks do not ask it. */
+  let away_until = Number.NEGATIVE_INFINITY;
   let last_commit_at = Number.NEGATIVE_INFINITY;
   let probe_ms = PROBE_FIRST_MS;
   let timer: unknown;
@@ -112,19 +113,23 @@ export function createRecorder(options: RecorderOptions): Recorder {
       fate = await fateOf(click);
       if (fate === "unknown") throw error;
     }
-    reach(true);
+    probe_ms = PROBE_FIRST_MS;
+    away_until = Number.NEGATIVE_INFINITY;
     last_commit_at = timers.now();
     if (fate === "orphan") note({ event: "click.dropped", cid: click.row.cid, app_id: click.row.app_id });
     return fate;
   }
 
-  function reach(reachable: boolean): void {
-    is_reachable = reachable;
-    if (reachable) probe_ms = PROBE_FIRST_MS;
+  function isAway(): boolean {
+    return timers.now() < away_until;
+  }
+
+  function stayAway(): void {
+    away_until = timers.now() + PROBE_FIRST_MS;
   }
 
   function record(click: Click): Promise<Recorded> {
-    if (!is_reachable || in_flight.size >= IN_FLIGHT_MAX) return toSpool(click);
+    if (isAway() || in_flight.size >= IN_FLIGHT_MAX) return toSpool(click);
     return new Promise((resolve) => {
       const committing = commit(click);
       track(committing);
@@ -139,7 +144,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
         },
         (error: unknown) => {
           timers.clear(waited);
-          if (isDatabaseError(error, "unavailable")) reach(false);
+          if (isDatabaseError(error, "unavailable")) stayAway();
           else note({ event: "click.failed", error, cid: click.row.cid });
           if (spooling === null) spoolIt();
           else decided(click, spooling, false);
@@ -171,7 +176,9 @@ export function createRecorder(options: RecorderOptions): Recorder {
     undecided.delete(click.row.cid);
   }
 
-  function toSpool(click: Click): Promise<Recorded> {
+  async function toSpool(click: Click): Promise<Recorded> {
+    // Neither the database nor the spool moves: memory must not be the third queue.
+    if (in_flight.size >= 2 * IN_FLIGHT_MAX) return "unrecorded";
     return waitForSpool(append(click));
   }
 
@@ -229,7 +236,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
         const stored = await replayBatch(entries);
         replayed += stored.length;
         if (stored.length > 0) await spool.remove(stored);
-        if (!is_reachable) break;
+        if (isAway()) break;
       }
     } catch (error) {
       // The spool's own failure: what it holds stays there until it answers again.
@@ -249,7 +256,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
         await commit(withoutOldHashes(click, now()));
         stored.push(seq);
       } catch (error) {
-        if (isDatabaseError(error, "unavailable")) reach(false);
+        if (isDatabaseError(error, "unavailable")) stayAway();
         else note({ event: "click.failed", error, cid: click.row.cid });
       }
     });
