@@ -2,6 +2,9 @@
 import { randomFillSync } from "node:crypto";
 
 const POOL_BYTES = 16 * 512;
+const VARIANT = 0x80;
+/** 000 to fff: what counts within a millisecond. */
+const COUNTS = Array.from({ length: 0x1000 }, (_, count) => count.toString(16).padStart(3, "0"));
 
 /** Random bytes and the clock, injected so that tests own both. */
 export interface IdSource {
@@ -25,14 +28,16 @@ export function createIds(source: IdSource = SYSTEM_IDS): Ids {
   let used = POOL_BYTES;
   let last_ms = 0;
   let counter = 0;
+  let prefix = "";
 
-  function randomHex(bytes: number): string {
+  /** `variant` sets the two highest bits of the first byte to the variant of RFC 9562. */
+  function randomHex(bytes: number, variant?: typeof VARIANT): string {
     if (used + bytes > POOL_BYTES) {
       source.random(pool);
       used = 0;
     }
+    if (variant !== undefined) pool[used] = ((pool[used] ?? 0) & 0x3f) | variant;
     const text = pool.toString("hex", used, used + bytes);
-    pool.fill(0, used, used + bytes);
     used += bytes;
     return text;
   }
@@ -40,18 +45,14 @@ export function createIds(source: IdSource = SYSTEM_IDS): Ids {
   function uuid(): string {
     const now = source.now();
     // RFC 9562 method 1: twelve bits count within a millisecond; a clock that goes back keeps the last time.
-    if (now > last_ms) {
-      last_ms = now;
+    if (now > last_ms || ++counter > 0xfff) {
+      last_ms = Math.max(now, last_ms + 1);
       counter = 0;
-    } else if (++counter > 0xfff) {
-      last_ms++;
-      counter = 0;
+      const time = last_ms.toString(16).padStart(12, "0");
+      prefix = `${time.slice(0, 8)}-${time.slice(8)}-7`;
     }
-    const time = last_ms.toString(16).padStart(12, "0");
-    const random = randomHex(8);
-    const variant = ((Number.parseInt(random.slice(0, 1), 16) & 0x3) | 0x8).toString(16);
-    const count = counter.toString(16).padStart(3, "0");
-    return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${variant}${random.slice(1, 4)}-${random.slice(4)}`;
+    const random = randomHex(8, VARIANT);
+    return `${prefix}${COUNTS[counter]}-${random.slice(0, 4)}-${random.slice(4)}`;
   }
 
   const timed = () => source.now().toString(16).padStart(12, "0") + randomHex(10);
