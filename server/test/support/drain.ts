@@ -7,7 +7,10 @@ import type { ServerProcess } from "./server-process.ts";
 import type { Site } from "./site.ts";
 import { waitUntil } from "./wait.ts";
 
-/** @param options.servers all processes that have a data folder; the first one answers the API */
+/** Leases take most of a minute to run out; asking more often would only take the processors from other tests. */
+const POLL_MS = 200;
+
+/** @param servers all processes that have a data folder; the first one answers the API */
 export async function waitUntilDrained(servers: [ServerProcess, ...ServerProcess[]], site: Site, timeout_ms: number) {
   const [api] = servers;
   const headers = { authorization: `Bearer ${site.admin_token}` };
@@ -23,7 +26,7 @@ export async function waitUntilDrained(servers: [ServerProcess, ...ServerProcess
       return true;
     },
     "the server to deliver everything",
-    { timeout_ms },
+    { timeout_ms, poll_ms: POLL_MS },
   );
 }
 

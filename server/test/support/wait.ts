@@ -13,7 +13,7 @@ const TIMEOUT_MS = 30_000;
 export async function waitUntil<Value>(
   condition: () => Value | Promise<Value>,
   what: string,
-  { timeout_ms = TIMEOUT_MS } = {},
+  { timeout_ms = TIMEOUT_MS, poll_ms = POLL_MS } = {},
 ): Promise<NonNullable<Exclude<Value, false>>> {
   const deadline = performance.now() + timeout_ms;
   for (;;) {
@@ -21,6 +21,6 @@ export async function waitUntil<Value>(
     // The comparison excludes what the return type excludes, which TypeScript does not follow through a type parameter.
     if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<Value, false>>;
     if (performance.now() >= deadline) throw new Error(`Waited ${timeout_ms / 1_000} s for ${what}.`);
-    await pause(POLL_MS);
+    await pause(poll_ms);
   }
 }
