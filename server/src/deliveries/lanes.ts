@@ -13,6 +13,8 @@ export const SLOW_SLOTS = 256;
 export const SLOW_SHARE = Math.floor(SLOTS / 10);
 /** A request that takes longer than this makes its destination slow. */
 export const SLOW_AFTER_MS = 1_000;
+/** How late a timer may fire without slowing a paced lane down. */
+const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
 const QUEUE_MAX = 500;
 /** The same over all destinations: beyond it the table is the queue. */
@@ -37,6 +39,8 @@ export interface Lane {
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
   claiming: boolean;
+  /** Room that is kept free for what is being claimed. */
+  reserved: number;
   /** Earliest start under a rate limit. */
   next_start_at: number;
   waiting_turn: boolean;
@@ -50,13 +54,14 @@ export function createLanes() {
   const in_flight = { fast: 0, slow: 0 };
   let queued = 0;
   let queued_chars = 0;
+  let reserved = 0;
 
   function open(id: string): Lane {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: new Set(), cap: SLOW_SHARE, slow: false },
-      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0, waiting_turn: false },
+      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0, waiting_turn: false },
     };
     lanes.set(id, lane);
     return lane;
@@ -64,11 +69,19 @@ export function createLanes() {
 
   /** How many more deliveries the lane may keep in memory. */
   function room(lane: Lane | undefined, destination: Destination): number {
-    if (queued >= QUEUED_MAX || queued_chars >= QUEUED_MAX_CHARS) return 0;
+    const left = QUEUED_MAX - queued - reserved;
+    if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
     const few = lane?.slow === true || destination.rate_per_second !== null;
     const capacity = few ? Math.min(capOf(lane, destination), destination.rate_per_second ?? QUEUE_MAX) : QUEUE_MAX;
-    return Math.max(0, Math.min(capacity - (lane?.queue.length ?? 0), QUEUED_MAX - queued));
+    const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
+    return Math.max(0, Math.min(capacity - used, left));
+  }
+
+  /** Keeps room free while something is being claimed; a negative count ends that. */
+  function reserve(lane: Lane, count: number): void {
+    lane.reserved += count;
+    reserved += count;
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
@@ -100,14 +113,35 @@ export function createLanes() {
 
   function mayStart(lane: Lane, now: number): boolean {
     const { destination, queue, flights } = lane;
-    if (destination === null || queue.length === 0 || now < lane.next_start_at) return false;
+    if (destination === null || queue.length === 0 || delayOf(lane, now) > 0) return false;
     return flights.size < capOf(lane, destination);
+  }
+
+  /** Milliseconds until the rate lets it start; a clock that was set back makes that no longer than one interval. */
+  function delayOf(lane: Lane, now: number): number {
+    const rate = lane.destination?.rate_per_second ?? null;
+    if (rate === null) return 0;
+    lane.next_start_at = Math.min(lane.next_start_at, now + 1_000 / rate);
+    return Math.max(0, lane.next_start_at - now);
+  }
+
+  /** Takes from the head of the queue what may not be sent any more; answers what must be given back. */
+  function skip(lane: Lane, maySend: (ready: Ready) => boolean): Ready[] {
+    const skipped: Ready[] = [];
+    for (let first = lane.queue[0]; first !== undefined && !maySend(first); first = lane.queue[0]) {
+      skipped.push(take(lane));
+    }
+    return skipped;
   }
 
   function start(lane: Lane, now: number): Flight {
     const ready = take(lane);
     const rate = lane.destination?.rate_per_second ?? null;
-    if (rate !== null) lane.next_start_at = Math.max(lane.next_start_at, now - 1_000) + 1_000 / rate;
+    if (rate !== null) {
+      // A timer that fired late is made up for, so that the rate is reached; a pause is not, so that there is no burst.
+      const from = now - lane.next_start_at <= LATE_MAX_MS ? lane.next_start_at : now;
+      lane.next_start_at = from + 1_000 / rate;
+    }
     const flight: Flight = { ready, started_at: now };
     lane.flights.add(flight);
     in_flight[lane.slow ? "slow" : "fast"]++;
@@ -190,7 +224,7 @@ export function createLanes() {
   }
 
   return {
-    ...{ open, room, push, awaitTurn, next, mayStart, start, finish, demoteSlow, clear, prune },
+    ...{ open, room, reserve, push, awaitTurn, next, skip, delayOf, mayStart, start, finish, demoteSlow, clear, prune },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),
     counts: () => ({ queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size }),

@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Destination } from "../destinations/destination.ts";
+import type { Ready } from "./attempt.ts";
+import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
+
+const NOW = 1_000_000;
+const FAST_MS = SLOW_AFTER_MS - 1;
+
+function destination(changes: Partial<Destination> = {}): Destination {
+  const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
+  return {
+    ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
+    ...{ state: "active", state_reason: null, retry_on: "retriable", misconfigured: null, ...settings },
+    build: () => assert.fail("a lane builds nothing"),
+    judge: () => assert.fail("a lane judges nothing"),
+    mask: () => assert.fail("a lane shows nothing"),
+    ...changes,
+  };
+}
+
+function ready(position: string, body = "{}"): Ready {
+  return {
+    ...{ destination_id: "dst_a", position, app_id: "shop", event: "link.click", attempt: 1, failures: 0 },
+    ...{ trigger: "auto", resume_state: null, resume_at: null, event_id: position, body, lease_until: NOW + 45_000 },
+  };
+}
+
+const list = (count: number, name = "p") => Array.from({ length: count }, (_, index) => ready(`${name}${index}`));
+
+function openLane(lanes: Lanes, id: string, of: Partial<Destination> = {}): Lane {
+  const lane = lanes.open(id);
+  lane.destination = destination({ id, ...of });
+  return lane;
+}
+
+/** Starts whatever may start, as the dispatcher does; answers `lane position` in order. */
+function pump(lanes: Lanes, now = NOW): string[] {
+  const started: string[] = [];
+  for (let lane = lanes.next(); lane !== undefined; lane = lanes.next()) {
+    if (lanes.mayStart(lane, now)) started.push(`${lane.id} ${lanes.start(lane, now).ready.position}`);
+  }
+  return started;
+}
+
+function finishAll(lanes: Lanes, lane: Lane, now: number): void {
+  for (const flight of [...lane.flights]) lanes.finish(lane, flight, now);
+}
+
+test("lanes take turns, whatever the length of their queues, and each keeps its order", () => {
+  const lanes = createLanes();
+  lanes.push(openLane(lanes, "a"), list(4));
+  lanes.push(openLane(lanes, "b"), list(2));
+  assert.deepEqual(pump(lanes), ["a p0", "b p0", "a p1", "b p1", "a p2", "a p3"]);
+});
+
+test("a lane whose destination is not known starts nothing until it is", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lane.destination = null;
+  lanes.push(lane, list(1));
+  assert.deepEqual(pump(lanes), []);
+  lane.destination = destination();
+  lanes.awaitTurn(lane);
+  assert.deepEqual(pump(lanes), ["a p0"]);
+});
+
+for (const max_in_flight of [1, 3, SLOW_SHARE]) {
+  test(`at most ${max_in_flight} requests are in flight where that is set`, () => {
+    const lanes = createLanes();
+    const lane = openLane(lanes, "a", { max_in_flight });
+    lanes.push(lane, list(200));
+    assert.equal(pump(lanes).length, max_in_flight);
+    finishAll(lanes, lane, NOW + 1);
+    assert.equal(pump(lanes, NOW + 1).length, max_in_flight);
+  });
+}
+
+test("a new lane starts with a slow one's share, and each fast answer widens it by one", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(400));
+  assert.equal(pump(lanes).length, SLOW_SHARE);
+  finishAll(lanes, lane, NOW + FAST_MS);
+  assert.equal(pump(lanes).length, 2 * SLOW_SHARE);
+});
+
+test("a lane whose oldest request takes too long becomes slow, keeps its share only, and hands the rest back", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(300));
+  pump(lanes);
+  assert.deepEqual(lanes.demoteSlow(NOW + FAST_MS), []);
+  const given_back = lanes.demoteSlow(NOW + SLOW_AFTER_MS);
+  assert.equal(given_back.length, 300 - 2 * SLOW_SHARE);
+  assert.equal(given_back[0]?.position, "p299", "the newest go first");
+  assert.equal(lane.slow, true);
+  assert.deepEqual(pump(lanes, NOW + SLOW_AFTER_MS), [], "its share is in flight already");
+});
+
+test("slow lanes never take the slots of fast ones", () => {
+  const lanes = createLanes();
+  for (let index = 0; index < 12; index++) lanes.push(openLane(lanes, `slow${index}`), list(200));
+  // Each new lane may start its share, so fewer than all of them fill the slots.
+  assert.equal(pump(lanes).length, SLOTS);
+  lanes.demoteSlow(NOW + SLOW_AFTER_MS);
+  assert.deepEqual(pump(lanes, NOW + SLOW_AFTER_MS), []);
+  lanes.push(openLane(lanes, "quick"), list(40));
+  assert.equal(pump(lanes, NOW + SLOW_AFTER_MS).filter((one) => one.startsWith("quick")).length, 40);
+});
+
+test("slow lanes together hold at most their slots", () => {
+  const lanes = createLanes();
+  const made = Array.from({ length: 20 }, (_, index) => openLane(lanes, `s${index}`, { max_in_flight: 1 }));
+  for (const lane of made) lanes.push(lane, list(1, "first"));
+  pump(lanes);
+  lanes.demoteSlow(NOW + SLOW_AFTER_MS);
+  for (const lane of made) {
+    lane.destination = destination({ id: lane.id });
+    lanes.push(lane, list(SLOW_SHARE));
+  }
+  pump(lanes, NOW + SLOW_AFTER_MS);
+  assert.equal(lanes.counts().in_flight, SLOW_SLOTS);
+});
+
+test("a slow lane is fast again with an answer that is, once nothing slow is in flight", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a", { max_in_flight: 2 });
+  lanes.push(lane, list(4));
+  pump(lanes);
+  const later = NOW + SLOW_AFTER_MS;
+  const [first, second] = [...lane.flights];
+  assert.ok(first && second);
+  lanes.finish(lane, first, later);
+  assert.equal(lane.slow, true);
+  pump(lanes, later);
+  const [, third] = [...lane.flights];
+  assert.ok(third);
+  lanes.finish(lane, third, later + 1);
+  assert.equal(lane.slow, true, "the second request is slow still");
+  lanes.finish(lane, second, later + 1);
+  pump(lanes, later + 1);
+  finishAll(lanes, lane, later + 2);
+  assert.equal(lane.slow, false);
+  assert.deepEqual(lanes.counts(), { queued: 0, in_flight: 0, lanes: 1 });
+});
+
+for (const rate_per_second of [1, 3, 10, 250]) {
+  test(`${rate_per_second} a second are started in any second, from the first on`, () => {
+    const lanes = createLanes();
+    const lane = openLane(lanes, "a", { rate_per_second });
+    lanes.push(lane, list(400));
+    const starts: number[] = [];
+    for (let now = NOW; now < NOW + 3_000; now++) {
+      lanes.awaitTurn(lane);
+      const count = pump(lanes, now).length;
+      starts.push(...Array.from({ length: count }, () => now));
+      finishAll(lanes, lane, now);
+    }
+    for (const start of starts) {
+      assert.ok(starts.filter((at) => at >= start && at < start + 999).length <= rate_per_second);
+    }
+    assert.ok(starts.length >= Math.min(400, 3 * rate_per_second - 1), "and the rate is reached");
+  });
+}
+
+test("a clock that is set back holds a paced lane for one interval, not for the time that it was set back", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a", { rate_per_second: 2 });
+  lanes.push(lane, list(2));
+  assert.equal(pump(lanes).length, 1);
+  const back = NOW - 3_600_000;
+  assert.equal(lanes.delayOf(lane, back), 500);
+  lanes.awaitTurn(lane);
+  assert.equal(pump(lanes, back + 500).length, 1);
+});
+
+test("room shrinks with what is queued and with what is being claimed, and is small for slow and paced lanes", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  const wide = destination();
+  assert.equal(lanes.room(undefined, wide), 500);
+  lanes.push(lane, list(100));
+  lanes.reserve(lane, 50);
+  assert.equal(lanes.room(lane, wide), 350);
+  lanes.reserve(lane, -50);
+  assert.equal(lanes.room(lane, wide), 400);
+  assert.equal(lanes.room(undefined, destination({ rate_per_second: 7 })), 7);
+  assert.equal(lanes.room(undefined, destination({ rate_per_second: 100_000 })), SLOW_SHARE);
+  lane.slow = true;
+  assert.equal(lanes.room(lane, wide), 0);
+});
+
+test("all lanes together are bounded in number and in characters", () => {
+  const lanes = createLanes();
+  for (let index = 0; index < 9; index++) lanes.push(openLane(lanes, `l${index}`), list(500));
+  lanes.reserve(lanes.open("l9"), 450);
+  assert.equal(lanes.room(undefined, destination()), 50);
+  const heavy = createLanes();
+  heavy.push(openLane(heavy, "a"), [ready("p", "x".repeat(32 * 1024 * 1024))]);
+  assert.equal(heavy.room(undefined, destination()), 0);
+  pump(heavy);
+  assert.equal(heavy.room(undefined, destination()), 500);
+});
+
+test("what may not be sent any more is taken from the head, and what is dropped leaves no trace in the counts", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(5));
+  const skipped = lanes.skip(lane, (one) => one.position === "p2");
+  assert.deepEqual(
+    skipped.map((one) => one.position),
+    ["p0", "p1"],
+  );
+  assert.deepEqual(lanes.clear(lane, (one) => one.position === "p3").length, 1);
+  assert.equal(lanes.clear(lane, () => false).length, 0);
+  assert.deepEqual(lanes.counts(), { queued: 2, in_flight: 0, lanes: 1 });
+  assert.deepEqual(pump(lanes), ["a p2", "a p4"]);
+});
+
+test("only a lane with nothing to do is forgotten", () => {
+  const lanes = createLanes();
+  openLane(lanes, "idle");
+  openLane(lanes, "claiming").claiming = true;
+  openLane(lanes, "slow").slow = true;
+  openLane(lanes, "due").due_at = NOW;
+  lanes.push(openLane(lanes, "queued"), list(1));
+  lanes.prune();
+  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), ["claiming", "due", "queued", "slow"]);
+});
