@@ -87,9 +87,11 @@ export function createDeliveries(options: DeliveriesOptions) {
   /** Grants one attempt now, in any state; a pending delivery keeps its schedule. @throws AppError not_found */
   async function retryDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
     const { row } = await findDelivery(id, app_scope);
-    dispatcher.forget(row.destination_id, row.position);
+    dispatcher.forget(row.destination_id, row.position, row.attempt);
     const granted = await store.grantAttempt(row);
     if (granted === undefined) throw notFound("delivery");
+    // It may have been claimed meanwhile.
+    dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
     return showWithEvent(granted);
   }
@@ -97,9 +99,12 @@ export function createDeliveries(options: DeliveriesOptions) {
   /** @throws AppError not_found, conflict when it is settled already */
   async function cancelDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
     const { row } = await findDelivery(id, app_scope);
-    dispatcher.forget(row.destination_id, row.position);
+    dispatcher.forget(row.destination_id, row.position, row.attempt);
     const canceled = await store.cancel(row, "Canceled by hand.", now());
-    if (canceled !== undefined) return showWithEvent(canceled);
+    if (canceled !== undefined) {
+      dispatcher.forget(row.destination_id, row.position, canceled.attempt);
+      return showWithEvent(canceled);
+    }
     const current = await store.find(row);
     throw refuse("conflict", `Only a pending delivery can be canceled; this one is ${current?.state ?? "gone"}.`);
   }

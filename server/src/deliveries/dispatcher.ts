@@ -2,22 +2,16 @@
 // process with the role `dispatcher`. The table is the truth: a hint that is lost costs at most one poll, and a process
 // that dies costs its leases. Every step is idempotent under the fencing token.
 import type { Destination } from "../destinations/destination.ts";
-import type { Committer, Submit } from "../platform/committer.ts";
-import { isDatabaseError } from "../platform/database.ts";
+import type { Committer } from "../platform/committer.ts";
 import { type AttemptContext, attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
-import { type DeliveryStore, type Settlement, settle } from "./store.ts";
+import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { createSettling, UNSETTLED_MAX } from "./settling.ts";
+import type { DeliveryStore, Settlement } from "./store.ts";
 
-/** A lease is renewed while its holder lives, so this bounds only how long a crash delays what was in flight. */
-export const LEASE_MS = 45_000;
-const RENEW_BEFORE_MS = 25_000;
 const POLL_MS = 1_000;
 const SLOW_CHECK_MS = 250;
 const CLAIM_MAX = 100;
-/** Finished attempts that wait to be recorded; beyond it nothing new is sent, so that memory stays bounded. */
-const UNSETTLED_MAX = 2_000;
-const SETTLE_RETRY_MS = 500;
-const SETTLEMENTS_MAX = 500;
 
 export interface Clock {
   now(): number;
@@ -48,8 +42,8 @@ export interface Dispatcher {
   accept(destination: Destination, ready: readonly Ready[]): void;
   /** A hint: something of this destination is due at that time. */
   wake(destination_id: string, due_at: number): void;
-  /** Takes a delivery back that was canceled or claimed anew. */
-  forget(destination_id: string, position: string): void;
+  /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
+  forget(destination_id: string, position: string, attempt: number): void;
   start(): Promise<void>;
   /** Stops sending, gives leases back and waits for what is in flight, at most so long. */
   stop(deadline_ms: number): Promise<void>;
@@ -59,13 +53,17 @@ export interface Dispatcher {
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, destinations, clock, log } = options;
   const lanes = createLanes();
-  const submit: Submit<Settlement, void> = options.committer.channel({ compose: settle, max_items: SETTLEMENTS_MAX });
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
   const timers = new Map<string, () => void>();
-  let unsettled = 0;
   let state: "idle" | "running" | "stopping" = "idle";
-  let last_renewal = 0;
+  /** Claims and returns under way: a stop waits for them. */
+  let working = 0;
   let drained = () => {};
+  const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
+  const leases = createLeases({
+    ...{ store, log, held, now: clock.now },
+    lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
+  });
 
   destinations.onChange((id) => {
     const lane = lanes.get(id);
@@ -77,6 +75,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function pump(): void {
     for (let lane = nextLane(); lane !== undefined; lane = nextLane()) {
       const now = clock.now();
+      const { destination } = lane;
+      if (destination !== null) giveBack(lanes.skip(lane, (ready) => maySend(ready, destination, now)));
       if (!lanes.mayStart(lane, now)) {
         waitForRate(lane, now);
         continue;
@@ -87,12 +87,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   function nextLane(): Lane | undefined {
-    return state === "running" && unsettled < UNSETTLED_MAX ? lanes.next() : undefined;
+    return state === "running" && !settling.isFull() ? lanes.next() : undefined;
   }
 
   function waitForRate(lane: Lane, now: number): void {
-    if (lane.next_start_at <= now || lane.queue.length === 0) return;
-    schedule(`rate ${lane.id}`, lane.next_start_at - now, () => {
+    const delay_ms = lanes.delayOf(lane, now);
+    if (delay_ms === 0 || lane.queue.length === 0) return;
+    schedule(`rate ${lane.id}`, delay_ms, () => {
       lanes.awaitTurn(lane);
       pump();
     });
@@ -101,13 +102,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function launch(lane: Lane, flight: Flight): void {
     const { destination } = lane;
     if (destination === null) return;
-    unsettled++;
-    attempt(context, flight.ready, destination)
-      .then(record, (error: unknown) => {
-        // A bug of ours, never of the receiver: the lease runs out, and the delivery is due again.
-        log("delivery.unrecorded", { destination_id: lane.id, position: flight.ready.position, error }, "error");
-        forgetSettlement();
-      })
+    const { ready } = flight;
+    settling.begin(ready);
+    attempt(context, ready, destination)
+      .then(
+        (settlement) => settling.record(ready, settlement),
+        // A bug of ours, never of the receiver.
+        (error: unknown) => settling.abandon(ready, error),
+      )
       .finally(() => {
         lanes.finish(lane, flight, clock.now());
         pump();
@@ -115,24 +117,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       });
   }
 
-  // Settling.
-
-  function record(settlement: Settlement): void {
-    submit(settlement).then(
-      () => recorded(settlement),
-      (error: unknown) => {
-        if (!isDatabaseError(error, "unavailable")) {
-          // Nothing is lost: the lease runs out and the delivery is due again.
-          log("delivery.unrecorded", { ...settlement.key, error }, "error");
-          return forgetSettlement();
-        }
-        clock.after(SETTLE_RETRY_MS, () => record(settlement));
-      },
-    );
-  }
-
   function recorded({ key, decision, outcome }: Settlement): void {
-    forgetSettlement();
     if (decision.due_at !== null) wake(key.destination_id, decision.due_at);
     if (decision.state === "failed") log("delivery.failed", { ...key, reason: decision.reason }, "warn");
     if (outcome === undefined || outcome.kind === "accepted" || outcome.disable === undefined) return;
@@ -142,20 +127,20 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     });
   }
 
-  function forgetSettlement(): void {
-    unsettled--;
-    if (unsettled === UNSETTLED_MAX - 1) pump();
-    if (state === "stopping" && unsettled === 0) drained();
+  function settlingChanged(): void {
+    if (settling.count() === UNSETTLED_MAX - 1) pump();
+    if (isDrained()) drained();
   }
 
   // Claiming.
 
   function refill(lane: Lane): void {
-    if (state !== "running" || lane.claiming || lane.due_at > clock.now() || unsettled >= UNSETTLED_MAX) return;
+    if (state !== "running" || lane.claiming || lane.due_at > clock.now()) return;
+    if (settling.isFull() || settling.isBehind()) return;
     const { destination } = lane;
     if (destination !== null && lane.queue.length > 0 && lanes.room(lane, destination) < CLAIM_MAX / 2) return;
     lane.claiming = true;
-    void claim(lane)
+    void work(claim(lane))
       .catch((error: unknown) => {
         // The poll tries again; until then the lane rests.
         log("deliveries.not_claimed", { destination_id: lane.id, error }, "warn");
@@ -171,35 +156,58 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function claim(lane: Lane): Promise<void> {
     const destination = await destinations.find(lane.id);
     lane.destination = destination;
-    const room = destination === null ? 0 : lanes.room(lane, destination);
-    if (destination === null || room === 0) {
+    // When the clock jumped, what is in flight here would look left by somebody.
+    await leases.keep();
+    const room = destination === null ? 0 : Math.min(lanes.room(lane, destination), CLAIM_MAX);
+    if (destination === null || room === 0 || state !== "running") {
       lane.due_at = destination === null ? Number.POSITIVE_INFINITY : clock.now() + SLOW_CHECK_MS;
       return;
     }
+    lanes.reserve(lane, room);
+    const ready = await claimUpTo(room, lane, destination).finally(() => lanes.reserve(lane, -room));
+    take(lane, destination, ready);
+  }
+
+  async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Ready[]> {
     const now = clock.now();
     const lease_until = now + LEASE_MS;
-    const limit = Math.min(room, CLAIM_MAX);
     const bounds = { now, lease_until, limit, first_only: !isSending(destination) };
+    // A hint that comes meanwhile may be about what this claim does not see.
+    lane.due_at = Number.POSITIVE_INFINITY;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
-    lane.due_at = next_due_at === null || bounds.first_only ? Number.POSITIVE_INFINITY : next_due_at;
-    const bodies = new Map(
-      (await store.readBodies(destination.app_id, positionsOf(claimed))).map((one) => [one.position, one]),
-    );
+    if (next_due_at !== null && !bounds.first_only) lane.due_at = Math.min(lane.due_at, next_due_at);
+    const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until }));
+    const bodies = await readBodies(destination.app_id, held);
     const ready: Ready[] = [];
-    for (const row of claimed) {
-      const event = bodies.get(row.position);
-      const one = { ...row, destination_id: lane.id, lease_until };
+    for (const one of held) {
+      const event = bodies.get(one.position);
       if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
-      else if (wasInterruptedTooOften(row)) abandon(one, "Given up: the server ended too often during its attempts.");
+      else if (wasInterruptedTooOften(one)) abandon(one, "Given up: the server ended too often during its attempts.");
       else ready.push({ ...one, event_id: event.id, body: event.body });
     }
-    lanes.push(lane, ready);
+    return ready;
+  }
+
+  async function readBodies(app_id: string, held: readonly Held[]) {
+    const positions = held.map((one) => one.position);
+    try {
+      return new Map((await store.readBodies(app_id, positions)).map((one) => [one.position, one]));
+    } catch (error) {
+      giveBack(held);
+      throw error;
+    }
+  }
+
+  /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
+  function take(lane: Lane, destination: Destination, ready: readonly Ready[]): void {
+    const room = state === "running" ? lanes.room(lane, destination) : 0;
+    lanes.push(lane, ready.slice(0, room));
+    giveBack(ready.slice(room));
     pump();
   }
 
   function abandon(ready: Omit<Ready, "body" | "event_id">, reason: string): void {
-    unsettled++;
-    record(giveUp(ready, reason, clock.now()));
+    settling.record(ready, giveUp(ready, reason, clock.now()));
   }
 
   /** A hint for later needs a timer of its own only when it comes before the next poll. */
@@ -219,19 +227,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   function allowance(destination: Destination): number {
-    return state === "running" && unsettled < UNSETTLED_MAX ? lanes.room(lanes.get(destination.id), destination) : 0;
+    return state === "running" && !settling.isFull() ? lanes.room(lanes.get(destination.id), destination) : 0;
   }
 
   function accept(destination: Destination, ready: readonly Ready[]): void {
     const lane = lanes.open(destination.id);
     lane.destination ??= destination;
-    lanes.push(lane, ready);
-    pump();
+    take(lane, destination, ready);
   }
 
-  function forget(destination_id: string, position: string): void {
+  function forget(destination_id: string, position: string, attempt: number): void {
     const lane = lanes.get(destination_id);
-    if (lane !== undefined) lanes.clear(lane, (ready) => ready.position === position);
+    if (lane !== undefined) lanes.clear(lane, (ready) => ready.position === position && ready.attempt <= attempt);
   }
 
   async function reload(lane: Lane): Promise<void> {
@@ -240,19 +247,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lane.destination = destination;
     if (destination === null || !isSending(destination)) {
       // What a person asked for is sent even while it is off; the rest waits in the table.
-      giveBack(
-        lanes.clear(lane, (ready) => destination === null || ready.trigger === "auto" || ready.trigger === "replay"),
-      );
+      giveBack(lanes.clear(lane, (ready) => destination === null || isAutomatic(ready)));
     }
     lanes.awaitTurn(lane);
     pump();
   }
 
-  function giveBack(ready: readonly Ready[]): void {
-    if (ready.length === 0) return;
-    store.release(ready, clock.now()).catch((error: unknown) => {
-      // Their leases run out by themselves.
-      log("deliveries.not_released", { count: ready.length, error }, "warn");
+  function giveBack(unsent: readonly Held[]): void {
+    if (unsent.length > 0) void work(leases.giveBack(unsent));
+  }
+
+  function work(promise: Promise<void>): Promise<void> {
+    working++;
+    return promise.finally(() => {
+      working--;
+      if (isDrained()) drained();
     });
   }
 
@@ -287,29 +296,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const now = clock.now();
     giveBack(lanes.demoteSlow(now));
     pump();
-    if (now - last_renewal >= LEASE_MS - RENEW_BEFORE_MS) await renew(now);
+    await leases.keep();
     if (state !== "idle") schedule("slow", SLOW_CHECK_MS, () => void checkSlow());
   }
 
-  async function renew(now: number): Promise<void> {
-    last_renewal = now;
-    const held: Ready[] = [];
-    for (const lane of lanes.all()) held.push(...lane.queue, ...[...lane.flights].map((flight) => flight.ready));
-    const ending = held.filter((ready) => ready.lease_until < now + RENEW_BEFORE_MS);
-    if (ending.length === 0) return;
-    try {
-      await store.renew(ending, now + LEASE_MS);
-      for (const ready of ending) ready.lease_until = now + LEASE_MS;
-    } catch (error) {
-      // A lease that is lost means a second attempt by somebody else, never a lost delivery.
-      log("deliveries.not_renewed", { count: ending.length, error }, "warn");
-      last_renewal = 0;
-    }
+  function* held(): Iterable<Held> {
+    for (const lane of lanes.all()) yield* lane.queue;
+    yield* settling.held();
   }
 
   async function start(): Promise<void> {
-    state = "running";
+    // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
+    state = "running";
     await poll();
     await checkSlow();
   }
@@ -323,7 +322,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state !== "running") return;
     state = "stopping";
     for (const lane of lanes.all()) giveBack(lanes.clear(lane));
-    if (unsettled > 0) {
+    if (!isDrained()) {
       await new Promise<void>((resolve) => {
         drained = resolve;
         schedule("stop", deadline_ms, resolve);
@@ -334,14 +333,20 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     timers.clear();
   }
 
-  const counts = () => ({ ...lanes.counts(), unsettled });
+  const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
+  const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   return { allowance, accept, wake, forget, start, stop, counts };
+}
+
+/** What a person asked for is sent even while the destination is off; nothing is sent without a lease. */
+function maySend(ready: Ready, destination: Destination, now: number): boolean {
+  return isHeld(ready, now) && (isSending(destination) || !isAutomatic(ready));
+}
+
+function isAutomatic({ trigger }: Ready): boolean {
+  return trigger === "auto" || trigger === "replay";
 }
 
 function isSending(destination: Destination): boolean {
   return destination.state === "active" || destination.state === "paused";
-}
-
-function positionsOf(rows: readonly { position: string }[]): string[] {
-  return rows.map((row) => row.position);
 }

@@ -98,7 +98,10 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
     values ${rows(values)} on conflict do nothing`;
 }
 
-/** The token fences off a worker whose lease ran out; a success counts all the same, for nothing may be sent after it. */
+/**
+ * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or
+ * whose result was recorded already. A success counts all the same, for nothing may be sent after it.
+ */
 function updateSettled(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
     ...[key.destination_id, key.position, attempt, decision.state, decision.reason],
@@ -108,7 +111,7 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
       trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2 and state = 'pending'
-      and (attempt = column3 or column4 = 'succeeded')`;
+      and ((attempt = column3 and leased = 1) or column4 = 'succeeded')`;
 }
 
 const SETTLED_TYPES = [
@@ -212,21 +215,24 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   /** Makes what a process that died had in flight due at once. Only where no other process can hold a lease. */
   async function releaseAll(destination_id: string, now: number, lease_ms: number): Promise<void> {
-    await query(sql`update deliveries set leased = 0, due_at = ${now} where destination_id = ${destination_id}
-      and state = 'pending' and due_at > ${now} and due_at <= ${now + lease_ms} and leased = 1`);
+    await query(sql`update deliveries set leased = 0,
+      due_at = case when trigger in ('manual', 'test') then 0 else cast(${now} as bigint) end
+      where destination_id = ${destination_id} and state = 'pending' and due_at > ${now} and due_at <= ${now + lease_ms} and leased = 1`);
   }
 
-  /** Moves the end of leases that are still held. */
-  async function renew(held: readonly (DeliveryKey & { attempt: number })[], lease_until: number): Promise<void> {
+  /** Moves the end of leases, and answers those that were still held. */
+  function renew(held: readonly (DeliveryKey & { attempt: number })[], lease_until: number): Promise<DeliveryKey[]> {
     const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, lease_until]);
-    await query(sql`update deliveries set due_at = column4 ${eachRow(values, HELD_TYPES)}
-      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
+    return query(sql`update deliveries set due_at = column4 ${eachRow(values, HELD_TYPES)}
+      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'
+      returning destination_id, position`);
   }
 
-  /** Gives back leases under which nothing was sent: as if the claim had not been. */
+  /** Gives back leases under which nothing was sent: as if the claim had not been. What a person asked for stays first. */
   async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
     const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
-    await query(sql`update deliveries set due_at = column4, leased = 0, attempt = attempt - 1
+    await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
+        due_at = case when trigger in ('manual', 'test') then 0 else column4 end
       ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
   }

@@ -1,7 +1,7 @@
 // Which destinations an event goes to. Pure: the destinations are those of the version that the transaction checks.
 import type { Ready } from "../deliveries/attempt.ts";
-import type { DeliveryRow } from "../deliveries/delivery.ts";
-import { LEASE_MS } from "../deliveries/dispatcher.ts";
+import { type DeliveryRow, DUE_FIRST } from "../deliveries/delivery.ts";
+import { LEASE_MS } from "../deliveries/leases.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { EventRow } from "./event.ts";
 
@@ -58,7 +58,7 @@ function toDelivery(event: EventRow, destination: Destination, leased: boolean, 
     attempt: leased ? 1 : 0,
     failures: 0,
     leased: leased ? 1 : 0,
-    due_at: leased ? now + LEASE_MS : now,
+    due_at: leased ? now + LEASE_MS : dueAt(event, now),
     trigger: triggerOf(event),
     resume_state: null,
     resume_at: null,
@@ -82,6 +82,11 @@ function toReady(event: EventRow, destination: Destination, now: number): Ready 
     resume_at: null,
     lease_until: now + LEASE_MS,
   };
+}
+
+/** A test is what a person asked for: sent before everything else, also while its destination is off. */
+function dueAt(event: EventRow, now: number): number {
+  return event.target_id === null ? now : DUE_FIRST;
 }
 
 function triggerOf(event: EventRow): "test" | "auto" {

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { settlementOf } from "../../test/support/settlements.ts";
+import { DatabaseError } from "../platform/database.ts";
+import type { Held } from "./leases.ts";
+import { createSettling, UNSETTLED_MAX } from "./settling.ts";
+import type { Settlement } from "./store.ts";
+
+const failure = (key: Held) => settlementOf(key, 1, { state: "pending", failures: 1, due_at: 1 });
+const claim = (position: string): Held => ({ destination_id: "dst_a", position, attempt: 1, lease_until: 1 });
+
+function openSettling(answer: () => Promise<void>) {
+  const timers: { delay_ms: number; callback: () => void }[] = [];
+  const seen = { recorded: [] as string[], logged: [] as string[], changes: 0 };
+  const settling = createSettling({
+    // The one channel that settling makes: its items are settlements and have no result.
+    committer: { channel: () => answer as never },
+    clock: { after: (delay_ms, callback) => timers.push({ delay_ms, callback }) },
+    log: (event) => void seen.logged.push(event),
+    recorded: (one: Settlement) => void seen.recorded.push(one.key.position),
+    changed: () => void seen.changes++,
+  });
+  return { settling, timers, seen };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("an attempt counts from its start until it is recorded", async () => {
+  const { settling, seen } = openSettling(async () => {});
+  const one = claim("p1");
+  settling.begin(one);
+  assert.deepEqual([settling.count(), [...settling.held()]], [1, [one]]);
+  settling.record(one, failure(one));
+  assert.equal(settling.count(), 1);
+  await turn();
+  assert.deepEqual([settling.count(), seen.recorded, seen.changes], [0, ["p1"], 1]);
+});
+
+test("during an outage a result is kept, its lease too, and nothing is claimed until it is recorded", async () => {
+  let is_out = true;
+  const { settling, timers, seen } = openSettling(async () => {
+    if (is_out) throw new DatabaseError("unavailable", "down");
+  });
+  const one = claim("p1");
+  settling.record(one, failure(one));
+  await turn();
+  assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [true, 1, []]);
+  timers.shift()?.callback();
+  await turn();
+  assert.equal(settling.isBehind(), true);
+  is_out = false;
+  timers.shift()?.callback();
+  await turn();
+  assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [false, 0, ["p1"]]);
+  assert.deepEqual([timers, seen.logged], [[], []]);
+});
+
+for (const kind of ["bug", "unique", "unmet"] as const) {
+  test(`a result that the database refuses as "${kind}" is logged and left to its lease`, async () => {
+    const { settling, timers, seen } = openSettling(() => Promise.reject(new DatabaseError(kind, "no")));
+    settling.record(claim("p1"), failure(claim("p1")));
+    await turn();
+    assert.deepEqual([settling.count(), settling.isBehind(), timers], [0, false, []]);
+    assert.deepEqual([seen.logged, seen.recorded], [["delivery.unrecorded"], []]);
+  });
+}
+
+test("it is full at its bound and has room again after one", async () => {
+  const { settling } = openSettling(async () => {});
+  const claims = Array.from({ length: UNSETTLED_MAX }, (_, index) => claim(`p${index}`));
+  for (const one of claims) settling.begin(one);
+  assert.equal(settling.isFull(), true);
+  settling.abandon(claims[0] ?? assert.fail(), new Error("a bug"));
+  assert.equal(settling.isFull(), false);
+});

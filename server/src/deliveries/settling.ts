@@ -1,0 +1,67 @@
+// Records finished attempts: in groups, again and again while the database is out of reach, and never forgets one.
+// Used by dispatcher.ts, which starts nothing new while too many wait here.
+import type { Committer, Submit } from "../platform/committer.ts";
+import { isDatabaseError } from "../platform/database.ts";
+import type { Held } from "./leases.ts";
+import { type Settlement, settle } from "./store.ts";
+
+/** Attempts that were started and are not recorded; beyond it nothing new is sent, so that memory stays bounded. */
+export const UNSETTLED_MAX = 2_000;
+const SETTLE_RETRY_MS = 500;
+const SETTLEMENTS_MAX = 500;
+
+export interface SettlingOptions {
+  committer: Pick<Committer, "channel">;
+  clock: { after(delay_ms: number, callback: () => void): unknown };
+  log(event: string, fields: Record<string, unknown>, level: "error"): void;
+  recorded(settlement: Settlement): void;
+  /** Called whenever there is room for one more. */
+  changed(): void;
+}
+
+export type Settling = ReturnType<typeof createSettling>;
+
+export function createSettling({ committer, clock, log, recorded, changed }: SettlingOptions) {
+  const submit: Submit<Settlement, void> = committer.channel({ compose: settle, max_items: SETTLEMENTS_MAX });
+  const unsettled = new Set<Held>();
+  /** Those that the database did not take at first. */
+  const overdue = new Set<Held>();
+
+  function record(held: Held, settlement: Settlement): void {
+    unsettled.add(held);
+    submit(settlement).then(
+      () => {
+        forget(held);
+        recorded(settlement);
+      },
+      (error: unknown) => {
+        if (!isDatabaseError(error, "unavailable")) return abandon(held, error);
+        overdue.add(held);
+        clock.after(SETTLE_RETRY_MS, () => record(held, settlement));
+      },
+    );
+  }
+
+  /** Nothing is lost: the lease runs out and the delivery is due again. */
+  function abandon(held: Held, error: unknown): void {
+    log("delivery.unrecorded", { destination_id: held.destination_id, position: held.position, error }, "error");
+    forget(held);
+  }
+
+  function forget(held: Held): void {
+    unsettled.delete(held);
+    overdue.delete(held);
+    changed();
+  }
+
+  return {
+    ...{ record, abandon },
+    /** Counts an attempt from its start. */
+    begin: (held: Held) => void unsettled.add(held),
+    held: (): Iterable<Held> => unsettled,
+    count: () => unsettled.size,
+    isFull: () => unsettled.size >= UNSETTLED_MAX,
+    /** True while claiming could only repeat attempts whose results are known here. */
+    isBehind: () => overdue.size > 0,
+  };
+}

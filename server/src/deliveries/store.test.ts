@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { settlementOf } from "../../test/support/settlements.ts";
+import type { Database } from "../platform/database.ts";
+import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { createDeliveryStore, insertDeliveries, settle } from "./store.ts";
+
+const NOW = 1_700_000_000_000;
+const LEASE_MS = 45_000;
+const LEASED = { attempt: 1, leased: 1, due_at: NOW + LEASE_MS } as const;
+
+let databases: Map<Engine, Promise<Database>> | undefined;
+let count = 0;
+
+/** A delivery of a destination of its own, in the one database of each engine. */
+async function openWith(engine: Engine, changes: Partial<DeliveryRow>) {
+  databases ??= new Map();
+  const opening = databases.get(engine) ?? engine.open();
+  databases.set(engine, opening);
+  const db = await opening;
+  const key = { destination_id: `dst_${++count}`, position: "p1" };
+  const row: DeliveryRow = {
+    ...{ ...key, app_id: "shop", event: "link.click", state: "pending", reason: null, attempt: 0, failures: 0 },
+    ...{ leased: 0, due_at: NOW, trigger: "auto", resume_state: null, resume_at: null, created_at: NOW },
+    ...{ settled_at: null, ...changes },
+  };
+  await db.batch([insertDeliveries([row])]);
+  const store = createDeliveryStore(db);
+  const find = async () => {
+    const found = await store.find(key);
+    assert.ok(found !== undefined);
+    return found;
+  };
+  return { db, store, key, find };
+}
+
+const pick = ({ state, attempt, failures, leased, due_at, trigger }: DeliveryRow) =>
+  [state, attempt, failures, leased, due_at, trigger] as const;
+
+forEachEngine((engine) => {
+  test("a claim takes what is due, counts the attempt and says what is due next", async () => {
+    const { store, key, find } = await openWith(engine, {});
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, first_only: false };
+    const { claimed, next_due_at } = await store.claim(key.destination_id, bounds);
+    assert.deepEqual(
+      claimed.map((one) => [one.position, one.attempt]),
+      [["p1", 1]],
+    );
+    assert.equal(next_due_at, NOW + LEASE_MS);
+    assert.deepEqual(pick(await find()), ["pending", 1, 0, 1, NOW + LEASE_MS, "auto"]);
+    assert.deepEqual((await store.claim(key.destination_id, bounds)).claimed, []);
+  });
+
+  test("a failure is recorded under its lease, and recording it twice changes nothing more", async () => {
+    const { db, key, find } = await openWith(engine, LEASED);
+    const failure = settlementOf(key, 1, { state: "pending", failures: 1, due_at: NOW + 5_000 });
+    await db.batch(settle([failure]));
+    const once = await find();
+    assert.deepEqual(pick(once), ["pending", 1, 1, 0, NOW + 5_000, "auto"]);
+    await db.batch(settle([failure]));
+    assert.deepEqual(await find(), once);
+  });
+
+  test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {
+    const { db, store, key, find } = await openWith(engine, LEASED);
+    await store.grantAttempt(key);
+    await db.batch(settle([settlementOf(key, 1, { state: "failed", failures: 1, due_at: null })]));
+    const row = await find();
+    assert.deepEqual(pick(row), ["pending", 1, 0, 0, DUE_FIRST, "manual"]);
+    assert.deepEqual([row.resume_state, row.resume_at], ["pending", NOW + LEASE_MS]);
+    assert.equal((await store.attemptsOf(key)).length, 1, "the attempt itself is on record");
+  });
+
+  test("a success counts whoever holds the lease now", async () => {
+    const { db, key, find } = await openWith(engine, { ...LEASED, attempt: 3 });
+    await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null })]));
+    assert.deepEqual(pick(await find()), ["succeeded", 3, 0, 0, null, "auto"]);
+  });
+
+  for (const stale of [{ attempt: 2, leased: 1 }, { attempt: 1, leased: 0 }, { state: "canceled" as const }]) {
+    test(`a failure changes nothing when the delivery is ${JSON.stringify(stale)} by then`, async () => {
+      const { db, key, find } = await openWith(engine, { ...LEASED, ...stale });
+      const before = await find();
+      await db.batch(settle([settlementOf(key, 1, { state: "failed", failures: 1, due_at: null })]));
+      assert.deepEqual(await find(), before);
+    });
+  }
+
+  test("renewing moves the leases that are held and answers only those", async () => {
+    const held = await openWith(engine, LEASED);
+    const lost = await openWith(engine, { ...LEASED, attempt: 2 });
+    const wanted = [held.key, lost.key].map((key) => ({ ...key, attempt: 1 }));
+    assert.deepEqual(await held.store.renew(wanted, NOW + 90_000), [held.key]);
+    assert.equal((await held.find()).due_at, NOW + 90_000);
+    assert.equal((await lost.find()).due_at, NOW + LEASE_MS);
+  });
+
+  for (const { trigger, due_at } of [
+    { trigger: "auto", due_at: NOW + 1 },
+    { trigger: "replay", due_at: NOW + 1 },
+    { trigger: "manual", due_at: DUE_FIRST },
+    { trigger: "test", due_at: DUE_FIRST },
+  ] as const) {
+    test(`a ${trigger} delivery that is given back, or left by a process, is due ${due_at === 0 ? "first" : "now"}`, async () => {
+      const given = await openWith(engine, { ...LEASED, trigger });
+      await given.store.release([{ ...given.key, attempt: 1 }], NOW + 1);
+      assert.deepEqual(pick(await given.find()), ["pending", 0, 0, 0, due_at, trigger]);
+      await given.store.release([{ ...given.key, attempt: 1 }], NOW + 2);
+      assert.deepEqual(pick(await given.find()), ["pending", 0, 0, 0, due_at, trigger], "once only");
+      const left = await openWith(engine, { ...LEASED, trigger });
+      await left.store.releaseAll(left.key.destination_id, NOW + 1, LEASE_MS);
+      assert.deepEqual(pick(await left.find()), ["pending", 1, 0, 0, due_at, trigger]);
+    });
+  }
+
+  test("only what a person asked for is claimed while a destination is off", async () => {
+    const { store, key } = await openWith(engine, {});
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, first_only: true };
+    assert.deepEqual((await store.claim(key.destination_id, bounds)).claimed, []);
+    await store.grantAttempt(key);
+    assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
+  });
+});
