@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type AttemptRow,
+  type DeliveryRow,
+  DUE_FIRST,
+  deliveryId,
+  parseDeliveryId,
+  showAttempts,
+  showDelivery,
+} from "./delivery.ts";
+
+const key = { destination_id: "dst_019c13634ab2", position: "019c1363-95eb-7000-8197-52ec64a7690b" };
+const id = "dlv_019c136395eb7000819752ec64a7690b_019c13634ab2";
+const CREATED = Date.UTC(2026, 0, 31, 9, 30);
+
+const row: DeliveryRow = {
+  ...{
+    ...key,
+    app_id: "shop",
+    event: "link.click",
+    state: "pending",
+    reason: null,
+    attempt: 0,
+    failures: 0,
+    leased: 0,
+  },
+  ...{ due_at: CREATED, trigger: "auto", resume_state: null, resume_at: null, created_at: CREATED, settled_at: null },
+};
+
+const record = (number: number): AttemptRow => ({
+  ...{ ...key, number, trigger: "auto", started_at: CREATED + number, duration_ms: 7, outcome: "refused" },
+  ...{ status_code: 500, error: "no", response_headers: '{"a":"b"}', response_snippet: "x", response_truncated: 1 },
+});
+
+test("an id holds the key of its delivery and nothing else", () => {
+  assert.equal(deliveryId(key), id);
+  assert.deepEqual(parseDeliveryId(id), key);
+});
+
+for (const wrong of [
+  "",
+  "dlv_",
+  id.toUpperCase(),
+  id.slice(4),
+  `${id}!`,
+  id.slice(0, -13),
+  `att_${id.slice(4)}`,
+  `dlv_${"0".repeat(31)}_a`,
+  `dlv_${"g".repeat(32)}_a`,
+  `dlv_${"0".repeat(32)}_${"a".repeat(41)}`,
+  `${id}\n`,
+]) {
+  test(`${JSON.stringify(wrong)} is no delivery's id`, () => assert.equal(parseDeliveryId(wrong), null));
+}
+
+const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null; settled: number | null }[] = [
+  { title: "waits for its time", changes: { due_at: CREATED + 5 }, next: CREATED + 5, settled: null },
+  {
+    title: "asked for by a person is due from its beginning",
+    changes: { due_at: DUE_FIRST },
+    next: CREATED,
+    settled: null,
+  },
+  {
+    title: "in flight has no next attempt",
+    changes: { leased: 1, attempt: 1, due_at: CREATED },
+    next: null,
+    settled: null,
+  },
+  {
+    title: "settled has none",
+    changes: { state: "failed", due_at: null, settled_at: CREATED + 9 },
+    next: null,
+    settled: CREATED + 9,
+  },
+  {
+    title: "retried by hand is not settled any more",
+    changes: { settled_at: CREATED + 9 },
+    next: CREATED,
+    settled: null,
+  },
+];
+for (const { title, changes, next, settled } of cases) {
+  test(`a delivery that is ${title}`.replace("that is waits", "that waits"), () => {
+    const shown = showDelivery({ ...row, ...changes }, "event-1");
+    assert.equal(shown.next_attempt_at, next === null ? null : new Date(next).toISOString());
+    assert.equal(shown.settled_at, settled === null ? null : new Date(settled).toISOString());
+    assert.equal(shown.event_id, "event-1");
+    assert.equal(shown.id, id);
+  });
+}
+
+test("attempts are shown in order, and one without a record was interrupted", () => {
+  const shown = showAttempts({ ...row, attempt: 3 }, [record(3), record(1)]);
+  assert.deepEqual(
+    shown.map((one) => [one.number, one.outcome, one.status_code, one.started_at]),
+    [
+      [1, "refused", 500, new Date(CREATED + 1).toISOString()],
+      [2, "interrupted", null, null],
+      [3, "refused", 500, new Date(CREATED + 3).toISOString()],
+    ],
+  );
+  assert.equal(shown[0]?.id, `att_${id.slice(4)}_1`);
+  assert.deepEqual(shown[0]?.response_headers, { a: "b" });
+  assert.equal(shown[0]?.response_truncated, true);
+});
+
+test("an attempt in flight is not shown as interrupted, an older one without a record is", () => {
+  const shown = showAttempts({ ...row, attempt: 2, leased: 1 }, []);
+  assert.deepEqual(
+    shown.map((one) => [one.number, one.outcome]),
+    [[1, "interrupted"]],
+  );
+  assert.deepEqual(showAttempts(row, []), []);
+});
