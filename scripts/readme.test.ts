@@ -8,7 +8,7 @@ import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync }
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { EVENT_TYPES } from "#contract/events.ts";
 import { waitUntil } from "../server/test/support/wait.ts";
 
@@ -33,18 +33,20 @@ const quick_start = readSteps(sectionOf(readFileSync(join(ROOT, "README.md"), "u
 const GUIDES = ["docs/guide/first-webhook.md", "docs/guide/verify-signatures.md"];
 const OPERATE = "docs/guide/operate.md";
 
-describe("a reader who follows", async () => {
-  const folder = cloneFolder();
-  const [port, receiver_port] = [await findFreePort(), await findFreePort()];
+describe("a reader who follows", () => {
   const [start, ...quick_steps] = quick_start;
   assert(start !== undefined, "the quick start begins with a command");
-  const server = run(["-c", UNTIL_INPUT_ENDS.replace("%s", start.command)], folder, { PORT: `${port}` });
-  const shell = run(["-s"], folder, { LINKME: `http://127.0.0.1:${port}`, RECEIVER_PORT: `${receiver_port}` });
-  shell.child.stdin?.write(END_JOBS);
-  after(async () => {
-    await Promise.all([shell.end(), server.end()]);
-    rmSync(folder, { recursive: true, force: true });
+  let server: Running;
+  let shell: Running;
+
+  before(async () => {
+    const folder = cloneFolder();
+    const [port, receiver_port] = [await findFreePort(), await findFreePort()];
+    server = run(["-c", UNTIL_INPUT_ENDS.replace("%s", start.command)], folder, { PORT: `${port}` });
+    shell = run(["-s"], folder, { LINKME: `http://127.0.0.1:${port}`, RECEIVER_PORT: `${receiver_port}` });
+    shell.child.stdin?.write(END_JOBS);
   });
+  after(() => Promise.all([shell.end(), server.end()]));
 
   test("the README starts the server", async () => {
     await waitUntil(() => server.isEnded() || missing(start, server.output()).length === 0, "the server to be ready");
@@ -63,7 +65,7 @@ describe("a reader who follows", async () => {
     let from = await type(step.command);
     const isMet = async () => {
       if (missing(step, shell.output().slice(from)).length === 0) return true;
-      if (!CHANGES.test(step.command)) from = await type(step.command);
+      if (!CHANGES.test(step.command) && !shell.isEnded()) from = await type(step.command);
       return false;
     };
     // What is missing says more than that time ran out.
@@ -164,6 +166,7 @@ function cloneFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "linkme-readme-"));
   const names = readdirSync(ROOT).filter((name) => !["data", ".git", ".cache"].includes(name));
   for (const name of names) symlinkSync(join(ROOT, name), join(folder, name));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
