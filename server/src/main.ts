@@ -146,7 +146,7 @@ function stopOnSignal(stop: () => Promise<void>, is_run_by_npm: boolean): void {
 /** The one time that the token is shown; it goes to a person's terminal and not into the log. */
 function announceToken(address: string, { admin_token, new_token_file }: Secrets): void {
   process.stderr.write(
-    `\nLinkMe Server is ready. Portal: ${address}/portal\nAdmin token, shown this once and kept in ${new_token_file}:\n\n  ${admin_token}\n\n`,
+    `\nLinkMe Server is ready. Its API: ${address}/docs\nAdmin token, shown this once and kept in ${new_token_file}:\n\n  ${admin_token}\n\n`,
   );
 }
 
