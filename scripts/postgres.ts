@@ -185,7 +185,8 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function findFreePort(): Promise<number> {
+/** A port that stays free while its server is down: no system gives it to an outgoing connection. */
+export async function findFreePort(): Promise<number> {
   for (;;) {
     const port = randomInt(PORT_MIN, PORT_MAX);
     const probe = createServer();

@@ -7,13 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, type TestContext, test } from "node:test";
 import { request } from "undici";
+import { findFreePort } from "../../../scripts/postgres.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { countSpooled, waitUntilDrained } from "../support/drain.ts";
 import { assertPromisesKept, assertRepeatsExplained, assertWhole, readLedger } from "../support/ledger.ts";
 import { type Cluster, createTestDatabase, startCluster } from "../support/postgres.ts";
 import { createRandom, type Random } from "../support/random.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
-import { findClosedPort } from "../support/receivers.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { cidOf, createSite, PHONE, type Site } from "../support/site.ts";
 import { createTraffic, type Traffic } from "../support/traffic.ts";
@@ -107,7 +107,7 @@ async function openWorld(t: TestContext): Promise<World> {
   const env = {
     DATABASE_URL: database_url,
     LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    PORT: String(await findClosedPort()),
+    PORT: String(await findFreePort()),
   };
   return {
     dir,
