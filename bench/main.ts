@@ -8,7 +8,7 @@ import { formatReport, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
-import { runRedirect } from "./scenarios/redirect.ts";
+import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -65,8 +65,10 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
       announce("floor accept");
       round.accept = await runFloor(bench, "accept");
       if (wanted("redirect")) {
-        announce("redirect");
-        const { saturation, quarter } = await runRedirect(bench, options.engine);
+        announce("redirect, edge role");
+        round.redirect_edge = await runRedirectEdgeRole(bench, options.engine);
+        announce("redirect, all roles");
+        const { saturation, quarter } = await runRedirectAllRoles(bench, options.engine);
         round.redirect = saturation;
         round.redirect_quarter = quarter;
       }

@@ -1,6 +1,7 @@
 // Starts and ends every process of a run: sink, generator, floors and the server, which is started exactly as
-// `npm start` starts it, with a data directory of its own. Called by the scenarios. Whatever happens to this process,
-// its children end: forked ones when their channel closes, the server through guard.ts.
+// `npm start` starts it, with a data directory of its own, and where a scenario wants it as two processes with a role
+// each. Called by the scenarios. Whatever happens to this process, its children end: forked ones when their channel
+// closes, the server's through guard.ts.
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -22,10 +23,12 @@ const SINK_TIMEOUT_MS = 30_000;
 /** Beyond a plan's own seconds: connecting, the generator's grace and sending the logs back. */
 const PLAN_MARGIN_MS = 60_000;
 const LAST_LINES = 30;
+const ADMIN_TOKEN = "benchmark-admin-token-0123456789abcdef";
 
 /** Something that takes requests and is measured: the server or a floor. */
 export type Target = { pid: number; host: string; port: number; url: string; stop: () => Promise<void> };
-export type Server = Target & { admin_token: string };
+/** `startDispatcher`: a second process on the same database that only delivers; to be stopped before the server. */
+export type Server = Target & { admin_token: string; startDispatcher: () => Promise<Target> };
 export type SinkProcess = {
   url: string;
   ask: (command: SinkCommand) => Promise<SinkReport>;
@@ -71,36 +74,61 @@ export async function generate(plan: LoadPlan): Promise<LoadResult> {
   }
 }
 
-/** Starts the server on an empty database and waits until it says that it is ready. */
-export async function startServer(engine: Engine): Promise<Server> {
+/**
+ * Starts the server on an empty database and waits until it says that it is ready.
+ * @param role as in LINKME_ROLE; all roles when left out
+ */
+export async function startServer(engine: Engine, role?: string): Promise<Server> {
   const directory = mkdtempSync(join(tmpdir(), "linkme-bench-"));
   const database = await createDatabase(engine, directory);
-  const admin_token = "benchmark-admin-token-0123456789abcdef";
+  const place = { DATABASE_URL: database.url, LINKME_DATA_DIR: directory };
+  const remove = async () => {
+    await database.drop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const server = await spawnServer({ ...place, ...(role !== undefined && { LINKME_ROLE: role }) });
+    return {
+      ...server,
+      admin_token: ADMIN_TOKEN,
+      startDispatcher: () => spawnServer({ ...place, LINKME_ROLE: "dispatcher" }),
+      stop: async () => {
+        await server.stop();
+        await remove();
+      },
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+type Settings = { DATABASE_URL: string; LINKME_DATA_DIR: string; LINKME_ROLE?: string };
+
+/** One process of the server, and the guard that ends it should this process be killed. */
+async function spawnServer(settings: Settings): Promise<Target> {
   const child = spawn(process.execPath, [...NODE_FLAGS, "server/src/main.ts"], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...cleanEnvironment(),
+      ...settings,
       PORT: "0",
       HOST: "127.0.0.1",
-      DATABASE_URL: database.url,
-      LINKME_DATA_DIR: directory,
-      LINKME_ADMIN_TOKEN: admin_token,
+      LINKME_ADMIN_TOKEN: ADMIN_TOKEN,
       LINKME_EGRESS_ALLOW: "127.0.0.0/8",
     },
   });
-  const guard = forkFile("guard.ts", [String(child.pid), directory]);
-  const stopAll = async () => {
+  const guard = forkFile("guard.ts", [String(child.pid), settings.LINKME_DATA_DIR]);
+  const stopBoth = async () => {
     await stop(child);
-    await database.drop();
-    rmSync(directory, { recursive: true, force: true });
     await stop(guard);
   };
   try {
     const { hostname: host, port } = new URL(await readyUrl(child));
-    return { pid: child.pid!, host, port: Number(port), url: `http://${host}:${port}`, admin_token, stop: stopAll };
+    return { pid: child.pid!, host, port: Number(port), url: `http://${host}:${port}`, stop: stopBoth };
   } catch (error) {
-    await stopAll();
+    await stopBoth();
     throw error;
   }
 }

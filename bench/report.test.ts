@@ -43,7 +43,8 @@ test("Each goal compares the figures it names", () => {
       accept_post: row({ delivered_per_s: 20_000, cpu_us_per_event: 40 }),
       pipeline: row({ delivered_per_s: 9_000, cpu_us_per_event: 60 }),
       pipeline_quarter: row({ end_to_end_ms: { p50: 2, p95: 5, p99: 51 } }),
-      redirect: row({ accepted_per_s: 20_000 }),
+      redirect_edge: row({ accepted_per_s: 20_000 }),
+      redirect: row({ accepted_per_s: 5_000 }),
     },
   ]);
   assert.deepEqual(
@@ -60,11 +61,44 @@ test("Each goal compares the figures it names", () => {
 test("A goal whose figures were not measured is left out", () => {
   assert.deepEqual(summarise([]).goals, []);
   assert.deepEqual(summarise([{ accept: row({}), accept_post: row({}) }]).goals, []);
-  const onlyRedirect = summarise([{ accept: row({}), redirect: row({}) }]);
+  const onlyRedirect = summarise([{ accept: row({}), redirect_edge: row({}) }]);
   assert.deepEqual(
     onlyRedirect.goals.map((goal) => goal.name),
-    ["redirects/s ÷ accept/s"],
+    ["redirects/s, edge role ÷ accept/s"],
   );
+});
+
+test("A redirect that also delivers is set against the floor as well, without a goal", () => {
+  const rounds = [6_000, 2_000, 3_000].map((accepted_per_s) => ({
+    accept: row({ accepted_per_s: 10_000 }),
+    redirect: row({ accepted_per_s }),
+  }));
+  const report = summarise(rounds);
+  assert.deepEqual(report.goals, []);
+  assert.deepEqual(report.ratios, [{ name: "redirects/s, all roles ÷ accept/s", value: 30, unit: "%" }]);
+  assert.match(formatReport(report), /^redirects\/s, all roles ÷ accept\/s +30 % +no goal$/m);
+  for (const round of [{ redirect: row({}) }, { accept: row({}) }, { accept: row({}), redirect_edge: row({}) }]) {
+    assert.deepEqual(summarise([round]).ratios, [], Object.keys(round).join());
+  }
+});
+
+test("Goals and ratios share one table", () => {
+  const text = formatReport(
+    summarise([
+      { accept: row({}), redirect_edge: row({ accepted_per_s: 390 }), redirect: row({ accepted_per_s: 90 }) },
+    ]),
+  );
+  const tail = text.split("\n").slice(-2);
+  assert.deepEqual(tail, [
+    "redirects/s, edge role ÷ accept/s  39 %  goal >= 40 %  NOT MET",
+    "redirects/s, all roles ÷ accept/s   9 %       no goal",
+  ]);
+});
+
+test("What the edge role loses counts like any other loss", () => {
+  const report = summarise([{ redirect_edge: row({ lost: 2, duplicated: 1 }) }, { redirect: row({ lost: 1 }) }]);
+  assert.equal(report.lost, 3);
+  assert.equal(report.rows.redirect_edge!.duplicated, 1);
 });
 
 test("Losses and duplicates add up over the rounds, while speeds are medians", () => {
@@ -81,6 +115,7 @@ test("The table names what was not measured with a dash, and shows problems and 
     summarise([
       {
         accept: row({ delivered_per_s: Number.NaN, notes: ["2 answers were 503"] }),
+        redirect_edge: row({ delivered_per_s: Number.NaN }),
         pipeline_quarter: row({
           rate: 2500,
           end_to_end_ms: { p50: 1.234, p95: 20, p99: 30.4 },
@@ -90,6 +125,7 @@ test("The table names what was not measured with a dash, and shows problems and 
     ]),
   );
   assert.match(text, /^floor: accept +1,000 +- +- +1\.00 \/ 3\.00 +40\.0 +20\.0 +100 +0 +0$/m);
+  assert.match(text, /^redirect, edge role +1,000 +- +- +1\.00 \/ 3\.00 +40\.0 +20\.0 +100 +0 +0$/m);
   assert.match(text, /^pipeline, quarter rate \(2,500\/s\) +1,000 +1,000 +1\.23 \/ 20 \/ 30 /m);
   assert.match(text, /^PROBLEM +pipeline, quarter rate: unsigned$/m);
   assert.match(text, /^note +floor: accept: 2 answers were 503$/m);

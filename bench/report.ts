@@ -10,13 +10,23 @@ export const ROWS = {
   accept_post: "floor: accept+post",
   pipeline: "pipeline, saturation",
   pipeline_quarter: "pipeline, quarter rate",
-  redirect: "redirect, saturation",
-  redirect_quarter: "redirect, quarter rate",
+  redirect_edge: "redirect, edge role",
+  redirect: "redirect, all roles",
+  redirect_quarter: "redirect, all roles, quarter rate",
 } as const;
 export type RowName = keyof typeof ROWS;
 export type Round = Partial<Record<RowName, Row>>;
-export type Goal = { name: string; value: number; limit: number; at_least: boolean; unit: "%" | "x" | "ms" | "MiB" };
-export type Report = { rows: Round; goals: Goal[]; lost: number; problems: string[]; notes: string[] };
+export type Figure = { name: string; value: number; unit: "%" | "x" | "ms" | "MiB" };
+export type Goal = Figure & { limit: number; at_least: boolean };
+/** `ratios` are shown beside the goals, and nothing is promised of them. */
+export type Report = {
+  rows: Round;
+  goals: Goal[];
+  ratios: Figure[];
+  lost: number;
+  problems: string[];
+  notes: string[];
+};
 
 const rowNames = Object.keys(ROWS) as RowName[]; // the keys of a literal, which TypeScript widens to string
 
@@ -32,7 +42,7 @@ export function summarise(rounds: readonly Round[]): Report {
     notes.push(...found.flatMap((row) => row.notes).map((text) => `${ROWS[name]}: ${text}`));
   }
   const lost = Object.values(rows).reduce((sum, row) => sum + row.lost, 0);
-  return { rows, goals: goalsOf(rounds), lost, problems, notes };
+  return { rows, goals: goalsOf(rounds), ratios: ratiosOf(rounds), lost, problems, notes };
 }
 
 /** Medians of the measurements; sums of what must be zero. */
@@ -65,44 +75,57 @@ function medianRow(rows: readonly Row[]): Row {
 
 /** The goals that these rounds can answer. */
 function goalsOf(rounds: readonly Round[]): Goal[] {
-  const per = (value: (round: Round) => number | undefined) =>
-    median(rounds.map((round) => value(round) ?? Number.NaN));
-  const ratio = (above: RowName, below: RowName, pick: (row: Row) => number) =>
-    per((round) => round[above] && round[below] && pick(round[above]) / pick(round[below]));
   const delivered = (row: Row) => row.delivered_per_s;
-  const accepted = (row: Row) => row.accepted_per_s;
   const cpu = (row: Row) => row.cpu_us_per_event;
   const goals: Goal[] = [
     {
       name: "pipeline delivered/s ÷ accept+post delivered/s",
-      value: 100 * ratio("pipeline", "accept_post", delivered),
+      value: 100 * ratio(rounds, "pipeline", "accept_post", delivered),
       limit: 50,
       at_least: true,
       unit: "%",
     },
     {
       name: "pipeline CPU per event ÷ accept+post CPU per event",
-      value: ratio("pipeline", "accept_post", cpu),
+      value: ratio(rounds, "pipeline", "accept_post", cpu),
       limit: 2,
       at_least: false,
       unit: "x",
     },
     {
       name: "pipeline end-to-end p99 at a quarter of saturation",
-      value: per((round) => round.pipeline_quarter?.end_to_end_ms.p99),
+      value: medianOf(rounds, (round) => round.pipeline_quarter?.end_to_end_ms.p99),
       limit: 50,
       at_least: false,
       unit: "ms",
     },
     {
-      name: "redirects/s ÷ accept/s",
-      value: 100 * ratio("redirect", "accept", accepted),
+      name: "redirects/s, edge role ÷ accept/s",
+      value: 100 * ratio(rounds, "redirect_edge", "accept", acceptedPerSecond),
       limit: 40,
       at_least: true,
       unit: "%",
     },
   ];
-  return goals.filter((goal) => !Number.isNaN(goal.value));
+  return goals.filter(isMeasured);
+}
+
+/** What a reader of the goals asks next. */
+function ratiosOf(rounds: readonly Round[]): Figure[] {
+  const value = 100 * ratio(rounds, "redirect", "accept", acceptedPerSecond);
+  const ratios: Figure[] = [{ name: "redirects/s, all roles ÷ accept/s", value, unit: "%" }];
+  return ratios.filter(isMeasured);
+}
+
+const acceptedPerSecond = (row: Row) => row.accepted_per_s;
+const isMeasured = ({ value }: Figure) => !Number.isNaN(value);
+
+function ratio(rounds: readonly Round[], above: RowName, below: RowName, pick: (row: Row) => number): number {
+  return medianOf(rounds, (round) => round[above] && round[below] && pick(round[above]) / pick(round[below]));
+}
+
+function medianOf(rounds: readonly Round[], value: (round: Round) => number | undefined): number {
+  return median(rounds.map((round) => value(round) ?? Number.NaN));
 }
 
 export function isMet(goal: Pick<Goal, "value" | "limit" | "at_least">): boolean {
@@ -119,7 +142,7 @@ export function formatReport(report: Report): string {
     ...report.problems.map((text) => `PROBLEM  ${text}`),
     ...report.notes.map((text) => `note     ${text}`),
   ];
-  const sections = [formatTable([head, units, ...rows]), formatGoals(report.goals), warnings.join("\n")];
+  const sections = [formatTable([head, units, ...rows]), formatGoals(report.goals, report.ratios), warnings.join("\n")];
   return sections.filter((text) => text !== "").join("\n\n");
 }
 
@@ -139,15 +162,15 @@ function formatRow(label: string, row: Row): string[] {
   ];
 }
 
-export function formatGoals(goals: readonly Goal[]): string {
-  if (goals.length === 0) return "";
+export function formatGoals(goals: readonly Goal[], ratios: readonly Figure[] = []): string {
   const lines = goals.map((goal) => [
     goal.name,
     formatValue(goal.value, goal.unit),
     `goal ${goal.at_least ? ">=" : "<="} ${formatValue(goal.limit, goal.unit)}`,
     isMet(goal) ? "met" : "NOT MET",
   ]);
-  return formatTable(lines);
+  lines.push(...ratios.map(({ name, value, unit }) => [name, formatValue(value, unit), "no goal", ""]));
+  return lines.length === 0 ? "" : formatTable(lines);
 }
 
 /** Columns aligned by width: the first to the left, the others to the right. */

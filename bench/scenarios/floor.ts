@@ -15,6 +15,7 @@ export async function runFloor(bench: Bench, floor: "accept" | "accept+post"): P
     // A floor gives no ids; the key inside the body stands for one.
     arrival_marker: floor === "accept" ? null : '"key":"',
     pending: null,
+    startDispatcher: null,
   };
   try {
     const stage = { target, sink: bench.sink, connections: bench.connections };

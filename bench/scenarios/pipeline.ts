@@ -23,6 +23,7 @@ export async function runPipeline(bench: Bench, engine: Engine): Promise<{ satur
       key_bytes: EVENT_ID_BYTES,
       arrival_marker: '{"id":"',
       pending: () => pendingDeliveries(server, webhookId),
+      startDispatcher: null,
     };
     const stage = { target: server, sink: bench.sink, connections: bench.connections };
     const saturation = await runWarm(stage, workload, { seconds: bench.seconds, rate: null });
