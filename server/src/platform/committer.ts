@@ -47,7 +47,19 @@ interface Share {
   divide(unmet: boolean): Promise<Share[]>;
 }
 
-export function createCommitter(database: Pick<Database, "batch">): Committer {
+/** What gathering sees of the event loop; injected where time is simulated. */
+export interface EventLoop {
+  turn(): Promise<void>;
+  /** Milliseconds from any beginning. */
+  now(): number;
+}
+
+const EVENT_LOOP: EventLoop = {
+  turn: () => new Promise((resolve) => void setImmediate(resolve)),
+  now: () => performance.now(),
+};
+
+export function createCommitter(database: Pick<Database, "batch">, event_loop = EVENT_LOOP): Committer {
   const channels: (() => Share | undefined)[] = [];
   let running: Promise<void> | undefined;
   /** Counts all items ever, to see whether more are coming. */
@@ -77,11 +89,11 @@ export function createCommitter(database: Pick<Database, "batch">): Committer {
 
   /** Goes on while the event loop keeps bringing items: at rest one turn, under load until a commit is worth its cost. */
   async function gather(): Promise<void> {
-    const started_at = performance.now();
+    const started_at = event_loop.now();
     for (let before = -1; before !== submitted; ) {
       before = submitted;
-      await new Promise(setImmediate);
-      if (performance.now() - started_at > GATHER_MAX_MS) return;
+      await event_loop.turn();
+      if (event_loop.now() - started_at > GATHER_MAX_MS) return;
     }
   }
 
