@@ -1,0 +1,86 @@
+// One process of a simulated world: the real committer, destinations, event log, dispatcher and management functions,
+// put together as the server does it, on a simulated clock, network and boundary. Started by story.ts.
+import { createDeliveries, type Deliveries } from "../../src/deliveries/deliveries.ts";
+import { createDispatcher, type Dispatcher } from "../../src/deliveries/dispatcher.ts";
+import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
+import { createEventLog } from "../../src/events/append.ts";
+import { createEvents, type Events } from "../../src/events/events.ts";
+import { createEventStore } from "../../src/events/store.ts";
+import { createCommitter } from "../../src/platform/committer.ts";
+import { createIds } from "../../src/platform/ids.ts";
+import { createSealer, SEAL_KEY_BYTES } from "../../src/platform/sealing.ts";
+import type { Ledger } from "./ledger.ts";
+import { connect, createLife, type Life } from "./life.ts";
+import type { Receivers } from "./receivers.ts";
+import type { World } from "./world.ts";
+
+export interface Process {
+  readonly life: Life;
+  readonly dispatcher: Dispatcher;
+  readonly destinations: Destinations;
+  readonly events: Events;
+  readonly deliveries: Deliveries;
+  /** Calls of the outside that this process is still working on. */
+  readonly calls: Set<Promise<unknown>>;
+  /** True from the moment when it takes no more calls. */
+  stopping: boolean;
+}
+
+const SEALER = createSealer(new Uint8Array(SEAL_KEY_BYTES));
+
+export interface Surroundings {
+  world: World;
+  ledger: Ledger;
+  receivers: Receivers;
+}
+
+export function createProcess(
+  { world, ledger, receivers }: Surroundings,
+  name: string,
+  options: { exclusive: boolean; skewed: boolean },
+): Process {
+  const { random } = world;
+  const life = createLife(world, name, options.skewed);
+  const { now } = life.clock;
+  const db = connect(world, life, ledger);
+  const ids = createIds({ now, random: random.fill });
+  const egress = { send: receivers.gateOf(life, ledger), check: async () => null };
+  // A turn of the event loop takes a while in a world, so that what comes meanwhile shares the transaction.
+  const turn = () => new Promise<void>((resolve) => void life.clock.after(1, resolve));
+  const committer = createCommitter(db, { turn, now: world.time.elapsed });
+  const destinations = createDestinations({
+    ...{ db, ids, egress, now, version: "0.0.0", sealer: SEALER, default_retry_schedule: [] },
+  });
+  const store = createDeliveryStore(db);
+  const dispatcher = createDispatcher({
+    ...{ store, committer, destinations, egress, clock: life.clock, random: random.next },
+    exclusive: options.exclusive,
+    log: (event, fields) => {
+      world.note(`${name} ${event} ${describe(fields)}`);
+      if (event === "delivery.unrecorded") world.violate("every attempt can be recorded");
+    },
+  });
+  const hinted = { ...dispatcher, wake: losing(dispatcher.wake) };
+  const event_log = createEventLog({ committer, destinations, dispatcher: hinted, now });
+  const events = createEvents({
+    ...{ event_log, destinations, ids, now, store: createEventStore(db), deliveries: store },
+  });
+  const deliveries = createDeliveries({
+    ...{ store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
+  });
+
+  function losing(wake: Dispatcher["wake"]): Dispatcher["wake"] {
+    return (destination_id, due_at) => {
+      if (!random.chance(world.weather.hints_lost)) wake(destination_id, due_at);
+    };
+  }
+
+  return { life, dispatcher, destinations, events, deliveries, calls: new Set(), stopping: false };
+}
+
+function describe(fields: Record<string, unknown>): string {
+  return Object.entries(fields)
+    .map(([name, value]) => `${name}=${value instanceof Error ? value.message : String(value)}`)
+    .join(" ");
+}
