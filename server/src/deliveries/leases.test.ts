@@ -51,6 +51,18 @@ test("a clock that jumps past the end of a lease renews it before anything else 
   assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
 });
 
+test("a clock that is set back and put right again hides no lease that ends", async () => {
+  const held: Held[] = [];
+  const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
+  await leases.keep();
+  clock.at -= LEASE_MS;
+  await leases.keep();
+  held.push(claim("p1", clock.at + LEASE_MS));
+  clock.at += LEASE_MS + 1;
+  await leases.keep();
+  assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
+});
+
 test("everyone who asks while a renewal is under way waits for it", async () => {
   const { promise, resolve } = Promise.withResolvers<Held[]>();
   const { clock, leases } = openLeases([claim("p1")], () => promise);

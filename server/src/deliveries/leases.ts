@@ -35,6 +35,8 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
   /** Renews what must be renewed; resolves when this process holds what it believes to hold, or could not find out. */
   function keep(): Promise<void> {
     const at = now();
+    // A clock that was set back and is put right again must not hide that time has passed.
+    last_renewal = Math.min(last_renewal, at);
     if (at - last_renewal >= LEASE_MS - RENEW_BEFORE_MS) {
       renewing ??= renew(at).finally(() => {
         renewing = undefined;
