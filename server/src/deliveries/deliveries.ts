@@ -1,4 +1,4 @@
-// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by main.ts.
+// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose.ts.
 // An id of another app, of a deleted webhook or of no delivery is the same refusal.
 import type { z } from "zod";
 import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";
@@ -44,12 +44,10 @@ export function createDeliveries(options: DeliveriesOptions) {
     const destination = await findDestination(destination_id, app_scope);
     const filter = await filterOf(destination.app_id, query, page.cursor);
     if (filter === null) return { items: [], next_cursor: null };
-    const found = await store.page(destination_id, filter, page.limit + 1);
-    const shown = found.slice(0, page.limit);
-    const last = shown.at(-1);
+    const { shown, end } = await store.page(destination_id, filter, page.limit);
     return {
       items: shown.map((row) => showDelivery(row, row.event_id ?? row.position)),
-      next_cursor: found.length > page.limit && last ? encodeCursor([last.position]) : null,
+      next_cursor: end === null ? null : encodeCursor([end]),
     };
   }
 
@@ -131,7 +129,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   return { listDeliveries, getDelivery, retryDelivery, cancelDelivery };
 }
 
-/** The request of the last attempt, or of the first that is still to come, with secrets masked. */
+/** The request of the last attempt, or of the first to come, as the present settings make it; secrets are masked. */
 function requestOf(
   row: DeliveryRow,
   destination: Destination,

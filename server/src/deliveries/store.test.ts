@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
+import { sql } from "../platform/sql.ts";
 import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
-import { createDeliveryStore, insertDeliveries, settle } from "./store.ts";
+import { createDeliveryStore, type DeliveryFilter, insertDeliveries, settle } from "./store.ts";
 
 const NOW = 1_700_000_000_000;
 const LEASE_MS = 45_000;
@@ -35,6 +37,8 @@ async function openWith(engine: Engine, changes: Partial<DeliveryRow>) {
   return { db, store, key, find };
 }
 
+const position = (n: number) => `p${String(n).padStart(6, "0")}`;
+
 const pick = ({ state, attempt, failures, leased, due_at, trigger }: DeliveryRow) =>
   [state, attempt, failures, leased, due_at, trigger] as const;
 
@@ -50,6 +54,51 @@ forEachEngine((engine) => {
     assert.equal(next_due_at, NOW + LEASE_MS);
     assert.deepEqual(pick(await find()), ["pending", 1, 0, 1, NOW + LEASE_MS, "auto"]);
     assert.deepEqual((await store.claim(key.destination_id, bounds)).claimed, []);
+  });
+
+  test("a claim keeps to its limit, and to what is due, where no statistics know the destination", async () => {
+    const { db, store, key } = await openWith(engine, {});
+    await db.query(sql`analyze deliveries`);
+    const row = await store.find(key);
+    assert.ok(row !== undefined);
+    const destination_id = `dst_new_${++count}`;
+    const backlog = Array.from({ length: 2_000 }, (_, n) => ({
+      ...row,
+      destination_id,
+      position: position(n),
+      due_at: n,
+    }));
+    await db.batch([insertDeliveries(backlog)]);
+    const bounds = { now: 1_500, lease_until: NOW, limit: 100, first_only: false };
+    const { claimed, next_due_at } = await store.claim(destination_id, bounds);
+    assert.deepEqual(
+      claimed.map((one) => one.position).sort(),
+      backlog.slice(0, 100).map((one) => one.position),
+    );
+    assert.equal(next_due_at, 100);
+  });
+
+  test("a page of a long ledger looks at a bounded part of it, and its cursor leads on to the rest", async () => {
+    const { db, store, key } = await openWith(engine, {});
+    const row = await store.find(key);
+    assert.ok(row !== undefined);
+    const destination_id = `dst_long_${++count}`;
+    const others = { destination_id, state: "succeeded", due_at: null } as const;
+    const ledger = Array.from({ length: PAGE_SCAN_MAX + 2 }, (_, n) => ({ ...row, ...others, position: position(n) }));
+    const oldest = { ...row, destination_id, position: position(0), event: "link.claim" } as const;
+    await db.batch([insertDeliveries([oldest, ...ledger.slice(1)])]);
+    const positions = async (filter: DeliveryFilter, limit = 2) => {
+      const { shown, end } = await store.page(destination_id, filter, limit);
+      return [shown.map((one) => one.position), end] as const;
+    };
+    const last = PAGE_SCAN_MAX + 1;
+    assert.deepEqual(await positions({}), [[position(last), position(last - 1)], position(last - 1)]);
+    assert.deepEqual(await positions({ state: "succeeded" }, 1), [[position(last)], position(last)]);
+    assert.deepEqual(await positions({ event: "link.claim" }), [[], position(2)]);
+    assert.deepEqual(await positions({ event: "link.claim", before_position: position(2) }), [[position(0)], null]);
+    assert.deepEqual(await positions({ state: "pending" }), [[position(0)], null], "found by its index");
+    assert.deepEqual(await positions({ state: "pending", before_position: position(0) }), [[], null]);
+    assert.deepEqual(await positions({ state: "failed" }), [[], null]);
   });
 
   test("a failure is recorded under its lease, and recording it twice changes nothing more", async () => {
@@ -78,7 +127,11 @@ forEachEngine((engine) => {
     assert.deepEqual(pick(await find()), ["succeeded", 3, 0, 0, null, "auto"]);
   });
 
-  for (const stale of [{ attempt: 2, leased: 1 }, { attempt: 1, leased: 0 }, { state: "canceled" as const }]) {
+  for (const stale of [
+    { attempt: 2, leased: 1 },
+    { attempt: 1, leased: 0 },
+    { state: "canceled" as const, leased: 0 },
+  ]) {
     test(`a failure changes nothing when the delivery is ${JSON.stringify(stale)} by then`, async () => {
       const { db, key, find } = await openWith(engine, { ...LEASED, ...stale });
       const before = await find();

@@ -1,15 +1,16 @@
 // All SQL over deliveries and attempts. `deliveries_due (destination_id, due_at) where state = 'pending'` carries the
-// queue: every query of the hot path seeks in it by destination, so a backlog of millions at one costs the others nothing.
+// queue: claims seek in it by destination, so a backlog of millions at one costs the others nothing. Statements that name
+// deliveries by their key do not ask for `state = 'pending'`: PostgreSQL, whose statistics are always older than a
+// backlog, would read that whole index for each of them. `leased = 1` says as much, for only what is pending is leased.
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
 import type { Outcome } from "#destination-types/definition.ts";
-import { latencyClass } from "../destinations/latency.ts";
+import { hourOf, latencyClass } from "../destinations/latency.ts";
+import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
-
-const HOUR_MS = 3_600_000;
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -110,8 +111,8 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
   return sql`update deliveries set state = column4, reason = column5, failures = column6, due_at = column7,
       trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
-    where destination_id = column1 and position = column2 and state = 'pending'
-      and ((attempt = column3 and leased = 1) or column4 = 'succeeded')`;
+    where destination_id = column1 and position = column2
+      and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
 }
 
 const SETTLED_TYPES = [
@@ -153,7 +154,7 @@ function updateHealth(settlements: readonly Settlement[]): Statement {
 function addHours(settlements: readonly Settlement[]): Statement {
   const counts = new Map<string, SqlValue[]>();
   for (const { key, record } of settlements) {
-    const hour = Math.floor(record.started_at / HOUR_MS) * HOUR_MS;
+    const hour = hourOf(record.started_at);
     const succeeded = record.outcome === "accepted" ? 1 : 0;
     const latency = latencyClass(record.duration_ms);
     const group = `${key.destination_id} ${hour} ${succeeded} ${latency}`;
@@ -177,11 +178,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     const latest = bounds.first_only ? DUE_FIRST : bounds.now;
     const [claimed, next] = await database.batch([
-      sql`update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}
-        where destination_id = ${destination_id} and state = 'pending' and position in (
-          select position from deliveries
+      // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
+      // the backlog, beyond the limit and for minutes.
+      sql`with due as materialized (
+          select destination_id, position from deliveries
           where destination_id = ${destination_id} and state = 'pending' and due_at <= ${latest}
           order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
+        update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}
+        where (destination_id, position) in (select destination_id, position from due)
         returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,
       sql`select min(due_at) as due_at from deliveries where destination_id = ${destination_id} and state = 'pending'`,
     ]);
@@ -224,7 +228,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   function renew(held: readonly (DeliveryKey & { attempt: number })[], lease_until: number): Promise<DeliveryKey[]> {
     const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, lease_until]);
     return query(sql`update deliveries set due_at = column4 ${eachRow(values, HELD_TYPES)}
-      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'
+      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1
       returning destination_id, position`);
   }
 
@@ -234,7 +238,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
         due_at = case when trigger in ('manual', 'test') then 0 else column4 end
       ${eachRow(values, HELD_TYPES)}
-      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1 and state = 'pending'`);
+      where destination_id = column1 and position = column2 and attempt = column3 and leased = 1`);
   }
 
   function find(key: DeliveryKey): Promise<DeliveryRow | undefined> {
@@ -243,14 +247,35 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     ).then((found) => found[0]);
   }
 
-  /** Newest first by position, with the ids of their events. */
-  function page(destination_id: string, filter: DeliveryFilter, limit: number) {
-    const conditions = [sql`d.destination_id = ${destination_id}`, ...conditionsOf(filter)];
-    return query<DeliveryRow & { event_id: string | null }>(
-      sql`select d.*, e.id as event_id from deliveries as d
+  /**
+   * Newest first by position, with the ids of their events. `end` is where the look ended when there may be more, which
+   * can be before the page was full: a rare filter in a long ledger answers short pages.
+   */
+  async function page(destination_id: string, filter: DeliveryFilter, limit: number) {
+    const range = allOf([sql`destination_id = ${destination_id}`, ...rangeOf(filter)]);
+    const wanted = wantedOf(filter);
+    const is_few = filter.state === "pending" && (await hasFewPending(destination_id));
+    const is_whole = is_few || wanted.length === 0;
+    const newest = sql`select * from deliveries where ${range} order by position desc
+      limit ${is_whole ? limit + 1 : PAGE_SCAN_MAX}`;
+    const found = await query<DeliveryRow & { event_id: string | null }>(
+      sql`select d.*, e.id as event_id from (${is_few ? allPending(destination_id, range) : newest}) as d
         left join events as e on e.app_id = d.app_id and e.position = d.position
-        where ${allOf(conditions)} order by d.position desc limit ${limit}`,
+        where ${allOf(wanted)} order by d.position desc limit ${limit + 1}`,
     );
+    const shown = found.slice(0, limit);
+    if (found.length > limit) return { shown, end: shown.at(-1)?.position ?? null };
+    if (is_whole) return { shown, end: null };
+    const [edge] = await query<{ position: string }>(
+      sql`select position from deliveries where ${range} order by position desc limit 1 offset ${PAGE_SCAN_MAX - 1}`,
+    );
+    return { shown, end: edge?.position ?? null };
+  }
+
+  async function hasFewPending(destination_id: string): Promise<boolean> {
+    const [counted] = await query<{ count: number }>(sql`select count(*) as count from (select 1 as one from deliveries
+      where destination_id = ${destination_id} and state = 'pending' limit ${PAGE_SCAN_MAX}) as pending`);
+    return (counted?.count ?? 0) < PAGE_SCAN_MAX;
   }
 
   function attemptsOf(key: DeliveryKey): Promise<AttemptRow[]> {
@@ -298,22 +323,35 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   };
 }
 
-function conditionsOf(filter: DeliveryFilter): Statement[] {
+/** In the order of its index and with a limit, so that the index is what is read, whatever the range. */
+function allPending(destination_id: string, range: Statement): Statement {
+  return sql`select * from (select * from deliveries where destination_id = ${destination_id} and state = 'pending'
+    order by due_at limit ${PAGE_SCAN_MAX}) as pending where ${range}`;
+}
+
+/** What an index leads to. */
+function rangeOf(filter: DeliveryFilter): Statement[] {
   const conditions: Statement[] = [];
-  if (filter.state !== undefined) conditions.push(IN_STATE[filter.state]);
-  if (filter.event !== undefined) conditions.push(sql`d.event = ${filter.event}`);
-  if (filter.position !== undefined) conditions.push(sql`d.position = ${filter.position}`);
-  if (filter.from_position !== undefined) conditions.push(sql`d.position >= ${filter.from_position}`);
-  if (filter.until_position !== undefined) conditions.push(sql`d.position < ${filter.until_position}`);
-  if (filter.before_position !== undefined) conditions.push(sql`d.position < ${filter.before_position}`);
+  const in_state = filter.state === undefined ? undefined : INDEXED_STATE[filter.state];
+  if (in_state !== undefined) conditions.push(in_state);
+  if (filter.position !== undefined) conditions.push(sql`position = ${filter.position}`);
+  if (filter.from_position !== undefined) conditions.push(sql`position >= ${filter.from_position}`);
+  if (filter.until_position !== undefined) conditions.push(sql`position < ${filter.until_position}`);
+  if (filter.before_position !== undefined) conditions.push(sql`position < ${filter.before_position}`);
   return conditions;
 }
 
-/** Written out, because a partial index is used only when its condition stands in the text. */
-const IN_STATE: Record<DeliveryState, Statement> = {
-  pending: sql`d.state = 'pending'`,
-  succeeded: sql`d.state = 'succeeded'`,
-  failed: sql`d.state = 'failed' and d.state in ('failed', 'canceled', 'skipped')`,
-  canceled: sql`d.state = 'canceled' and d.state in ('failed', 'canceled', 'skipped')`,
-  skipped: sql`d.state = 'skipped' and d.state in ('failed', 'canceled', 'skipped')`,
+/** What has to be looked for, row by row. */
+function wantedOf(filter: DeliveryFilter): Statement[] {
+  const conditions: Statement[] = [];
+  if (filter.state === "pending" || filter.state === "succeeded") conditions.push(sql`d.state = ${filter.state}`);
+  if (filter.event !== undefined) conditions.push(sql`d.event = ${filter.event}`);
+  return conditions;
+}
+
+/** Those of the index deliveries_unhappy; written out, for a partial index is used only when its condition is in the text. */
+const INDEXED_STATE: Partial<Record<DeliveryState, Statement>> = {
+  failed: sql`state = 'failed' and state in ('failed', 'canceled', 'skipped')`,
+  canceled: sql`state = 'canceled' and state in ('failed', 'canceled', 'skipped')`,
+  skipped: sql`state = 'skipped' and state in ('failed', 'canceled', 'skipped')`,
 };

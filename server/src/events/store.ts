@@ -1,11 +1,9 @@
 // All SQL over events. (app_id, position) is the key: appended at its end, read from its end.
 import type { EventType } from "#contract/events.ts";
+import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { EventRow } from "./event.ts";
-
-/** Bound on the rows that one page of a filtered list looks at: a rare filter answers a short page with a cursor. */
-const SCAN_MAX = 20_000;
 
 export interface EventFilter {
   event?: EventType | undefined;
@@ -57,7 +55,7 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     return given;
   }
 
-  /** Newest first. `last` is where the look ended, which may be before the page was full. */
+  /** Newest first. `end` is where the look ended, which may be before the page was full. */
   async function page(app_id: string, filter: EventFilter, limit: number) {
     const range = [sql`app_id = ${app_id}`];
     if (filter.from_position !== undefined) range.push(sql`position >= ${filter.from_position}`);
@@ -73,13 +71,13 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     if (filter.event !== undefined) wanted.push(sql`event = ${filter.event}`);
     if (filter.link_id !== undefined) wanted.push(sql`link_id = ${filter.link_id}`);
     const scanned = sql`select position, event, link_id, body from events
-      where ${allOf(range)} order by position desc limit ${SCAN_MAX}`;
+      where ${allOf(range)} order by position desc limit ${PAGE_SCAN_MAX}`;
     const found = await query<{ position: string; body: string }>(
       sql`select position, body from (${scanned}) as s where ${allOf(wanted)} order by position desc limit ${limit}`,
     );
     if (found.length >= limit) return { found, end: found.at(-1)?.position ?? null };
     const [edge] = await query<{ position: string }>(
-      sql`select position from events where ${allOf(range)} order by position desc limit 1 offset ${SCAN_MAX - 1}`,
+      sql`select position from events where ${allOf(range)} order by position desc limit 1 offset ${PAGE_SCAN_MAX - 1}`,
     );
     return { found, end: edge?.position ?? null };
   }

@@ -5,6 +5,8 @@ import { invalid } from "../errors.ts";
 type CursorValue = string | number;
 type CursorType = "string" | "number";
 
+/** Bound on the rows that one page of a filtered list looks at: a rare filter answers a short page with a cursor. */
+export const PAGE_SCAN_MAX = 20_000;
 const CURSOR_MAX_CHARS = 512;
 const VALUE_MAX_CHARS = 200;
 const REFUSAL = "the next_cursor of the page before, unchanged";
