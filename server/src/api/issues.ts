@@ -22,7 +22,7 @@ function describe(issue: Issue, part: string): ErrorDetail[] {
   if (isStrange(issue)) {
     return issue.keys.map((key) => ({ path: show([...path, key], part), message: "unknown field" }));
   }
-  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+  if (issue.code === "invalid_union" && issue.errors.length > 0 && isDefault(issue)) {
     return nearest(issue.errors).flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, part));
   }
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => ({ path: show(path, part), message }));
@@ -40,10 +40,38 @@ function isStrange(issue: Issue): issue is z.core.$ZodIssueUnrecognizedKeys {
   return issue.code === "unrecognized_keys";
 }
 
+/** What is accepted, in our words where the schema gave none. */
 function sentence(issue: Issue): string {
-  const missing = /^Invalid input: expected (\w+), received (undefined|null)$/.exec(issue.message);
-  if (missing === null) return issue.message;
-  return missing[2] === "undefined" ? `required: ${missing[1]}` : `${missing[1]}, not null`;
+  if (!isDefault(issue)) return issue.message;
+  if (issue.code === "invalid_type") {
+    const expected = TYPES[issue.expected] ?? issue.expected;
+    if (issue.message.endsWith("received undefined")) return `required: ${expected}`;
+    return issue.message.endsWith("received null") ? `${expected}, not null` : expected;
+  }
+  if (issue.code === "too_small") return `at least ${amount(issue.minimum, issue.origin)}`;
+  if (issue.code === "too_big") return `at most ${amount(issue.maximum, issue.origin)}`;
+  if (issue.code === "invalid_value") return `one of ${issue.values.join(", ")}`;
+  return issue.message;
+}
+
+function isDefault(issue: Issue): boolean {
+  return /^(Invalid (input|option)|Too (small|big))\b/.test(issue.message);
+}
+
+const TYPES: Record<string, string> = {
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "an object",
+  record: "an object",
+  array: "an array",
+};
+const UNITS: Record<string, string> = { string: "character", array: "item", set: "item" };
+
+function amount(count: number | bigint, origin: string): string {
+  const unit = UNITS[origin];
+  return unit === undefined ? String(count) : `${count} ${unit}${Number(count) === 1 ? "" : "s"}`;
 }
 
 function show(path: readonly string[], part: string): string {
