@@ -1,6 +1,6 @@
 // What became of an event at a destination, in one word and one sentence: there is an answer for every pair. Pure.
 import type { EventType, Fate } from "#contract/events.ts";
-import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { EventRow } from "./event.ts";
 
@@ -47,8 +47,13 @@ export function fateOf(
 function reasonOf(delivery: DeliveryRow): string | null {
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (delivery.leased === 1) return "An attempt is under way.";
-  const next = `Next attempt at ${time(Math.max(delivery.due_at, delivery.created_at))}.`;
-  return delivery.reason === null ? next : `${delivery.reason} ${next}`;
+  const due_at = Math.max(delivery.due_at, delivery.created_at);
+  const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : `Next attempt at ${time(due_at)}.`;
+  return delivery.reason === null ? next : `${sentence(delivery.reason)} ${next}`;
+}
+
+function sentence(text: string): string {
+  return text.endsWith(".") ? text : `${text}.`;
 }
 
 function time(at_ms: number): string {
