@@ -80,7 +80,7 @@ export function createDestinationStore(db: Database) {
       if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
       await query(insertRow(row));
       await query(resetHealth(row.id));
-      await addHistory(query, row, row.created_at, "created");
+      await addHistory(query, row, row.created_at, row.state === "off" ? "turned off from the start" : "created");
       return "inserted";
     });
   }
@@ -98,7 +98,9 @@ export function createDestinationStore(db: Database) {
       if (decision === null) return { row, changed: false };
       await query(updateRow(decision.row));
       if (decision.reset_health) await query(resetHealth(id));
-      await addHistory(query, decision.row, now, decision.cause);
+      const { state, events } = decision.row;
+      // Other settings do not decide what an event meets, and must not date what it does.
+      if (state !== row.state || events !== row.events) await addHistory(query, decision.row, now, decision.cause);
       return { row: decision.row, changed: true };
     });
   }
@@ -179,7 +181,7 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
   return raised.length > 0;
 }
 
-/** One entry for each change: when two fall into one millisecond the later one is dated a millisecond on. */
+/** One entry for each change of the state or the events: when two fall into one millisecond the later one is dated a millisecond on. */
 async function addHistory(query: Query, row: DestinationRow, now: number, cause: string): Promise<void> {
   const last = await query<{ at: number | null }>(
     sql`select max(at) as at from destination_history where destination_id = ${row.id}`,

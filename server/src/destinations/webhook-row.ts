@@ -71,7 +71,7 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
 function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
   const from = row.state;
   const to = enabled === false ? "off" : enabled === true && from !== "paused" ? "active" : from;
-  if (enabled === undefined || to === from) return { row, cause: "changed", reset_health: false };
+  if (enabled === undefined || to === from) return { row, cause: whyUnchanged(row), reset_health: false };
   const switched: DestinationRow = {
     ...row,
     enabled: enabled ? 1 : 0,
@@ -80,6 +80,12 @@ function switchState(row: DestinationRow, enabled: boolean | undefined, now: num
     state_changed_at: now,
   };
   return { row: switched, cause: enabled ? "enabled" : "turned off", reset_health: enabled };
+}
+
+/** A destination that was stopped stays so for the same reason, whatever else changes. */
+function whyUnchanged({ state, state_reason }: DestinationRow): string {
+  if (state === "off") return "turned off";
+  return state === "disabled" && state_reason !== null ? state_reason : "changed";
 }
 
 /** As the API shows it; `problem` says why a stored webhook cannot send. */
