@@ -3,8 +3,7 @@
 // every value escaped.
 import { hash } from "node:crypto";
 import type { PreparedLink } from "./link.ts";
-import { EMPTY } from "./query.ts";
-import { type Target, withReferrer } from "./target.ts";
+import type { Target } from "./target.ts";
 
 export interface Page {
   readonly html: string;
@@ -60,10 +59,9 @@ export function previewPage(link: PreparedLink, address: string): Page {
 /** Where to get the app, for a visitor whom no address of the link fits. */
 export function landingPage(link: PreparedLink): Page {
   const title = link.row.og_title ?? link.app.name;
-  const play = link.store.android;
   const buttons: [string, string | null][] = [
     ["Download on the App Store", browserAddress(link.store.ios)],
-    ["Get it on Google Play", play?.kind === "play" ? withReferrer(play, EMPTY) : browserAddress(play)],
+    ["Get it on Google Play", browserAddress(link.store.android)],
     ["Continue in the browser", browserAddress(link.web)],
   ];
   const anchors = buttons.flatMap(([label, address]) =>
