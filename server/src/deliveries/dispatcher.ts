@@ -4,6 +4,7 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
 import { type AttemptContext, attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
@@ -55,7 +56,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const lanes = createLanes();
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
   const timers = new Map<string, () => void>();
-  let state: "idle" | "running" | "stopping" = "idle";
+  let state: "idle" | "starting" | "running" | "stopping" = "idle";
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
   let drained = () => {};
@@ -119,7 +120,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function recorded({ key, decision, outcome }: Settlement): void {
     if (decision.due_at !== null) wake(key.destination_id, decision.due_at);
-    if (decision.state === "failed") log("delivery.failed", { ...key, reason: decision.reason }, "warn");
+    if (decision.state === "failed" && !decision.restored) {
+      const { destination_id } = key;
+      log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
+    }
     if (outcome === undefined || outcome.kind === "accepted" || outcome.disable === undefined) return;
     destinations.disable(key.destination_id, outcome.disable).catch((error: unknown) => {
       // The next answer of this kind disables it.
@@ -306,8 +310,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function start(): Promise<void> {
+    state = "starting";
     // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
+    if (state !== "starting") return;
     state = "running";
     await poll();
     await checkSlow();
@@ -319,6 +325,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function stop(deadline_ms: number): Promise<void> {
+    // A start that is still under way then ends without running.
+    if (state === "starting") state = "idle";
     if (state !== "running") return;
     state = "stopping";
     for (const lane of lanes.all()) giveBack(lanes.clear(lane));
