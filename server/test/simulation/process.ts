@@ -23,6 +23,8 @@ export interface Process {
   readonly deliveries: Deliveries;
   /** Calls of the outside that this process is still working on. */
   readonly calls: Set<Promise<unknown>>;
+  /** True when it has taken up what an earlier process left. */
+  started: boolean;
   /** True from the moment when it takes no more calls. */
   stopping: boolean;
 }
@@ -76,7 +78,7 @@ export function createProcess(
     };
   }
 
-  return { life, dispatcher, destinations, events, deliveries, calls: new Set(), stopping: false };
+  return { life, dispatcher, destinations, events, deliveries, calls: new Set(), started: false, stopping: false };
 }
 
 function describe(fields: Record<string, unknown>): string {
