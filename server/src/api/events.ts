@@ -2,8 +2,6 @@
 import type { z } from "zod";
 import type { EventInput, EventsPage, EventsQuery, EventWithFates, IngestAnswer } from "#contract/events.ts";
 import type { PageQuery } from "#contract/fields.ts";
-import { notFound } from "../errors.ts";
-import { isDatabaseError } from "../platform/database.ts";
 import type { Handlers } from "./bind.ts";
 
 type Names = "ingestEvents" | "listEvents" | "getEvent";
@@ -21,15 +19,7 @@ export interface Events {
 
 export function eventHandlers(events: Events): Handlers<Names> {
   return {
-    async ingestEvents({ params, body }) {
-      try {
-        return await events.ingest(params.app_id, "events" in body ? body.events : [body]);
-      } catch (error) {
-        // The app's row, which every event is checked against, was deleted since the caller was let in.
-        if (isDatabaseError(error, "unmet")) throw notFound("app");
-        throw error;
-      }
-    },
+    ingestEvents: ({ params, body }) => events.ingest(params.app_id, "events" in body ? body.events : [body]),
     listEvents({ params, query }) {
       const { limit, cursor, ...filter } = query;
       return events.listEvents(params.app_id, filter, { limit, cursor });

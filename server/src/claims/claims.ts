@@ -133,7 +133,7 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
       }
     }
     const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
-    await submit({ guard: null, events: [attemptEvent(attempt, reason, null)] });
+    await append(attemptEvent(attempt, reason, null));
     throw noMatch();
   }
 
@@ -154,9 +154,14 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
       if (!isDatabaseError(error, "unmet")) throw error;
       const click = await store.selectClick(db, cid);
       if (click === null || click.claimed_at !== null) return false;
-      // Something else that the transaction demands kept changing under it.
-      throw unavailable("The claim could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+      throw notNow();
     }
+  }
+
+  async function append(event: EventRow): Promise<void> {
+    await submit({ guard: null, events: [event] }).catch((error: unknown) => {
+      throw isDatabaseError(error, "unmet") ? notNow() : error;
+    });
   }
 
   function claimEvent(claim: {
@@ -247,7 +252,7 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     if (timestamp !== undefined) data.timestamp = timestamp;
     const event = { app_id: app.id, event: "link.app_open", ts: now(), data } as const;
     const row = compose(data.link_id === undefined ? event : { ...event, link_id: data.link_id });
-    await submit({ guard: null, events: [row] });
+    await append(row);
   }
 
   return { findCallerApp, claimToken, claimReferrer, claimDeferred, resolveUrl, recordAppEvent };
@@ -267,6 +272,11 @@ function explainMiss(near: { created_at: number; claimed_at: number | null } | n
   if (near === null) return "no_match";
   if (near.claimed_at !== null) return "already_claimed";
   return near.created_at < since ? "expired" : "no_match";
+}
+
+/** What else the transaction demands, the version of the app's destinations, kept changing under it. */
+function notNow() {
+  return unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
 }
 
 function noMatch() {

@@ -7,8 +7,8 @@ import type { Destination, DestinationRow } from "./destination.ts";
 export const CACHED_DESTINATIONS_MAX = 20_000;
 /** How long `find` trusts what it has read, in ms. */
 export const VERSION_CHECK_MS = 1_000;
-/** No app has this version, so a guard with it never holds. */
-const NO_VERSION = -1;
+/** No app has this version, so a guard with it never holds: what an app that does not exist has. */
+export const NO_VERSION = -1;
 
 export interface AppDestinations {
   readonly version: number;

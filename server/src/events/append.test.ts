@@ -3,14 +3,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
-import { openWorld, URL_OK } from "../../test/support/destinations.ts";
+import { input, openWorld, refused, URL_OK } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import type { Ready } from "../deliveries/attempt.ts";
+import { createDeliveryStore } from "../deliveries/store.ts";
 import { createCommitter } from "../platform/committer.ts";
 import { createIds } from "../platform/ids.ts";
 import { expectRows, sql } from "../platform/sql.ts";
 import { createEventLog } from "./append.ts";
 import { composeEvent, type EventRow } from "./event.ts";
+import { createEvents } from "./events.ts";
+import { createEventStore } from "./store.ts";
 
 interface Item {
   event: EventRow;
@@ -52,6 +55,32 @@ forEachEngine((engine) => {
     assert.deepEqual(stored, wanted.map(({ position }) => ({ position })).sort(byPosition));
     const answer = settled[5]?.status === "fulfilled" ? settled[5].value : undefined;
     assert.deepEqual(answer, new Set([wanted.at(-1)?.position]), "the given id is told to be new");
+  });
+
+  test("events of an app whose webhooks keep changing are to come again, those of one that is gone find no app", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const restless = {
+      ...destinations,
+      async refresh(app_id: string) {
+        await destinations.refresh(app_id);
+        await db.query(sql`update apps set destinations_version = destinations_version + 1 where id = ${app_id}`);
+      },
+    };
+    const event_log = createEventLog({
+      committer: createCommitter(db),
+      destinations: restless,
+      dispatcher: { allowance: () => 0, accept: () => {}, wake: () => {} },
+      now: Date.now,
+    });
+    const [store, deliveries] = [createEventStore(db), createDeliveryStore(db)];
+    const events = createEvents({ event_log, store, deliveries, destinations, ids: createIds(), now: Date.now });
+    const click = { event: "link.click" as const, data: {} };
+    const { id } = await destinations.createWebhook("shop", input());
+    await restless.refresh("shop");
+    await refused(events.ingest("shop", [click]), "temporarily_unavailable");
+    await refused(events.sendTest(id, "shop"), "temporarily_unavailable");
+    await db.query(sql`delete from apps where id = 'shop'`);
+    await refused(events.ingest("shop", [click]), "not_found");
   });
 });
 

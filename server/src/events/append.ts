@@ -6,7 +6,7 @@ import type { DeliveryRow } from "../deliveries/delivery.ts";
 import type { Dispatcher } from "../deliveries/dispatcher.ts";
 import { insertDeliveries, insertDeliveriesOfStored } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
-import type { AppDestinations } from "../destinations/registry.ts";
+import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import type { ChannelOptions, Committer, Submit } from "../platform/committer.ts";
 import type { Row } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
@@ -37,9 +37,6 @@ export interface EventLogOptions {
   dispatcher: Pick<Dispatcher, "allowance" | "accept" | "wake">;
   now(): number;
 }
-
-/** No app has this version, so a guard with it sends the items to `refresh`. */
-const UNKNOWN_VERSION = -1;
 
 /** What one transaction stores, kept from compose to commit. */
 interface Plan {
@@ -102,7 +99,8 @@ function spread(events: readonly EventRow[], plan: Plan, guards: Statement[], op
   const now = options.now();
   for (const [app_id, of_app] of groupByApp(events)) {
     const known = options.destinations.peek(app_id);
-    if (!plan.apps.has(app_id)) guards.push(guardVersion(app_id, known?.version ?? UNKNOWN_VERSION));
+    // A guard that cannot hold sends the items to `refresh`.
+    if (!plan.apps.has(app_id)) guards.push(guardVersion(app_id, known?.version ?? NO_VERSION));
     plan.apps.add(app_id);
     const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.allowance, now);
     for (const delivery of result.deliveries) {

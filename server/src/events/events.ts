@@ -1,4 +1,4 @@
-// Events as the management API uses them: ingest, list, one event with its fates, test events. Created once by main.ts.
+// Events as the management API uses them: ingest, list, one event with its fates, test events. Created once by compose.ts.
 // An id of another app is the same refusal as an unknown one.
 import assert from "node:assert/strict";
 import type { z } from "zod";
@@ -6,8 +6,8 @@ import type { Envelope, EventInput, EventsQuery, EventType, EventWithFates } fro
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
-import type { AppDestinations } from "../destinations/registry.ts";
-import { invalid, notFound } from "../errors.ts";
+import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
+import { notFound, unavailable } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
@@ -16,6 +16,8 @@ import { composeEvent, type EventRow } from "./event.ts";
 import { fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore } from "./store.ts";
+
+const RETRY_AFTER_SECONDS = 1;
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -39,31 +41,39 @@ export function createEvents(options: EventsOptions) {
 
   /**
    * Stores events that a backend imports or emits itself, all or nothing; resolves when they are durable.
-   * @throws AppError too_large; DatabaseError unavailable
+   * @throws AppError too_large, not_found, temporarily_unavailable; DatabaseError unavailable
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
     const at = now();
     const seen = new Set<string>();
     const repeated: string[] = [];
     const events: EventRow[] = [];
-    for (const [index, input] of inputs.entries()) {
+    for (const input of inputs) {
       if (input.id !== undefined && seen.has(input.id)) repeated.push(input.id);
-      else events.push(toEvent(app_id, input, index, at));
+      else events.push(toEvent(app_id, input, at));
       if (input.id !== undefined) seen.add(input.id);
     }
-    const stored = await append(events).catch((error: unknown) => {
-      // The guard of an app that was deleted a moment ago can never hold.
-      throw isDatabaseError(error, "unmet") ? notFound("app") : error;
-    });
+    const stored = await storeAll(app_id, events);
     const isNew = (event: EventRow) => event.id === event.position || stored.has(event.position);
     const accepted = events.filter(isNew).map((event) => event.id);
     return { accepted, duplicates: [...events.filter((event) => !isNew(event)).map((event) => event.id), ...repeated] };
   }
 
-  function toEvent(app_id: string, input: z.infer<typeof EventInput>, index: number, at: number): EventRow {
+  /** The positions of given ids that were new. */
+  async function storeAll(app_id: string, events: readonly EventRow[]): Promise<ReadonlySet<string>> {
+    try {
+      return await append(events);
+    } catch (error) {
+      if (!isDatabaseError(error, "unmet")) throw error;
+      // The guard of an app that was deleted a moment ago can never hold; another app's can, when its changes are over.
+      if ((await destinations.ofApp(app_id)).version === NO_VERSION) throw notFound("app");
+      throw unavailable("The app's webhooks keep changing. Send the same request again.", RETRY_AFTER_SECONDS);
+    }
+  }
+
+  function toEvent(app_id: string, input: z.infer<typeof EventInput>, at: number): EventRow {
     const link_id = typeof input.data["link_id"] === "string" ? input.data["link_id"] : undefined;
     const ts = input.ts === undefined ? undefined : Date.parse(input.ts);
-    if (ts !== undefined && Number.isNaN(ts)) throw invalid(`events.${index}.ts`, "an ISO 8601 time");
     return composeEvent({ app_id, event: input.event, data: input.data, link_id, id: input.id, ts }, ids, at);
   }
 
@@ -115,7 +125,7 @@ export function createEvents(options: EventsOptions) {
       ids,
       at,
     );
-    await append([row]);
+    await storeAll(destination.app_id, [row]);
     return { event_id: row.id, delivery_id: deliveryId({ destination_id, position: row.position }) };
   }
 
