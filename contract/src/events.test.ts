@@ -188,6 +188,8 @@ const badIngestBodies: [why: string, body: unknown][] = [
   ["a ts without a zone", { ...claim, ts: "2026-01-31T09:30:00" }],
   ["a ts that is a number", { ...claim, ts: 1769851800412 }],
   ["a ts in another calendar form", { ...claim, ts: "31.01.2026 09:30" }],
+  ["a ts whose year in UTC has five digits", { ...claim, ts: "9999-12-31T23:59:59-00:01" }],
+  ["a ts whose year in UTC is before 0000", { ...claim, ts: "0000-01-01T00:00:00+00:01" }],
 ];
 for (const [why, body] of badIngestBodies) {
   test(`ingest refuses ${why}`, () => {

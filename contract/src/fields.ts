@@ -14,11 +14,18 @@ export const Timestamp = z.iso
   .datetime({ precision: 3, error: "an ISO 8601 time in UTC with milliseconds, like 2026-01-31T09:30:00.000Z" })
   .meta({ example: "2026-01-31T09:30:00.000Z" });
 
-/** A time given by a caller: any ISO 8601 instant with `Z` or an offset. */
-export const TimeInput = z.iso.datetime({
-  offset: true,
-  error: "an ISO 8601 time with Z or an offset, like 2026-01-31T09:30:00Z",
-});
+const TIME_ERROR = "an ISO 8601 time with Z or an offset, like 2026-01-31T09:30:00Z";
+const TIME_MIN_MS = Date.parse("0000-01-01T00:00:00.000Z");
+const TIME_MAX_MS = Date.parse("9999-12-31T23:59:59.999Z");
+
+/** A time given by a caller: any ISO 8601 instant with `Z` or an offset that has a year of four digits in UTC too. */
+export const TimeInput = z.iso.datetime({ offset: true, error: TIME_ERROR, abort: true }).refine(
+  (text) => {
+    const at_ms = Date.parse(text);
+    return at_ms >= TIME_MIN_MS && at_ms <= TIME_MAX_MS;
+  },
+  { error: TIME_ERROR },
+);
 
 export const Label = z.string().trim().max(LABEL_MAX_CHARS);
 export const LongText = z.string().max(TEXT_MAX_CHARS);
