@@ -20,7 +20,6 @@ const OID_INT8 = 20;
 export interface PostgresOptions {
   /** Most connections that this process opens. */
   readonly connections?: number;
-  readonly onIdleError?: (error: Error) => void;
 }
 
 /** Opens a pool; the first query connects. */
@@ -41,13 +40,13 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     types,
   });
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  pool.on("error", (error) => options.onIdleError?.(error));
+  pool.on("error", () => {});
   // The same while it is in use, when the pool does not listen: whoever waits for its answers is told by their queries.
   pool.on("connect", (client) => client.on("error", () => {}));
 
   const query: Query = async <Result>(statement: Statement) => {
     if (statement.expect !== undefined || isChunked(statement)) return (await batch([statement]))[0] as Result[];
-    return translate(async () => (await run(pool, statement)) as Result[]);
+    return retryConflicts(() => translate(async () => (await run(pool, statement)) as Result[]));
   };
 
   function batch(statements: readonly Statement[]): Promise<Row[][]> {
