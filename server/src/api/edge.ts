@@ -1,4 +1,4 @@
-// The public addresses of links: `GET /:slug` and the page with the store links. Called by main.ts for the role `edge`.
+// The public addresses of links: `GET /:slug` and the page with the store links. Called by compose-edge.ts.
 // Only this file knows that the answers travel over Fastify; what they are is decided in links/.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { EdgeAnswer, Opening } from "../links/redirect.ts";

@@ -1,4 +1,4 @@
-// LinkMe's own endpoints: what its SDKs call, and links. Called by main.ts.
+// LinkMe's own endpoints: what its SDKs call, and links. Called by compose-edge.ts.
 // Untrusted device descriptions are read leniently; a caller's app is found in the order that LinkMe's SDKs rely on.
 import type { FastifyRequest } from "fastify";
 import type { App } from "#contract/apps.ts";

@@ -1,7 +1,7 @@
 // The life of one attempt as steps over one value: build, send, judge, decide, and the record of it all.
 // Called by the dispatcher. Only `send` touches the network; the rest is pure, and nothing here throws.
 import type { OutcomeKind } from "#contract/deliveries.ts";
-import type { Exchange as JudgedExchange, Outcome, Outgoing } from "#destination-types/definition.ts";
+import type { Outcome, Outgoing } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
@@ -39,15 +39,12 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
 export function giveUp(ready: Omit<Ready, "body" | "event_id">, reason: string, now: number): Settlement {
-  const decision = {
-    ...decide(ready, { kind: "refused", retriable: false, message: reason }, [], { now, random: 0 }),
-    reason,
-  };
+  const decision = decide(ready, { kind: "refused", retriable: false, message: reason }, [], { now, random: 0 });
   const record = { ...blankRecord(ready, now), outcome: "skipped" as const, error: reason };
   return { ...settlementOf(ready, decision, now), record, counts: false };
 }
 
-/** Claims that left no record: each one may be a process that this very delivery brought down. */
+/** Claims that ended without a counted failure: each may be a process that this very delivery brought down. */
 export function wasInterruptedTooOften(ready: Pick<Ready, "attempt" | "failures">): boolean {
   return ready.attempt - ready.failures > INTERRUPTIONS_MAX;
 }
@@ -81,8 +78,7 @@ interface Unbuilt {
 
 function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome {
   if (exchange.kind === "unbuilt") return { kind: "misconfigured", retriable: true, message: exchange.message };
-  const judged: JudgedExchange = exchange;
-  return destination.judge(judged);
+  return destination.judge(exchange);
 }
 
 function settlementOf(

@@ -105,7 +105,7 @@ function showAttempt(row: AttemptRow): Attempt {
     outcome: row.outcome,
     status_code: row.status_code,
     error: row.error,
-    // Written by settlement.ts alone.
+    // Written by attempt.ts alone.
     response_headers: JSON.parse(row.response_headers) as Record<string, string>,
     response_snippet: row.response_snippet,
     response_truncated: row.response_truncated === 1,
@@ -132,6 +132,6 @@ function attemptId(key: DeliveryKey, number: number): string {
   return `att_${deliveryId(key).slice(4)}_${number}`;
 }
 
-export function toTime(at_ms: number): string {
+function toTime(at_ms: number): string {
   return new Date(at_ms).toISOString();
 }
