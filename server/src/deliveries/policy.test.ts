@@ -73,6 +73,7 @@ describe("an attempt", () => {
         middle,
       );
       assert.deepEqual([decision.state, decision.due_at, decision.failures], [state, null, 3]);
+      assert.equal(decision.restored, true);
     }
   });
 });

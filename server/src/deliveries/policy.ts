@@ -18,6 +18,7 @@ export interface DecisionInput {
 
 export interface Decision {
   state: DeliveryState;
+  /** What is to be said of the state; the one that is stored stays when the decision is `restored`. */
   reason: string | null;
   /** Failed attempts that count against the schedule, this one included. */
   failures: number;
@@ -44,7 +45,7 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
   if (outcome.kind === "accepted") {
     return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
   }
-  if (claimed.resume_state !== null) return restore(claimed, claimed.resume_state, outcome.message);
+  if (claimed.resume_state !== null) return restore(claimed, claimed.resume_state);
   const failures = claimed.failures + 1;
   if (!outcome.retriable) return { ...settled(claimed, "failed", outcome.message), failures };
   const delay_seconds = schedule[claimed.failures];
@@ -57,10 +58,9 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
 }
 
 /** A manual attempt grants one try and costs nothing: when it fails, the delivery is what it was. */
-function restore(claimed: DecisionInput, state: DeliveryState, message: string): Decision {
-  const reason = state === "succeeded" ? null : message;
+function restore(claimed: DecisionInput, state: DeliveryState): Decision {
   const due_at = state === "pending" ? claimed.resume_at : null;
-  return { state, reason, failures: claimed.failures, due_at, trigger: "auto", restored: true };
+  return { state, reason: null, failures: claimed.failures, due_at, trigger: "auto", restored: true };
 }
 
 function settled(claimed: DecisionInput, state: DeliveryState, reason: string | null): Decision {

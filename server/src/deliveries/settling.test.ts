@@ -11,12 +11,12 @@ const claim = (position: string): Held => ({ destination_id: "dst_a", position, 
 
 function openSettling(answer: () => Promise<void>) {
   const timers: { delay_ms: number; callback: () => void }[] = [];
-  const seen = { recorded: [] as string[], logged: [] as string[], changes: 0 };
+  const seen = { recorded: [] as string[], logged: [] as unknown[], changes: 0 };
   const settling = createSettling({
     // The one channel that settling makes: its items are settlements and have no result.
     committer: { channel: () => answer as never },
     clock: { after: (delay_ms, callback) => timers.push({ delay_ms, callback }) },
-    log: (event) => void seen.logged.push(event),
+    log: (event, { error: _, ...ids }) => void seen.logged.push({ event, ...ids }),
     recorded: (one: Settlement) => void seen.recorded.push(one.key.position),
     changed: () => void seen.changes++,
   });
@@ -61,7 +61,8 @@ for (const kind of ["bug", "unique", "unmet"] as const) {
     settling.record(claim("p1"), failure(claim("p1")));
     await turn();
     assert.deepEqual([settling.count(), settling.isBehind(), timers], [0, false, []]);
-    assert.deepEqual([seen.logged, seen.recorded], [["delivery.unrecorded"], []]);
+    const named = { event: "delivery.unrecorded", delivery_id: "dlv_p1_a", destination_id: "dst_a" };
+    assert.deepEqual([seen.logged, seen.recorded], [[named], []]);
   });
 }
 

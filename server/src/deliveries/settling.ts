@@ -2,6 +2,7 @@
 // Used by dispatcher.ts, which starts nothing new while too many wait here.
 import type { Committer, Submit } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
 import { type Settlement, settle } from "./store.ts";
 
@@ -44,7 +45,8 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
 
   /** Nothing is lost: the lease runs out and the delivery is due again. */
   function abandon(held: Held, error: unknown): void {
-    log("delivery.unrecorded", { destination_id: held.destination_id, position: held.position, error }, "error");
+    const { destination_id } = held;
+    log("delivery.unrecorded", { delivery_id: deliveryId(held), destination_id, error }, "error");
     forget(held);
   }
 

@@ -106,10 +106,11 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
 function updateSettled(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
     ...[key.destination_id, key.position, attempt, decision.state, decision.reason],
-    ...[decision.failures, decision.due_at, decision.trigger, settled_at],
+    ...[decision.failures, decision.due_at, decision.trigger, settled_at, decision.restored ? 1 : 0],
   ]);
-  return sql`update deliveries set state = column4, reason = column5, failures = column6, due_at = column7,
-      trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
+  return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
+      failures = column6, due_at = column7, trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0,
+      resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2
       and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
@@ -117,7 +118,7 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
 
 const SETTLED_TYPES = [
   ...(["text", "text", "bigint", "text", "text"] as const),
-  ...(["bigint", "bigint", "text", "bigint"] as const),
+  ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
 ];
 
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;

@@ -40,10 +40,11 @@ async function openPipeline(engine: Engine, exclusive = true) {
     sealer: createSealer(randomBytes(32)),
   });
   const store = createDeliveryStore(db);
+  const logged: Record<string, unknown>[] = [];
   const dispatcher = createDispatcher({
     ...{ store, committer, destinations, egress, clock, exclusive },
     random: Math.random,
-    log: () => {},
+    log: (event, fields) => void logged.push({ event, ...fields }),
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
   const events = createEvents({
@@ -60,7 +61,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
     await dispatcher.stop(2_000);
     await egress.close();
   });
-  return { db, destinations, dispatcher, events, deliveries };
+  return { db, destinations, dispatcher, events, deliveries, logged };
 }
 
 const click = (n: number) => ({ event: "link.click" as const, data: { n, link_id: "lnk_1" } });
@@ -122,7 +123,7 @@ forEachEngine((engine) => {
   });
 
   test("a failing webhook is tried by its schedule, and one attempt more when asked for", async () => {
-    const { destinations, dispatcher, events, deliveries } = await openPipeline(engine);
+    const { destinations, dispatcher, events, deliveries, logged } = await openPipeline(engine);
     let status = 500;
     const receiver = await startReceiver(() => ({ status, body: "not now" }));
     after(() => receiver.close());
@@ -136,8 +137,13 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await first())?.state === "failed", "the schedule is used up");
     assert.equal(receiver.received.length, 3);
     assert.equal(new Set(receiver.received.map((one) => one.body.toString())).size, 1);
+    const { id = "", reason } = (await first()) ?? {};
+    // What the log names can be asked for.
+    assert.deepEqual(logged, [{ event: "delivery.failed", delivery_id: id, destination_id: webhook.id, reason }]);
+    await deliveries.retryDelivery(id, "shop");
+    await waitUntil(async () => (await first())?.state === "failed", "the retry by hand fails");
+    assert.equal((await first())?.reason, reason);
     status = 200;
-    const id = (await first())?.id ?? "";
     await deliveries.retryDelivery(id, "shop");
     await waitUntil(async () => (await first())?.state === "succeeded", "the retry by hand succeeds");
     const detail = await deliveries.getDelivery(id, "shop");
@@ -147,7 +153,8 @@ forEachEngine((engine) => {
         [1, "auto", 500],
         [2, "auto", 500],
         [3, "auto", 500],
-        [4, "manual", 200],
+        [4, "manual", 500],
+        [5, "manual", 200],
       ],
     );
     assert.equal(detail.attempts[0]?.response_snippet, "not now");
