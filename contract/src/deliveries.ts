@@ -68,8 +68,8 @@ export const DeliveriesQuery = z.strictObject({
   state: DeliveryState.optional(),
   event: EventType.optional(),
   event_id: z.string().max(100).optional(),
-  since: TimeInput.optional(),
-  until: TimeInput.optional(),
+  since: TimeInput.optional().describe("whose event was accepted at this time or later"),
+  until: TimeInput.optional().describe("whose event was accepted before this time"),
 });
 
 export const DeliveriesPage = pageOf(Delivery).meta({ id: "DeliveriesPage" });

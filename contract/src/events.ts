@@ -183,8 +183,8 @@ export type EventWithFates = z.infer<typeof EventWithFates>;
 export const EventsQuery = z.strictObject({
   event: EventType.optional(),
   link_id: Id.optional(),
-  since: TimeInput.optional(),
-  until: TimeInput.optional(),
+  since: TimeInput.optional().describe("accepted at this time or later"),
+  until: TimeInput.optional().describe("accepted before this time"),
 });
 
 export const EventsPage = pageOf(Envelope).meta({ id: "EventsPage" });

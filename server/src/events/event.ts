@@ -56,6 +56,6 @@ export function composeEvent(event: NewEvent, ids: Pick<Ids, "uuid">, now: numbe
 }
 
 function tooLarge() {
-  const message = `data: at most ${ENVELOPE_MAX_BYTES / 1024} KiB for the whole envelope`;
-  return refuse("too_large", message, [{ path: "data", message }]);
+  const message = `at most ${ENVELOPE_MAX_BYTES / 1024} KiB for the whole envelope`;
+  return refuse("too_large", `data: ${message}`, [{ path: "data", message }]);
 }
