@@ -161,26 +161,28 @@ forEachEngine((engine) => {
     await assert.rejects(accounts.createKey("shop", key({ expires_at: later }), ending), refused("forbidden"));
   });
 
-  test("what a deleted app leaves in the hot tables is removed in steps, and a new app of the same id keeps its own", async () => {
+  test("what a deleted app leaves is removed in steps, and other apps keep theirs, a new one of the same id included", async () => {
     const { accounts, db, clock } = await setup(engine);
     await accounts.createApp(app({ id: "shop" }));
     const count = REMOVAL_STEP_ROWS + 5;
     await db.query(destinationOf("shop", "dst_1"));
     await db.query(destinationOf("shop", "dst_2"));
     await db.batch(hotRows("shop", "dst_1", START - count, count));
+    await accounts.createApp(app({ id: "other" }));
+    await db.batch(hotRows("other", "dst_9", START - 2 * count, 2));
     await accounts.deleteApp("shop");
     clock.now += 1;
     await accounts.createApp(app({ id: "shop" }));
     await db.query(destinationOf("shop", "dst_3"));
     await db.batch(hotRows("shop", "dst_3", clock.now, 3));
-    await accounts.finishRemovals();
+    await Promise.all([accounts.finishRemovals(), accounts.finishRemovals()]);
     for (const [table, left] of [
-      ["events", 3],
-      ["clicks", 3],
-      ["deliveries", 3],
-      ["destination_health", 1],
+      ["events", 5],
+      ["clicks", 5],
+      ["deliveries", 5],
+      ["destination_health", 2],
       ["removals", 0],
-      ["apps", 1],
+      ["apps", 2],
     ] as const) {
       const [answer] = await db.query({ kind: "statement", parts: [`select count(*) as n from ${table}`], values: [] });
       assert.equal(Number(answer?.["n"]), left, table);

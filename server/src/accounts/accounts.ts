@@ -178,16 +178,35 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
     return key && isLive(key, source.now()) ? key : null;
   }
 
-  /** Does one step after another until nothing of what was deleted is left. Safe to run in several processes. */
-  async function finishRemovals(): Promise<void> {
+  let removing: Promise<void> | null = null;
+
+  /** Removes what is left of what was deleted; calls that overlap share one run. Safe to run in several processes. */
+  function finishRemovals(): Promise<void> {
+    removing ??= removeAll().finally(() => {
+      removing = null;
+    });
+    return removing;
+  }
+
+  async function removeAll(): Promise<void> {
     for (;;) {
       const removals = await store.selectRemovals(db);
       if (removals.length === 0) return;
-      for (const removal of removals) {
-        for (const step of store.removalSteps(removal)) while ((await db.query(step)).length > 0);
-        await store.deleteRemoval(db, removal);
+      for (const removal of removals) await remove(removal);
+    }
+  }
+
+  /** Does one step after another until nothing is left, then notes that it is done. */
+  async function remove(removal: store.Removal): Promise<void> {
+    for (const step of store.removalSteps(removal)) while ((await db.query(step)).length > 0);
+    if (removal.kind === "app") {
+      let range = await store.selectClickRange(db, "", removal.removed_at);
+      while (range !== null) {
+        await store.deleteClicks(db, removal.id, range);
+        range = await store.selectClickRange(db, range.to, removal.removed_at);
       }
     }
+    await store.deleteRemoval(db, removal);
   }
 
   return {

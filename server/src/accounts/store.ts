@@ -1,11 +1,10 @@
 // The tables apps, api_keys, domains and removals. Called by accounts.ts alone.
-import assert from "node:assert/strict";
 import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { allOf, expectRows, join, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { allOf, assign, expectRows, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
-/** Rows that one statement of a removal deletes at most, so that it never holds the writer for long. */
+/** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
 export const REMOVAL_STEP_ROWS = 1_000;
 const REMOVALS_PER_ROUND = 10;
 
@@ -82,11 +81,7 @@ export function selectAppsById(db: Database, ids: readonly string[]): Promise<Ap
 
 /** Changes the named columns alone, so that two changes at the same moment both hold. Null when there is no such app. */
 export async function updateApp(db: Database, id: string, changes: Partial<AppRow>): Promise<AppRow | null> {
-  const assignments = Object.entries(changes).map(([column, value]): Statement => {
-    assert.match(column, /^[a-z0-9_]+$/);
-    return { kind: "statement", parts: [`${column} = `, ""], values: [value ?? null] };
-  });
-  const updated = await db.query<AppRow>(sql`update apps set ${join(assignments, ", ")} where id = ${id} returning *`);
+  const updated = await db.query<AppRow>(sql`update apps set ${assign(changes)} where id = ${id} returning *`);
   return updated[0] ?? null;
 }
 
@@ -175,21 +170,18 @@ export async function deleteRemoval(db: Database, removal: Removal): Promise<voi
 }
 
 /**
- * The statements that remove what is left of an app or destination. Each deletes at most a step of rows and answers them
+ * The statements that remove what is left of an app or destination, but for an app's clicks. Each deletes at most a step of rows and answers them
  * by key, and is repeated until it answers none. An app's id may be given to a new app at once, so only rows from
- * before the removal count: positions and click tokens begin with their time.
+ * before the removal count: positions and click tokens begin with their time. Rows are named by their whole key, for
+ * with half of it PostgreSQL may go through all rows of an app that its statistics do not know.
  */
 export function removalSteps(removal: Removal): Statement[] {
   const { id, removed_at } = removal;
   if (removal.kind === "app") {
     const position = uuidFloor(removed_at + 1);
-    const cid = (removed_at + 1).toString(16).padStart(12, "0");
     return [
-      sql`delete from events where app_id = ${id} and position in (select position from events
+      sql`delete from events where (app_id, position) in (select app_id, position from events
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
-      // No index leads from an app to its clicks but for the unclaimed ones: a scan, once in the life of an app.
-      sql`delete from clicks where cid in (select cid from clicks
-        where app_id = ${id} and cid < ${cid} limit ${REMOVAL_STEP_ROWS}) returning cid`,
     ];
   }
   return [
@@ -203,11 +195,33 @@ export function removalSteps(removal: Removal): Statement[] {
 /** Both ledgers have the same key: a destination and a position. */
 function stepOf(table: string, destination_id: string): Statement {
   const parts = [
-    `delete from ${table} where destination_id = `,
-    ` and position in (select position from ${table} where destination_id = `,
+    `delete from ${table} where (destination_id, position) in (select destination_id, position from ${table}
+      where destination_id = `,
     " order by position limit ",
     ") returning position",
   ];
-  const values: SqlValue[] = [destination_id, destination_id, REMOVAL_STEP_ROWS];
+  const values: SqlValue[] = [destination_id, REMOVAL_STEP_ROWS];
   return { kind: "statement", parts, values };
+}
+
+/** Clicks by token: a range from one, inclusively, to the other, exclusively. */
+export interface ClickRange {
+  from: string;
+  to: string;
+}
+
+/**
+ * The first of the clicks from before the removal that have not been looked at: no index leads from an app to its clicks,
+ * so all of them are gone through once, in ranges of so many. Null when there is nothing left to look at.
+ */
+export async function selectClickRange(db: Database, from: string, removed_at: number): Promise<ClickRange | null> {
+  const end = (removed_at + 1).toString(16).padStart(12, "0");
+  if (from >= end) return null;
+  const found = await db.query<{ cid: string }>(sql`select cid from clicks where cid >= ${from} and cid < ${end}
+    order by cid limit 1 offset ${REMOVAL_STEP_ROWS}`);
+  return { from, to: found[0]?.cid ?? end };
+}
+
+export async function deleteClicks(db: Database, app_id: string, { from, to }: ClickRange): Promise<void> {
+  await db.query(sql`delete from clicks where cid >= ${from} and cid < ${to} and app_id = ${app_id}`);
 }

@@ -133,6 +133,17 @@ forEachEngine((engine) => {
     assert.equal((await api.call("GET", `/api/links/${made.id}`)).status, 404);
   });
 
+  test("changes of a link at the same moment all hold", async () => {
+    const api = await start();
+    const { id } = await createLink(api, await api.createApp(), {});
+    const changes = { og_title: "Title", utm: '{"utm_source":"x"}', enabled: 0, deep_link_path: "a" };
+    await Promise.all(
+      Object.entries(changes).map(([name, value]) => api.call("PATCH", `/api/links/${id}`, { [name]: value })),
+    );
+    const { body: link } = await api.call("GET", `/api/links/${id}`);
+    assert.deepEqual({ ...link, ...changes }, link);
+  });
+
   test("a slug is unique over all apps, and links of another app do not exist for a key", async () => {
     const api = await start();
     const [one, two] = [await api.createApp(), await api.createApp()];

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createTestEventLog, insertTestApp } from "../../test/support/event-log.ts";
+import { BLANK } from "../../test/support/links.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { composeEvent } from "../events/event.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
@@ -31,25 +32,7 @@ function clickAt(at: number, link_id = "lnk_1", app_id = "shop"): Click {
 }
 
 async function insertTestLink(db: Database, id: string, app_id = "shop"): Promise<void> {
-  const nothing = {
-    domain_id: null,
-    deep_link_path: null,
-    deep_link_params: null,
-    ios_custom_url: null,
-    android_custom_url: null,
-    ios_store_url: null,
-    android_store_url: null,
-    web_fallback_url: null,
-    og_title: null,
-    og_description: null,
-    og_image_url: null,
-    utm: null,
-    utm_override: null,
-    custom_data: null,
-    last_click_at: null,
-  };
-  const flags = { allow_param_passthrough: 0, force_redirect_web: 0, enabled: 1, internal: 1 };
-  await insertLink(db, { ...nothing, ...flags, id, app_id, slug: id, click_count: 0, created_at: 0, updated_at: 0 });
+  await insertLink(db, { ...BLANK, id, app_id, slug: id });
 }
 
 async function stored(db: Database) {

@@ -1,6 +1,6 @@
-// What callers write into a link: LinkMe's camelCase create and its snake_case patch, as a row. Pure; called by links.ts.
-// The contract's schemas have validated both, and the body parser has refused what no database could keep.
-import type { LinkCreate, LinkPatch } from "#contract/links.ts";
+// What callers write into a new link: LinkMe's camelCase, as a row. Pure; called by links.ts.
+// The contract's schemas have validated it, and the body parser has refused what no database could keep.
+import type { LinkCreate } from "#contract/links.ts";
 import type { LinkRow } from "./link.ts";
 
 export interface LinkIdentity {
@@ -39,12 +39,6 @@ export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: L
     created_at: now,
     updated_at: now,
   };
-}
-
-/** The row after a patch: only what is named changes. */
-export function patchedLink(link: LinkRow, changes: LinkPatch, now: number): LinkRow {
-  const named = Object.entries(changes).filter(([, value]) => value !== undefined);
-  return { ...link, ...Object.fromEntries(named), updated_at: now };
 }
 
 function jsonOrNull(map: object | null | undefined): string | null {

@@ -16,7 +16,7 @@ import { notFound, refuse } from "../errors.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
-import { composeLink, patchedLink } from "./input.ts";
+import { composeLink } from "./input.ts";
 import {
   type LinkRow,
   linkOrigin,
@@ -111,8 +111,9 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
   }
 
   async function patch(id_or_slug: string, app_scope: string | null, changes: LinkPatch): Promise<Link> {
-    const changed = patchedLink(await findRow(id_or_slug, app_scope), changes, source.now());
-    if (!(await store.updateLink(db, changed))) throw notFound("link");
+    const { id } = await findRow(id_or_slug, app_scope);
+    const changed = await store.updateLink(db, id, { ...changes, updated_at: source.now() });
+    if (changed === null) throw notFound("link");
     forget(changed);
     return presentLink(changed);
   }

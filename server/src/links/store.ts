@@ -1,6 +1,6 @@
 // The tables links and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of their own.
 import type { Database, Row } from "../platform/database.ts";
-import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
+import { assign, expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { LinkRow } from "./link.ts";
 
@@ -61,16 +61,10 @@ export async function selectHostname(db: Database, domain_id: string): Promise<s
   return found[0]?.hostname ?? null;
 }
 
-/** False when the link is gone. */
-export async function updateLink(db: Database, link: LinkRow): Promise<boolean> {
-  const updated = await db.query(sql`update links set deep_link_path = ${link.deep_link_path},
-      ios_custom_url = ${link.ios_custom_url}, android_custom_url = ${link.android_custom_url},
-      web_fallback_url = ${link.web_fallback_url}, og_title = ${link.og_title},
-      og_description = ${link.og_description}, og_image_url = ${link.og_image_url}, utm = ${link.utm},
-      utm_override = ${link.utm_override}, allow_param_passthrough = ${link.allow_param_passthrough},
-      force_redirect_web = ${link.force_redirect_web}, enabled = ${link.enabled}, updated_at = ${link.updated_at}
-    where id = ${link.id} returning id`);
-  return updated.length === 1;
+/** Null when the link is gone. */
+export async function updateLink(db: Database, id: string, changes: Partial<LinkRow>): Promise<LinkRow | null> {
+  const updated = await db.query<StoredLink>(sql`update links set ${assign(changes)} where id = ${id} returning *`);
+  return updated[0] ?? null;
 }
 
 export async function deleteLink(db: Database, id: string): Promise<void> {

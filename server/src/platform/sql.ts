@@ -1,6 +1,7 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the one dialect difference is `skip_locked`.
+// Portable text only; the one dialect difference is SKIP_LOCKED.
+import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
 
@@ -62,6 +63,19 @@ export function allOf(conditions: readonly Statement[]): Statement {
   return join(conditions, " and ");
 }
 
+/**
+ * Sets the named columns alone, so that two changes of one row at the same moment both hold; what is undefined is left out.
+ * @param changes by column; the names come from our own code
+ * @example sql`update apps set ${assign({ name: "Shop", updated_at: now })} where id = ${id}`
+ */
+export function assign(changes: Readonly<Record<string, SqlValue | undefined>>): Statement {
+  const assignments = Object.entries(changes).flatMap(([column, value]): Statement[] => {
+    assert.match(column, /^[a-z0-9_]+$/);
+    return value === undefined ? [] : [{ kind: "statement", parts: [`${column} = `, ""], values: [value] }];
+  });
+  return join(assignments, ", ");
+}
+
 /** A comma-separated list of placeholders, for `in (${list(ids)})`. Never empty. */
 export function list(values: readonly SqlValue[]): Statement {
   return {
@@ -71,7 +85,7 @@ export function list(values: readonly SqlValue[]): Statement {
   };
 }
 
-export function join(statements: readonly Statement[], separator: string): Statement {
+function join(statements: readonly Statement[], separator: string): Statement {
   const parts: string[] = [""];
   const values: (SqlValue | Rows)[] = [];
   statements.forEach((statement, index) => {
