@@ -1,4 +1,4 @@
-// All SQL over deliveries and attempts. `deliveries_due (destination_id, due_at) where state = 'pending'` carries the
+// All SQL over deliveries and attempts. `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the
 // queue: claims seek in it by destination, so a backlog of millions at one costs the others nothing. Statements that name
 // deliveries by their key do not ask for `state = 'pending'`: PostgreSQL, whose statistics are always older than a
 // backlog, would read that whole index for each of them. `leased = 1` says as much, for only what is pending is leased.

@@ -127,7 +127,7 @@ export function createDestinationStore(db: Database) {
           from destination_hours where destination_id in (${list(ids)}) and hour >= ${firstHealthHour(now)}
           group by destination_id, succeeded, latency_class`,
       ),
-      // Walks the pending rows of each destination by the index deliveries_due; settled ones are never touched.
+      // Walks the index deliveries_due alone, which holds both columns; no row is touched, settled or not.
       db.query<Owned & { pending: number; oldest: number }>(
         sql`select destination_id, count(*) as pending, min(created_at) as oldest from deliveries
           where destination_id in (${list(ids)}) and state = 'pending' group by destination_id`,
