@@ -43,7 +43,7 @@ export function readDeviceHeader(header: string | string[] | undefined): Device 
   }
 }
 
-export function readPlatform(value: unknown): Platform | null {
+function readPlatform(value: unknown): Platform | null {
   return PLATFORMS.find((platform) => platform === value) ?? null;
 }
 

@@ -4,7 +4,7 @@
 import type { Destination, DestinationRow } from "./destination.ts";
 
 /** Room for this many destinations over all apps; the app used longest ago makes way. */
-export const CACHED_DESTINATIONS_MAX = 20_000;
+const CACHED_DESTINATIONS_MAX = 20_000;
 /** How long `find` trusts what it has read, in ms. */
 export const VERSION_CHECK_MS = 1_000;
 /** No app has this version, so a guard with it never holds: what an app that does not exist has. */

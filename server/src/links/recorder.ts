@@ -83,7 +83,7 @@ function withoutOldHashes(click: Click, now: number): Click {
 }
 
 /** The rows and events of clicks, in one transaction. */
-export function composeClicks(clicks: readonly Click[]): { events: EventRow[]; statements: Statement[] } {
+function composeClicks(clicks: readonly Click[]): { events: EventRow[]; statements: Statement[] } {
   const events: EventRow[] = [];
   for (const click of clicks) events.push(...click.events);
   return { events, statements: recordClicks(clicks.map((click) => click.row)) };

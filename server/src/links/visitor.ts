@@ -47,7 +47,6 @@ const CRAWLER = new RegExp(
     "iframely",
     "vkshare",
     "quora link preview",
-    "bitlybot",
     "google-(?:inspectiontool|read-aloud|pagerenderer|safety)",
     "googleother",
     "(?:apis|adsbot|mediapartners|feedfetcher)-google",
@@ -62,7 +61,6 @@ const CRAWLER = new RegExp(
     "nuzzel",
     "outbrain",
     "xing-contenttabreceiver",
-    "redditbot",
   ].join("|"),
   "i",
 );

@@ -16,7 +16,7 @@ import {
   type Timings,
 } from "./exchange.ts";
 
-export const MAX_BODY_BYTES = 64 * 1024;
+const MAX_BODY_BYTES = 64 * 1024;
 
 /** Timings are in milliseconds of the monotonic clock; `Connection` is whatever the gate calls one. */
 export interface Call<Connection> {
