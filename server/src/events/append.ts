@@ -23,9 +23,13 @@ export interface Unit {
 export interface EventLog {
   /**
    * A way to append. Items that wait together are composed together; an item whose guard is not met leaves nothing.
+   * `size` says how much text an item stores, in characters, where that may be much.
    * The promise resolves when the item is durable and answers the positions that were not duplicates of given ids.
    */
-  channel<Item>(compose: (items: readonly Item[]) => Unit): (item: Item) => Promise<ReadonlySet<string>>;
+  channel<Item>(
+    compose: (items: readonly Item[]) => Unit,
+    size?: (item: Item) => number,
+  ): (item: Item) => Promise<ReadonlySet<string>>;
 }
 
 export interface EventLogOptions {
@@ -49,10 +53,11 @@ interface Plan {
 }
 
 export function createEventLog(options: EventLogOptions): EventLog {
-  function channel<Item>(compose: (items: readonly Item[]) => Unit) {
+  function channel<Item>(compose: (items: readonly Item[]) => Unit, size: (item: Item) => number = () => 0) {
     // By the items, not by the last call: a group that is taken apart is composed in parts before the first part commits.
     const plans = new WeakMap<readonly Item[], Plan>();
     const channel_options: ChannelOptions<Item, ReadonlySet<string>> = {
+      size,
       compose(items) {
         const plan = planOf(compose(items), options);
         plans.set(items, plan);

@@ -37,7 +37,10 @@ export type AppScope = string | null;
 
 export function createEvents(options: EventsOptions) {
   const { store, destinations, ids, now } = options;
-  const append = options.event_log.channel<readonly EventRow[]>((items) => ({ events: items.flat(), statements: [] }));
+  const append = options.event_log.channel<readonly EventRow[]>(
+    (items) => ({ events: items.flat(), statements: [] }),
+    (events) => events.reduce((sum, event) => sum + event.body.length, 0),
+  );
 
   /**
    * Stores events that a backend imports or emits itself, all or nothing; resolves when they are durable.

@@ -76,6 +76,21 @@ test("no more than max_items go into one transaction", async () => {
   );
 });
 
+test("large items share a transaction until it holds a mebibyte of text", async () => {
+  const { calls, committer } = controlled();
+  const submit = committer.channel<number>({ compose: insert, size: () => 600_000 });
+  const all = [1, 2, 3].map(submit);
+  await turn();
+  calls[0]?.finish();
+  await turn();
+  calls[1]?.finish();
+  await Promise.all(all);
+  assert.deepEqual(
+    calls.map((call) => call.texts[0]),
+    ['insert ?["1,2"]', 'insert ?["3"]'],
+  );
+});
+
 test("an outage refuses everything that was in the transaction, and the next items are tried", async () => {
   const { calls, committer } = controlled();
   const submit = committer.channel<number>({ compose: insert });

@@ -31,7 +31,7 @@ export interface WorkerOptions {
 }
 
 const BUSY_TIMEOUT_MS = 5_000;
-const CACHE_KIB = 32 * 1024;
+const CACHE_KIB = { writer: 32 * 1024, reader: 8 * 1024 };
 /** For new files. Measured: a tenth less CPU per event than pages of 4 KiB, for there are fewer writes in a commit. */
 const PAGE_BYTES = 16 * 1024;
 /** Pages between checkpoints, 16 MiB. Measured: against SQLite's 4 MiB the commit p99 falls to a third. */
@@ -58,7 +58,7 @@ function open(): DatabaseSync {
   const connection = new DatabaseSync(options.path, { timeout: BUSY_TIMEOUT_MS });
   connection.exec(
     `pragma page_size = ${PAGE_BYTES}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
-     pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES};
+     pragma cache_size = -${CACHE_KIB[options.role]}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES};
      pragma journal_size_limit = ${JOURNAL_LIMIT_BYTES};`,
   );
   if (options.role === "reader") connection.exec("pragma query_only = on");

@@ -10,6 +10,8 @@ import type { Answer, Call, Request, WorkerOptions } from "./sqlite-worker.ts";
 
 /** Distinct texts that each thread keeps prepared; a text that comes later is prepared for each use. */
 const PREPARED_MAX = 400;
+/** Rows pass through a thread and are forgotten: a small nursery keeps its memory small. */
+const YOUNG_GENERATION_MIB = 16;
 
 interface Thread {
   call(kind: Request["kind"], statements?: readonly Statement[]): Promise<Row[][]>;
@@ -82,7 +84,10 @@ function isRead(statement: Statement): boolean {
 }
 
 function startThread(options: WorkerOptions): Thread {
-  const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url), { workerData: options });
+  const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url), {
+    workerData: options,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+  });
   const waiting = new Map<number, Waiting>();
   const known = new Map<string, number>();
   /** Texts that the thread has surely prepared; until then each use carries its text. */
