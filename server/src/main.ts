@@ -8,7 +8,8 @@ import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, readSecrets, type Secrets } from "./data-dir.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
-import { openDatabase } from "./platform/database-open.ts";
+import { databasePath, openDatabase } from "./platform/database-open.ts";
+import { tryLock } from "./platform/file-lock.ts";
 import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
 
@@ -19,6 +20,9 @@ const DRAIN_LIMIT_MS = 9_500;
 const SAME_SIGNAL_MS = 100;
 const PARENT_CHECK_MS = 500;
 const DATABASE_RETRY_MS = 500;
+/** Longer than a process before this one may take to stop. */
+const FILE_WAIT_MS = 12_000;
+const FILE_RETRY_MS = 100;
 
 await start();
 
@@ -28,6 +32,7 @@ async function start(): Promise<void> {
   const config = loadConfig();
   const secrets = loadSecrets(config);
   const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
+  await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToMigrate(db);
@@ -63,6 +68,37 @@ function loadSecrets(config: Config): Secrets {
   } catch (error) {
     if (error instanceof DataDirError) fail(EXIT_BAD_CONFIG, error.message);
     throw error;
+  }
+}
+
+/**
+ * An SQLite file has one dispatcher: at its start it takes up what is leased, and a second one would send all that again.
+ * A process that is still stopping is waited for.
+ */
+async function takeSqliteFile(db: Database, config: Config): Promise<void> {
+  if (db.engine !== "sqlite" || !config.roles.includes("dispatcher")) return;
+  const path = databasePath(config.database_url);
+  const began_at = performance.now();
+  let unlock = lockOrFail(path);
+  if (unlock === null)
+    log("database.in_use", { message: "Waiting for the process that uses the database file." }, "warn");
+  while (unlock === null) {
+    if (performance.now() - began_at > FILE_WAIT_MS) {
+      const advice = "stop that one first, or set DATABASE_URL to a file of its own for each";
+      fail(EXIT_FAILED, `DATABASE_URL ${path} is in use by another LinkMe Server; ${advice}.`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, FILE_RETRY_MS));
+    unlock = lockOrFail(path);
+  }
+  // Held to the very end: what is in flight is ours until then.
+  process.once("exit", unlock);
+}
+
+function lockOrFail(path: string): (() => void) | null {
+  try {
+    return tryLock(path);
+  } catch (error) {
+    return fail(EXIT_BAD_CONFIG, sentenceOf(error));
   }
 }
 

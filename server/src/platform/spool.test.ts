@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { waitUntil } from "../../test/support/wait.ts";
 import { isDatabaseError } from "./database.ts";
@@ -149,5 +150,20 @@ test("whatever was acknowledged before the process was killed is there at the ne
     [],
   );
   assert.equal(spool.count(), found.size);
+  await spool.close();
+});
+
+test("a spool whose file cannot be used says so each time, and keeps nothing open that it opened in vain", async () => {
+  const directory = createDirectory();
+  mkdirSync(directory);
+  const other = new DatabaseSync(join(directory, "spool.db"));
+  other.exec("create table entries (something_else text)");
+  other.close();
+  const spool = createSpool(directory);
+  const openFiles = () => readdirSync("/proc/self/fd").length;
+  await assert.rejects(spool.append("first"));
+  const before = openFiles();
+  for (let count = 0; count < 3; count++) await assert.rejects(spool.append("again"));
+  assert.equal(openFiles(), before);
   await spool.close();
 });

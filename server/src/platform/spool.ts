@@ -4,9 +4,9 @@
 // holds a lock that ends with it, and takes over what files of ended processes still hold.
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { type Committer, createCommitter } from "./committer.ts";
 import { type Database, DatabaseError } from "./database.ts";
+import { tryLock } from "./file-lock.ts";
 import { rows, sql } from "./sql.ts";
 import { openSqlite } from "./sqlite.ts";
 
@@ -16,8 +16,6 @@ const FILES_MAX = 32;
 const BYTES_MAX = 1024 * 1024 * 1024;
 const BATCH = 500;
 const READ_MAX = 500;
-/** SQLite's code for a lock that somebody else holds. */
-const BUSY = 5;
 
 export interface SpoolEntry {
   /** Rising in the order of appending; never given twice by one process. */
@@ -71,9 +69,7 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
       const unlock = tryLock(path);
       if (unlock === null) continue;
       try {
-        const file = await openFile(path, unlock);
-        await learn(file);
-        return file;
+        return await learn(await openFile(path, unlock));
       } catch (error) {
         unlock();
         throw error;
@@ -83,11 +79,17 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
   }
 
   /** What an earlier run left in the file counts like what this one appended. */
-  async function learn(file: OpenFile): Promise<void> {
-    const found = await file.db.query<{ seq: number; bytes: number }>(
-      sql`select seq, length(body) as bytes from entries`,
-    );
-    for (const entry of found) keep(entry.seq, entry.bytes);
+  async function learn(file: OpenFile): Promise<OpenFile> {
+    try {
+      const found = await file.db.query<{ seq: number; bytes: number }>(
+        sql`select seq, length(body) as bytes from entries`,
+      );
+      for (const entry of found) keep(entry.seq, entry.bytes);
+      return file;
+    } catch (error) {
+      await file.db.close();
+      throw error;
+    }
   }
 
   function keep(seq: number, size: number): void {
@@ -170,7 +172,12 @@ function paths(directory: string): string[] {
 
 async function openFile(path: string, unlock: () => void): Promise<OpenFile> {
   const db = await openSqlite(path);
-  await db.query(sql`create table if not exists entries (seq integer primary key, body text not null)`);
+  try {
+    await db.query(sql`create table if not exists entries (seq integer primary key, body text not null)`);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
   const committer = createCommitter(db);
   const append = committer.channel<SpoolEntry>({
     max_items: BATCH,
@@ -191,19 +198,4 @@ async function closeFile(file: OpenFile, is_empty: boolean): Promise<void> {
   await file.db.close();
   if (is_empty) for (const end of ["", "-wal", "-shm"]) rmSync(file.path + end, { force: true });
   file.unlock();
-}
-
-/** Null while another process, or another spool of this one, uses the file. The system ends the lock with the process. */
-function tryLock(path: string): (() => void) | null {
-  let lock: DatabaseSync | undefined;
-  try {
-    lock = new DatabaseSync(`${path}.lock`, { timeout: 0 });
-    lock.exec("pragma locking_mode = exclusive; begin exclusive");
-    const held = lock;
-    return () => held.close();
-  } catch (error) {
-    lock?.close();
-    if (error instanceof Error && "errcode" in error && error.errcode === BUSY) return null;
-    throw new DatabaseError("unavailable", `${path}.lock cannot be opened: ${String(error)}`, { cause: error });
-  }
 }

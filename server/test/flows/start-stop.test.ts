@@ -80,6 +80,28 @@ test("a port that is in use is one sentence that says what to do", async () => {
   assert.match(err, new RegExp(`PORT ${port} on 127\\.0\\.0\\.1 is in use`));
 });
 
+test("a database file that another server uses is waited for, and nothing of that server is sent again", async () => {
+  const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
+  const first = run(env);
+  await logLine(first.out, "server.ready");
+  const second = run(env);
+  await logLine(second.out, "database.in_use");
+  assert.ok(!second.out().includes('"server.ready"'));
+  first.child.kill("SIGTERM");
+  assert.deepEqual(await once(first.child, "close"), [0, null]);
+  await logLine(second.out, "server.ready");
+  second.child.kill("SIGKILL");
+  await once(second.child, "close");
+  const third = run(env);
+  await logLine(third.out, "server.ready");
+  assert.ok(!third.out().includes('"database.in_use"'), "a lock ends with its process");
+  const fourth = await runToEnd(env);
+  assert.equal(fourth.code, 1);
+  assert.match(fourth.err, /^DATABASE_URL \S+linkme\.db is in use by another LinkMe Server; stop that one first/);
+  third.child.kill("SIGTERM");
+  await once(third.child, "close");
+});
+
 test("the first start shows its admin token once, on stderr, and the second start does not", async () => {
   const env = { DATABASE_URL: url("first") };
   const first = run(env);
