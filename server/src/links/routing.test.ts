@@ -317,3 +317,16 @@ test("visits without a query share one plan, and a query never changes it", () =
   assert.equal(chooseTarget(link, "ios", ""), first);
   assert.equal(first.before, "shop://x?cid=");
 });
+
+test("nothing in a query moves the token to another place, or to a host that is not the link's own", () => {
+  const query = `${"c1d0".repeat(8)}=${"c1d0".repeat(8)}&b=${"1".padStart(32, "c1d0")}&c=%63${"c1d0".repeat(8).slice(1)}`;
+  for (const [link, at] of [
+    [{ web_fallback_url: "https://elsewhere.example/" }, 0],
+    [{ web_fallback_url: "https://go.shop.example/" }, 1],
+    [{ ios_custom_url: "shop://open" }, 1],
+  ] as const) {
+    const location = new URL(go({ link: { ...link, allow_param_passthrough: 1 } }, "ios", query));
+    assert.equal(location.href.split(CID).length - 1, at, location.href);
+    assert.equal(location.searchParams.get("cid"), at === 1 ? CID : null);
+  }
+});

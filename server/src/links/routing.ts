@@ -5,7 +5,7 @@ import type { Plan, PreparedLink } from "./link.ts";
 import { EMPTY, isEmpty, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
 import { isOnHost, type Target, withParameters, withReferrer } from "./target.ts";
 
-/** Stands where the token will be. Hexadecimal, so that no encoding changes it, and in no real address. */
+/** Stands where the token will be. Hexadecimal, so that no encoding changes it. */
 const CID_PLACE = "c1d0c1d0c1d0c1d0c1d0c1d0c1d0c1d0";
 const PLAY_SOURCE_DEFAULT = "linkme";
 
@@ -31,13 +31,15 @@ function plan(link: PreparedLink, platform: Platform, query: string): Plan {
   const passed = link.passthrough ? incoming.params : EMPTY;
   const params = mergeParams(link.params, incoming.params, link.passthrough);
   const target = pick(link, platform);
-  const text = target === null ? link.landing : address(link, target, { utm, passed, cid: CID_PLACE });
-  const at = text.indexOf(CID_PLACE);
+  const without_cid = target === null ? link.landing : address(link, target, { utm, passed, cid: null });
+  const place = unusedPlace(without_cid);
+  const text = target === null ? link.landing : address(link, target, { utm, passed, cid: place });
+  const at = text.indexOf(place);
   return {
     before: at < 0 ? text : text.slice(0, at),
-    after: at < 0 ? "" : text.slice(at + CID_PLACE.length),
+    after: at < 0 ? "" : text.slice(at + place.length),
     takes_cid: at >= 0,
-    without_cid: at < 0 || target === null ? text : address(link, target, { utm, passed, cid: null }),
+    without_cid,
     kind: target === null ? "landing" : target.kind,
     force_web: link.force_web,
     utm,
@@ -45,6 +47,13 @@ function plan(link: PreparedLink, platform: Platform, query: string): Plan {
     utm_text: isEmpty(utm) ? null : JSON.stringify(utm),
     params_text: isEmpty(params) ? null : JSON.stringify(params),
   };
+}
+
+/** A visitor who puts the place into the query must not choose where the token goes. */
+function unusedPlace(text: string): string {
+  let place = CID_PLACE;
+  for (let count = 1; text.includes(place); count++) place = count.toString(16).padStart(CID_PLACE.length, "c1d0");
+  return place;
 }
 
 /** Null for the link's own page. */
