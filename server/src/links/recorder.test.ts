@@ -344,3 +344,15 @@ describe("what is in the spool is replayed when the database is back", () => {
     assert.equal(await recorded, "committed");
   });
 });
+
+test("a disk that is full is told once a second, with the number of clicks it lost, and not for each of them", async () => {
+  const { recorder, state, timers, notes } = controlled();
+  state.spool = "fails";
+  state.answer = () => Promise.reject(UNAVAILABLE);
+  const lost = () => notes.map((note) => note.event === "spool.failed" && note.clicks);
+  for (let count = 0; count < 5; count++) assert.equal(await recorder.record(newClick()), "unrecorded");
+  assert.deepEqual(lost(), [1]);
+  timers.pass(1_000);
+  assert.equal(await recorder.record(newClick()), "unrecorded");
+  assert.deepEqual(lost(), [1, 5]);
+});

@@ -24,6 +24,8 @@ const IN_FLIGHT_MAX = 10_000;
 const REPLAY_BATCH = 500;
 const PROBE_FIRST_MS = 250;
 const PROBE_MAX_MS = 5_000;
+/** A full disk fails for each click; its log lines must not fill it further. */
+const FAILURE_NOTE_MS = 1_000;
 
 /** `committed` and `spooled` are durable. */
 export type Recorded = "committed" | "spooled" | "unrecorded";
@@ -46,7 +48,9 @@ export interface Timers {
 export type RecorderNote =
   | { readonly event: "spool.started" | "spool.drained"; readonly clicks: number }
   | { readonly event: "click.dropped"; readonly cid: string; readonly app_id: string }
-  | { readonly event: "spool.failed" | "click.failed"; readonly error: unknown; readonly cid?: string };
+  | { readonly event: "click.failed"; readonly error: unknown; readonly cid?: string }
+  /** `clicks`: that were lost since the note before. */
+  | { readonly event: "spool.failed"; readonly error: unknown; readonly clicks?: number };
 
 /** Why the event log would not take a click: its row is there, or its app is not. */
 export type ClickFate = "stored" | "orphan" | "unknown";
@@ -102,6 +106,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let timer: unknown;
   let replaying: Promise<void> | null = null;
   let stopped = false;
+  let unnoted = 0;
+  let failure_noted_at = Number.NEGATIVE_INFINITY;
 
   /** What became of the click in the database; rejects when that is not known. */
   async function commit(click: Click): Promise<"stored" | "orphan"> {
@@ -191,9 +197,18 @@ export function createRecorder(options: RecorderOptions): Recorder {
       schedule();
       return seq;
     } catch (error) {
-      note({ event: "spool.failed", error, cid: click.row.cid });
+      noteLost(error);
       return null;
     }
+  }
+
+  /** The first at once, then together. */
+  function noteLost(error: unknown): void {
+    unnoted++;
+    if (timers.now() - failure_noted_at < FAILURE_NOTE_MS) return;
+    failure_noted_at = timers.now();
+    note({ event: "spool.failed", error, clicks: unnoted });
+    unnoted = 0;
   }
 
   function waitForSpool(spooling: Promise<number | null>): Promise<Recorded> {
