@@ -117,11 +117,23 @@ forEachEngine((engine) => {
       [{ kind: "app" }, "ak_", true, false],
       [{ kind: "app", can_write: true }, "ak_", true, true],
       [{ kind: "server" }, "sk_", true, true],
-      [{ kind: "server", can_read: false, can_write: false }, "sk_", false, false],
+      [{ kind: "server", can_write: false }, "sk_", true, false],
     ] as const) {
       const made = await accounts.createKey("shop", key(input), null);
       assert.deepEqual([made.key.slice(0, 3), made.can_read, made.can_write], [prefix, can_read, can_write]);
     }
+  });
+
+  test("a key that may neither read nor write is refused", async () => {
+    const { accounts } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    for (const input of [
+      { kind: "app", can_read: false },
+      { kind: "server", can_read: false, can_write: false },
+    ]) {
+      await assert.rejects(accounts.createKey("shop", key(input), null), refused("invalid_request"));
+    }
+    assert.deepEqual((await accounts.listKeys("shop", { limit: 10 })).items, []);
   });
 
   test("a key ends at its time, also while it is remembered", async () => {

@@ -103,6 +103,8 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
   async function createKey(app_id: string, input: z.output<typeof KeyCreate>, by: ApiKey | null): Promise<NewKey> {
     const now = source.now();
     const row = composeKeyRow(app_id, input, now);
+    if (row.can_read + row.can_write === 0)
+      throw invalid("can_read", "can_read or can_write true: this key could do nothing");
     if (row.expires_at !== null && row.expires_at <= now) throw invalid("expires_at", "a time in the future, or null");
     if (by !== null) refuseMoreThan(by, row);
     const random = new Uint8Array(KEY_RANDOM_BYTES);
