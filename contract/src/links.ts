@@ -83,8 +83,12 @@ export const LinkCreate = z
   .meta({ id: "LinkCreate" });
 export type LinkCreate = z.infer<typeof LinkCreate>;
 
+const NO_MAP_TEXT = { error: "JSON text of an object" };
 const MapText = z
-  .union([z.string().max(MAP_TEXT_MAX_CHARS), z.record(z.string(), z.json())], { error: "JSON text of an object" })
+  .union(
+    [z.string().max(MAP_TEXT_MAX_CHARS).refine(isObjectText, NO_MAP_TEXT), z.record(z.string(), z.json())],
+    NO_MAP_TEXT,
+  )
   .transform((value) => (typeof value === "string" ? value : JSON.stringify(value)));
 const PatchFlag = z.union([z.literal(0), z.literal(1)], { error: "0 or 1" });
 
@@ -177,3 +181,13 @@ export const LinkPayload = z
   })
   .meta({ id: "LinkPayload" });
 export type LinkPayload = z.infer<typeof LinkPayload>;
+
+function isObjectText(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    // Not even JSON: refused with the same words.
+    return false;
+  }
+}

@@ -133,6 +133,20 @@ forEachEngine((engine) => {
     assert.equal((await api.call("GET", `/api/links/${made.id}`)).status, 404);
   });
 
+  test("a link of an app that another process has just deleted is refused as the app's", async () => {
+    const DATABASE_URL = await engine.address();
+    const [one, other] = [await start({ DATABASE_URL }), await start({ DATABASE_URL })];
+    const app_id = await one.createApp();
+    await createLink(other, app_id, { slug: "kept" });
+    assert.equal((await one.call("DELETE", `/api/apps/${app_id}`)).status, 204);
+    const token = null;
+    for (const input of [{ slug: "fresh" }, {}]) {
+      const answer = await other.call("POST", `/api/apps/${app_id}/links`, input);
+      assert.deepEqual([answer.status, answer.body.error], [404, "not_found"]);
+    }
+    assert.equal((await other.call("GET", "/fresh", undefined, { token })).status, 404);
+  });
+
   test("changes of a link at the same moment all hold", async () => {
     const api = await start();
     const { id } = await createLink(api, await api.createApp(), {});
@@ -295,6 +309,39 @@ describe("a link that cannot be created is refused with the field's name", () =>
       );
     });
   }
+
+  test("a map of a change that is not the JSON text of an object", async () => {
+    const api = await openApi();
+    const { id } = await createLink(api, await api.createApp(), { utm: { utm_source: "mail" } });
+    const wrong = [
+      "",
+      "utm_source=mail",
+      "null",
+      "7",
+      '"text"',
+      "[]",
+      '[{"utm_source":"x"}]',
+      '{"utm_source":',
+      7,
+      [],
+      true,
+    ];
+    for (const path of ["utm", "utm_override"]) {
+      for (const value of wrong) {
+        const { status, body } = await api.call("PATCH", `/api/links/${id}`, { [path]: value });
+        assert.deepEqual([status, body.error, body.details?.[0].path], [400, "invalid_request", path], String(value));
+      }
+    }
+    assert.equal((await api.call("GET", `/api/links/${id}`)).body.utm, '{"utm_source":"mail"}');
+    for (const [given, kept] of [
+      ['{"utm_source":"x"}', '{"utm_source":"x"}'],
+      [{ tags: "a" }, '{"tags":"a"}'],
+      ["{}", "{}"],
+      [null, null],
+    ]) {
+      assert.equal((await api.call("PATCH", `/api/links/${id}`, { utm: given })).body.utm, kept);
+    }
+  });
 
   test("an app that does not exist", async () => {
     const api = await openApi();

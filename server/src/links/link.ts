@@ -170,7 +170,7 @@ function parseObject(json: string | null): Record<string, unknown> | null {
       ? (value as Record<string, unknown>)
       : null;
   } catch {
-    // LinkMe's PATCH takes any text for utm; one that is no JSON counts as none rather than stopping a redirect.
+    // Nothing writes such a row; should there be one, it counts as none rather than stopping a redirect.
     return null;
   }
 }

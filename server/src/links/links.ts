@@ -93,6 +93,8 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
       forget({ ...link, slug });
       return slug;
     }
+    // The app was found when it was remembered; it may have been deleted since, by another process.
+    if (!(await store.hasApp(db, link.app_id))) throw notFound("app");
     throw refuse("slug_taken", `The slug ${given ?? ""} is taken. Choose another one.`, [
       { path: "slug", message: "a slug that no other link has" },
     ]);

@@ -6,20 +6,33 @@ import type { LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
 
-/** False when the slug is taken. */
+/** False when the slug is taken, or the app is gone. */
 export async function insertLink(db: Database, link: LinkRow): Promise<boolean> {
+  const values = [
+    ...[link.id, link.app_id, link.slug, link.domain_id, link.deep_link_path, link.deep_link_params],
+    ...[link.ios_custom_url, link.android_custom_url, link.ios_store_url, link.android_store_url],
+    ...[link.web_fallback_url, link.og_title, link.og_description, link.og_image_url, link.utm, link.utm_override],
+    ...[link.custom_data, link.allow_param_passthrough, link.force_redirect_web, link.enabled, link.internal],
+    ...[link.click_count, link.last_click_at, link.created_at, link.updated_at],
+  ];
+  // Looking for the app makes a link of an app that was deleted a moment ago an empty insert instead of a broken one.
   const inserted = await db.query(sql`insert into links (id, app_id, slug, domain_id, deep_link_path, deep_link_params,
       ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title, og_description,
       og_image_url, utm, utm_override, custom_data, allow_param_passthrough, force_redirect_web, enabled, internal,
       click_count, last_click_at, created_at, updated_at)
-    values (${link.id}, ${link.app_id}, ${link.slug}, ${link.domain_id}, ${link.deep_link_path},
-      ${link.deep_link_params}, ${link.ios_custom_url}, ${link.android_custom_url}, ${link.ios_store_url},
-      ${link.android_store_url}, ${link.web_fallback_url}, ${link.og_title}, ${link.og_description},
-      ${link.og_image_url}, ${link.utm}, ${link.utm_override}, ${link.custom_data}, ${link.allow_param_passthrough},
-      ${link.force_redirect_web}, ${link.enabled}, ${link.internal}, ${link.click_count}, ${link.last_click_at},
-      ${link.created_at}, ${link.updated_at})
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12,
+      column13, column14, column15, column16, column17, column18, column19, column20, column21, column22, column23,
+      column24, column25
+    from (values ${rows([values], LINK_TYPES)}) as link where exists (select 1 from apps where id = column2)
     on conflict (slug) do nothing returning id`);
   return inserted.length === 1;
+}
+
+/** Seventeen columns of text, then four flags and four numbers. */
+const LINK_TYPES = [...Array<"text">(17).fill("text"), ...Array<"bigint">(8).fill("bigint")];
+
+export async function hasApp(db: Database, id: string): Promise<boolean> {
+  return (await db.query(sql`select id from apps where id = ${id}`)).length === 1;
 }
 
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
