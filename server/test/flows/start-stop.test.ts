@@ -111,7 +111,7 @@ test("the first start shows its admin token once, on stderr, and the second star
   assert.equal(statSync(join(root, "first", "admin.token")).mode & 0o777, 0o600);
   await waitUntil(() => first.err().includes(token), "the token on stderr");
   assert.ok(!first.out().includes(token), "secrets are not logged");
-  assert.ok(first.err().includes(`${ready["url"]}/portal`));
+  assert.ok(first.err().includes(`${ready["url"]}/docs`));
   const answer = await request(`${ready["url"]}/api/apps`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal(answer.statusCode, 200);
   await answer.body.dump();
