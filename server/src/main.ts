@@ -15,7 +15,7 @@ import { MigrationError, migrate } from "./platform/migrate.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
-const DRAIN_LIMIT_MS = 9_500;
+const DRAIN_LIMIT_MS = 9_000;
 /** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
 const SAME_SIGNAL_MS = 100;
 const PARENT_CHECK_MS = 500;
