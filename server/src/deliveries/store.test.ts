@@ -121,6 +121,29 @@ forEachEngine((engine) => {
     assert.equal((await store.attemptsOf(key)).length, 1, "the attempt itself is on record");
   });
 
+  test("health tells when the failures began, and what was last whatever is recorded later", async () => {
+    const { db, key } = await openWith(engine, LEASED);
+    const record = async (...ends: [state: "succeeded" | "failed", at: number][]) => {
+      const settlements = ends.map(([state, at], index) => {
+        const made = settlementOf(key, index + 1, { state, failures: 1, due_at: null });
+        return { ...made, record: { ...made.record, started_at: at - made.record.duration_ms } };
+      });
+      await db.batch(settle(settlements));
+      const [health] = await db.query<Record<string, number | null>>(
+        sql`select * from destination_health where destination_id = ${key.destination_id}`,
+      );
+      assert.ok(health !== undefined);
+      const { last_success_at, last_failure_at, consecutive_failures, failing_since } = health;
+      return [last_success_at, last_failure_at, consecutive_failures, failing_since];
+    };
+    assert.deepEqual(await record(["failed", 12], ["failed", 11], ["failed", 13]), [null, 13, 3, 11]);
+    assert.deepEqual(await record(["failed", 15], ["failed", 16]), [null, 16, 5, 11]);
+    assert.deepEqual(await record(["failed", 14]), [null, 16, 6, 11]);
+    assert.deepEqual(await record(["failed", 17], ["succeeded", 20]), [20, 17, 0, null]);
+    assert.deepEqual(await record(["succeeded", 19]), [20, 17, 0, null]);
+    assert.deepEqual(await record(["failed", 21], ["succeeded", 22], ["failed", 24], ["failed", 23]), [22, 24, 2, 23]);
+  });
+
   test("a success counts whoever holds the lease now", async () => {
     const { db, key, find } = await openWith(engine, { ...LEASED, attempt: 3 });
     await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null })]));

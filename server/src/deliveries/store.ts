@@ -123,33 +123,49 @@ const SETTLED_TYPES = [
 
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
+interface HealthChange {
+  success_at: number | null;
+  failure_at: number | null;
+  /** Failures since the last success among these, and when the first of them ended. */
+  failures: number;
+  failing_since: number | null;
+}
+
 function updateHealth(settlements: readonly Settlement[]): Statement {
-  const sums = new Map<string, { success_at: number | null; failure_at: number | null; failures: number }>();
-  for (const { key, record } of settlements) {
-    const sum = sums.get(key.destination_id) ?? { success_at: null, failure_at: null, failures: 0 };
-    const at = record.started_at + record.duration_ms;
-    if (record.outcome === "accepted") Object.assign(sum, { success_at: at, failures: 0 });
-    else Object.assign(sum, { failure_at: at, failures: sum.failures + 1 });
-    sums.set(key.destination_id, sum);
+  const changes = new Map<string, HealthChange>();
+  const ended = settlements.map(({ key, record }) => ({ id: key.destination_id, record, at: endOf(record) }));
+  for (const { id, record, at } of ended.sort((a, b) => a.at - b.at)) {
+    const change = changes.get(id) ?? { success_at: null, failure_at: null, failures: 0, failing_since: null };
+    if (record.outcome === "accepted") Object.assign(change, { success_at: at, failures: 0, failing_since: null });
+    else {
+      change.failure_at = at;
+      change.failures++;
+      change.failing_since ??= at;
+    }
+    changes.set(id, change);
   }
-  const values = [...sums]
+  const values = [...changes]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([id, sum]): SqlValue[] => [
-      id,
-      sum.success_at,
-      sum.failure_at,
-      sum.failures,
-      sum.failures > 0 ? sum.failure_at : null,
+    .map(([id, { success_at, failure_at, failures, failing_since }]): SqlValue[] => [
+      ...[id, success_at, failure_at, failures, failing_since],
     ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
       failing_since) values ${rows(values)}
     on conflict (destination_id) do update set
-      last_success_at = coalesce(excluded.last_success_at, destination_health.last_success_at),
-      last_failure_at = coalesce(excluded.last_failure_at, destination_health.last_failure_at),
+      last_success_at = case when destination_health.last_success_at > excluded.last_success_at
+        then destination_health.last_success_at
+        else coalesce(excluded.last_success_at, destination_health.last_success_at) end,
+      last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
+        then destination_health.last_failure_at
+        else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
       consecutive_failures = excluded.consecutive_failures +
         case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
       failing_since = case when excluded.last_success_at is null
         then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+}
+
+function endOf(record: AttemptRow): number {
+  return record.started_at + record.duration_ms;
 }
 
 function addHours(settlements: readonly Settlement[]): Statement {
