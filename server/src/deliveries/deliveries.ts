@@ -45,8 +45,9 @@ export function createDeliveries(options: DeliveriesOptions) {
     const filter = await filterOf(destination.app_id, query, page.cursor);
     if (filter === null) return { items: [], next_cursor: null };
     const { shown, end } = await store.page(destination_id, filter, page.limit);
+    const at = now();
     return {
-      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position)),
+      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at)),
       next_cursor: end === null ? null : encodeCursor([end]),
     };
   }
@@ -76,7 +77,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const event_id = event?.id ?? row.position;
     const body = event?.body ?? "";
     return {
-      ...showDelivery(row, event_id),
+      ...showDelivery(row, event_id, now()),
       request: requestOf(row, destination, { id: event_id, body }, attempts),
       attempts: showAttempts(row, attempts),
     };
@@ -108,7 +109,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   }
 
   async function showWithEvent(row: DeliveryRow): Promise<Delivery> {
-    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position);
+    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now());
   }
 
   async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {

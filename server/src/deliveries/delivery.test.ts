@@ -13,6 +13,7 @@ import {
 const key = { destination_id: "dst_019c13634ab2", position: "019c1363-95eb-7000-8197-52ec64a7690b" };
 const id = "dlv_019c136395eb7000819752ec64a7690b_019c13634ab2";
 const CREATED = Date.UTC(2026, 0, 31, 9, 30);
+const NOW = CREATED + 3_600_000;
 
 const row: DeliveryRow = {
   ...{
@@ -57,9 +58,9 @@ for (const wrong of [
 const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null; settled: number | null }[] = [
   { title: "waits for its time", changes: { due_at: CREATED + 5 }, next: CREATED + 5, settled: null },
   {
-    title: "asked for by a person is due from its beginning",
+    title: "asked for by a person is due now",
     changes: { due_at: DUE_FIRST },
-    next: CREATED,
+    next: NOW,
     settled: null,
   },
   {
@@ -83,11 +84,25 @@ const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null
 ];
 for (const { title, changes, next, settled } of cases) {
   test(`a delivery that is ${title}`.replace("that is waits", "that waits"), () => {
-    const shown = showDelivery({ ...row, ...changes }, "event-1");
+    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW);
     assert.equal(shown.next_attempt_at, next === null ? null : new Date(next).toISOString());
     assert.equal(shown.settled_at, settled === null ? null : new Date(settled).toISOString());
     assert.equal(shown.event_id, "event-1");
     assert.equal(shown.id, id);
+  });
+}
+
+for (const { changes, reason } of [
+  { changes: { state: "canceled", reason: "Canceled by hand." }, reason: "Canceled by hand." },
+  { changes: { reason: "The receiver answered 500." }, reason: "The receiver answered 500." },
+  { changes: { trigger: "test", due_at: DUE_FIRST }, reason: null },
+  ...(["canceled", "failed", "skipped", "pending", "succeeded"] as const).map((resume_state) => ({
+    changes: { trigger: "manual", due_at: DUE_FIRST, reason: "Of that state.", resume_state } as const,
+    reason: "An attempt was asked for by hand.",
+  })),
+] satisfies { changes: Partial<DeliveryRow>; reason: string | null }[]) {
+  test(`with ${JSON.stringify(changes)} the reason is ${reason}`, () => {
+    assert.equal(showDelivery({ ...row, ...changes }, "event-1", NOW).reason, reason);
   });
 }
 

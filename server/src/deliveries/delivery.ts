@@ -65,8 +65,14 @@ export function parseDeliveryId(id: string): DeliveryKey | null {
   return { position: match.slice(1, 6).join("-"), destination_id: `dst_${match[6]}` };
 }
 
-export function showDelivery(row: DeliveryRow, event_id: string): Delivery {
+/** The stored reason is that of the state before, which comes back when an attempt that a person asked for fails. */
+export function reasonOf(row: DeliveryRow): string | null {
+  return row.resume_state === null ? row.reason : "An attempt was asked for by hand.";
+}
+
+export function showDelivery(row: DeliveryRow, event_id: string, now: number): Delivery {
   const waiting = row.state === "pending" && row.leased === 0 && row.due_at !== null;
+  const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
   return {
     id: deliveryId(row),
     app_id: row.app_id,
@@ -74,9 +80,9 @@ export function showDelivery(row: DeliveryRow, event_id: string): Delivery {
     event_id,
     event: row.event,
     state: row.state,
-    reason: row.reason,
+    reason: reasonOf(row),
     attempt_count: row.attempt,
-    next_attempt_at: waiting ? toTime(Math.max(row.due_at ?? 0, row.created_at)) : null,
+    next_attempt_at: waiting ? toTime(due_at) : null,
     created_at: toTime(row.created_at),
     settled_at: row.state === "pending" || row.settled_at === null ? null : toTime(row.settled_at),
   };

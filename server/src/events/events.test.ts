@@ -140,7 +140,10 @@ forEachEngine((engine) => {
     const { id = "", reason } = (await first()) ?? {};
     // What the log names can be asked for.
     assert.deepEqual(logged, [{ event: "delivery.failed", delivery_id: id, destination_id: webhook.id, reason }]);
-    await deliveries.retryDelivery(id, "shop");
+    const asked_at = Date.now();
+    const asked = await deliveries.retryDelivery(id, "shop");
+    assert.deepEqual([asked.state, asked.reason], ["pending", "An attempt was asked for by hand."]);
+    assert.ok(Date.parse(asked.next_attempt_at ?? "") >= asked_at, "the next attempt is not in the past");
     await waitUntil(async () => (await first())?.state === "failed", "the retry by hand fails");
     assert.equal((await first())?.reason, reason);
     status = 200;

@@ -21,6 +21,11 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
   { changes: { reason: "It broke" }, state: "pending", reason: `It broke. Next attempt at ${TIME}.` },
   { changes: { due_at: DUE_FIRST }, state: "pending", reason: "An attempt is due now." },
   { changes: { due_at: DUE_FIRST, reason: "It broke" }, state: "pending", reason: "It broke. An attempt is due now." },
+  {
+    changes: { due_at: DUE_FIRST, reason: "Canceled by hand.", resume_state: "canceled" },
+    state: "pending",
+    reason: "An attempt was asked for by hand. An attempt is due now.",
+  },
   { changes: { leased: 1 }, state: "pending", reason: "An attempt is under way." },
   { changes: { due_at: null }, state: "pending", reason: null },
   { changes: { state: "succeeded", due_at: null }, state: "succeeded", reason: null },

@@ -1,6 +1,6 @@
 // What became of an event at a destination, in one word and one sentence: there is an answer for every pair. Pure.
 import type { EventType, Fate } from "#contract/events.ts";
-import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, DUE_FIRST, deliveryId, reasonOf } from "../deliveries/delivery.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { EventRow } from "./event.ts";
 
@@ -23,7 +23,7 @@ export function fateOf(
 ): Fate {
   const destination_id = destination.id;
   if (delivery !== undefined) {
-    return { destination_id, state: delivery.state, reason: reasonOf(delivery), delivery_id: deliveryId(delivery) };
+    return { destination_id, state: delivery.state, reason: explain(delivery), delivery_id: deliveryId(delivery) };
   }
   if (event.target_id !== null && event.target_id !== destination_id) {
     return { destination_id, state: "not_subscribed", reason: "A test event for another destination." };
@@ -44,12 +44,13 @@ export function fateOf(
   };
 }
 
-function reasonOf(delivery: DeliveryRow): string | null {
+function explain(delivery: DeliveryRow): string | null {
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (delivery.leased === 1) return "An attempt is under way.";
   const due_at = Math.max(delivery.due_at, delivery.created_at);
   const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : `Next attempt at ${time(due_at)}.`;
-  return delivery.reason === null ? next : `${sentence(delivery.reason)} ${next}`;
+  const reason = reasonOf(delivery);
+  return reason === null ? next : `${sentence(reason)} ${next}`;
 }
 
 function sentence(text: string): string {
