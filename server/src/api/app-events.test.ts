@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { openApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { type Caller, claim, eventsOf, NATIVE_ANDROID, ofType, send, startShop } from "../../test/support/sdk.ts";
+import {
+  type Caller,
+  claim,
+  click,
+  eventsOf,
+  NATIVE_ANDROID,
+  ofType,
+  send,
+  startShop,
+} from "../../test/support/sdk.ts";
 
 forEachEngine((engine) => {
   const start = (settings: object = {}) => startShop(engine, settings);
@@ -37,8 +46,9 @@ forEachEngine((engine) => {
     assert.equal((await eventsOf(api, app_id)).length, 5);
   });
 
-  test("the calling app is found by header, key, bundle id, host, or by being the only one", async () => {
-    const { api, app_id } = await start({ ios_bundle_id: "com.example.shop" });
+  test("the calling app is found by header, key, token, link, bundle id, host, or by being the only one", async () => {
+    const { api, app_id, link } = await start({ ios_bundle_id: "com.example.shop" });
+    const cid = await click(api, app_id, "hello");
     const open = (caller: Caller, body: object = {}) =>
       send(api, "POST", "/api/app-events", { type: "open", ...body }, caller);
     assert.equal((await open({})).status, 204, "the only app");
@@ -54,6 +64,11 @@ forEachEngine((engine) => {
       ["bundle id", {}, { bundleId: "com.example.shop" }, app_id],
       ["bundle id of the device", {}, device, app_id],
       ["host", { host: "go.other.example" }, {}, other],
+      ["token", {}, { cid }, app_id],
+      ["token of nobody, then link", {}, { cid: "0123456789abcdef", linkId: link.id }, app_id],
+      ["link before host", { host: "go.other.example" }, { linkId: link.id }, app_id],
+      ["link of nobody, then host", { host: "go.other.example" }, { linkId: "lnk_1" }, other],
+      ["header before token", { headers: { "x-app-id": other } }, { cid }, other],
       ["header before host", { host: "go.other.example", headers: { "x-app-id": app_id } }, {}, app_id],
       ["unknown bundle id, then host", { host: "go.other.example" }, { bundleId: "com.nobody" }, other],
     ];
@@ -62,6 +77,11 @@ forEachEngine((engine) => {
       assert.equal((await open(caller, body)).status, 204, name);
       assert.equal((await eventsOf(api, expected)).length, before + 1, name);
     }
+    for (const body of [{ cid: "0123456789abcdef" }, { linkId: "lnk_1" }, { cid: "no token", linkId: "a b" }]) {
+      assert.equal((await open({}, body)).status, 400, JSON.stringify(body));
+    }
+    await api.call("PATCH", `/api/apps/${app_id}`, { require_api_key: true });
+    for (const body of [{ cid }, { linkId: link.id }]) assert.equal((await open({}, body)).status, 401);
   });
 
   test("an app that demands a key lets nobody in without one", async () => {

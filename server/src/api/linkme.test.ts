@@ -90,6 +90,41 @@ forEachEngine((engine) => {
     assert.deepEqual(await ofType(api, app_id, "link.claim"), []);
   });
 
+  test("a token tells its app where nothing else does, and that app's demands hold", async () => {
+    const { api, app_id } = await start();
+    const other = await api.createApp();
+    const ways = [
+      (cid: string, headers = {}) => send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers }),
+      (cid: string, headers = {}) =>
+        send(api, "POST", "/api/install-referrer", { referrer: `cid=${cid}` }, { headers, agent: NATIVE_ANDROID }),
+    ];
+    const key = await api.createKey(app_id, { kind: "app" });
+    const cids: string[] = [];
+    for (const claimBy of ways) {
+      const cid = await click(api, app_id, "hello");
+      cids.push(cid);
+      for (const headers of [{ "x-app-id": "none" }, { "x-app-id": other }]) {
+        assert.equal((await claimBy(cid, headers)).status, 404, JSON.stringify(headers));
+      }
+      const { status, body } = await claimBy(cid);
+      assert.deepEqual([status, body.cid, body.duplicate], [200, cid, false]);
+      const unknown = await claimBy("0123456789abcdef");
+      assert.deepEqual([unknown.status, unknown.body.error], [404, "not_found"]);
+    }
+    const nothing = await send(api, "GET", "/api/deeplink", undefined, {});
+    assert.deepEqual([nothing.status, nothing.body.details[0].path], [400, "cid"]);
+    const organic = await send(api, "POST", "/api/install-referrer", { referrer: "utm_source=google-play" }, {});
+    assert.deepEqual([organic.status, organic.body.error], [404, "no_match"]);
+    await api.call("PATCH", `/api/apps/${app_id}`, { require_api_key: true });
+    for (const [index, claimBy] of ways.entries()) {
+      const cid = cids[index] ?? "";
+      assert.equal((await claimBy(cid)).status, 401);
+      assert.equal((await claimBy(cid, { "x-app-id": app_id })).status, 401);
+      assert.equal((await claimBy(cid, { "x-api-key": key })).status, 200);
+    }
+    assert.equal((await ofType(api, app_id, "link.claim")).length, 2);
+  });
+
   test("of a hundred claims of one token at the same time one is the first", async () => {
     const { api, app_id } = await start();
     const cid = await click(api, app_id, "hello");

@@ -21,11 +21,13 @@ export interface SdkDeps {
 
 /** For processes with the role `edge`. */
 export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
-  /** @throws AppError when the app is not known, or demands a key that was not sent */
-  async function appOf(request: FastifyRequest, bundle_id: string | null): Promise<App> {
+  /**
+   * The app that the headers name, else the one that `find` tells.
+   * @throws AppError when the app is not known, or demands a key that was not sent
+   */
+  async function appOf(request: FastifyRequest, find: () => Promise<App>): Promise<App> {
     const caller = await identifySdk(accounts, request.headers);
-    if (caller.app !== null) return caller.app;
-    const app = await claims.findCallerApp(bundle_id, request.host);
+    const app = caller.app ?? (await find());
     demandKey(app, caller);
     return app;
   }
@@ -33,7 +35,7 @@ export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
   return {
     async resolveToken({ query, request }) {
       const device = readDeviceHeader(request.headers["x-linkme-device"]);
-      const app = await appOf(request, device.bundle_id);
+      const app = await appOf(request, () => claims.findTokenApp(query.cid));
       return claims.claimToken(app, query.cid, asking(request, device));
     },
     async resolveUrl({ body, request }) {
@@ -43,19 +45,22 @@ export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
     async claimDeferred({ body, request }) {
       const device = readDevice(body.device);
       const bundle_id = body.bundleId || device.bundle_id;
-      const app = await appOf(request, bundle_id);
+      const app = await appOf(request, () => claims.findCallerApp(bundle_id, request.host));
       return claims.claimDeferred(app, bundle_id, { ...asking(request, device), platform: body.platform });
     },
     async claimInstallReferrer({ body, request }) {
       const device = readDeviceHeader(request.headers["x-linkme-device"]);
-      const app = await appOf(request, device.bundle_id);
+      const app = await appOf(request, () => claims.findReferrerApp(body.referrer));
       return claims.claimReferrer(app, body.referrer, asking(request, device));
     },
     async recordAppEvent({ body, request }) {
       const parsed = AppEventBody.safeParse(body);
       if (!parsed.success) throw refuseIssues(parsed.error.issues, "body");
       const device = readDevice(parsed.data.device);
-      const app = await appOf(request, parsed.data.bundleId || device.bundle_id);
+      const bundle_id = parsed.data.bundleId || device.bundle_id;
+      const find = async () =>
+        (await claims.findEventApp(parsed.data)) ?? (await claims.findCallerApp(bundle_id, request.host));
+      const app = await appOf(request, find);
       await claims.recordAppEvent(app, parsed.data, asking(request, device));
     },
   };

@@ -86,11 +86,36 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     return app;
   }
 
+  /** The app of a token, for a caller that names no other. @throws AppError invalid_request, not_found */
+  function findTokenApp(cid: string | undefined): Promise<App> {
+    return appOfClick(demandCid(cid));
+  }
+
+  /** The app of the token in a referrer, likewise. @throws AppError no_match, not_found */
+  async function findReferrerApp(referrer: string): Promise<App> {
+    const token = findCid(referrer);
+    if (token === null) throw noMatch();
+    return appOfClick(token);
+  }
+
+  async function appOfClick(cid: string): Promise<App> {
+    const click = await store.selectClick(db, cid);
+    const app = click === null ? null : await accounts.findApp(click.app_id);
+    if (app === null) throw notFound("click token");
+    return app;
+  }
+
+  /** The app whose click, else whose link, an app event names; null when it names none that is known. */
+  async function findEventApp(body: AppEventBody): Promise<App | null> {
+    const cid = readCid(body.cid);
+    const click = cid === null ? null : await store.selectClick(db, cid);
+    const named = click ?? (body.linkId ? await links.findLink(body.linkId) : null);
+    return named === null ? null : accounts.findApp(named.app_id);
+  }
+
   /** `GET /api/deeplink`. @throws AppError invalid_request, not_found, expired */
   async function claimToken(app: App, cid: string | undefined, asking: Asking): Promise<LinkPayload> {
-    const token = readCid(cid);
-    if (token === null) throw invalid("cid", "a click token: 8 to 64 hexadecimal digits");
-    return claimByCid(app, token, "direct", asking);
+    return claimByCid(app, demandCid(cid), "direct", asking);
   }
 
   /** `POST /api/install-referrer`. @throws AppError no_match, not_found, expired */
@@ -255,7 +280,16 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     await append(row);
   }
 
-  return { findCallerApp, claimToken, claimReferrer, claimDeferred, resolveUrl, recordAppEvent };
+  return {
+    ...{ findCallerApp, findTokenApp, findReferrerApp, findEventApp },
+    ...{ claimToken, claimReferrer, claimDeferred, resolveUrl, recordAppEvent },
+  };
+}
+
+function demandCid(text: string | undefined): string {
+  const cid = readCid(text);
+  if (cid === null) throw invalid("cid", "a click token: 8 to 64 hexadecimal digits");
+  return cid;
 }
 
 /** A claim says where it happens; a caller that does not is taken for where the click happened. */
