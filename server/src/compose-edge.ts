@@ -77,7 +77,7 @@ export function composeEdge(parts: EdgeParts) {
   return {
     sdk_handlers: sdkHandlers({ accounts, claims }),
     link_handlers: linkHandlers(links),
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, redirect),
+    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
     start,
     stop,
   };

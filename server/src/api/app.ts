@@ -7,6 +7,7 @@ import fastifyCors from "@fastify/cors";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
 import { refuse, unavailable } from "../errors.ts";
+import { unavailablePage } from "../links/pages.ts";
 import { log } from "../platform/log.ts";
 import type { Gate } from "./access.ts";
 import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
@@ -78,8 +79,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     reply.header("x-content-type-options", "nosniff");
-    if (options.isOpen() || ALWAYS_OPEN.has(request.routeOptions.url ?? "")) done();
-    else
+    if (options.isOpen() || ALWAYS_OPEN.has(request.routeOptions.url ?? "")) return done();
+    if (request.routeOptions.config.is_page === true) {
+      const { html, headers } = unavailablePage(START_RETRY_AFTER_SECONDS);
+      reply.code(503).headers(headers).send(html);
+    } else
       done(unavailable("The server waits for its database. Send the same request again.", START_RETRY_AFTER_SECONDS));
   });
   await registerRoutes(app, options);

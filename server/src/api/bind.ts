@@ -31,6 +31,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** The row of the route table; absent on pages and files. */
     route_name?: RouteName;
+    /** For visitors, who cannot read JSON. */
+    is_page?: boolean;
   }
 }
 

@@ -259,7 +259,6 @@ describe("addresses that are no link", () => {
     "/%F0%9F%91%9F",
     "/a.b",
     "/..%2fetc",
-    "/%2e%2e",
     "/'or'1'='1",
     "/robots.txt",
     `/${"a".repeat(65)}`,
@@ -271,6 +270,34 @@ describe("addresses that are no link", () => {
       assert.ok(answer.status === 404 || answer.status === 400, String(answer.status));
     });
   }
+
+  test("a visitor reads a page wherever no link lives, and a program is refused in JSON", async () => {
+    const api = await openApi({ LINKME_PUBLIC_URL: "http://links.test" });
+    const app_id = await api.createApp();
+    await createLink(api, app_id, { slug: "hello" });
+    await api.call("POST", `/api/apps/${app_id}/domains`, { hostname: "go.shop.example" });
+    const home = { host: "go.shop.example" };
+    for (const [url, visit, status, text] of [
+      ["/hello/", {}, 404, /Link not found/],
+      ["/hello/more/of/it", {}, 404, /Link not found/],
+      ["/d/hello/", {}, 404, /Link not found/],
+      ["/hello/", { method: "HEAD" }, 404, /^$/],
+      ["/products/42?x=1", home, 404, /Link not found/],
+      ["/", home, 404, /Link not found/],
+      ["/", { host: "other.example" }, 404, /Link not found/],
+      ["/", {}, 200, /href="\/docs"/],
+      ["/?utm_source=x", { host: "links.test" }, 200, /href="\/docs"/],
+    ] as const) {
+      const answer = await open(api, url, visit);
+      assert.deepEqual([answer.status, answer.headers["content-type"]], [status, "text/html; charset=utf-8"], url);
+      assert.match(answer.body, text, url);
+    }
+    for (const url of ["/api/none", "/api/none/deeper", "/api/", "/api/app-events", "/.well-known/x", "/mcp/x"]) {
+      const answer = await open(api, url);
+      assert.deepEqual([answer.status, answer.body.error], [404, "not_found"], url);
+    }
+    assert.equal((await open(api, "/hello/", { method: "POST" })).body.error, "not_found");
+  });
 
   test("a malformed escape is refused", async () => {
     const api = await openApi();

@@ -1,5 +1,5 @@
-// The few pages that the edge answers: a link's preview for crawlers, the landing page with the store links, and what a
-// visitor reads when there is no link. Pure; called by redirect.ts. Self-contained: no script, no request to anywhere,
+// The few pages that the edge answers: a link's preview for crawlers, the landing page with the store links, what a visitor
+// reads when there is no link, and the page at the server's own address. Pure; called by redirect.ts. Self-contained: no script, no request to anywhere,
 // every value escaped.
 import { hash } from "node:crypto";
 import type { PreparedLink } from "./link.ts";
@@ -78,6 +78,14 @@ export function missingPage(): Page {
     [],
     "<h1>Link not found</h1>\n<p>There is no link at this address, or it is switched off. Check it for a typing error.</p>",
   );
+}
+
+/** On the server's own address, where no link lives: leads on to what an operator looks for. */
+export function welcomePage(): Page {
+  const body = `<h1>LinkMe Server</h1>
+<p>It runs. Links live one level below this address; how they are made is told in the description of the API.</p>
+<a href="/docs">Open the API description</a>`;
+  return page("LinkMe Server", [], body);
 }
 
 export function unavailablePage(retry_after_seconds: number): Page {

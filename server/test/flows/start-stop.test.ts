@@ -132,7 +132,12 @@ test("a database that is late is waited for, with the health checks answering", 
   });
   const address = (await logLine(out, "server.waiting"))["url"];
   assert.equal((await request(`${address}/api/health`)).statusCode, 200);
-  for (const path of ["/api/ready", "/api/apps", "/some-slug"]) {
+  for (const path of ["/", "/some-slug", "/some-slug/deeper"]) {
+    const { statusCode, headers, body } = await request(`${address}${path}`);
+    assert.deepEqual([statusCode, headers["retry-after"]], [503, "1"], path);
+    assert.match(await body.text(), /<h1>Please try again<\/h1>/);
+  }
+  for (const path of ["/api/ready", "/api/apps", "/api/apps/none"]) {
     const { statusCode, headers, body } = await request(`${address}${path}`);
     assert.equal(statusCode, 503, path);
     assert.equal(headers["retry-after"], "1");
