@@ -17,7 +17,7 @@ import type { SinkCommand, SinkReport } from "./sink.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
-/** As `npm start` has them: V8 lets the heap grow more slowly, which saves 60 MB with a backlog and costs no CPU that we could measure. */
+/** As `npm start` has them: a smaller heap with a backlog, paid for in collection (docs/performance.md). */
 const SERVER_FLAGS = ["--max-semi-space-size=8", "--heap-growing-percent=100"];
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
