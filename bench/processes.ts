@@ -17,8 +17,7 @@ import type { SinkCommand, SinkReport } from "./sink.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
-/** As `npm start` has them: a smaller heap with a backlog, paid for in collection (docs/performance.md). */
-const SERVER_FLAGS = ["--max-semi-space-size=8", "--heap-growing-percent=100"];
+
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SINK_TIMEOUT_MS = 30_000;
@@ -109,7 +108,7 @@ type Settings = { DATABASE_URL: string; LINKME_DATA_DIR: string; LINKME_ROLE?: s
 
 /** One process of the server, and the guard that ends it should this process be killed. */
 async function spawnServer(settings: Settings): Promise<Target> {
-  const child = spawn(process.execPath, [...NODE_FLAGS, ...SERVER_FLAGS, "server/src/main.ts"], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, "server/src/main.ts"], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: {

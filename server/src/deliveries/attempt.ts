@@ -1,11 +1,10 @@
 // The life of one attempt as steps over one value: build, send, judge, decide, and the record of it all.
 // Called by the dispatcher. Only `send` touches the network; the rest is pure, and nothing here throws.
-import type { OutcomeKind } from "#contract/deliveries.ts";
 import type { Outcome, Outgoing } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
-import { type Decision, decide, INTERRUPTIONS_MAX } from "./policy.ts";
+import { decide, INTERRUPTIONS_MAX } from "./policy.ts";
 import type { Settlement } from "./store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
@@ -34,14 +33,14 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
   const decision = decide(ready, outcome, destination.retry_schedule, at);
-  return { ...settlementOf(ready, decision, at.now), record: recordOf(ready, exchange, outcome, started_at), outcome };
+  return settlementOf(ready, { decision, outcome, record: recordOf(ready, exchange, outcome, started_at) }, at.now);
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
 export function giveUp(ready: Omit<Ready, "body" | "event_id">, reason: string, now: number): Settlement {
   const decision = decide(ready, { kind: "refused", retriable: false, message: reason }, [], { now, random: 0 });
-  const record = { ...blankRecord(ready, now), outcome: "skipped" as const, error: reason };
-  return { ...settlementOf(ready, decision, now), record, counts: false };
+  const record = { ...blankRecord(ready, now), error: reason };
+  return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };
 }
 
 /** Claims that ended without a counted failure: each may be a process that this very delivery brought down. */
@@ -58,12 +57,9 @@ async function exchangeFor(
   const delivery_id = deliveryId(ready);
   const outgoing: Outgoing = { event_id: ready.event_id, delivery_id, body: ready.body, attempt: ready.attempt, at };
   try {
-    const request = destination.build(outgoing);
-    return await context.egress.send({
-      ...request,
-      timeout_ms: destination.timeout_ms,
-      connections: destination.max_in_flight,
-    });
+    const { method, url, headers, body } = destination.build(outgoing);
+    const { timeout_ms, max_in_flight: connections } = destination;
+    return await context.egress.send({ method, url, headers, body, timeout_ms, connections });
   } catch (error) {
     // The destination's settings cannot make a request: its owner is told, and other deliveries go on.
     const message = destination.misconfigured ?? (error instanceof Error ? error.message : String(error));
@@ -83,20 +79,23 @@ function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome 
 
 function settlementOf(
   ready: Omit<Ready, "body" | "event_id">,
-  decision: Decision,
+  { decision, outcome, record }: Pick<Settlement, "decision" | "outcome" | "record">,
   now: number,
-): Omit<Settlement, "record"> {
+): Settlement {
   return {
     key: { destination_id: ready.destination_id, position: ready.position },
     attempt: ready.attempt,
     decision,
+    record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,
+    outcome,
     counts: ready.trigger === "auto" || ready.trigger === "manual",
   };
 }
 
 function recordOf(ready: Ready, exchange: Exchange | Unbuilt, outcome: Outcome, started_at: number): AttemptRow {
-  const record = { ...blankRecord(ready, started_at), outcome: outcome.kind as OutcomeKind };
+  const record = blankRecord(ready, started_at);
+  record.outcome = outcome.kind;
   if (outcome.kind !== "accepted") record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
   if (exchange.kind === "unbuilt") return record;
   record.duration_ms = Math.max(0, Math.round(exchange.duration_ms));

@@ -54,8 +54,11 @@ export const DUE_FIRST = 0;
 const DELIVERY_ID = /^dlv_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})_([0-9a-z]{1,40})$/;
 
 /** @example deliveryId({ destination_id: "dst_0a", position: "0190…-…" }) // "dlv_0190…_0a" */
-export function deliveryId(key: DeliveryKey): string {
-  return `dlv_${key.position.replaceAll("-", "")}_${key.destination_id.slice(4)}`;
+export function deliveryId({ position, destination_id }: DeliveryKey): string {
+  // A UUID without its hyphens; cut at their places, which costs half of searching for them.
+  const time = position.slice(0, 8) + position.slice(9, 13);
+  const rest = position.slice(14, 18) + position.slice(19, 23) + position.slice(24);
+  return `dlv_${time}${rest}_${destination_id.slice(4)}`;
 }
 
 /** Null for a text that no delivery can have as its id. */

@@ -77,12 +77,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     for (let lane = nextLane(); lane !== undefined; lane = nextLane()) {
       const now = clock.now();
       const { destination } = lane;
-      if (destination !== null) giveBack(lanes.skip(lane, (ready) => maySend(ready, destination, now)));
-      if (!lanes.mayStart(lane, now)) {
+      const first = lane.queue[0];
+      if (destination !== null && first !== undefined && !maySend(first, destination, now)) {
+        giveBack(lanes.skip(lane, (ready) => maySend(ready, destination, now)));
+      }
+      if (destination === null || !lanes.mayStart(lane, now)) {
         waitForRate(lane, now);
         continue;
       }
-      launch(lane, lanes.start(lane, now));
+      void launch(lane, destination, lanes.start(lane, now));
       refill(lane);
     }
   }
@@ -100,22 +103,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     });
   }
 
-  function launch(lane: Lane, flight: Flight): void {
-    const { destination } = lane;
-    if (destination === null) return;
+  async function launch(lane: Lane, destination: Destination, flight: Flight): Promise<void> {
     const { ready } = flight;
     settling.begin(ready);
-    attempt(context, ready, destination)
-      .then(
-        (settlement) => settling.record(ready, settlement),
-        // A bug of ours, never of the receiver.
-        (error: unknown) => settling.abandon(ready, error),
-      )
-      .finally(() => {
-        lanes.finish(lane, flight, clock.now());
-        pump();
-        refill(lane);
-      });
+    try {
+      settling.record(ready, await attempt(context, ready, destination));
+    } catch (error) {
+      // A bug of ours, never of the receiver.
+      settling.abandon(ready, error);
+    }
+    lanes.finish(lane, flight, clock.now());
+    pump();
+    refill(lane);
   }
 
   function recorded({ key, decision, outcome }: Settlement): void {

@@ -5,12 +5,12 @@
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
 import type { Outcome } from "#destination-types/definition.ts";
-import { hourOf, latencyClass } from "../destinations/latency.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
+import { healthChanges, hourCounts } from "./totals.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -20,8 +20,8 @@ export interface Settlement {
   decision: Decision;
   record: AttemptRow;
   settled_at: number | null;
-  /** Absent when nothing was sent. */
-  outcome?: Outcome;
+  /** Undefined when nothing was sent. */
+  outcome: Outcome | undefined;
   /** Whether it says something about the health of the destination: tests and replays do not. */
   counts: boolean;
 }
@@ -91,8 +91,18 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
 
 function insertAttempts(attempts: readonly AttemptRow[]): Statement {
   const values = attempts.map((row): SqlValue[] => [
-    ...[row.destination_id, row.position, row.number, row.trigger, row.started_at, row.duration_ms, row.outcome],
-    ...[row.status_code, row.error, row.response_headers, row.response_snippet, row.response_truncated],
+    row.destination_id,
+    row.position,
+    row.number,
+    row.trigger,
+    row.started_at,
+    row.duration_ms,
+    row.outcome,
+    row.status_code,
+    row.error,
+    row.response_headers,
+    row.response_snippet,
+    row.response_truncated,
   ]);
   return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
     status_code, error, response_headers, response_snippet, response_truncated)
@@ -105,8 +115,16 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
  */
 function updateSettled(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
-    ...[key.destination_id, key.position, attempt, decision.state, decision.reason],
-    ...[decision.failures, decision.due_at, decision.trigger, settled_at, decision.restored ? 1 : 0],
+    key.destination_id,
+    key.position,
+    attempt,
+    decision.state,
+    decision.reason,
+    decision.failures,
+    decision.due_at,
+    decision.trigger,
+    settled_at,
+    decision.restored ? 1 : 0,
   ]);
   return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
       failures = column6, due_at = column7, trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0,
@@ -123,32 +141,14 @@ const SETTLED_TYPES = [
 
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
-interface HealthChange {
-  success_at: number | null;
-  failure_at: number | null;
-  /** Failures since the last success among these, and when the first of them ended. */
-  failures: number;
-  failing_since: number | null;
-}
-
 function updateHealth(settlements: readonly Settlement[]): Statement {
-  const changes = new Map<string, HealthChange>();
-  const ended = settlements.map(({ key, record }) => ({ id: key.destination_id, record, at: endOf(record) }));
-  for (const { id, record, at } of ended.sort((a, b) => a.at - b.at)) {
-    const change = changes.get(id) ?? { success_at: null, failure_at: null, failures: 0, failing_since: null };
-    if (record.outcome === "accepted") Object.assign(change, { success_at: at, failures: 0, failing_since: null });
-    else {
-      change.failure_at = at;
-      change.failures++;
-      change.failing_since ??= at;
-    }
-    changes.set(id, change);
-  }
-  const values = [...changes]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([id, { success_at, failure_at, failures, failing_since }]): SqlValue[] => [
-      ...[id, success_at, failure_at, failures, failing_since],
-    ]);
+  const values = healthChanges(settlements).map((one): SqlValue[] => [
+    one.destination_id,
+    one.success_at,
+    one.failure_at,
+    one.failures,
+    one.failing_since,
+  ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
       failing_since) values ${rows(values)}
     on conflict (destination_id) do update set
@@ -164,22 +164,14 @@ function updateHealth(settlements: readonly Settlement[]): Statement {
         then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
 }
 
-function endOf(record: AttemptRow): number {
-  return record.started_at + record.duration_ms;
-}
-
 function addHours(settlements: readonly Settlement[]): Statement {
-  const counts = new Map<string, SqlValue[]>();
-  for (const { key, record } of settlements) {
-    const hour = hourOf(record.started_at);
-    const succeeded = record.outcome === "accepted" ? 1 : 0;
-    const latency = latencyClass(record.duration_ms);
-    const group = `${key.destination_id} ${hour} ${succeeded} ${latency}`;
-    const count = Number(counts.get(group)?.[4] ?? 0) + 1;
-    counts.set(group, [key.destination_id, hour, succeeded, latency, count]);
-  }
-  // In one order in every process, so that two of them never wait for each other.
-  const values = [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
+  const values = hourCounts(settlements).map((one): SqlValue[] => [
+    one.destination_id,
+    one.hour,
+    one.succeeded,
+    one.latency_class,
+    one.attempts,
+  ]);
   return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
     values ${rows(values)} on conflict (destination_id, hour, succeeded, latency_class)
     do update set attempts = destination_hours.attempts + excluded.attempts`;
@@ -368,7 +360,7 @@ function wantedOf(filter: DeliveryFilter): Statement[] {
 
 /** Those of the index deliveries_unhappy; written out, for a partial index is used only when its condition is in the text. */
 const INDEXED_STATE: Partial<Record<DeliveryState, Statement>> = {
-  failed: sql`state = 'failed' and state in ('failed', 'canceled', 'skipped')`,
-  canceled: sql`state = 'canceled' and state in ('failed', 'canceled', 'skipped')`,
-  skipped: sql`state = 'skipped' and state in ('failed', 'canceled', 'skipped')`,
+  failed: sql`state = 'failed' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
+  canceled: sql`state = 'canceled' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
+  skipped: sql`state = 'skipped' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
 };

@@ -48,18 +48,16 @@ export function createEvents(options: EventsOptions) {
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
     const at = now();
-    const seen = new Set<string>();
-    const repeated: string[] = [];
-    const events: EventRow[] = [];
-    for (const input of inputs) {
-      if (input.id !== undefined && seen.has(input.id)) repeated.push(input.id);
-      else events.push(toEvent(app_id, input, at));
-      if (input.id !== undefined) seen.add(input.id);
-    }
+    const { first, repeated } = splitRepeated(inputs);
+    const events = first.map((input) => toEvent(app_id, input, at));
     const stored = await storeAll(app_id, events);
-    const isNew = (event: EventRow) => event.id === event.position || stored.has(event.position);
-    const accepted = events.filter(isNew).map((event) => event.id);
-    return { accepted, duplicates: [...events.filter((event) => !isNew(event)).map((event) => event.id), ...repeated] };
+    const accepted: string[] = [];
+    const duplicates: string[] = [];
+    for (const { id, position } of events) {
+      if (id === position || stored.has(position)) accepted.push(id);
+      else duplicates.push(id);
+    }
+    return { accepted, duplicates: duplicates.concat(repeated) };
   }
 
   /** The positions of given ids that were new. */
@@ -137,6 +135,24 @@ export function createEvents(options: EventsOptions) {
   }
 
   return { ingest, listEvents, getEvent, sendTest, positionOf };
+}
+
+/** Of events with the same given id the first counts. */
+function splitRepeated<Input extends { id?: string | undefined }>(inputs: readonly Input[]) {
+  const repeated: string[] = [];
+  // The common call has one event, and nothing to compare it with.
+  if (inputs.length === 1) return { first: inputs, repeated };
+  const seen = new Set<string>();
+  const first: Input[] = [];
+  for (const input of inputs) {
+    if (input.id !== undefined && seen.has(input.id)) {
+      repeated.push(input.id);
+      continue;
+    }
+    if (input.id !== undefined) seen.add(input.id);
+    first.push(input);
+  }
+  return { first, repeated };
 }
 
 /** Bodies are written by composeEvent alone. */

@@ -50,7 +50,7 @@ export function createProcess(
   const egress = { send: receivers.gateOf(life, ledger), check: async () => null };
   // A turn of the event loop takes a while in a world, so that what comes meanwhile shares the transaction.
   const turn = () => new Promise<void>((resolve) => void life.clock.after(1, resolve));
-  const committer = createCommitter(db, { turn, now: world.time.elapsed });
+  const committer = createCommitter(db, turn);
   const destinations = createDestinations({
     ...{ db, ids, egress, now, version: "0.0.0", sealer: SEALER, default_retry_schedule: [] },
   });

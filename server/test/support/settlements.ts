@@ -15,6 +15,7 @@ export function settlementOf(
     attempt,
     decision: { ...decision, reason: null, trigger: "auto", restored: false },
     settled_at: decision.state === "pending" ? null : AT,
+    outcome: undefined,
     counts: true,
     record: {
       ...{ ...key, number: attempt, trigger: "auto", started_at: AT, duration_ms: 5 },

@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { hmac, prepareHmac } from "./hmac.ts";
+
+const KEY_LENGTHS = [1, 32, 50, 63, 64, 65, 200];
+const bodies: (string | Uint8Array)[] = [
+  "",
+  "a",
+  "Größe 👟\u2028",
+  // A lone surrogate has no UTF-8 form; both write U+FFFD.
+  "\ud800",
+  "x".repeat(256 * 1024),
+  new Uint8Array(0),
+  new Uint8Array([0, 255, 128, 195, 40]),
+  randomBytes(5_000),
+];
+
+for (const length of KEY_LENGTHS) {
+  test(`a key of ${length} bytes signs like createHmac, whatever the body and however often`, () => {
+    const bytes = randomBytes(length);
+    const key = prepareHmac(bytes);
+    for (const prefix of ["", "019c1363-95eb-7000-8197-52ec64a7690b.1790000000."]) {
+      for (const body of bodies) {
+        for (const encoding of ["hex", "base64"] as const) {
+          const expected = createHmac("sha256", bytes).update(prefix).update(body).digest(encoding);
+          assert.equal(hmac(key, prefix, body, encoding), expected);
+          assert.equal(hmac(key, prefix, body, encoding), expected, "a second time");
+        }
+      }
+    }
+  });
+}
