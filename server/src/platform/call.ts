@@ -15,6 +15,7 @@ import {
   SNIPPET_BYTES,
   type Timings,
 } from "./exchange.ts";
+import type { RequestBytes } from "./request-text.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -22,6 +23,7 @@ const MAX_BODY_BYTES = 64 * 1024;
 export interface Call<Connection> {
   readonly request: OutboundRequest;
   readonly target: Target;
+  readonly bytes: RequestBytes;
   readonly resolve: (exchange: Exchange) => void;
   readonly started_at: number;
   readonly begun: number;
@@ -42,14 +44,14 @@ export interface Call<Connection> {
 export type AnyCall = Call<unknown>;
 
 export function createCall<Connection>(
-  request: OutboundRequest,
-  target: Target,
+  { request, target, bytes }: Pick<AnyCall, "request" | "target" | "bytes">,
   started_at: number,
   resolve: (exchange: Exchange) => void,
 ): Call<Connection> {
   return {
     request,
     target,
+    bytes,
     resolve,
     started_at,
     begun: performance.now(),
@@ -68,22 +70,18 @@ export function createCall<Connection>(
   };
 }
 
-export function receiveHeaders(
-  call: AnyCall,
-  status: number,
-  headers: Record<string, string | string[] | undefined>,
-): void {
-  // 1xx are notes on the way; the response proper is still to come.
-  if (call.settled || status < 200) return;
+export function receiveHeaders(call: AnyCall, status: number, headers: ReadonlyMap<string, string>): void {
+  if (call.settled) return;
   call.phase = "receiving";
   call.first_byte = since(call.begun);
   call.status = status;
   call.headers = keepHeaders(headers);
 }
 
-/** Keeps what the snippet needs; false when the body has outgrown what is read at all. */
-export function receiveBody(call: AnyCall, chunk: Uint8Array): boolean {
-  if (call.body_bytes < SNIPPET_BYTES) call.chunks.push(chunk);
+/** Keeps a copy of what the snippet needs; false when the body has outgrown what is read at all. */
+export function receiveBody(call: AnyCall, chunk: Buffer): boolean {
+  const wanted = SNIPPET_BYTES - call.body_bytes;
+  if (wanted > 0) call.chunks.push(Buffer.from(chunk.subarray(0, wanted)));
   call.body_bytes += chunk.length;
   return call.body_bytes <= MAX_BODY_BYTES;
 }
@@ -137,6 +135,7 @@ function takeTimings(call: AnyCall): Timings {
   return { dns, connect, tls, first_byte, total: since(begun) };
 }
 
-function peerOf(call: AnyCall): string {
+/** `host:port`, for sentences. */
+export function peerOf(call: AnyCall): string {
   return joinHostPort(call.target.host, call.target.port);
 }

@@ -178,7 +178,7 @@ const BAD_ANSWERS: readonly (readonly [title: string, text: string, then: Then, 
   ["closes within its headers", HEAD, "end", "reset", /closed the connection before it answered/],
   ["speaks another protocol", "SSH-2.0-OpenSSH_9.6\r\n", "stay", "protocol", /something other than HTTP\/1\.1/],
   ["sends 20 KiB of headers", `${HEAD}x: ${"y".repeat(20_000)}`, "stay", "protocol", /more response headers than/],
-  ["asks to go on", "HTTP/1.1 100 Continue\r\n\r\n", "stay", "protocol", /answered out of turn/],
+  ["asks to go on", "HTTP/1.1 100 Continue\r\n\r\n", "stay", "timeout", /sent no response headers/],
   [
     "switches protocols",
     `HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n`,

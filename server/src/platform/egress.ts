@@ -2,12 +2,10 @@
 // Called by the dispatcher and by the API's checks. Resolved addresses are judged when the connection is made, all of
 // them, and exactly those are connected to, so a name that changes its mind (DNS rebinding) is refused; redirects and
 // proxies are never followed; sockets, waiting requests, bodies, headers and time are bounded. `send` never rejects.
-//
-// Each connection is an undici Client of its own rather than a slot of undici's Pool: a deadline must be able to
-// end the lookup or handshake that its own request waits for, and a request that gave up must leave the queue.
+// What goes over a connection is written and read by our own code (request-text.ts, response-reader.ts), for it is the
+// product's hottest path; why no library does it is told in ADR 14.
 import { isIPv6, type LookupFunction, connect as openTcp, type Socket } from "node:net";
 import { connect as openTls } from "node:tls";
-import { Client, type Dispatcher } from "undici";
 import {
   type AddressRule,
   createAddressRule,
@@ -17,19 +15,11 @@ import {
   WHAT_IS_ACCEPTED,
 } from "./addresses.ts";
 import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
-import { createCall, receiveBody, receiveHeaders, settleBroken, settleFailure, settleResponse, since } from "./call.ts";
+import { createCall, settleFailure, since } from "./call.ts";
+import { attach, createConnections, fail, ready, receive } from "./connection.ts";
 import { EgressError, type Exchange, type OutboundRequest } from "./exchange.ts";
-import {
-  type ActiveCall,
-  assign,
-  type Connection,
-  drop,
-  dropAll,
-  expire,
-  type Pool,
-  type Pools,
-  release,
-} from "./pools.ts";
+import { type ActiveCall, assign, type Connection, dropAll, dropRested, expire, type Pools } from "./pools.ts";
+import { type RequestBytes, writeRequest } from "./request-text.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 
 export type { Exchange, FailureCode, OutboundRequest, Timings } from "./exchange.ts";
@@ -55,19 +45,22 @@ export interface Egress {
 }
 
 const MAX_SOCKETS = 2048;
-const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_REMEMBERED_TARGETS = 2048;
 const MAX_TLS_SESSIONS = 512;
-/** Shorter than the idle limit of common servers, so that we rarely write into a connection they are closing. */
-const IDLE_MS = 4_000;
-/** A server may ask for more in its Keep-Alive header, up to this. */
-const MAX_IDLE_MS = 60_000;
+/** How often connections are looked at that may have rested for too long. */
+const REST_CHECK_MS = 1_000;
+/** What is read of a socket at once; all sockets share the buffer, for what arrives is read before the next one is. */
+const READ_BUFFER_BYTES = 64 * 1024;
 /** Per address when a name has several: long enough for a far continent, short enough to pass over a dead family. */
 const ADDRESS_ATTEMPT_MS = 500;
 
 /** @throws when `allow` holds something other than networks. */
 export function createEgress(options: EgressOptions): Egress {
   const refuse = createAddressRule(options.allow);
+  const connections = createConnections({
+    pools: () => gate.pools,
+    connect: (connection, call) => openSocket(gate, connection, call),
+  });
   const gate: Gate = {
     refuse,
     plain_http: options.allow.length > 0,
@@ -75,12 +68,14 @@ export function createEgress(options: EgressOptions): Egress {
     now: options.now ?? Date.now,
     targets: createBoundedMap(MAX_REMEMBERED_TARGETS),
     tls_sessions: createBoundedMap(MAX_TLS_SESSIONS),
+    read_buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
     pools: {
       by_origin: new Map(),
-      open: (pool) => openConnection(gate, pool),
+      ...connections,
       max_sockets: options.max_sockets ?? MAX_SOCKETS,
       sockets: 0,
     },
+    resting: setInterval(() => dropRested(gate.pools), REST_CHECK_MS).unref(),
     closed: false,
   };
   return {
@@ -97,20 +92,28 @@ interface Gate {
   readonly now: () => number;
   readonly targets: BoundedMap<Target>;
   readonly tls_sessions: BoundedMap<Buffer>;
+  readonly read_buffer: Buffer;
   readonly pools: Pools;
+  readonly resting: NodeJS.Timeout;
   closed: boolean;
 }
 
 function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
   return new Promise((resolve) => {
     const target = findTarget(gate, request.url);
-    const readable = !("error" in target);
-    const call: ActiveCall = createCall(request, readable ? target : NO_TARGET, gate.now(), resolve);
-    if (!readable) {
-      settleFailure(call, "protocol", target.error);
-    } else if (gate.closed) {
-      settleFailure(call, "aborted", STOPPING);
-    } else {
+    const refusal = "error" in target ? target.error : gate.closed ? STOPPING : null;
+    const bytes = "error" in target ? NOTHING : writeRequest(target, request);
+    const parts = {
+      ...{
+        request,
+        target: "error" in target ? NO_TARGET : target,
+        bytes: typeof bytes === "string" ? NOTHING : bytes,
+      },
+    };
+    const call: ActiveCall = createCall(parts, gate.now(), resolve);
+    if (refusal !== null) settleFailure(call, gate.closed ? "aborted" : "protocol", refusal);
+    else if (typeof bytes === "string") settleFailure(call, "protocol", `The request could not be written: ${bytes}`);
+    else {
       call.timer = setTimeout(expire, request.timeout_ms, gate.pools, call);
       assign(gate.pools, call);
     }
@@ -140,81 +143,18 @@ async function check(gate: Gate, url: string): Promise<string | null> {
 
 async function close(gate: Gate): Promise<void> {
   gate.closed = true;
+  clearInterval(gate.resting);
   await dropAll(gate.pools, STOPPING);
 }
 
-function openConnection(gate: Gate, pool: Pool): Connection {
-  const client = new Client(pool.target.origin, {
-    connect: (_options, callback) => openSocket(gate, connection, callback),
-    allowH2: false,
-    pipelining: 1,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    keepAliveTimeout: IDLE_MS,
-    keepAliveMaxTimeout: MAX_IDLE_MS,
-    // The call's own deadline covers every phase.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
-  const connection: Connection = {
-    pool,
-    client,
-    handler: createHandler(gate, () => connection),
-    call: null,
-    socket: null,
-    answered: 0,
-    dropped: false,
-  };
-  // With a call waiting, the client reconnects by itself, through the same checks: the last response said "close".
-  client.on("disconnect", () => {
-    if (connection.call === null) drop(gate.pools, connection);
-  });
-  return connection;
-}
-
-/** One handler per connection, not per request: it serves one call at a time, and closures cost on the hot path. */
-function createHandler(gate: Gate, own: () => Connection): Dispatcher.DispatchHandler {
-  return {
-    onRequestStart() {
-      const { call } = own();
-      if (call) call.phase = "sent";
-    },
-    onResponseStart(_controller, status, headers) {
-      const { call } = own();
-      if (call) receiveHeaders(call, status, headers);
-    },
-    onResponseData(_controller, chunk) {
-      const connection = own();
-      const { call } = connection;
-      if (call === null || receiveBody(call, chunk)) return;
-      settleResponse(call, true);
-      drop(gate.pools, connection);
-    },
-    onResponseEnd() {
-      const connection = own();
-      if (connection.call === null) return;
-      settleResponse(connection.call, false);
-      connection.answered++;
-      release(connection);
-    },
-    onResponseError(_controller, error) {
-      const connection = own();
-      if (connection.call === null) return;
-      settleBroken(connection.call, error, connection.answered > 0);
-      drop(gate.pools, connection);
-    },
-  };
-}
-
-type SocketCallback = (...result: [null, Socket] | [Error, null]) => void;
-
 /** Connects, to checked addresses only. Every outbound socket of the server is made in this function. */
-function openSocket(gate: Gate, connection: Connection, callback: SocketCallback): void {
+function openSocket(gate: Gate, connection: Connection, call: ActiveCall): void {
+  const { pools } = gate;
   const { target } = connection.pool;
-  const { call } = connection;
-  // A client connects for a dispatched call only; without one the connection is being dropped.
-  const refusal = call === null ? "no request is waiting" : refuseLiteral(gate, target);
-  if (call === null || refusal !== null) {
-    process.nextTick(callback, new EgressError("refused_address", `Refused: ${refusal}`), null);
+  const refusal = refuseLiteral(gate, target);
+  if (refusal !== null) {
+    // Later, so that a thousand calls that wait for this origin are not refused inside each other.
+    process.nextTick(fail, pools, connection, new EgressError("refused_address", `Refused: ${refusal}`));
     return;
   }
   const opened = performance.now();
@@ -226,27 +166,25 @@ function openSocket(gate: Gate, connection: Connection, callback: SocketCallback
     noDelay: true,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
+    onread: {
+      buffer: gate.read_buffer,
+      callback(size: number): boolean {
+        receive(pools, connection, gate.read_buffer.subarray(0, size));
+        return true;
+      },
+    },
   };
   const socket = target.secure ? openTls({ ...tcp, ...tlsOptions(gate, target) }) : openTcp(tcp);
-  connection.socket = socket;
-  let settled = false;
-  function settle(error: Error | null): void {
-    // undici listens too once it has the socket, so this speaks only once; the listener stays, or Node would throw.
-    if (settled) return;
-    settled = true;
-    if (error) callback(error, null);
-    else callback(null, socket);
-  }
-  socket.on("error", settle);
+  attach(pools, connection, socket);
   socket.once("connect", () => {
     call.connect = since(opened) - (call.dns ?? 0);
     if (target.secure) call.phase = "securing";
-    else settle(null);
+    else ready(connection);
   });
   if (!target.secure) return;
   socket.once("secureConnect", () => {
     call.tls = since(opened) - (call.dns ?? 0) - (call.connect ?? 0);
-    settle(null);
+    ready(connection);
   });
   rememberSession(gate, target.origin, socket);
 }
@@ -303,5 +241,6 @@ function findTarget(gate: Gate, url: string): Target | { error: string } {
 
 const STOPPING = "This server is stopping";
 
+const NOTHING: RequestBytes = { head: "", body: null };
 /** Stands in for a URL that could not be read; nothing is ever sent to it. */
 const NO_TARGET: Target = { origin: "", secure: true, host: "", port: 0, path: "", literal: null };

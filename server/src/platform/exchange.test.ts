@@ -26,19 +26,16 @@ for (const [title, chunks, truncated, text] of SNIPPETS) {
   });
 }
 
-test("Response headers are joined, bounded and free of control characters", () => {
-  const raw = {
-    "content-type": "text/plain",
-    "set-cookie": ["a=1", "b=2"],
-    odd: "a\u0001b\tc\u009f",
-    long: "x".repeat(5000),
-    ["__proto__"]: "polluted",
-    absent: undefined,
-  };
+test("Response headers are bounded and free of control characters", () => {
+  const raw = new Map([
+    ["content-type", "text/plain"],
+    ["odd", "a\u0001b\tc\u009f"],
+    ["long", "x".repeat(5000)],
+    ["__proto__", "polluted"],
+  ]);
   const kept = keepHeaders(raw);
   assert.deepEqual(kept, {
     "content-type": "text/plain",
-    "set-cookie": "a=1, b=2",
     odd: "a\ufffdb\tc\ufffd",
     long: "x".repeat(1024),
   });
@@ -46,7 +43,7 @@ test("Response headers are joined, bounded and free of control characters", () =
 });
 
 test("All response headers together stay within 8 KiB", () => {
-  const raw = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`header-${i}`, "x".repeat(1000)]));
+  const raw = new Map(Array.from({ length: 100 }, (_, i) => [`header-${i}`, "x".repeat(1000)]));
   const kept = keepHeaders(raw);
   assert.equal(Object.keys(kept).length, 8);
 });
@@ -67,14 +64,7 @@ const ERRORS: readonly (readonly [Error, Phase, string, string])[] = [
   [errorOf("CERT_HAS_EXPIRED"), "securing", "tls", "The certificate of api.test:443 has expired"],
   [errorOf("EPROTO"), "securing", "tls", "The TLS handshake with api.test:443 failed (EPROTO)"],
   [errorOf("ECONNRESET"), "sent", "reset", "api.test:443 reset the connection before it answered"],
-  [errorOf("UND_ERR_SOCKET"), "sent", "reset", "api.test:443 closed the connection before it answered"],
-  [errorOf("UND_ERR_SOCKET", "bad upgrade"), "sent", "protocol", "api.test:443 answered out of turn (bad upgrade)"],
-  [
-    errorOf("UND_ERR_INVALID_ARG", "invalid authorization header: secret"),
-    "waiting",
-    "protocol",
-    "The request could not be written: a header, the path or the method (UND_ERR_INVALID_ARG)",
-  ],
+  [errorOf("EODD"), "sent", "reset", "The connection to api.test:443 broke before an answer came (EODD)"],
   [new EgressError("refused_address", "Refused: it"), "resolving", "refused_address", "Refused: it"],
 ];
 

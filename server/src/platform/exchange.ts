@@ -67,15 +67,13 @@ const HEADER_VALUE_CHARACTERS = 1024;
 const HEADERS_CHARACTERS = 8 * 1024;
 
 /** Keeps what an engineer needs of the response headers, within bounds, and safe to store as text. */
-export function keepHeaders(raw: Record<string, string | string[] | undefined>): Record<string, string> {
+export function keepHeaders(raw: ReadonlyMap<string, string>): Record<string, string> {
   const kept: Record<string, string> = {};
   let left = HEADERS_CHARACTERS;
-  for (const name in raw) {
-    const value = raw[name];
+  for (const [name, value] of raw) {
     // As a key of a plain object this name would set the prototype instead.
-    if (value === undefined || name === "__proto__") continue;
-    const joined = typeof value === "string" ? value : value.join(", ");
-    const text = visible(joined.length > HEADER_VALUE_CHARACTERS ? joined.slice(0, HEADER_VALUE_CHARACTERS) : joined);
+    if (name === "__proto__") continue;
+    const text = visible(value.length > HEADER_VALUE_CHARACTERS ? value.slice(0, HEADER_VALUE_CHARACTERS) : value);
     left -= name.length + text.length;
     if (left < 0) break;
     kept[name] = text;
@@ -112,7 +110,7 @@ export function describeError(error: unknown, phase: Phase, peer: string): { cod
       return { code: "tls", message: describeTlsError(cause.code, peer) };
     case "sent":
     case "receiving":
-      return describeHttpError(cause, peer);
+      return describeHttpError(cause.code, peer);
   }
 }
 
@@ -145,9 +143,7 @@ export function joinHostPort(host: string, port: unknown): string {
 }
 
 interface Cause {
-  name: string;
   code: string;
-  message: string;
   address?: unknown;
   port?: unknown;
 }
@@ -155,9 +151,9 @@ interface Cause {
 /** Connecting to several addresses fails with one AggregateError; the first error speaks for all. */
 function firstCause(error: unknown): Cause {
   const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
-  if (!(inner instanceof Error)) return { name: "", code: "UNKNOWN", message: "" };
+  if (!(inner instanceof Error)) return { code: "UNKNOWN" };
   const { code, address, port } = inner as NodeJS.ErrnoException & { address?: unknown; port?: unknown }; // all optional
-  return { name: inner.name, code: code ?? inner.name, message: inner.message, address, port };
+  return { code: code ?? inner.name, address, port };
 }
 
 function describeConnectError(code: string, at: string): { code: FailureCode; message: string } {
@@ -169,7 +165,6 @@ function describeConnectError(code: string, at: string): { code: FailureCode; me
     ENETUNREACH: `No route to the network of ${at}`,
     EMFILE: "This server has reached its limit of open files",
   };
-  if (code.startsWith("UND_ERR_")) return invalidRequest(code);
   return { code: "connect", message: known[code] ?? `Could not connect to ${at} (${code})` };
 }
 
@@ -189,30 +184,11 @@ function describeTlsError(code: string, peer: string): string {
   return known[code] ?? `The TLS handshake with ${peer} failed (${code})`;
 }
 
-function describeHttpError(cause: Cause, peer: string): { code: FailureCode; message: string } {
-  if (cause.code === "UND_ERR_HEADERS_OVERFLOW") {
-    return { code: "protocol", message: `${peer} sent more response headers than this server reads` };
-  }
-  // The parser's errors have a code only for some faults, but always this name.
-  if (cause.name === "HTTPParserError") {
-    return { code: "protocol", message: `${peer} answered with something other than HTTP/1.1` };
-  }
-  if (cause.code === "UND_ERR_SOCKET" && cause.message.startsWith("bad ")) {
-    return { code: "protocol", message: `${peer} answered out of turn (${cause.message})` };
-  }
-  if (cause.code === "UND_ERR_INVALID_ARG" || cause.code === "UND_ERR_NOT_SUPPORTED") return invalidRequest(cause.code);
-  if (cause.code === "ECONNRESET" || cause.code === "EPIPE") {
+function describeHttpError(code: string, peer: string): { code: FailureCode; message: string } {
+  if (code === "ECONNRESET" || code === "EPIPE") {
     return { code: "reset", message: `${peer} reset the connection before it answered` };
   }
-  if (cause.code === "UND_ERR_SOCKET") {
-    return { code: "reset", message: `${peer} closed the connection before it answered` };
-  }
-  return { code: "reset", message: `The connection to ${peer} broke before an answer came (${cause.code})` };
-}
-
-/** The client library's own wording names the header at fault, and may quote it; the code is enough. */
-function invalidRequest(code: string): { code: FailureCode; message: string } {
-  return { code: "protocol", message: `The request could not be written: a header, the path or the method (${code})` };
+  return { code: "reset", message: `The connection to ${peer} broke before an answer came (${code})` };
 }
 
 /** Control characters, which no log line or JSON viewer should have to survive, become U+FFFD. */

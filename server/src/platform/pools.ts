@@ -1,18 +1,21 @@
 // Which connection carries which call: one pool per origin, bounded in sockets and in waiting calls.
 // Used by the egress gate only, which makes the connections and reports what happens on them.
 // A connection serves one call at a time and is reused only after a complete response; a call that ends leaves the queue.
+import { once } from "node:events";
 import type { Socket } from "node:net";
-import type { Dispatcher } from "undici";
 import type { Target } from "./addresses.ts";
 import { type Call, settleFailure, settleLate } from "./call.ts";
+import type { ResponseReader } from "./response-reader.ts";
 
 const DEFAULT_CONNECTIONS_PER_ORIGIN = 64;
 const MAX_WAITING_PER_ORIGIN = 1024;
 
 export interface Pools {
   readonly by_origin: Map<string, Pool>;
-  /** Makes a connection, which connects when its first call is dispatched. */
+  /** Makes a connection, which connects when its first call is sent. */
   readonly open: (pool: Pool) => Connection;
+  /** Sends the call that the connection was given. */
+  readonly send: (connection: Connection) => void;
   readonly max_sockets: number;
   sockets: number;
 }
@@ -29,11 +32,15 @@ export interface Pool {
 /** Serves one request at a time. After anything but a complete response it is dropped, never reused. */
 export interface Connection {
   readonly pool: Pool;
-  readonly client: Pick<Dispatcher, "dispatch" | "destroy">;
-  readonly handler: Dispatcher.DispatchHandler;
+  readonly reader: ResponseReader;
   call: ActiveCall | null;
+  /** Null until its first call is sent. */
   socket: Socket | null;
+  /** Connected, and secured where that is asked for. */
+  connected: boolean;
   answered: number;
+  /** While idle: when it has rested for too long, in milliseconds of the monotonic clock. */
+  rests_until: number;
   dropped: boolean;
 }
 
@@ -45,12 +52,12 @@ export function assign(pools: Pools, call: ActiveCall): void {
   const idle = pool.idle.pop();
   const limit = Math.max(1, call.request.connections ?? DEFAULT_CONNECTIONS_PER_ORIGIN);
   if (idle) {
-    run(idle, call);
+    run(pools, idle, call);
   } else if (pool.open.size < limit && makeRoom(pools)) {
     pools.sockets++;
     const connection = pools.open(pool);
     pool.open.add(connection);
-    run(connection, call);
+    run(pools, connection, call);
   } else if (pool.open.size > 0 && pool.waiting.size < MAX_WAITING_PER_ORIGIN) {
     pool.waiting.add(call);
   } else {
@@ -59,23 +66,35 @@ export function assign(pools: Pools, call: ActiveCall): void {
   }
 }
 
-function run(connection: Connection, call: ActiveCall): void {
-  const { request } = call;
+function run(pools: Pools, connection: Connection, call: ActiveCall): void {
   connection.call = call;
   call.connection = connection;
-  connection.client.dispatch(
-    { path: call.target.path, method: request.method, headers: request.headers, body: request.body },
-    connection.handler,
-  );
+  pools.send(connection);
 }
 
-/** After a complete response: the next waiting request goes out at once, else the connection rests. */
-export function release(connection: Connection): void {
+/** After a complete response: the next waiting request goes out, else the connection rests for so long. */
+export function release(pools: Pools, connection: Connection, rest_ms: number): void {
   const { pool } = connection;
   connection.call = null;
+  if (rest_ms === 0) {
+    drop(pools, connection);
+    return;
+  }
   const next = takeFirst(pool.waiting);
-  if (next) run(connection, next);
-  else pool.idle.push(connection);
+  if (next) {
+    run(pools, connection, next);
+    return;
+  }
+  connection.rests_until = performance.now() + rest_ms;
+  pool.idle.push(connection);
+}
+
+/** Closes the connections that have rested for too long: their servers are about to. */
+export function dropRested(pools: Pools): void {
+  const now = performance.now();
+  for (const pool of pools.by_origin.values()) {
+    for (const connection of pool.idle.filter(({ rests_until }) => rests_until <= now)) drop(pools, connection);
+  }
 }
 
 /** Ends a connection for good, and lets a waiting request open another. */
@@ -88,9 +107,7 @@ export function drop(pools: Pools, connection: Connection): void {
   pool.open.delete(connection);
   const place = pool.idle.indexOf(connection);
   if (place !== -1) pool.idle.splice(place, 1);
-  // The client does not know of a socket that is still connecting.
   connection.socket?.destroy();
-  void connection.client.destroy();
   // Usually one turn: it opens the connection that the others will share. More only when none could be opened.
   do {
     const next = takeFirst(pool.waiting);
@@ -118,7 +135,7 @@ export async function dropAll(pools: Pools, reason: string): Promise<void> {
     if (connection.call) settleFailure(connection.call, "aborted", reason);
     drop(pools, connection);
   }
-  await Promise.all(connections.map((connection) => connection.client.destroy()));
+  await Promise.all(connections.map(({ socket }) => (socket === null || socket.closed ? null : once(socket, "close"))));
 }
 
 function findPool(pools: Pools, target: Target): Pool {

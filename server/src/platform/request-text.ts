@@ -1,0 +1,43 @@
+// Writes an outbound request as HTTP/1.1. Pure; called by the egress gate for every request, before a connection is chosen.
+// Source: RFC 9112. What could end a line and begin another header is refused here, whoever has let it pass before.
+import type { Target } from "./addresses.ts";
+import type { OutboundRequest } from "./exchange.ts";
+
+/** Bytes for the wire. Where the body is text both are one text, so that one write takes them. */
+export interface RequestBytes {
+  readonly head: string;
+  /** Null when the body is already part of `head`, or there is none. */
+  readonly body: Uint8Array | null;
+}
+
+const METHOD = /^[A-Z]+$/;
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const FIELD_VALUE = /^[\t\x20-\x7e]*$/;
+const PATH = /^\/[\x21-\x7e]*$/;
+const DEFAULT_PORT = { secure: 443, plain: 80 };
+/** The gate sets these itself; twice would be two readings of one request. */
+const RESERVED: ReadonlySet<string> = new Set(["host", "connection", "content-length", "transfer-encoding"]);
+
+/** The request, or what of it cannot be written: never its value, which may be secret. */
+export function writeRequest(target: Target, request: OutboundRequest): RequestBytes | string {
+  const { method, headers, body } = request;
+  if (!METHOD.test(method)) return "the method";
+  if (!PATH.test(target.path)) return "the path";
+  let head = `${method} ${target.path} HTTP/1.1\r\nhost: ${authorityOf(target)}\r\nconnection: keep-alive\r\n`;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] ?? "";
+    const value = headers[index + 1] ?? "";
+    if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return "the name of a header";
+    if (!FIELD_VALUE.test(value)) return "the value of a header";
+    head += `${name}: ${value}\r\n`;
+  }
+  if (body === null)
+    return { head: `${head}${method === "GET" || method === "HEAD" ? "" : "content-length: 0\r\n"}\r\n`, body: null };
+  head += `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  return typeof body === "string" ? { head: head + body, body: null } : { head, body };
+}
+
+function authorityOf({ host, port, secure }: Target): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return port === (secure ? DEFAULT_PORT.secure : DEFAULT_PORT.plain) ? name : `${name}:${port}`;
+}
