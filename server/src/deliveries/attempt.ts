@@ -5,7 +5,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import { decide, INTERRUPTIONS_MAX } from "./policy.ts";
-import type { Settlement } from "./store.ts";
+import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
 
@@ -90,6 +90,7 @@ function settlementOf(
     settled_at: decision.state === "pending" || decision.restored ? null : now,
     outcome,
     counts: ready.trigger === "auto" || ready.trigger === "manual",
+    set_apart: false,
   };
 }
 

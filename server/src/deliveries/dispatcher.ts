@@ -7,8 +7,9 @@ import { type AttemptContext, attempt, giveUp, type Ready, wasInterruptedTooOfte
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
-import type { DeliveryStore, Settlement } from "./store.ts";
+import type { DeliveryStore } from "./store.ts";
 
 const POLL_MS = 1_000;
 const SLOW_CHECK_MS = 250;

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { createCommitter } from "../platform/committer.ts";
 import { DatabaseError } from "../platform/database.ts";
 import type { Held } from "./leases.ts";
+import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
-import type { Settlement } from "./store.ts";
 
 const failure = (key: Held) => settlementOf(key, 1, { state: "pending", failures: 1, due_at: 1 });
 const claim = (position: string): Held => ({ destination_id: "dst_a", position, attempt: 1, lease_until: 1 });
@@ -53,6 +54,32 @@ test("during an outage a result is kept, its lease too, and nothing is claimed u
   await turn();
   assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [false, 0, ["p1"]]);
   assert.deepEqual([timers, seen.logged], [[], []]);
+});
+
+test("a group that is refused for one delivery is composed again, every record apart", async () => {
+  const composed: boolean[][] = [];
+  const committer = createCommitter({
+    async batch(statements) {
+      const expects = statements.some(({ expect }) => expect !== undefined);
+      composed.push(statements.map(({ expect }) => expect !== undefined));
+      if (expects) throw new DatabaseError("unmet", "one is canceled", { statement: 0 });
+      return statements.map(() => []);
+    },
+  });
+  const recorded: string[] = [];
+  const settling = createSettling({
+    ...{ committer, clock: { after: assert.fail }, log: assert.fail, changed: () => {} },
+    recorded: ({ key }) => void recorded.push(key.position),
+  });
+  for (const one of [claim("p1"), claim("p2")]) {
+    settling.record(one, settlementOf(one, 1, { state: "succeeded", failures: 0, due_at: null }));
+  }
+  await committer.idle();
+  assert.deepEqual(recorded, ["p1", "p2"]);
+  assert.deepEqual(composed, [
+    [true, false, false],
+    [false, false, false, false],
+  ]);
 });
 
 for (const kind of ["bug", "unique", "unmet"] as const) {

@@ -4,7 +4,7 @@ import type { Committer, Submit } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
-import { type Settlement, settle } from "./store.ts";
+import { type Settlement, settle } from "./settle-store.ts";
 
 /** Attempts that were started and are not recorded; beyond it nothing new is sent, so that memory stays bounded. */
 export const UNSETTLED_MAX = 2_000;
@@ -23,7 +23,14 @@ export interface SettlingOptions {
 export type Settling = ReturnType<typeof createSettling>;
 
 export function createSettling({ committer, clock, log, recorded, changed }: SettlingOptions) {
-  const submit: Submit<Settlement, void> = committer.channel({ compose: settle, max_items: SETTLEMENTS_MAX });
+  const submit: Submit<Settlement, void> = committer.channel({
+    compose: settle,
+    max_items: SETTLEMENTS_MAX,
+    // One of them was settled or canceled meanwhile; which one, the next try need not know.
+    async refresh(settlements) {
+      for (const settlement of settlements) settlement.set_apart = true;
+    },
+  });
   const unsettled = new Set<Held>();
   /** Those that the database did not take at first. */
   const overdue = new Set<Held>();

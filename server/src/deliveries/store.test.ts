@@ -6,7 +6,8 @@ import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
-import { createDeliveryStore, type DeliveryFilter, insertDeliveries, settle } from "./store.ts";
+import { settle } from "./settle-store.ts";
+import { createDeliveryStore, type DeliveryFilter, insertDeliveries } from "./store.ts";
 
 const NOW = 1_700_000_000_000;
 const LEASE_MS = 45_000;
@@ -126,7 +127,7 @@ forEachEngine((engine) => {
     const record = async (...ends: [state: "succeeded" | "failed", at: number][]) => {
       const settlements = ends.map(([state, at], index) => {
         const made = settlementOf(key, index + 1, { state, failures: 1, due_at: null });
-        return { ...made, record: { ...made.record, started_at: at - made.record.duration_ms } };
+        return { ...made, set_apart: true, record: { ...made.record, started_at: at - made.record.duration_ms } };
       });
       await db.batch(settle(settlements));
       const [health] = await db.query<Record<string, number | null>>(
@@ -142,6 +143,37 @@ forEachEngine((engine) => {
     assert.deepEqual(await record(["failed", 17], ["succeeded", 20]), [20, 17, 0, null]);
     assert.deepEqual(await record(["succeeded", 19]), [20, 17, 0, null]);
     assert.deepEqual(await record(["failed", 21], ["succeeded", 22], ["failed", 24], ["failed", 23]), [22, 24, 2, 23]);
+  });
+
+  test("an attempt that delivers at once is kept in the delivery's row, and is part of its history", async () => {
+    const { db, store, key, find } = await openWith(engine, LEASED);
+    const settlement = settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null });
+    await db.batch(settle([settlement]));
+    assert.deepEqual(pick(await find()), ["succeeded", 1, 0, 0, null, "auto"]);
+    assert.equal((await find()).settled_at, settlement.settled_at);
+    assert.deepEqual(await store.attemptsOf(key), [settlement.record]);
+    const rows = await db.query(sql`select 1 as one from attempts where destination_id = ${key.destination_id}`);
+    assert.deepEqual(rows, []);
+    // A later attempt, asked for by hand, has a row; the first one stays what it was.
+    await store.grantAttempt(key);
+    await store.claim(key.destination_id, { now: NOW, lease_until: NOW + 1, limit: 1, first_only: false });
+    const second = settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null });
+    await db.batch(settle([second]));
+    assert.deepEqual(await store.attemptsOf(key), [settlement.record, second.record]);
+  });
+
+  test("a delivery that is not pending any more refuses the whole group, and its record is kept apart", async () => {
+    const { db, store, key, find } = await openWith(engine, { ...LEASED, state: "canceled", leased: 0, due_at: null });
+    const other = await openWith(engine, LEASED);
+    const group = [key, other.key].map((one) =>
+      settlementOf(one, 1, { state: "succeeded", failures: 0, due_at: null }),
+    );
+    await assert.rejects(db.batch(settle(group)), { kind: "unmet" });
+    assert.deepEqual([await other.store.attemptsOf(other.key), (await other.find()).state], [[], "pending"]);
+    await db.batch(settle(group.map((one) => ({ ...one, set_apart: true }))));
+    assert.deepEqual([(await find()).state, (await other.find()).state], ["canceled", "succeeded"]);
+    assert.deepEqual(await store.attemptsOf(key), [group[0]?.record]);
+    assert.deepEqual(await other.store.attemptsOf(other.key), [group[1]?.record]);
   });
 
   test("a success counts whoever holds the lease now", async () => {

@@ -1,30 +1,13 @@
-// All SQL over deliveries and attempts. `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the
+// SQL over deliveries and attempts; settle-store.ts has what records them. `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the
 // queue: claims seek in it by destination, so a backlog of millions at one costs the others nothing. Statements that name
 // deliveries by their key do not ask for `state = 'pending'`: PostgreSQL, whose statistics are always older than a
 // backlog, would read that whole index for each of them. `leased = 1` says as much, for only what is pending is leased.
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
-import type { Outcome } from "#destination-types/definition.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
-import type { Decision } from "./policy.ts";
-import { healthChanges, hourCounts } from "./totals.ts";
-
-/** Everything that one finished attempt writes. */
-export interface Settlement {
-  key: DeliveryKey;
-  /** The fencing token under which it was made. */
-  attempt: number;
-  decision: Decision;
-  record: AttemptRow;
-  settled_at: number | null;
-  /** Undefined when nothing was sent. */
-  outcome: Outcome | undefined;
-  /** Whether it says something about the health of the destination: tests and replays do not. */
-  counts: boolean;
-}
 
 export type ClaimedRow = Pick<
   DeliveryRow,
@@ -80,102 +63,7 @@ function fields(row: DeliveryRow): SqlValue[] {
   ];
 }
 
-/** The statements that record finished attempts: history, state, health. A stale attempt changes no state. */
-export function settle(settlements: readonly Settlement[]): Statement[] {
-  const attempts = settlements.map(({ record }) => record);
-  const statements = [insertAttempts(attempts), updateSettled(settlements)];
-  const counted = settlements.filter((one) => one.counts);
-  if (counted.length > 0) statements.push(updateHealth(counted), addHours(counted));
-  return statements;
-}
-
-function insertAttempts(attempts: readonly AttemptRow[]): Statement {
-  const values = attempts.map((row): SqlValue[] => [
-    row.destination_id,
-    row.position,
-    row.number,
-    row.trigger,
-    row.started_at,
-    row.duration_ms,
-    row.outcome,
-    row.status_code,
-    row.error,
-    row.response_headers,
-    row.response_snippet,
-    row.response_truncated,
-  ]);
-  return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
-    status_code, error, response_headers, response_snippet, response_truncated)
-    values ${rows(values)} on conflict do nothing`;
-}
-
-/**
- * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or
- * whose result was recorded already. A success counts all the same, for nothing may be sent after it.
- */
-function updateSettled(settlements: readonly Settlement[]): Statement {
-  const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
-    key.destination_id,
-    key.position,
-    attempt,
-    decision.state,
-    decision.reason,
-    decision.failures,
-    decision.due_at,
-    decision.trigger,
-    settled_at,
-    decision.restored ? 1 : 0,
-  ]);
-  return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
-      failures = column6, due_at = column7, trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0,
-      resume_state = null, resume_at = null
-    ${eachRow(values, SETTLED_TYPES)}
-    where destination_id = column1 and position = column2
-      and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
-}
-
-const SETTLED_TYPES = [
-  ...(["text", "text", "bigint", "text", "text"] as const),
-  ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
-];
-
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
-
-function updateHealth(settlements: readonly Settlement[]): Statement {
-  const values = healthChanges(settlements).map((one): SqlValue[] => [
-    one.destination_id,
-    one.success_at,
-    one.failure_at,
-    one.failures,
-    one.failing_since,
-  ]);
-  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
-      failing_since) values ${rows(values)}
-    on conflict (destination_id) do update set
-      last_success_at = case when destination_health.last_success_at > excluded.last_success_at
-        then destination_health.last_success_at
-        else coalesce(excluded.last_success_at, destination_health.last_success_at) end,
-      last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
-        then destination_health.last_failure_at
-        else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
-      consecutive_failures = excluded.consecutive_failures +
-        case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
-      failing_since = case when excluded.last_success_at is null
-        then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
-}
-
-function addHours(settlements: readonly Settlement[]): Statement {
-  const values = hourCounts(settlements).map((one): SqlValue[] => [
-    one.destination_id,
-    one.hour,
-    one.succeeded,
-    one.latency_class,
-    one.attempts,
-  ]);
-  return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
-    values ${rows(values)} on conflict (destination_id, hour, succeeded, latency_class)
-    do update set attempts = destination_hours.attempts + excluded.attempts`;
-}
 
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
   const { query } = database;
@@ -288,7 +176,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   function attemptsOf(key: DeliveryKey): Promise<AttemptRow[]> {
-    return query<AttemptRow>(sql`select * from attempts
+    return query<AttemptRow>(sql`select * from attempt_history
       where destination_id = ${key.destination_id} and position = ${key.position} order by number`);
   }
 

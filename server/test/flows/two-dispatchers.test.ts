@@ -40,7 +40,8 @@ test("when one of two dispatchers is killed, the other one delivers the rest and
   gate.close();
   await waitUntil(() => gate.held() === 2 * IN_FLIGHT_MAX, "both dispatchers to have all their requests in flight");
   // Then what is in flight is exactly what the receiver holds back.
-  const countRecorded = async () => (await db.query<{ n: number }>(sql`select count(*) as n from attempts`))[0]?.n;
+  const countRecorded = async () =>
+    (await db.query<{ n: number }>(sql`select count(*) as n from attempt_history`))[0]?.n;
   const answered = receiver.received.length - gate.held();
   await waitUntil(async () => (await countRecorded()) === answered, "every answer to be recorded");
   await first.kill9();

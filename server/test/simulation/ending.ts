@@ -36,7 +36,7 @@ export function checkEnding({ world, ledger }: Surroundings, { accepted, survivo
     const is_asked = (row.trigger === "test" || row.trigger === "manual") && state !== undefined && row.due_at === 0;
     if (row.state === "pending" && (is_on || is_asked)) broken("every delivery settles");
     const attempts = disk.ask<AttemptRow>(
-      "select number, outcome, status_code from attempts where destination_id = ? and position = ? order by number",
+      "select number, outcome, status_code from attempt_history where destination_id = ? and position = ? order by number",
       ...[track.destination_id, track.position],
     );
     for (const attempt of attempts) checkAttempt(track, attempt, broken);

@@ -110,7 +110,7 @@ export function assertPromisesKept(ledger: Ledger, site: Site, promises: Promise
 export async function assertRepeatsExplained(ledger: Ledger, db: Database): Promise<Sent[]> {
   const recorded = new Map<string, Map<number, string>>();
   const attempts = await db.query<{ destination_id: string; position: string; number: number; outcome: string }>(
-    sql`select destination_id, position, number, outcome from attempts`,
+    sql`select destination_id, position, number, outcome from attempt_history`,
   );
   for (const row of attempts) {
     const id = deliveryId(row);

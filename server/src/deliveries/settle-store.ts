@@ -1,0 +1,155 @@
+// SQL that records finished attempts: history, state, health, counters by the hour. Called by settling.ts, in the same
+// transactions as everything else that waits. Statements name deliveries by their key and not by `state = 'pending'` alone,
+// for the reason that store.ts gives.
+import type { Outcome } from "#destination-types/definition.ts";
+import { eachRow, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import type { AttemptRow, DeliveryKey } from "./delivery.ts";
+import type { Decision } from "./policy.ts";
+import { healthChanges, hourCounts } from "./totals.ts";
+
+/** Everything that one finished attempt writes. */
+export interface Settlement {
+  key: DeliveryKey;
+  /** The fencing token under which it was made. */
+  attempt: number;
+  decision: Decision;
+  record: AttemptRow;
+  settled_at: number | null;
+  /** Undefined when nothing was sent. */
+  outcome: Outcome | undefined;
+  /** Whether it says something about the health of the destination: tests and replays do not. */
+  counts: boolean;
+  /** Its delivery may have been settled by somebody else: its record goes into the history, whatever it says. */
+  set_apart: boolean;
+}
+
+/**
+ * The statements that record finished attempts: history, state, health. A stale attempt changes no state, and a delivery
+ * that is not pending any more refuses the whole group, to be composed again with `set_apart`.
+ */
+export function settle(settlements: readonly Settlement[]): Statement[] {
+  const at_once = settlements.filter(isAtOnce);
+  const others = at_once.length === settlements.length ? [] : settlements.filter((one) => !isAtOnce(one));
+  const statements: Statement[] = [];
+  if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
+  if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
+  const counted = settlements.filter((one) => one.counts);
+  if (counted.length > 0) statements.push(updateHealth(counted), addHours(counted));
+  return statements;
+}
+
+/** What most attempts are: the delivery's own row has place for its record. */
+function isAtOnce({ attempt, decision, record, set_apart }: Settlement): boolean {
+  return attempt === 1 && record.trigger === "auto" && decision.state === "succeeded" && !set_apart;
+}
+
+/** Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending. */
+function updateDelivered(settlements: readonly Settlement[]): Statement {
+  const values = settlements.map(({ key, record, settled_at }): SqlValue[] => [
+    key.destination_id,
+    key.position,
+    settled_at,
+    record.started_at,
+    record.duration_ms,
+    record.status_code,
+    record.response_headers,
+    record.response_snippet,
+    record.response_truncated,
+  ]);
+  return sql`update deliveries set state = 'succeeded', reason = null, failures = 0, due_at = null, trigger = 'auto',
+      settled_at = column3, leased = 0, resume_state = null, resume_at = null, first_started_at = column4,
+      first_duration_ms = column5, first_status_code = column6, first_response_headers = column7,
+      first_response_snippet = column8, first_response_truncated = column9
+    ${eachRow(values, DELIVERED_TYPES)}
+    where destination_id = column1 and position = column2 and ((attempt = 1 and leased = 1) or state = 'pending')`;
+}
+
+const DELIVERED_TYPES = [
+  ...(["text", "text", "bigint", "bigint", "bigint", "bigint", "text", "text", "bigint"] as const),
+];
+
+function insertAttempts(attempts: readonly AttemptRow[]): Statement {
+  const values = attempts.map((row): SqlValue[] => [
+    row.destination_id,
+    row.position,
+    row.number,
+    row.trigger,
+    row.started_at,
+    row.duration_ms,
+    row.outcome,
+    row.status_code,
+    row.error,
+    row.response_headers,
+    row.response_snippet,
+    row.response_truncated,
+  ]);
+  return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+    status_code, error, response_headers, response_snippet, response_truncated)
+    values ${rows(values)} on conflict do nothing`;
+}
+
+/**
+ * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or
+ * whose result was recorded already. A success counts all the same, for nothing may be sent after it.
+ */
+function updateSettled(settlements: readonly Settlement[]): Statement {
+  const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
+    key.destination_id,
+    key.position,
+    attempt,
+    decision.state,
+    decision.reason,
+    decision.failures,
+    decision.due_at,
+    decision.trigger,
+    settled_at,
+    decision.restored ? 1 : 0,
+  ]);
+  return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
+      failures = column6, due_at = column7, trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0,
+      resume_state = null, resume_at = null
+    ${eachRow(values, SETTLED_TYPES)}
+    where destination_id = column1 and position = column2
+      and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
+}
+
+const SETTLED_TYPES = [
+  ...(["text", "text", "bigint", "text", "text"] as const),
+  ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
+];
+
+function updateHealth(settlements: readonly Settlement[]): Statement {
+  const values = healthChanges(settlements).map((one): SqlValue[] => [
+    one.destination_id,
+    one.success_at,
+    one.failure_at,
+    one.failures,
+    one.failing_since,
+  ]);
+  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
+      failing_since) values ${rows(values)}
+    on conflict (destination_id) do update set
+      last_success_at = case when destination_health.last_success_at > excluded.last_success_at
+        then destination_health.last_success_at
+        else coalesce(excluded.last_success_at, destination_health.last_success_at) end,
+      last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
+        then destination_health.last_failure_at
+        else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
+      consecutive_failures = excluded.consecutive_failures +
+        case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
+      failing_since = case when excluded.last_success_at is null
+        then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+}
+
+function addHours(settlements: readonly Settlement[]): Statement {
+  const values = hourCounts(settlements).map((one): SqlValue[] => [
+    one.destination_id,
+    one.hour,
+    one.succeeded,
+    one.latency_class,
+    one.attempts,
+  ]);
+  return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+    values ${rows(values)} on conflict (destination_id, hour, succeeded, latency_class)
+    do update set attempts = destination_hours.attempts + excluded.attempts`;
+}
