@@ -97,6 +97,39 @@ test("A server that closes after each answer gets a new connection each time", a
   assert.equal(connections, 5);
 });
 
+test("A connection on which more came than was asked for is closed, and the request that was to follow goes elsewhere", async (t) => {
+  const sockets = new Set<Socket>();
+  const port = await listenRaw(t, (socket) => {
+    const is_first = sockets.size === 0;
+    sockets.add(socket);
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok${is_first ? "HTTP/1.1 200 OK\r\n" : ""}`);
+  });
+  const egress = open(t);
+  const sent = [1, 2, 3].map(() => egress.send(post(at(port), { connections: 1 })));
+  for (const exchange of await Promise.all(sent)) assert.equal(exchange.kind === "response" && exchange.snippet, "ok");
+  assert.equal(sockets.size, 2);
+});
+
+test("A body of bytes goes out as it is, and a request without a body tells that it has none", async (t) => {
+  const seen: unknown[] = [];
+  const port = await listenHttp(t, async (request, response) => {
+    const body = Buffer.concat(await request.toArray());
+    seen.push([request.method, request.headers["content-length"], body.toString("hex")]);
+    response.end();
+  });
+  const egress = open(t);
+  await egress.send(post(at(port), { body: new Uint8Array([0, 255, 10]) }));
+  await egress.send(post(at(port), { body: null }));
+  await egress.send(post(at(port), { method: "GET", body: null }));
+  const head = await egress.send(post(at(port), { method: "HEAD", body: null }));
+  assert.deepEqual(seen.slice(0, 3), [
+    ["POST", "3", "00ff0a"],
+    ["POST", "0", ""],
+    ["GET", undefined, ""],
+  ]);
+  assertResponse(head);
+});
+
 test("A redirect is the answer, and is not followed", async (t) => {
   let requests = 0;
   const port = await listenHttp(t, (_request, response) => {
@@ -253,6 +286,10 @@ test("After the gate is closed nothing is sent", async (t) => {
 for (const [title, more] of [
   ["a header name with a space", { headers: ["bad name", "s3cret"] }],
   ["a header value with a line end", { headers: ["x-a", "s3cret\r\nx-b: 1"] }],
+  ["a header value that is not ASCII", { headers: ["x-a", "s3cret\u00fc"] }],
+  ["a header name without a value", { headers: ["", "s3cret"] }],
+  ["a length of its own", { headers: ["Content-Length", "1"] }],
+  ["a host of its own", { headers: ["HOST", "s3cret.test"] }],
 ] as const) {
   test(`A request with ${title} is not sent, and the gate goes on`, async (t) => {
     const port = await listenRaw(t, (socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n"));
