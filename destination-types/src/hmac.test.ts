@@ -22,7 +22,7 @@ for (const length of KEY_LENGTHS) {
     const key = prepareHmac(bytes);
     for (const prefix of ["", "019c1363-95eb-7000-8197-52ec64a7690b.1790000000."]) {
       for (const body of bodies) {
-        for (const encoding of ["hex", "base64"] as const) {
+        for (const encoding of ["hex", "base64", "base64url"] as const) {
           const expected = createHmac("sha256", bytes).update(prefix).update(body).digest(encoding);
           assert.equal(hmac(key, prefix, body, encoding), expected);
           assert.equal(hmac(key, prefix, body, encoding), expected, "a second time");

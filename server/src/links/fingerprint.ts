@@ -1,8 +1,9 @@
 // Keyed hashes of addresses and User-Agents: all that is kept of a visitor, and only for the match window.
 // The key changes with the UTC day and is derived from the server's seal key, so that no raw address can be found again
 // by trying them all without it. Called by redirect.ts for clicks and by claims/ to look them up.
-import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { isIP } from "node:net";
+import { type HmacKey, hmac, prepareHmac } from "#destination-types/hmac.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 
 export interface Fingerprint {
@@ -26,14 +27,14 @@ const PURPOSE = "linkme click fingerprint";
 
 /** @param secret the server's seal key */
 export function createFingerprints(secret: Buffer): Fingerprints {
-  const days = createBoundedMap<KeyObject>(DAYS_KEPT);
+  const days = createBoundedMap<HmacKey>(DAYS_KEPT);
   // Most clicks carry one of few User-Agents; addresses differ.
   const agents = createBoundedMap<string>(AGENT_HASHES_MAX);
 
-  function keyOf(day: number): KeyObject {
+  function keyOf(day: number): HmacKey {
     let key = days.get(String(day));
     if (key === undefined) {
-      key = createSecretKey(createHmac("sha256", secret).update(`${PURPOSE} ${day}`).digest());
+      key = prepareHmac(createHmac("sha256", secret).update(`${PURPOSE} ${day}`).digest());
       days.set(String(day), key);
     }
     return key;
@@ -48,7 +49,7 @@ export function createFingerprints(secret: Buffer): Fingerprints {
     };
   }
 
-  function agentHash(key: KeyObject, user_agent: string, day: number): string {
+  function agentHash(key: HmacKey, user_agent: string, day: number): string {
     const known = agents.get(`${day} ${user_agent}`);
     if (known !== undefined) return known;
     const made = hash(key, `ua ${user_agent}`);
@@ -95,6 +96,6 @@ function dayOf(at_ms: number): number {
   return Math.floor(at_ms / DAY_MS);
 }
 
-function hash(key: KeyObject, text: string): string {
-  return createHmac("sha256", key).update(text).digest("base64url").slice(0, HASH_CHARS);
+function hash(key: HmacKey, text: string): string {
+  return hmac(key, "", text, "base64url").slice(0, HASH_CHARS);
 }

@@ -80,6 +80,13 @@ const SYSTEM_TIMERS: Timers = {
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };
 
+/** A click that waits for the database. */
+interface Wait {
+  readonly began_at: number;
+  look_at: number;
+  spoolIt(): void;
+}
+
 /** Nothing of a visitor is kept beyond the longest match window, however long the database was away. */
 function withoutOldHashes(click: Click, now: number): Click {
   if (now - click.row.created_at < WINDOW_MAX_SECONDS * 1_000) return click;
@@ -106,6 +113,9 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let timer: unknown;
   let replaying: Promise<void> | null = null;
   let stopped = false;
+  /** Clicks that are not durable yet, by the time at which they are looked at. */
+  const waiting = new Set<Wait>();
+  let look_timer: unknown;
   let unnoted = 0;
   let failure_noted_at = Number.NEGATIVE_INFINITY;
 
@@ -140,29 +150,22 @@ export function createRecorder(options: RecorderOptions): Recorder {
       const committing = commit(click);
       track(committing);
       let spooling: Promise<number | null> | null = null;
-      const began_at = timers.now();
-      let waited = timers.set(decide, COMMIT_WAIT_MS);
+      const wait: Wait = { began_at: timers.now(), look_at: timers.now() + COMMIT_WAIT_MS, spoolIt };
+      startWaiting(wait);
       committing.then(
         (fate) => {
-          timers.clear(waited);
+          endWaiting(wait);
           resolve(fate === "stored" ? "committed" : "unrecorded");
           if (spooling !== null) decided(click, spooling, true);
         },
         (error: unknown) => {
-          timers.clear(waited);
+          endWaiting(wait);
           if (isDatabaseError(error, "unavailable")) stayAway();
           else note({ event: "click.failed", error, cid: click.row.cid });
           if (spooling === null) spoolIt();
           else decided(click, spooling, false);
         },
       );
-
-      function decide(): void {
-        const at = timers.now();
-        const is_moving = at - last_commit_at < COMMIT_WAIT_MS && at - began_at < QUEUE_WAIT_MS;
-        if (is_moving) waited = timers.set(decide, COMMIT_WAIT_MS);
-        else spoolIt();
-      }
 
       function spoolIt(): void {
         if (spooling !== null) return;
@@ -173,6 +176,34 @@ export function createRecorder(options: RecorderOptions): Recorder {
         committing.catch(() => undecided.delete(click.row.cid));
       }
     });
+  }
+
+  /** All wait equally long, so they are looked at in the order in which they came, and one timer serves them all. */
+  function startWaiting(wait: Wait): void {
+    waiting.add(wait);
+    if (waiting.size === 1) look_timer = timers.set(lookAtWaiting, COMMIT_WAIT_MS);
+  }
+
+  function endWaiting(wait: Wait): void {
+    if (!waiting.delete(wait) || waiting.size > 0) return;
+    timers.clear(look_timer);
+    look_timer = undefined;
+  }
+
+  function lookAtWaiting(): void {
+    const at = timers.now();
+    for (const wait of waiting) {
+      if (wait.look_at > at) break;
+      waiting.delete(wait);
+      const is_moving = at - last_commit_at < COMMIT_WAIT_MS && at - wait.began_at < QUEUE_WAIT_MS;
+      if (!is_moving) wait.spoolIt();
+      else {
+        wait.look_at = at + COMMIT_WAIT_MS;
+        waiting.add(wait);
+      }
+    }
+    const [first] = waiting;
+    look_timer = first === undefined ? undefined : timers.set(lookAtWaiting, first.look_at - at);
   }
 
   /** The first transaction of a spooled click ended: a stored click needs no replay. */

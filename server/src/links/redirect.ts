@@ -43,7 +43,9 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
   const readAgent = createAgentMemory();
 
   async function open(opening: Opening): Promise<EdgeAnswer> {
-    const link = await find(opening);
+    const found = find(opening);
+    // Most links are in memory: those are not waited for.
+    const link = found instanceof Promise ? await found : found;
     if (link === null) return { kind: "page", status: 404, page: missingPage() };
     if (link === "unavailable") return unavailable();
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
@@ -67,18 +69,18 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     return { kind: "page", status: 200, page: landingPage(link) };
   }
 
-  async function find({
-    origin,
-    slug,
-  }: Pick<Opening, "origin" | "slug">): Promise<PreparedLink | null | "unavailable"> {
-    try {
-      return await resolve(origin, slug);
-    } catch (error) {
-      // The visitor gets a page to read; the database's state is reported by those who watch it.
-      if (isDatabaseError(error, "unavailable")) return "unavailable";
-      if (error instanceof AppError && error.code === "temporarily_unavailable") return "unavailable";
-      throw error;
-    }
+  type Found = PreparedLink | null | "unavailable";
+
+  function find({ origin, slug }: Pick<Opening, "origin" | "slug">): Found | Promise<Found> {
+    const link = resolve(origin, slug);
+    return link instanceof Promise ? link.catch(explain) : link;
+  }
+
+  /** The visitor gets a page to read; the database's state is reported by those who watch it. */
+  function explain(error: unknown): "unavailable" {
+    if (isDatabaseError(error, "unavailable")) return "unavailable";
+    if (error instanceof AppError && error.code === "temporarily_unavailable") return "unavailable";
+    throw error;
   }
 
   return { open, land };
