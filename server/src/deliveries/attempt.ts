@@ -4,6 +4,7 @@ import type { Outcome, Outgoing } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
+import type { Held } from "./leases.ts";
 import { decide, INTERRUPTIONS_MAX } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
@@ -13,12 +14,11 @@ const ERROR_MAX_CHARS = 1_000;
 export type Ready = Pick<
   DeliveryRow,
   "destination_id" | "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at"
-> & {
-  event_id: string;
-  body: string;
-  /** When the lease runs out unless it is renewed. */
-  lease_until: number;
-};
+> &
+  Held & {
+    event_id: string;
+    body: string;
+  };
 
 export interface AttemptContext {
   egress: Pick<Egress, "send">;

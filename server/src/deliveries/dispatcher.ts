@@ -180,7 +180,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lane.due_at = Number.POSITIVE_INFINITY;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
     if (next_due_at !== null && !bounds.first_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until }));
+    const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     const bodies = await readBodies(destination.app_id, held);
     const ready: Ready[] = [];
     for (const one of held) {

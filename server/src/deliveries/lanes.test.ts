@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Destination } from "../destinations/destination.ts";
+import { each } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
 
@@ -23,6 +24,7 @@ function ready(position: string, body = "{}"): Ready {
   return {
     ...{ destination_id: "dst_a", position, app_id: "shop", event: "link.click", attempt: 1, failures: 0 },
     ...{ trigger: "auto", resume_state: null, resume_at: null, event_id: position, body, lease_until: NOW + 45_000 },
+    ...{ previous: null, next: null },
   };
 }
 
@@ -44,7 +46,7 @@ function pump(lanes: Lanes, now = NOW): string[] {
 }
 
 function finishAll(lanes: Lanes, lane: Lane, now: number): void {
-  for (const flight of [...lane.flights]) lanes.finish(lane, flight, now);
+  for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, now);
 }
 
 test("lanes take turns, whatever the length of their queues, and each keeps its order", () => {
@@ -129,12 +131,12 @@ test("a slow lane is fast again with an answer that is, once nothing slow is in 
   lanes.push(lane, list(4));
   pump(lanes);
   const later = NOW + SLOW_AFTER_MS;
-  const [first, second] = [...lane.flights];
+  const [first, second] = [...each(lane.flights)];
   assert.ok(first && second);
   lanes.finish(lane, first, later);
   assert.equal(lane.slow, true);
   pump(lanes, later);
-  const [, third] = [...lane.flights];
+  const [, third] = [...each(lane.flights)];
   assert.ok(third);
   lanes.finish(lane, third, later + 1);
   assert.equal(lane.slow, true, "the second request is slow still");

@@ -3,6 +3,7 @@
 // Pure state without clock or network; driven by the dispatcher.
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
+import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 
 /** Concurrent requests to destinations that answer fast. */
@@ -21,7 +22,7 @@ const QUEUE_MAX = 500;
 const QUEUED_MAX = 5_000;
 const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
 
-export interface Flight {
+export interface Flight extends Links<Flight> {
   readonly ready: Ready;
   readonly started_at: number;
 }
@@ -32,7 +33,7 @@ export interface Lane {
   destination: Destination | null;
   queue: Ready[];
   /** In the order in which they started. */
-  readonly flights: Set<Flight>;
+  readonly flights: LinkedList<Flight>;
   /** How many may be in flight now. */
   cap: number;
   slow: boolean;
@@ -60,7 +61,7 @@ export function createLanes() {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
-      ...{ id, destination: null, queue: [], flights: new Set(), cap: SLOW_SHARE, slow: false },
+      ...{ id, destination: null, queue: [], flights: createLinkedList(), cap: SLOW_SHARE, slow: false },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0, waiting_turn: false },
     };
     lanes.set(id, lane);
@@ -142,8 +143,8 @@ export function createLanes() {
       const from = now - lane.next_start_at <= LATE_MAX_MS ? lane.next_start_at : now;
       lane.next_start_at = from + 1_000 / rate;
     }
-    const flight: Flight = { ready, started_at: now };
-    lane.flights.add(flight);
+    const flight: Flight = { ready, started_at: now, previous: null, next: null };
+    append(lane.flights, flight);
     in_flight[lane.slow ? "slow" : "fast"]++;
     awaitTurn(lane);
     return flight;
@@ -159,7 +160,7 @@ export function createLanes() {
 
   /** Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is. */
   function finish(lane: Lane, flight: Flight, now: number): void {
-    lane.flights.delete(flight);
+    remove(lane.flights, flight);
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
     if (!fast) setSlow(lane, true);
@@ -180,8 +181,8 @@ export function createLanes() {
   }
 
   function hasSlowFlight(lane: Lane, now: number): boolean {
-    for (const oldest of lane.flights) return now - oldest.started_at >= SLOW_AFTER_MS;
-    return false;
+    const oldest = lane.flights.first;
+    return oldest !== null && now - oldest.started_at >= SLOW_AFTER_MS;
   }
 
   function setSlow(lane: Lane, slow: boolean): void {

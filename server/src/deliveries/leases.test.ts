@@ -5,7 +5,7 @@ import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
 const START = 1_700_000_000_000;
 
 const claim = (position: string, lease_until = START + LEASE_MS): Held => ({
-  ...{ destination_id: "dst_a", position, attempt: 1, lease_until },
+  ...{ destination_id: "dst_a", position, attempt: 1, lease_until, previous: null, next: null },
 });
 
 function openLeases(held: Held[], renew: (held: readonly Held[]) => Promise<Held[]>) {

@@ -8,7 +8,9 @@ import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 
 const failure = (key: Held) => settlementOf(key, 1, { state: "pending", failures: 1, due_at: 1 });
-const claim = (position: string): Held => ({ destination_id: "dst_a", position, attempt: 1, lease_until: 1 });
+const claim = (position: string): Held => ({
+  ...{ destination_id: "dst_a", position, attempt: 1, lease_until: 1, previous: null, next: null },
+});
 
 function openSettling(answer: () => Promise<void>) {
   const timers: { delay_ms: number; callback: () => void }[] = [];

@@ -2,6 +2,7 @@
 // Used by dispatcher.ts, which starts nothing new while too many wait here.
 import type { Committer, Submit } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { append, createLinkedList, each, has, remove } from "../platform/linked-list.ts";
 import { deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
 import { type Settlement, settle } from "./settle-store.ts";
@@ -31,12 +32,17 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
       for (const settlement of settlements) settlement.set_apart = true;
     },
   });
-  const unsettled = new Set<Held>();
+  const unsettled = createLinkedList<Held>();
   /** Those that the database did not take at first. */
   const overdue = new Set<Held>();
 
+  /** Counts an attempt from its start. */
+  function begin(held: Held): void {
+    if (!has(unsettled, held)) append(unsettled, held);
+  }
+
   function record(held: Held, settlement: Settlement): void {
-    unsettled.add(held);
+    begin(held);
     submit(settlement).then(
       () => {
         forget(held);
@@ -58,16 +64,15 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
   }
 
   function forget(held: Held): void {
-    unsettled.delete(held);
+    remove(unsettled, held);
     overdue.delete(held);
     changed();
   }
 
   return {
     ...{ record, abandon },
-    /** Counts an attempt from its start. */
-    begin: (held: Held) => void unsettled.add(held),
-    held: (): Iterable<Held> => unsettled,
+    begin,
+    held: () => each(unsettled),
     count: () => unsettled.size,
     isFull: () => unsettled.size >= UNSETTLED_MAX,
     /** True while claiming could only repeat attempts whose results are known here. */

@@ -66,6 +66,7 @@ export function createEventLog(options: EventLogOptions): EventLog {
       results(items, rows) {
         const plan = plans.get(items);
         const stored = plan === undefined ? new Set<string>() : finish(plan, rows, options);
+        plans.delete(items);
         return items.map(() => stored);
       },
       async refresh(items) {

@@ -81,6 +81,8 @@ function toReady(event: EventRow, destination: Destination, now: number): Ready 
     resume_state: null,
     resume_at: null,
     lease_until: now + LEASE_MS,
+    previous: null,
+    next: null,
   };
 }
 

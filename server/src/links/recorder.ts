@@ -4,6 +4,7 @@
 // Replaying is exact: a click that is stored already is refused by its key and counts nowhere twice.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { append as addTo, createLinkedList, each, type Links, remove } from "../platform/linked-list.ts";
 import type { Spool, SpoolEntry } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
@@ -81,7 +82,7 @@ const SYSTEM_TIMERS: Timers = {
 };
 
 /** A click that waits for the database. */
-interface Wait {
+interface Wait extends Links<Wait> {
   readonly began_at: number;
   look_at: number;
   spoolIt(): void;
@@ -105,7 +106,9 @@ export function createRecorder(options: RecorderOptions): Recorder {
   const store = log.channel<Click>(composeClicks);
   /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
   const undecided = new Set<string>();
-  const in_flight = new Set<Promise<unknown>>();
+  /** Writes under way, to the database and to the spool, and whoever waits for their end. */
+  let in_flight = 0;
+  let landed = () => {};
   /** While the database was out of reach a moment ago, clicks do not ask it. */
   let away_until = Number.NEGATIVE_INFINITY;
   let last_commit_at = Number.NEGATIVE_INFINITY;
@@ -114,7 +117,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let replaying: Promise<void> | null = null;
   let stopped = false;
   /** Clicks that are not durable yet, by the time at which they are looked at. */
-  const waiting = new Set<Wait>();
+  const waiting = createLinkedList<Wait>();
   let look_timer: unknown;
   let unnoted = 0;
   let failure_noted_at = Number.NEGATIVE_INFINITY;
@@ -145,12 +148,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   function record(click: Click): Promise<Recorded> {
-    if (isAway() || in_flight.size >= IN_FLIGHT_MAX) return toSpool(click);
+    if (isAway() || in_flight >= IN_FLIGHT_MAX) return toSpool(click);
     return new Promise((resolve) => {
       const committing = commit(click);
       track(committing);
       let spooling: Promise<number | null> | null = null;
-      const wait: Wait = { began_at: timers.now(), look_at: timers.now() + COMMIT_WAIT_MS, spoolIt };
+      const began_at = timers.now();
+      const wait: Wait = { began_at, look_at: began_at + COMMIT_WAIT_MS, spoolIt, previous: null, next: null };
       startWaiting(wait);
       committing.then(
         (fate) => {
@@ -180,30 +184,30 @@ export function createRecorder(options: RecorderOptions): Recorder {
 
   /** All wait equally long, so they are looked at in the order in which they came, and one timer serves them all. */
   function startWaiting(wait: Wait): void {
-    waiting.add(wait);
+    addTo(waiting, wait);
     if (waiting.size === 1) look_timer = timers.set(lookAtWaiting, COMMIT_WAIT_MS);
   }
 
   function endWaiting(wait: Wait): void {
-    if (!waiting.delete(wait) || waiting.size > 0) return;
+    if (!remove(waiting, wait) || waiting.size > 0) return;
     timers.clear(look_timer);
     look_timer = undefined;
   }
 
   function lookAtWaiting(): void {
     const at = timers.now();
-    for (const wait of waiting) {
+    for (const wait of each(waiting)) {
       if (wait.look_at > at) break;
-      waiting.delete(wait);
+      remove(waiting, wait);
       const is_moving = at - last_commit_at < COMMIT_WAIT_MS && at - wait.began_at < QUEUE_WAIT_MS;
       if (!is_moving) wait.spoolIt();
       else {
         wait.look_at = at + COMMIT_WAIT_MS;
-        waiting.add(wait);
+        addTo(waiting, wait);
       }
     }
-    const [first] = waiting;
-    look_timer = first === undefined ? undefined : timers.set(lookAtWaiting, first.look_at - at);
+    const { first } = waiting;
+    look_timer = first === null ? undefined : timers.set(lookAtWaiting, first.look_at - at);
   }
 
   /** The first transaction of a spooled click ended: a stored click needs no replay. */
@@ -215,7 +219,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
 
   async function toSpool(click: Click): Promise<Recorded> {
     // Neither the database nor the spool moves: memory must not be the third queue.
-    if (in_flight.size >= 2 * IN_FLIGHT_MAX) return "unrecorded";
+    if (in_flight >= 2 * IN_FLIGHT_MAX) return "unrecorded";
     return waitForSpool(append(click));
   }
 
@@ -253,8 +257,10 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   function track(promise: Promise<unknown>): void {
-    in_flight.add(promise);
-    const done = () => in_flight.delete(promise);
+    in_flight++;
+    const done = () => {
+      if (--in_flight === 0) landed();
+    };
     promise.then(done, done);
   }
 
@@ -314,7 +320,10 @@ export function createRecorder(options: RecorderOptions): Recorder {
     stopped = true;
     if (timer !== undefined) timers.clear(timer);
     await replaying;
-    await Promise.allSettled(in_flight);
+    if (in_flight === 0) return;
+    await new Promise<void>((resolve) => {
+      landed = resolve;
+    });
   }
 
   async function start(): Promise<void> {

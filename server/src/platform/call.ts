@@ -47,7 +47,7 @@ export function createCall<Connection>(
   { request, target, bytes }: Pick<AnyCall, "request" | "target" | "bytes">,
   started_at: number,
   resolve: (exchange: Exchange) => void,
-): Call<Connection> {
+): Call<Connection> & { previous: null; next: null } {
   return {
     request,
     target,
@@ -67,6 +67,9 @@ export function createCall<Connection>(
     headers: {},
     chunks: [],
     body_bytes: 0,
+    // While it waits for a connection it is in a list.
+    previous: null,
+    next: null,
   };
 }
 

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Target } from "./addresses.ts";
 import { type Call, settleFailure, settleLate } from "./call.ts";
+import { append, createLinkedList, type LinkedList, type Links, remove, takeFirst } from "./linked-list.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
 const DEFAULT_CONNECTIONS_PER_ORIGIN = 64;
@@ -26,7 +27,7 @@ export interface Pool {
   readonly open: Set<Connection>;
   /** Last in, first out: the busiest connections stay warm and the rest grow idle. */
   readonly idle: Connection[];
-  readonly waiting: Set<ActiveCall>;
+  readonly waiting: LinkedList<ActiveCall>;
 }
 
 /** Serves one request at a time. After anything but a complete response it is dropped, never reused. */
@@ -44,7 +45,7 @@ export interface Connection {
   dropped: boolean;
 }
 
-export type ActiveCall = Call<Connection>;
+export interface ActiveCall extends Call<Connection>, Links<ActiveCall> {}
 
 /** Gives the call a connection: an idle one, else a new one within the bounds, else a place in the queue. */
 export function assign(pools: Pools, call: ActiveCall): void {
@@ -59,7 +60,7 @@ export function assign(pools: Pools, call: ActiveCall): void {
     pool.open.add(connection);
     run(pools, connection, call);
   } else if (pool.open.size > 0 && pool.waiting.size < MAX_WAITING_PER_ORIGIN) {
-    pool.waiting.add(call);
+    append(pool.waiting, call);
   } else {
     forgetPool(pools, pool);
     settleFailure(call, "connect", "This server has as many connections open as it allows itself");
@@ -120,15 +121,19 @@ export function drop(pools: Pools, connection: Connection): void {
 export function expire(pools: Pools, call: ActiveCall): void {
   settleLate(call);
   if (call.connection) drop(pools, call.connection);
-  else pools.by_origin.get(call.target.origin)?.waiting.delete(call);
+  else {
+    const pool = pools.by_origin.get(call.target.origin);
+    if (pool) remove(pool.waiting, call);
+  }
 }
 
 /** Ends every call with this reason and every connection; resolves when the sockets are gone. */
 export async function dropAll(pools: Pools, reason: string): Promise<void> {
   const connections: Connection[] = [];
   for (const pool of pools.by_origin.values()) {
-    for (const call of pool.waiting) settleFailure(call, "aborted", reason);
-    pool.waiting.clear();
+    for (let call = takeFirst(pool.waiting); call !== null; call = takeFirst(pool.waiting)) {
+      settleFailure(call, "aborted", reason);
+    }
     connections.push(...pool.open);
   }
   for (const connection of connections) {
@@ -141,7 +146,7 @@ export async function dropAll(pools: Pools, reason: string): Promise<void> {
 function findPool(pools: Pools, target: Target): Pool {
   const known = pools.by_origin.get(target.origin);
   if (known) return known;
-  const pool: Pool = { target, open: new Set(), idle: [], waiting: new Set() };
+  const pool: Pool = { target, open: new Set(), idle: [], waiting: createLinkedList() };
   pools.by_origin.set(target.origin, pool);
   return pool;
 }
@@ -161,11 +166,4 @@ function makeRoom(pools: Pools): boolean {
     }
   }
   return false;
-}
-
-function takeFirst(calls: Set<ActiveCall>): ActiveCall | undefined {
-  for (const call of calls) {
-    calls.delete(call);
-    return call;
-  }
 }

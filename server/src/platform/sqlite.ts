@@ -1,5 +1,6 @@
 // SQLite behind `Database`: a writer thread and a reader thread on one file (WAL), so that a long list never holds up a
 // commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked.
+import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
@@ -19,6 +20,7 @@ interface Thread {
 }
 
 interface Waiting {
+  readonly id: number;
   readonly resolve: (rows: Row[][]) => void;
   readonly reject: (error: unknown) => void;
   /** Statements whose text went along with this call. */
@@ -88,7 +90,8 @@ function startThread(options: WorkerOptions): Thread {
     workerData: options,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
   });
-  const waiting = new Map<number, Waiting>();
+  /** In the order of their calls, in which the thread answers them. */
+  const waiting: Waiting[] = [];
   const known = new Map<string, number>();
   /** Texts that the thread has surely prepared; until then each use carries its text. */
   const prepared = new Set<number>();
@@ -96,8 +99,8 @@ function startThread(options: WorkerOptions): Thread {
   let dead: DatabaseError | undefined;
 
   worker.on("message", (answer: Answer) => {
-    const call = waiting.get(answer.id);
-    waiting.delete(answer.id);
+    const call = waiting.shift();
+    assert.equal(call?.id, answer.id, "a thread answers one call after another");
     if ("rows" in answer) {
       for (const id of call?.texts ?? []) prepared.add(id);
       call?.resolve(answer.rows);
@@ -110,8 +113,7 @@ function startThread(options: WorkerOptions): Thread {
   function fail(cause: unknown): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
     dead ??= new DatabaseError("unavailable", `SQLite at ${options.path}: ${reason}`, { cause });
-    for (const call of waiting.values()) call.reject(dead);
-    waiting.clear();
+    for (const call of waiting.splice(0)) call.reject(dead);
   }
 
   function prepare(statement: Statement): Call {
@@ -131,7 +133,7 @@ function startThread(options: WorkerOptions): Thread {
       const id = ++last_id;
       const calls = statements.map(prepare);
       const texts = calls.filter((one) => one.text !== undefined && one.id >= 0).map((one) => one.id);
-      waiting.set(id, { resolve, reject, texts });
+      waiting.push({ id, resolve, reject, texts });
       worker.postMessage({ id, kind, calls });
     });
   }
