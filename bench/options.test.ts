@@ -6,7 +6,7 @@ const defaults = {
   scenarios: ["pipeline", "redirect"],
   rounds: 3,
   seconds: 10,
-  connections: 64,
+  connections: 128,
   engine: { kind: "sqlite" },
   events: 1_000_000,
   sink: "503",

@@ -24,7 +24,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
-  --connections <n>       connections of the generator (64)
+  --connections <n>       connections of the generator (128)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --events <n>            backlog: deliveries to pile up (1000000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
@@ -33,7 +33,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
 const LIMITS = {
   rounds: { fallback: 3, max: 100 },
   seconds: { fallback: 10, max: 120 },
-  connections: { fallback: 64, max: 1_000 },
+  connections: { fallback: 128, max: 1_000 },
   events: { fallback: 1_000_000, max: 20_000_000 },
 };
 

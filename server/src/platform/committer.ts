@@ -73,19 +73,14 @@ export function createCommitter(database: Pick<Database, "batch">, turn = nextTu
     return (item) =>
       new Promise((resolve, reject) => {
         waiting.push({ item, resolve, reject });
-        running ??= run();
+        // At rest one turn, in which requests that have arrived already join. Waiting for more costs more than it saves:
+        // measured, with up to 4 ms a quarter fewer events per second, for callers wait in step with the commits.
+        running ??= turn().then(run);
       });
   }
 
   async function run(): Promise<void> {
-    for (;;) {
-      // One turn, in which requests that have arrived already join. Waiting for more costs more than it saves: measured,
-      // with up to 4 ms a quarter fewer events per second, for callers wait in step with the commits.
-      await turn();
-      const shares = takeShares();
-      if (shares.length === 0) break;
-      await commit(database, shares);
-    }
+    for (let shares = takeShares(); shares.length > 0; shares = takeShares()) await commit(database, shares);
     running = undefined;
   }
 
