@@ -49,6 +49,7 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   if (!wanted("pipeline") && !wanted("redirect")) return [];
   const sink = await startSink();
   const bench: Bench = { sink, connections: options.connections, seconds: options.seconds };
+  const visits: Bench = { ...bench, connections: options.visitors };
   const rounds: Round[] = [];
   try {
     for (let number = 1; number <= options.rounds; number++) {
@@ -62,13 +63,13 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
         round.pipeline = saturation;
         round.pipeline_quarter = quarter;
       }
-      announce("floor accept");
-      round.accept = await runFloor(bench, "accept");
       if (wanted("redirect")) {
+        announce("floor accept");
+        round.accept = await runFloor(visits, "accept");
         announce("redirect, edge role");
-        round.redirect_edge = await runRedirectEdgeRole(bench, options.engine);
+        round.redirect_edge = await runRedirectEdgeRole(visits, options.engine);
         announce("redirect, all roles");
-        const { saturation, quarter } = await runRedirectAllRoles(bench, options.engine);
+        const { saturation, quarter } = await runRedirectAllRoles(visits, options.engine);
         round.redirect = saturation;
         round.redirect_quarter = quarter;
       }
@@ -88,15 +89,15 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
     system: `${type()} ${process.arch}`,
     node: process.version,
   };
-  const { rounds, seconds, connections, engine } = options;
-  const run = { engine: engine.kind, rounds, seconds, connections, finished_at: new Date().toISOString() };
+  const { rounds, seconds, connections, visitors, engine } = options;
+  const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog }, null, 2)}\n`);
     return;
   }
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}\n` +
-      `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${run.finished_at}`,
+      `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
     backlog === null ? "" : formatBacklog(backlog),
   ];

@@ -7,6 +7,7 @@ const defaults = {
   rounds: 3,
   seconds: 10,
   connections: 128,
+  visitors: 256,
   engine: { kind: "sqlite" },
   events: 1_000_000,
   sink: "503",
@@ -22,6 +23,7 @@ test("Options have defaults and are read from the command line", () => {
     [["--scenario=redirect", "redirect"], { scenarios: ["redirect"] }],
     [["--rounds", "1", "--seconds=120", "--connections", "8"], { rounds: 1, seconds: 120, connections: 8 }],
     [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
+    [["--visitors", "1000"], { visitors: 1000 }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
   for (const [args, expected] of cases) {
@@ -36,6 +38,7 @@ test("A wrong option is refused with what is accepted", () => {
     [["--seconds", "forever"], /--seconds is "forever"/],
     [["--seconds", ""], /--seconds/],
     [["--connections", "1001"], /1 to 1000/],
+    [["--visitors", "0"], /--visitors .* 1 to 1000/],
     [["--events", "1e9"], /--events/],
     [["--engine", "mysql"], /sqlite, postgres/],
     [["--engine", "postgres"], /LINKME_BENCH_POSTGRES_URL/],

@@ -11,7 +11,10 @@ export type Options = {
   scenarios: Scenario[];
   rounds: number;
   seconds: number;
+  /** of the backend that sends events */
   connections: number;
+  /** connections of the redirect scenario, one for each visitor */
+  visitors: number;
   engine: Engine;
   events: number;
   sink: BacklogSink;
@@ -24,7 +27,8 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
-  --connections <n>       connections of the generator (128)
+  --connections <n>       pipeline: connections of the backend that sends events (128)
+  --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --events <n>            backlog: deliveries to pile up (1000000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
@@ -34,6 +38,7 @@ const LIMITS = {
   rounds: { fallback: 3, max: 100 },
   seconds: { fallback: 10, max: 120 },
   connections: { fallback: 128, max: 1_000 },
+  visitors: { fallback: 256, max: 1_000 },
   events: { fallback: 1_000_000, max: 20_000_000 },
 };
 
@@ -47,6 +52,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       rounds: { type: "string" },
       seconds: { type: "string" },
       connections: { type: "string" },
+      visitors: { type: "string" },
       engine: { type: "string" },
       events: { type: "string" },
       sink: { type: "string" },
@@ -59,6 +65,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     rounds: count("rounds", values.rounds),
     seconds: count("seconds", values.seconds),
     connections: count("connections", values.connections),
+    visitors: count("visitors", values.visitors),
     engine: parseEngine(values.engine, env),
     events: count("events", values.events),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),

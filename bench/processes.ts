@@ -17,7 +17,8 @@ import type { SinkCommand, SinkReport } from "./sink.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
-
+/** As `npm start` has them: they bound the heap with a backlog (docs/performance.md). */
+const SERVER_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=100"];
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SINK_TIMEOUT_MS = 30_000;
@@ -108,7 +109,7 @@ type Settings = { DATABASE_URL: string; LINKME_DATA_DIR: string; LINKME_ROLE?: s
 
 /** One process of the server, and the guard that ends it should this process be killed. */
 async function spawnServer(settings: Settings): Promise<Target> {
-  const child = spawn(process.execPath, [...NODE_FLAGS, "server/src/main.ts"], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, ...SERVER_FLAGS, "server/src/main.ts"], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
