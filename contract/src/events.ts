@@ -128,13 +128,17 @@ export type Envelope = z.infer<typeof Envelope>;
 
 /** Taken as it is: `z.record` would copy it, member by member, on the hottest path there is. */
 const DataObject = z
-  .custom<Record<string, unknown>>((value) => typeof value === "object" && value !== null && !Array.isArray(value), {
-    error: "a JSON object",
-  })
+  .custom<Record<string, unknown>>(isDataObject, { error: "a JSON object, without a member called __proto__" })
   .meta({
     ...{ type: "object", propertyNames: { type: "string" }, additionalProperties: {} },
     description: "any JSON object; it is delivered as it is",
   });
+
+function isDataObject(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  // A reader that copies members one by one would set the prototype of its own object.
+  return !Object.hasOwn(value, "__proto__");
+}
 
 /** One event that a backend imports or emits itself. */
 export const EventInput = z.strictObject({
