@@ -38,10 +38,15 @@ export interface DispatcherOptions {
 }
 
 export interface Dispatcher {
-  /** How many fresh deliveries may be inserted with this process's lease on them. */
-  allowance(destination: Destination): number;
-  /** Takes fresh deliveries whose lease was committed. */
-  accept(destination: Destination, ready: readonly Ready[]): void;
+  /**
+   * How many of the wanted fresh deliveries may be inserted with this process's lease on them. Room is kept for so many,
+   * until `accept` or `release`, for several transactions may be under way.
+   */
+  reserve(destination: Destination, wanted: number): number;
+  /** Takes fresh deliveries whose lease was committed, in place of what was reserved for them. */
+  accept(destination: Destination, ready: readonly Ready[], reserved: number): void;
+  /** Nothing was committed of what was reserved. */
+  release(destination: Destination, reserved: number): void;
   /** A hint: something of this destination is due at that time. */
   wake(destination_id: string, due_at: number): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
@@ -230,11 +235,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     watch(lane);
   }
 
-  function allowance(destination: Destination): number {
-    return state === "running" && !settling.isFull() ? lanes.room(lanes.get(destination.id), destination) : 0;
+  function reserve(destination: Destination, wanted: number): number {
+    if (state !== "running" || settling.isFull()) return 0;
+    const count = Math.min(wanted, lanes.room(lanes.get(destination.id), destination));
+    if (count > 0) lanes.reserve(lanes.open(destination.id), count);
+    return count;
   }
 
-  function accept(destination: Destination, ready: readonly Ready[]): void {
+  function release(destination: Destination, reserved: number): void {
+    lanes.reserve(lanes.open(destination.id), -reserved);
+  }
+
+  function accept(destination: Destination, ready: readonly Ready[], reserved: number): void {
+    release(destination, reserved);
     const lane = lanes.open(destination.id);
     lane.destination ??= destination;
     take(lane, destination, ready);
@@ -343,7 +356,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
-  return { allowance, accept, wake, forget, start, stop, counts };
+  return { reserve, release, accept, wake, forget, start, stop, counts };
 }
 
 /** What a person asked for is sent even while the destination is off; nothing is sent without a lease. */

@@ -227,6 +227,7 @@ test("only a lane with nothing to do is forgotten", () => {
   openLane(lanes, "slow").slow = true;
   openLane(lanes, "due").due_at = NOW;
   lanes.push(openLane(lanes, "queued"), list(1));
+  lanes.reserve(openLane(lanes, "storing"), 1);
   lanes.prune();
-  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), ["claiming", "due", "queued", "slow"]);
+  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), ["claiming", "due", "queued", "slow", "storing"]);
 });

@@ -40,7 +40,7 @@ export interface Lane {
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
   claiming: boolean;
-  /** Room that is kept free for what is being claimed. */
+  /** Room that is kept free for what is being claimed or stored. */
   reserved: number;
   /** Earliest start under a rate limit. */
   next_start_at: number;
@@ -79,7 +79,7 @@ export function createLanes() {
     return Math.max(0, Math.min(capacity - used, left));
   }
 
-  /** Keeps room free while something is being claimed; a negative count ends that. */
+  /** Keeps room free while something is being claimed or stored; a negative count ends that. */
   function reserve(lane: Lane, count: number): void {
     lane.reserved += count;
     reserved += count;
@@ -220,7 +220,7 @@ export function createLanes() {
   function prune(): void {
     for (const [id, lane] of lanes) {
       const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming && !lane.slow;
-      if (idle && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
+      if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
   }
 

@@ -61,6 +61,7 @@ test("during an outage a result is kept, its lease too, and nothing is claimed u
 test("a group that is refused for one delivery is composed again, every record apart", async () => {
   const composed: boolean[][] = [];
   const committer = createCommitter({
+    engine: "sqlite",
     async batch(statements) {
       const expects = statements.some(({ expect }) => expect !== undefined);
       composed.push(statements.map(({ expect }) => expect !== undefined));

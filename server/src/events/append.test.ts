@@ -26,10 +26,24 @@ forEachEngine((engine) => {
     await db.query(sql`delete from events`);
     await destinations.createWebhook("shop", WebhookCreate.parse({ url: URL_OK, events: ["link.click"] }));
     const handed_over: Ready[] = [];
+    let reserved = 0;
     const event_log = createEventLog({
       committer: createCommitter(db),
       destinations,
-      dispatcher: { allowance: () => 10, accept: (_, ready) => handed_over.push(...ready), wake: () => {} },
+      dispatcher: {
+        reserve(_, wanted) {
+          reserved += wanted;
+          return wanted;
+        },
+        release(_, count) {
+          reserved -= count;
+        },
+        accept(_, ready, count) {
+          reserved -= count;
+          handed_over.push(...ready);
+        },
+        wake: () => {},
+      },
       now: Date.now,
     });
     const submit = event_log.channel<Item>((items) => ({
@@ -51,6 +65,7 @@ forEachEngine((engine) => {
       handed_over.map(({ event_id, body }) => [event_id, body]),
       wanted.map(({ id, body }) => [id, body]),
     );
+    assert.equal(reserved, 0, "no room is kept for what was refused or handed over");
     const stored = await db.query(sql`select position from deliveries where leased = 1 order by position`);
     assert.deepEqual(stored, wanted.map(({ position }) => ({ position })).sort(byPosition));
     const answer = settled[5]?.status === "fulfilled" ? settled[5].value : undefined;
@@ -69,7 +84,7 @@ forEachEngine((engine) => {
     const event_log = createEventLog({
       committer: createCommitter(db),
       destinations: restless,
-      dispatcher: { allowance: () => 0, accept: () => {}, wake: () => {} },
+      dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
       now: Date.now,
     });
     const [store, deliveries] = [createEventStore(db), createDeliveryStore(db)];

@@ -38,7 +38,7 @@ export interface EventLogOptions {
     peek(app_id: string): AppDestinations | undefined;
     refresh(app_id: string): Promise<void>;
   };
-  dispatcher: Pick<Dispatcher, "allowance" | "accept" | "wake">;
+  dispatcher: Pick<Dispatcher, "reserve" | "release" | "accept" | "wake">;
   now(): number;
 }
 
@@ -68,6 +68,12 @@ export function createEventLog(options: EventLogOptions): EventLog {
         const stored = plan === undefined ? new Set<string>() : finish(plan, rows, options);
         plans.delete(items);
         return items.map(() => stored);
+      },
+      abandon(items) {
+        const plan = plans.get(items);
+        for (const [destination, ready] of plan?.ready.splice(0) ?? []) {
+          options.dispatcher.release(destination, ready.length);
+        }
       },
       async refresh(items) {
         for (const app_id of plans.get(items)?.apps ?? []) await options.destinations.refresh(app_id);
@@ -108,7 +114,7 @@ function spread(events: readonly EventRow[], plan: Plan, guards: Statement[], op
     // A guard that cannot hold sends the items to `refresh`.
     if (!plan.apps.has(app_id)) guards.push(guardVersion(app_id, known?.version ?? NO_VERSION));
     plan.apps.add(app_id);
-    const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.allowance, now);
+    const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.reserve, now);
     for (const delivery of result.deliveries) {
       if (delivery.leased === 0) plan.due.add(delivery.destination_id);
       deliveries.push(delivery);
@@ -132,7 +138,7 @@ function finish(plan: Plan, rows: readonly Row[][], options: EventLogOptions): R
   for (const [destination, ready] of plan.ready) {
     // A duplicate of a given id has no delivery, so nothing of it may be sent.
     const real = ready.filter((one) => one.event_id === one.position || stored.has(one.position));
-    options.dispatcher.accept(destination, real);
+    options.dispatcher.accept(destination, real, ready.length);
   }
   const now = options.now();
   for (const destination_id of plan.due) options.dispatcher.wake(destination_id, now);

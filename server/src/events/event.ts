@@ -3,6 +3,9 @@
 import { ENVELOPE_MAX_BYTES, type EventType } from "#contract/events.ts";
 import { refuse } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
+import { createTimeText } from "../platform/time-text.ts";
+
+const timeText = createTimeText();
 
 /** A row of the table `events`. */
 export interface EventRow {
@@ -37,7 +40,7 @@ export interface NewEvent {
 export function composeEvent(event: NewEvent, ids: Pick<Ids, "uuid">, now: number): EventRow {
   const position = ids.uuid();
   const id = event.id ?? position;
-  const ts = new Date(event.ts ?? now).toISOString();
+  const ts = timeText(event.ts ?? now);
   // Nothing but app_id and data can hold what JSON escapes; written so, the envelope costs a third less.
   const tail = `"app_id":${JSON.stringify(event.app_id)},"data":${JSON.stringify(event.data)}}`;
   const body = `{"id":"${id}","event":"${event.event}","ts":"${ts}",${tail}`;

@@ -11,8 +11,8 @@ export interface FanOut {
   ready: Map<Destination, Ready[]>;
 }
 
-/** How many fresh deliveries of a destination this process can send at once. */
-export type Allowance = (destination: Destination) => number;
+/** How many of the wanted fresh deliveries of a destination this process keeps room for. */
+export type Reserve = (destination: Destination, wanted: number) => number;
 
 /**
  * Makes the deliveries of events of one app. While the dispatcher has room they are born with its lease, so that the
@@ -21,14 +21,14 @@ export type Allowance = (destination: Destination) => number;
 export function fanOut(
   events: readonly EventRow[],
   destinations: readonly Destination[],
-  allowance: Allowance,
+  reserve: Reserve,
   now: number,
 ): FanOut {
   const result: FanOut = { deliveries: [], ready: new Map() };
   for (const destination of destinations) {
     const wanted = events.filter((event) => isWanted(event, destination));
     if (wanted.length === 0) continue;
-    const leased = Math.min(wanted.length, allowance(destination));
+    const leased = reserve(destination, wanted.length);
     wanted.forEach((event, index) => {
       result.deliveries.push(toDelivery(event, destination, index < leased, now));
     });

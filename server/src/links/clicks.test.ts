@@ -51,7 +51,7 @@ function breakable(db: Database) {
     if (state.mode === "loses answers") throw new DatabaseError("unavailable", "connection lost");
     return rows;
   };
-  return { state, log: createTestEventLog({ batch }) };
+  return { state, log: createTestEventLog({ engine: db.engine, batch }) };
 }
 
 forEachEngine((engine) => {

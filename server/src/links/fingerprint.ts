@@ -4,7 +4,7 @@
 import { createHmac } from "node:crypto";
 import { isIP } from "node:net";
 import { type HmacKey, hmac, prepareHmac } from "#destination-types/hmac.ts";
-import { createBoundedMap } from "../platform/bounded-map.ts";
+import { type BoundedMap, createBoundedMap } from "../platform/bounded-map.ts";
 
 export interface Fingerprint {
   readonly ip_hash: string | null;
@@ -25,35 +25,42 @@ const AGENT_HASHES_MAX = 2_000;
 const HASH_CHARS = 22;
 const PURPOSE = "linkme click fingerprint";
 
+/** What is used from one midnight, UTC, to the next. */
+interface Day {
+  readonly key: HmacKey;
+  /** Hashes by User-Agent: most clicks carry one of few, while addresses differ. */
+  readonly agents: BoundedMap<string>;
+}
+
 /** @param secret the server's seal key */
 export function createFingerprints(secret: Buffer): Fingerprints {
-  const days = createBoundedMap<HmacKey>(DAYS_KEPT);
-  // Most clicks carry one of few User-Agents; addresses differ.
-  const agents = createBoundedMap<string>(AGENT_HASHES_MAX);
+  const days = createBoundedMap<Day>(DAYS_KEPT);
 
-  function keyOf(day: number): HmacKey {
-    let key = days.get(String(day));
-    if (key === undefined) {
-      key = prepareHmac(createHmac("sha256", secret).update(`${PURPOSE} ${day}`).digest());
-      days.set(String(day), key);
+  function find(day: number): Day {
+    let found = days.get(String(day));
+    if (found === undefined) {
+      const key = prepareHmac(createHmac("sha256", secret).update(`${PURPOSE} ${day}`).digest());
+      found = { key, agents: createBoundedMap(AGENT_HASHES_MAX) };
+      days.set(String(day), found);
     }
-    return key;
+    return found;
   }
 
   function ofDay(ip: string, user_agent: string, day: number): Fingerprint {
-    const key = keyOf(day);
+    const used = find(day);
     const network = networkOf(ip);
     return {
-      ip_hash: network === null ? null : hash(key, `ip ${network}`),
-      ua_hash: user_agent === "" ? null : agentHash(key, user_agent, day),
+      ip_hash: network === null ? null : hash(used.key, `ip ${network}`),
+      ua_hash: user_agent === "" ? null : agentHash(used, user_agent),
     };
   }
 
-  function agentHash(key: HmacKey, user_agent: string, day: number): string {
-    const known = agents.get(`${day} ${user_agent}`);
-    if (known !== undefined) return known;
-    const made = hash(key, `ua ${user_agent}`);
-    agents.set(`${day} ${user_agent}`, made);
+  function agentHash({ key, agents }: Day, user_agent: string): string {
+    let made = agents.get(user_agent);
+    if (made === undefined) {
+      made = hash(key, `ua ${user_agent}`);
+      agents.set(user_agent, made);
+    }
     return made;
   }
 

@@ -123,19 +123,23 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let failure_noted_at = Number.NEGATIVE_INFINITY;
 
   /** What became of the click in the database; rejects when that is not known. */
-  async function commit(click: Click): Promise<"stored" | "orphan"> {
-    let fate: ClickFate = "stored";
-    try {
-      await store(click);
-    } catch (error) {
-      if (!isDatabaseError(error, "unmet")) throw error;
-      fate = await fateOf(click);
-      if (fate === "unknown") throw error;
-    }
+  function commit(click: Click): Promise<"stored" | "orphan"> {
+    return store(click).then(
+      () => answered("stored"),
+      async (error: unknown) => {
+        if (!isDatabaseError(error, "unmet")) throw error;
+        const fate = await fateOf(click);
+        if (fate === "unknown") throw error;
+        if (fate === "orphan") note({ event: "click.dropped", cid: click.row.cid, app_id: click.row.app_id });
+        return answered(fate);
+      },
+    );
+  }
+
+  function answered<Fate>(fate: Fate): Fate {
     probe_ms = PROBE_FIRST_MS;
     away_until = Number.NEGATIVE_INFINITY;
     last_commit_at = timers.now();
-    if (fate === "orphan") note({ event: "click.dropped", cid: click.row.cid, app_id: click.row.app_id });
     return fate;
   }
 
@@ -150,8 +154,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   function record(click: Click): Promise<Recorded> {
     if (isAway() || in_flight >= IN_FLIGHT_MAX) return toSpool(click);
     return new Promise((resolve) => {
+      in_flight++;
       const committing = commit(click);
-      track(committing);
       let spooling: Promise<number | null> | null = null;
       const began_at = timers.now();
       const wait: Wait = { began_at, look_at: began_at + COMMIT_WAIT_MS, spoolIt, previous: null, next: null };
@@ -161,6 +165,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
           endWaiting(wait);
           resolve(fate === "stored" ? "committed" : "unrecorded");
           if (spooling !== null) decided(click, spooling, true);
+          landOne();
         },
         (error: unknown) => {
           endWaiting(wait);
@@ -168,6 +173,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
           else note({ event: "click.failed", error, cid: click.row.cid });
           if (spooling === null) spoolIt();
           else decided(click, spooling, false);
+          // Last, so that whoever waits for all writes waits for the spool's too.
+          landOne();
         },
       );
 
@@ -225,15 +232,16 @@ export function createRecorder(options: RecorderOptions): Recorder {
 
   /** The number of the entry; null when the spool failed or is full. */
   async function append(click: Click): Promise<number | null> {
-    const appending = spool.append(JSON.stringify(click));
-    track(appending);
+    in_flight++;
     try {
-      const seq = await appending;
+      const seq = await spool.append(JSON.stringify(click));
       schedule();
       return seq;
     } catch (error) {
       noteLost(error);
       return null;
+    } finally {
+      landOne();
     }
   }
 
@@ -256,12 +264,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
     });
   }
 
-  function track(promise: Promise<unknown>): void {
-    in_flight++;
-    const done = () => {
-      if (--in_flight === 0) landed();
-    };
-    promise.then(done, done);
+  function landOne(): void {
+    if (--in_flight === 0) landed();
   }
 
   function schedule(): void {

@@ -11,14 +11,14 @@ interface Call {
 }
 
 /** A database whose transactions end when the test says so. */
-function controlled() {
+function controlled(engine: "sqlite" | "postgres" = "sqlite") {
   const calls: Call[] = [];
   const batch = (statements: readonly Statement[]) =>
     new Promise<Row[][]>((resolve, reject) => {
       const texts = statements.map((one) => `${one.parts.join("?")}${JSON.stringify(one.values)}`);
       calls.push({ texts, finish: (rows = statements.map(() => [])) => resolve(rows), fail: reject });
     });
-  return { calls, committer: createCommitter({ batch }) };
+  return { calls, committer: createCommitter({ engine, batch }) };
 }
 
 /** Long enough for the committer's own turn of the event loop and what follows from it. */
@@ -45,6 +45,63 @@ test("the first item goes at once, and what arrives meanwhile shares the next tr
   calls[1]?.finish();
   await Promise.all(others);
   await committer.idle();
+});
+
+test("on SQLite a full transaction goes along with the one in flight, and no third", async () => {
+  const { calls, committer } = controlled("sqlite");
+  const submit = committer.channel<number>({ compose: insert, max_items: 2 });
+  const texts = () => calls.map((call) => call.texts[0]);
+  const all = [submit(1)];
+  await turn();
+  all.push(submit(2));
+  await turn();
+  assert.deepEqual(texts(), ['insert ?["1"]'], "one that is not full waits");
+  all.push(...[3, 4, 5, 6].map(submit));
+  await turn();
+  assert.deepEqual(texts(), ['insert ?["1"]', 'insert ?["2,3"]']);
+  calls[0]?.finish();
+  await turn();
+  assert.deepEqual(texts().slice(2), ['insert ?["4,5"]']);
+  calls[1]?.finish();
+  await turn();
+  assert.equal(calls.length, 3, "6 fills no transaction");
+  calls[2]?.finish();
+  await turn();
+  assert.deepEqual(texts().slice(3), ['insert ?["6"]']);
+  let is_idle = false;
+  const idle = committer.idle().then(() => (is_idle = true));
+  await turn();
+  assert.equal(is_idle, false);
+  calls[3]?.finish();
+  await Promise.all([...all, idle]);
+});
+
+test("on PostgreSQL one transaction is in flight at a time, however many wait", async () => {
+  const { calls, committer } = controlled("postgres");
+  const submit = committer.channel<number>({ compose: insert, max_items: 2 });
+  const all = [1, 2, 3, 4, 5].map(submit);
+  await turn();
+  for (let index = 0; index < 3; index++) {
+    assert.equal(calls.length, index + 1);
+    calls[index]?.finish();
+    await turn();
+  }
+  await Promise.all(all);
+});
+
+test("what was composed is abandoned once for each time that nothing of it was stored", async () => {
+  const { calls, committer } = controlled();
+  const abandoned: number[][] = [];
+  const submit = committer.channel<number>({ compose: insert, abandon: (items) => void abandoned.push([...items]) });
+  const settled = Promise.allSettled([submit(1), submit(666)]);
+  await turn();
+  calls[0]?.fail(new DatabaseError("bug", "poison"));
+  await turn();
+  calls[1]?.finish();
+  await turn();
+  calls[2]?.fail(new DatabaseError("bug", "poison"));
+  await settled;
+  assert.deepEqual(abandoned, [[1, 666], [666]]);
 });
 
 test("channels share a transaction in the order in which they were made", async () => {

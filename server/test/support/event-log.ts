@@ -4,11 +4,11 @@ import { createCommitter } from "../../src/platform/committer.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { sql } from "../../src/platform/sql.ts";
 
-export function createTestEventLog(db: Pick<Database, "batch">): EventLog {
+export function createTestEventLog(db: Pick<Database, "engine" | "batch">): EventLog {
   return createEventLog({
     committer: createCommitter(db),
     destinations: { peek: () => ({ version: 0, destinations: [] }), refresh: async () => {} },
-    dispatcher: { allowance: () => 0, accept: () => {}, wake: () => {} },
+    dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,
   });
 }
