@@ -55,6 +55,7 @@ const REFUSED: Record<string, unknown>[] = [
   { max_in_flight: 0 },
   { max_in_flight: 1_001 },
   { rate_per_second: 0 },
+  { rate_per_second: 0.009 },
   { retry_on: "always" },
   { headers: many(HEADERS_MAX + 1) },
   { headers: { "bad name": "1" } },

@@ -11,6 +11,8 @@ export const TIMEOUT_MAX_MS = 60_000;
 export const TIMEOUT_DEFAULT_MS = 15_000;
 export const IN_FLIGHT_MAX = 1_000;
 export const IN_FLIGHT_DEFAULT = 50;
+/** One request in a hundred seconds. */
+const RATE_MIN_PER_SECOND = 0.01;
 const RATE_MAX_PER_SECOND = 100_000;
 export const HEADERS_MAX = 20;
 const HEADER_VALUE_MAX_CHARS = 2_000;
@@ -92,7 +94,7 @@ const settings = {
     .max(TIMEOUT_MAX_MS)
     .describe("milliseconds for connect, headers and body together"),
   max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
-  rate_per_second: z.number().int().min(1).max(RATE_MAX_PER_SECOND).nullable(),
+  rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
   retry_on: RetryOn,
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
 };

@@ -73,8 +73,9 @@ export function createLanes() {
     const left = QUEUED_MAX - queued - reserved;
     if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
-    const few = lane?.slow === true || destination.rate_per_second !== null;
-    const capacity = few ? Math.min(capOf(lane, destination), destination.rate_per_second ?? QUEUE_MAX) : QUEUE_MAX;
+    const { rate_per_second: rate } = destination;
+    const few = lane?.slow === true || rate !== null;
+    const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? QUEUE_MAX)) : QUEUE_MAX;
     const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
     return Math.max(0, Math.min(capacity - used, left));
   }

@@ -175,7 +175,9 @@ forEachEngine((engine) => {
     const { id } = await destinations.createWebhook("shop", input());
     for (let n = 1; n < DESTINATIONS_PER_APP_MAX; n *= 2) {
       await db.query(
-        sql`insert into destinations select id || ${`x${n}`}, app_id, type, config, secrets, events, description, enabled,
+        sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
+            state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at)
+          select id || ${`x${n}`}, app_id, type, config, secrets, events, description, enabled,
             state, state_reason, state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on,
             created_at, updated_at from destinations limit ${DESTINATIONS_PER_APP_MAX - n}`,
       );

@@ -161,7 +161,7 @@ forEachEngine((engine) => {
       retry_schedule: [1],
       timeout_ms: 2_000,
       max_in_flight: 2,
-      rate_per_second: 3,
+      rate_per_second: 0.5,
       retry_on: "any_failure" as const,
     };
     let expected = made;
