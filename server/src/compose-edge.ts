@@ -16,6 +16,7 @@ import type { Database } from "./platform/database.ts";
 import type { IdSource, Ids } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createSpool } from "./platform/spool.ts";
+import { createTimeText } from "./platform/time-text.ts";
 
 const FORGET_EVERY_MS = 60_000;
 
@@ -34,7 +35,8 @@ export interface EdgeParts {
 export function composeEdge(parts: EdgeParts) {
   const { db, ids, source, accounts, event_log } = parts;
   const { now } = source;
-  const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now());
+  const timeText = createTimeText();
+  const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });

@@ -31,10 +31,9 @@ export function registerEdge(app: FastifyInstance, { open, land, isOwnHost }: Ed
   });
   // Not an async function: Fastify would wait for the reply that it returns, which costs each redirect a microsecond.
   app.get("/:slug", FOR_VISITORS, (request: SlugRequest, reply) => {
-    open(openingOf(request)).then(
-      (opened) => answer(opened, reply),
-      (error) => reply.send(error),
-    );
+    open(openingOf(request))
+      .then((opened) => answer(opened, reply))
+      .catch((error) => reply.send(error));
   });
   app.get("/d/:slug", FOR_VISITORS, async (request: SlugRequest, reply) =>
     answer(await land(openingOf(request)), reply),

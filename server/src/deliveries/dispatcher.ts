@@ -173,7 +173,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return;
     }
     lanes.reserve(lane, room);
-    const ready = await claimUpTo(room, lane, destination).finally(() => lanes.reserve(lane, -room));
+    let ready: Ready[];
+    try {
+      ready = await claimUpTo(room, lane, destination);
+    } finally {
+      // In the same turn as `take`: in between somebody else would be given that room.
+      lanes.reserve(lane, -room);
+    }
     take(lane, destination, ready);
   }
 

@@ -43,7 +43,10 @@ function isAtOnce({ attempt, decision, record, set_apart }: Settlement): boolean
   return attempt === 1 && record.trigger === "auto" && decision.state === "succeeded" && !set_apart;
 }
 
-/** Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending. */
+/**
+ * Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending; the same record may
+ * come twice, when a commit was not heard of.
+ */
 function updateDelivered(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, record, settled_at }): SqlValue[] => [
     key.destination_id,
@@ -61,7 +64,8 @@ function updateDelivered(settlements: readonly Settlement[]): Statement {
       first_duration_ms = column5, first_status_code = column6, first_response_headers = column7,
       first_response_snippet = column8, first_response_truncated = column9
     ${eachRow(values, DELIVERED_TYPES)}
-    where destination_id = column1 and position = column2 and ((attempt = 1 and leased = 1) or state = 'pending')`;
+    where destination_id = column1 and position = column2 and ((attempt = 1 and leased = 1) or state = 'pending'
+      or first_started_at = column4)`;
 }
 
 const DELIVERED_TYPES = [

@@ -162,6 +162,21 @@ forEachEngine((engine) => {
     assert.deepEqual(await store.attemptsOf(key), [settlement.record, second.record]);
   });
 
+  test("a record that comes again, for nobody heard of its commit, is in the history once", async () => {
+    const { db, store, key } = await openWith(engine, LEASED);
+    const other = await openWith(engine, LEASED);
+    const [first, second] = [key, other.key].map((one) =>
+      settlementOf(one, 1, { state: "succeeded", failures: 0, due_at: null }),
+    );
+    assert.ok(first !== undefined && second !== undefined);
+    await db.batch(settle([first]));
+    await db.batch(settle([first, second]));
+    assert.deepEqual(await store.attemptsOf(key), [first.record]);
+    assert.deepEqual(await other.store.attemptsOf(other.key), [second.record]);
+    const rows = await db.query(sql`select 1 as one from attempts where destination_id = ${key.destination_id}`);
+    assert.deepEqual(rows, []);
+  });
+
   test("a delivery that is not pending any more refuses the whole group, and its record is kept apart", async () => {
     const { db, store, key, find } = await openWith(engine, { ...LEASED, state: "canceled", leased: 0, due_at: null });
     const other = await openWith(engine, LEASED);

@@ -1,5 +1,5 @@
 // What many finished attempts add up to, for each destination: its health and its counters by the hour. Pure; called by
-// store.ts for every group that is recorded. Both lists are in one order in every process, so that two transactions that
+// settle-store.ts for every group that is recorded. Both lists are in one order in every process, so that two transactions that
 // change the same rows never wait for each other in a circle.
 import { hourOf, LATENCY_CLASSES, latencyClass } from "../destinations/latency.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";

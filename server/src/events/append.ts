@@ -59,8 +59,10 @@ export function createEventLog(options: EventLogOptions): EventLog {
     const channel_options: ChannelOptions<Item, ReadonlySet<string>> = {
       size,
       compose(items) {
-        const plan = planOf(compose(items), options);
+        // Known before it is filled, so that what a mistake leaves half-done is given back too.
+        const plan: Plan = { statements: [], given_at: -1, apps: new Set(), ready: [], due: new Set() };
         plans.set(items, plan);
+        fill(plan, compose(items), options);
         return plan.statements;
       },
       results(items, rows) {
@@ -86,15 +88,14 @@ export function createEventLog(options: EventLogOptions): EventLog {
   return { channel };
 }
 
-function planOf(unit: Unit, options: EventLogOptions): Plan {
-  const plan: Plan = { statements: [...unit.statements], given_at: -1, apps: new Set(), ready: [], due: new Set() };
+function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
   const made = unit.events.filter((event) => event.id === event.position);
   const given = made.length === unit.events.length ? [] : unit.events.filter((event) => event.id !== event.position);
   const guards: Statement[] = [];
   const fresh = spread(made, plan, guards, options);
   const conditional = spread(given, plan, guards, options);
   // Guards stand first: nothing is written when they do not hold.
-  plan.statements = [...guards, ...plan.statements];
+  plan.statements.push(...guards, ...unit.statements);
   if (made.length > 0) plan.statements.push(insertEvents(made));
   if (given.length > 0) {
     plan.given_at = plan.statements.length;
@@ -102,7 +103,6 @@ function planOf(unit: Unit, options: EventLogOptions): Plan {
   }
   if (fresh.length > 0) plan.statements.push(insertDeliveries(fresh));
   if (conditional.length > 0) plan.statements.push(insertDeliveriesOfStored(conditional));
-  return plan;
 }
 
 /** Fans out app by app, so that each app's version is guarded once. */

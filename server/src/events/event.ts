@@ -3,9 +3,6 @@
 import { ENVELOPE_MAX_BYTES, type EventType } from "#contract/events.ts";
 import { refuse } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
-import { createTimeText } from "../platform/time-text.ts";
-
-const timeText = createTimeText();
 
 /** A row of the table `events`. */
 export interface EventRow {
@@ -37,7 +34,12 @@ export interface NewEvent {
  * Makes the row of an event.
  * @throws AppError too_large when the envelope is over 256 KiB
  */
-export function composeEvent(event: NewEvent, ids: Pick<Ids, "uuid">, now: number): EventRow {
+export function composeEvent(
+  event: NewEvent,
+  ids: Pick<Ids, "uuid">,
+  now: number,
+  timeText: (at_ms: number) => string = timeTextOf,
+): EventRow {
   const position = ids.uuid();
   const id = event.id ?? position;
   const ts = timeText(event.ts ?? now);
@@ -56,6 +58,10 @@ export function composeEvent(event: NewEvent, ids: Pick<Ids, "uuid">, now: numbe
     created_at: now,
     body,
   };
+}
+
+function timeTextOf(at_ms: number): string {
+  return new Date(at_ms).toISOString();
 }
 
 function tooLarge() {

@@ -1,4 +1,5 @@
-// Which destinations an event goes to. Pure: the destinations are those of the version that the transaction checks.
+// Which destinations an event goes to: those of the version that the transaction checks. Changes nothing but the room that
+// `reserve` keeps.
 import type { Ready } from "../deliveries/attempt.ts";
 import { type DeliveryRow, DUE_FIRST } from "../deliveries/delivery.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";

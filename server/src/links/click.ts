@@ -2,7 +2,6 @@
 // Members of an event's `data` that are not known are absent, never null.
 import type { ClaimType, EventData } from "#contract/events.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
-import { createTimeText } from "../platform/time-text.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
 import { withCid } from "./routing.ts";
@@ -10,8 +9,6 @@ import type { Visitor } from "./visitor.ts";
 
 /** How long a token can be claimed with certainty, by its cid. */
 const TOKEN_LIFETIME_MS = 30 * 24 * 3600 * 1000;
-
-const expiryText = createTimeText();
 
 /** One row of `clicks`, as it is inserted. */
 export interface ClickRow {
@@ -43,6 +40,8 @@ export interface Visit {
   readonly fingerprint: Fingerprint;
   readonly cid: string;
   readonly now: number;
+  /** Writes when the token expires. */
+  expiryText(at_ms: number): string;
 }
 
 export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): Click {
@@ -100,7 +99,7 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
     cid,
     dest_url,
     slug: link.row.slug,
-    expires_at: expiryText(expires_at),
+    expires_at: visit.expiryText(expires_at),
     methods: claimMethods(visit),
   } satisfies EventData["link.token_created"];
 }

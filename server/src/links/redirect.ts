@@ -4,6 +4,7 @@
 import { AppError } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { createTimeText } from "../platform/time-text.ts";
 import { type Click, newClick } from "./click.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import type { PreparedLink } from "./link.ts";
@@ -41,6 +42,7 @@ export interface RedirectOptions {
 
 export function createRedirect({ resolve, record, compose, fingerprints, cid: newCid, now }: RedirectOptions) {
   const readAgent = createAgentMemory();
+  const expiryText = createTimeText();
 
   async function open(opening: Opening): Promise<EdgeAnswer> {
     const found = find(opening);
@@ -57,7 +59,7 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     const at = now();
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = newCid();
-    const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at }, compose));
+    const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at, expiryText }, compose));
     return { kind: "redirect", location: recorded === "unrecorded" ? chosen.without_cid : withCid(chosen, cid) };
   }
 

@@ -1,5 +1,5 @@
 // One outbound request in progress: what has been seen of it so far, and how that becomes its Exchange.
-// Used by the egress gate only, which moves a call along as the socket and the HTTP client report.
+// Used by the egress gate only, which moves a call along as the connection reports.
 // A call settles exactly once; whatever is reported after that is ignored.
 import type { Target } from "./addresses.ts";
 import {

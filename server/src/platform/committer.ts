@@ -23,7 +23,7 @@ export interface ChannelOptions<Item, Result> {
   readonly max_items?: number;
   /** The text that an item stores, in characters; bounds what one transaction holds in memory. Absent: it is little. */
   size?(item: Item): number;
-  /** Pure but for reading caches: called again when a transaction is repeated. */
+  /** Called again when a transaction is repeated. What it sets in motion, `results` or `abandon` ends. */
   compose(items: readonly Item[]): readonly Statement[];
   /** After the commit: one result for each item, from the rows of each composed statement. */
   results?(items: readonly Item[], rows: readonly Row[][]): readonly Result[];

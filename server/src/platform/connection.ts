@@ -124,7 +124,9 @@ function complete(pools: Pools, connection: Connection, rest_ms: number): void {
   if (call === null) return;
   settleResponse(call, false);
   connection.answered++;
-  release(pools, connection, rest_ms);
+  // A peer that answered before it had the whole request may never read the rest: the next call would wait behind it.
+  const is_sent = connection.socket?.writableLength === 0;
+  release(pools, connection, is_sent ? rest_ms : 0);
 }
 
 function describe(trouble: ReadTrouble, { call }: Connection): EgressError | null {

@@ -120,7 +120,11 @@ for (const [url, allow, answer] of [
   ["http://10.0.0.5/", ["10.0.0.0/8"], null],
   ["http://localhost:3000/", LOOPBACK, null],
   ["http://good.test/", LOOPBACK, null],
-  ["http://hook.test/", [], /^Plain http is not accepted\. Use a public https URL/],
+  [
+    "http://hook.test/",
+    [],
+    /^Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network\. Use a public https URL/,
+  ],
   ["http://93.184.216.34/", LOOPBACK, /plain http is only for the networks/],
   ["http://hook.test/", LOOPBACK, /hook\.test resolves to 93\.184\.216\.34, and plain http/],
   ["http://missing.test/", LOOPBACK, /^The name missing\.test does not exist in DNS\. Use a public https URL/],

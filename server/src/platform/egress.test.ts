@@ -110,6 +110,25 @@ test("A connection on which more came than was asked for is closed, and the requ
   assert.equal(sockets.size, 2);
 });
 
+test("A connection whose server answered before it had the whole request carries no other call", async (t) => {
+  let connections = 0;
+  const port = await listen(t, (socket) => {
+    const is_first = ++connections === 1;
+    socket.once("data", () => {
+      if (is_first) socket.pause();
+      socket.write("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
+    });
+  });
+  const egress = open(t);
+  const large = post(at(port), { body: "x".repeat(8 * 1024 * 1024), connections: 1 });
+  const statuses: unknown[] = [];
+  for (const request of [large, post(at(port), { connections: 1 })]) {
+    const exchange = await egress.send(request);
+    statuses.push(exchange.kind === "response" && exchange.status);
+  }
+  assert.deepEqual([statuses, connections], [[413, 413], 2]);
+});
+
 test("A body of bytes goes out as it is, and a request without a body tells that it has none", async (t) => {
   const seen: unknown[] = [];
   const port = await listenHttp(t, async (request, response) => {

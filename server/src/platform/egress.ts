@@ -100,19 +100,13 @@ interface Gate {
 
 function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
   return new Promise((resolve) => {
-    const target = findTarget(gate, request.url);
-    const refusal = "error" in target ? target.error : gate.closed ? STOPPING : null;
-    const bytes = "error" in target ? NOTHING : writeRequest(target, request);
-    const parts = {
-      ...{
-        request,
-        target: "error" in target ? NO_TARGET : target,
-        bytes: typeof bytes === "string" ? NOTHING : bytes,
-      },
-    };
-    const call: ActiveCall = createCall(parts, gate.now(), resolve);
-    if (refusal !== null) settleFailure(call, gate.closed ? "aborted" : "protocol", refusal);
-    else if (typeof bytes === "string") settleFailure(call, "protocol", `The request could not be written: ${bytes}`);
+    const found = findTarget(gate, request.url);
+    const target = "error" in found ? NO_TARGET : found;
+    const written = "error" in found ? found.error : writeRequest(found, request);
+    const bytes = typeof written === "string" ? NOTHING : written;
+    const call: ActiveCall = createCall({ request, target, bytes }, gate.now(), resolve);
+    if (gate.closed) settleFailure(call, "aborted", STOPPING);
+    else if (typeof written === "string") settleFailure(call, "protocol", written);
     else {
       call.timer = setTimeout(expire, request.timeout_ms, gate.pools, call);
       assign(gate.pools, call);
@@ -123,7 +117,8 @@ function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
 async function check(gate: Gate, url: string): Promise<string | null> {
   const target = readTarget(url);
   if ("error" in target) return target.error;
-  if (!target.secure && !gate.plain_http) return `Plain http is not accepted. ${WHAT_IS_ACCEPTED}.`;
+  if (!target.secure && !gate.plain_http)
+    return `Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network. ${WHAT_IS_ACCEPTED}.`;
   const address = target.literal ?? (isLoopbackName(target.host) ? "127.0.0.1" : null);
   if (address !== null) {
     const refusal = gate.refuse(address, target.secure);

@@ -29,11 +29,12 @@ export function append<Member extends Links<Member>>(list: LinkedList<Member>, m
   list.size++;
 }
 
+/** For a member that is in this list or in none. */
 export function has<Member extends Links<Member>>(list: LinkedList<Member>, member: Member): boolean {
   return member.previous !== null || list.first === member;
 }
 
-/** Takes a member out; false, and nothing changes, when it is not in this list. */
+/** Takes a member out that is in this list or in none; false, and nothing changes, when it is in none. */
 export function remove<Member extends Links<Member>>(list: LinkedList<Member>, member: Member): boolean {
   if (!has(list, member)) return false;
   if (member.previous === null) list.first = member.next;

@@ -18,23 +18,29 @@ const DEFAULT_PORT = { secure: 443, plain: 80 };
 /** The gate sets these itself; twice would be two readings of one request. */
 const RESERVED: ReadonlySet<string> = new Set(["host", "connection", "content-length", "transfer-encoding"]);
 
-/** The request, or what of it cannot be written: never its value, which may be secret. */
+/** The request, or why it cannot be written; the reason never shows a value, which may be secret. */
 export function writeRequest(target: Target, request: OutboundRequest): RequestBytes | string {
   const { method, headers, body } = request;
-  if (!METHOD.test(method)) return "the method";
-  if (!PATH.test(target.path)) return "the path";
+  if (!METHOD.test(method)) return unwritable("the method");
+  if (!PATH.test(target.path)) return unwritable("the path");
   let head = `${method} ${target.path} HTTP/1.1\r\nhost: ${authorityOf(target)}\r\nconnection: keep-alive\r\n`;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? "";
     const value = headers[index + 1] ?? "";
-    if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return "the name of a header";
-    if (!FIELD_VALUE.test(value)) return "the value of a header";
+    if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return unwritable("the name of a header");
+    if (!FIELD_VALUE.test(value)) return unwritable("the value of a header");
     head += `${name}: ${value}\r\n`;
   }
-  if (body === null)
-    return { head: `${head}${method === "GET" || method === "HEAD" ? "" : "content-length: 0\r\n"}\r\n`, body: null };
+  if (body === null) {
+    const length = method === "GET" || method === "HEAD" ? "" : "content-length: 0\r\n";
+    return { head: `${head}${length}\r\n`, body: null };
+  }
   head += `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return typeof body === "string" ? { head: head + body, body: null } : { head, body };
+}
+
+function unwritable(what: string): string {
+  return `The request could not be written: ${what} holds what HTTP does not allow there. Change the destination's settings`;
 }
 
 function authorityOf({ host, port, secure }: Target): string {

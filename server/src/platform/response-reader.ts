@@ -205,13 +205,18 @@ function parseHead(text: string): Head | null {
     const line = lines[index] ?? "";
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(0, colon)).toLowerCase();
-    const value = line.slice(colon + 1).trim();
+    const value = line.slice(colon + 1);
     // A lone line end or NUL could be read in two ways, and so could a line that continues the one before.
     if (!FIELD_NAME.test(name) || /[\0\r\n]/.test(value)) return null;
     const known = headers.get(name);
-    headers.set(name, known === undefined ? value : `${known}, ${value}`);
+    headers.set(name, known === undefined ? withoutSpace(value) : `${known}, ${withoutSpace(value)}`);
   }
   return { status: Number(status_line[2]), is_old: status_line[1] === "0", headers };
+}
+
+/** Space and tab are all that may surround a value; `trim` would take more away, and another reader would not. */
+function withoutSpace(value: string): string {
+  return value.replace(/^[ \t]+|[ \t]+$/g, "");
 }
 
 /** RFC 9112, section 6.3. Null when the length cannot be told. */
@@ -233,7 +238,7 @@ function framingOf({ status, is_old, headers }: Head): Framing | null {
 
 /** A length that is given several times must be the same each time. */
 function readLength(text: string): number | null {
-  const [first = "", ...others] = text.split(",").map((part) => part.trim());
+  const [first = "", ...others] = text.split(",").map(withoutSpace);
   if (!/^\d+$/.test(first) || first.length > LENGTH_MAX_DIGITS) return null;
   return others.every((other) => other === first) ? Number(first) : null;
 }
