@@ -80,8 +80,10 @@ async function takeSqliteFile(db: Database, config: Config): Promise<void> {
   const path = databasePath(config.database_url);
   const began_at = performance.now();
   let unlock = lockOrFail(path);
-  if (unlock === null)
-    log("database.in_use", { message: "Waiting for the process that uses the database file." }, "warn");
+  if (unlock === null) {
+    const message = `Waiting up to ${FILE_WAIT_MS / 1_000} s for the process that uses the database file.`;
+    log("database.in_use", { message }, "warn");
+  }
   while (unlock === null) {
     if (performance.now() - began_at > FILE_WAIT_MS) {
       const advice = "stop that one first, or set DATABASE_URL to a file of its own for each";

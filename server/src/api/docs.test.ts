@@ -67,5 +67,8 @@ test("the documentation page serves the description", async () => {
   const { status, body } = await api.call("GET", "/docs/json", undefined, { token: null });
   assert.equal(status, 200);
   assert.deepEqual(body.paths, document.paths);
-  assert.equal((await api.call("GET", "/docs/nothing", undefined, { token: null })).status, 404);
+  const { status: missing, body: error } = await api.call("GET", "/docs/openapi.json", undefined, { token: null });
+  assert.deepEqual([missing, error.error], [404, "not_found"]);
+  assert.match(error.message, /\/docs\/json/);
+  assert.match(error.request_id, /^req_/);
 });

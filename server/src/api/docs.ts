@@ -44,6 +44,11 @@ async function openDocs(): Promise<FastifyInstance> {
     import("./openapi.ts"),
   ]);
   const docs = Fastify({ logger: false });
+  docs.setNotFoundHandler((_request, reply) => {
+    const message = "There is no such page. The documentation is at /docs, and its OpenAPI document at /docs/json.";
+    // The request's id was set by the server that handed the request over.
+    reply.code(404).send({ error: "not_found", message, request_id: reply.raw.getHeader("x-request-id") });
+  });
   const document = await composeOpenApi(serverVersion());
   // The plugin's two types for a document, the one it answers and the one it takes, do not meet.
   await docs.register(swagger, { mode: "static", specification: { document: document as never } });
