@@ -43,10 +43,7 @@ function isAtOnce({ attempt, decision, record, set_apart }: Settlement): boolean
   return attempt === 1 && record.trigger === "auto" && decision.state === "succeeded" && !set_apart;
 }
 
-/**
- * Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending; the same record may
- * come twice, when a commit was not heard of.
- */
+/** Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending. */
 function updateDelivered(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, record, settled_at }): SqlValue[] => [
     key.destination_id,
@@ -64,14 +61,14 @@ function updateDelivered(settlements: readonly Settlement[]): Statement {
       first_duration_ms = column5, first_status_code = column6, first_response_headers = column7,
       first_response_snippet = column8, first_response_truncated = column9
     ${eachRow(values, DELIVERED_TYPES)}
-    where destination_id = column1 and position = column2 and ((attempt = 1 and leased = 1) or state = 'pending'
-      or first_started_at = column4)`;
+    where destination_id = column1 and position = column2 and ((attempt = 1 and leased = 1) or state = 'pending')`;
 }
 
 const DELIVERED_TYPES = [
   ...(["text", "text", "bigint", "bigint", "bigint", "bigint", "text", "text", "bigint"] as const),
 ];
 
+/** A record that comes again, because nobody heard of its commit, may be in the delivery's own row already. */
 function insertAttempts(attempts: readonly AttemptRow[]): Statement {
   const values = attempts.map((row): SqlValue[] => [
     row.destination_id,
@@ -88,9 +85,19 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
     row.response_truncated,
   ]);
   return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
-    status_code, error, response_headers, response_snippet, response_truncated)
-    values ${rows(values)} on conflict do nothing`;
+      status_code, error, response_headers, response_snippet, response_truncated)
+    select made.column1, made.column2, made.column3, made.column4, made.column5, made.column6, made.column7, made.column8,
+      made.column9, made.column10, made.column11, made.column12
+    from (values ${rows(values, ATTEMPT_TYPES)}) as made
+    where made.column3 <> 1 or not exists (select 1 from deliveries where deliveries.destination_id = made.column1
+      and deliveries.position = made.column2 and deliveries.first_started_at is not null)
+    on conflict do nothing`;
 }
+
+const ATTEMPT_TYPES = [
+  ...(["text", "text", "bigint", "text", "bigint", "bigint"] as const),
+  ...(["text", "bigint", "text", "text", "text", "bigint"] as const),
+];
 
 /**
  * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or

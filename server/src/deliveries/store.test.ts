@@ -170,7 +170,8 @@ forEachEngine((engine) => {
     );
     assert.ok(first !== undefined && second !== undefined);
     await db.batch(settle([first]));
-    await db.batch(settle([first, second]));
+    await assert.rejects(db.batch(settle([first, second])), { kind: "unmet" });
+    await db.batch(settle([first, second].map((one) => ({ ...one, set_apart: true }))));
     assert.deepEqual(await store.attemptsOf(key), [first.record]);
     assert.deepEqual(await other.store.attemptsOf(other.key), [second.record]);
     const rows = await db.query(sql`select 1 as one from attempts where destination_id = ${key.destination_id}`);

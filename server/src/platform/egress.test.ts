@@ -85,6 +85,18 @@ test("No more connections than asked for are opened to an origin; the others wai
   assert.equal(sockets.size, 2);
 });
 
+test("However many calls hang at an origin, another call to it goes out at once", async (t) => {
+  const port = await listenHttp(t, (request, response) => {
+    request.resume();
+    if (request.url === "/fast") response.end();
+  });
+  const egress = open(t);
+  const hanging = Array.from({ length: 100 }, () => egress.send(post(at(port))));
+  assertResponse(await egress.send(post(at(port, "/fast"), { timeout_ms: LONG_MS })));
+  await egress.close();
+  for (const exchange of await Promise.all(hanging)) assertFailure(exchange, "aborted", /stopping/);
+});
+
 test("A server that closes after each answer gets a new connection each time", async (t) => {
   let connections = 0;
   const port = await listenRaw(t, (socket) => {

@@ -10,7 +10,10 @@ export interface OutboundRequest {
   body: string | Uint8Array | null;
   /** One deadline for waiting, DNS, connect, TLS, headers and body together. */
   timeout_ms: number;
-  /** Open another connection to the origin only while fewer than this many are open. */
+  /**
+   * Open another connection to the origin only while fewer than this many are open. Absent: whenever none is idle, so that
+   * no call waits for those of somebody else who happens to use the same origin.
+   */
   connections?: number;
 }
 

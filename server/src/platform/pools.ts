@@ -8,7 +8,6 @@ import { type Call, settleFailure, settleLate } from "./call.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove, takeFirst } from "./linked-list.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
-const DEFAULT_CONNECTIONS_PER_ORIGIN = 64;
 const MAX_WAITING_PER_ORIGIN = 1024;
 
 export interface Pools {
@@ -51,7 +50,7 @@ export interface ActiveCall extends Call<Connection>, Links<ActiveCall> {}
 export function assign(pools: Pools, call: ActiveCall): void {
   const pool = findPool(pools, call.target);
   const idle = pool.idle.pop();
-  const limit = Math.max(1, call.request.connections ?? DEFAULT_CONNECTIONS_PER_ORIGIN);
+  const limit = Math.max(1, call.request.connections ?? Number.POSITIVE_INFINITY);
   if (idle) {
     run(pools, idle, call);
   } else if (pool.open.size < limit && makeRoom(pools)) {
