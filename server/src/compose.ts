@@ -96,14 +96,20 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     removals = setInterval(removeRest, REMOVALS_EVERY_MS);
   }
 
-  /** Stops accepting, lets what is in flight end, at most so long, then lets go of the database. */
-  async function stop(deadline_ms: number): Promise<void> {
+  /**
+   * Stops accepting, lets what is in flight end, at most so long, then lets go of the database. False when attempts were left
+   * that could not be finished and recorded: they are made again.
+   */
+  async function stop(deadline_ms: number): Promise<boolean> {
     clearInterval(removals);
-    await Promise.all([closeApp(app), dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS))]);
+    const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
+    await closeApp(app);
+    const is_drained = await draining;
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
     await db.close();
+    return is_drained;
   }
 
   return { app, open, stop, address: () => addressOf(app.server, config) };

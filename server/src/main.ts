@@ -148,7 +148,7 @@ function whyNotListening(error: unknown, host: string, port: number): string {
  * The first signal drains, within its limit; a second one ends the process on the spot. An npm that was killed cannot
  * pass a signal on, so its end counts as one.
  */
-function stopOnSignal(stop: () => Promise<void>, is_run_by_npm: boolean): void {
+function stopOnSignal(stop: () => Promise<boolean>, is_run_by_npm: boolean): void {
   let first_at: number | undefined;
   const receive = (signal: NodeJS.Signals, number: number) => {
     const now = performance.now();
@@ -163,8 +163,8 @@ function stopOnSignal(stop: () => Promise<void>, is_run_by_npm: boolean): void {
       process.exit(0);
     }, DRAIN_LIMIT_MS).unref();
     stop().then(
-      () => {
-        log("server.stopped", { drained: true });
+      (drained) => {
+        log("server.stopped", { drained }, drained ? "info" : "warn");
         process.exit(0);
       },
       (error) => fail(EXIT_FAILED, `The server could not stop in order: ${sentenceOf(error)}`),

@@ -58,8 +58,8 @@ async function exchangeFor(
   const outgoing: Outgoing = { event_id: ready.event_id, delivery_id, body: ready.body, attempt: ready.attempt, at };
   try {
     const { method, url, headers, body } = destination.build(outgoing);
-    // No limit on connections: a lane keeps to its `max_in_flight`, and destinations with one origin do not share theirs.
-    return await context.egress.send({ method, url, headers, body, timeout_ms: destination.timeout_ms });
+    const { id: owner, timeout_ms, max_in_flight: connections } = destination;
+    return await context.egress.send({ method, url, headers, body, owner, timeout_ms, connections });
   } catch (error) {
     // The destination's settings cannot make a request: its owner is told, and other deliveries go on.
     const message = destination.misconfigured ?? (error instanceof Error ? error.message : String(error));

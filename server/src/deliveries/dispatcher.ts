@@ -52,8 +52,8 @@ export interface Dispatcher {
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
   start(): Promise<void>;
-  /** Stops sending, gives leases back and waits for what is in flight, at most so long. */
-  stop(deadline_ms: number): Promise<void>;
+  /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
+  stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
 }
 
@@ -343,10 +343,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       await store.releaseAll(destination_id, clock.now(), LEASE_MS);
   }
 
-  async function stop(deadline_ms: number): Promise<void> {
+  async function stop(deadline_ms: number): Promise<boolean> {
     // A start that is still under way then ends without running.
     if (state === "starting") state = "idle";
-    if (state !== "running") return;
+    if (state !== "running") return true;
     state = "stopping";
     for (const lane of lanes.all()) giveBack(lanes.clear(lane));
     if (!isDrained()) {
@@ -355,9 +355,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         schedule("stop", deadline_ms, resolve);
       });
     }
+    const is_drained = isDrained();
     state = "idle";
     for (const cancel of timers.values()) cancel();
     timers.clear();
+    return is_drained;
   }
 
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;

@@ -48,6 +48,7 @@ test("during an outage a result is kept, its lease too, and nothing is claimed u
   settling.record(one, failure(one));
   await turn();
   assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [true, 1, []]);
+  assert.deepEqual(seen.logged.splice(0), [{ event: "deliveries.not_recorded" }]);
   timers.shift()?.callback();
   await turn();
   assert.equal(settling.isBehind(), true);

@@ -15,7 +15,7 @@ const SETTLEMENTS_MAX = 500;
 export interface SettlingOptions {
   committer: Pick<Committer, "channel">;
   clock: { after(delay_ms: number, callback: () => void): unknown };
-  log(event: string, fields: Record<string, unknown>, level: "error"): void;
+  log(event: string, fields: Record<string, unknown>, level: "warn" | "error"): void;
   recorded(settlement: Settlement): void;
   /** Called whenever there is room for one more. */
   changed(): void;
@@ -50,6 +50,8 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
       },
       (error: unknown) => {
         if (!isDatabaseError(error, "unavailable")) return abandon(held, error);
+        // Once for all that wait: an operator is to know that what was sent cannot be written down.
+        if (overdue.size === 0) log("deliveries.not_recorded", { error }, "warn");
         overdue.add(held);
         clock.after(SETTLE_RETRY_MS, () => record(held, settlement));
       },

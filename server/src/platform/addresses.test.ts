@@ -227,6 +227,7 @@ const BAD_URLS: readonly (readonly [string, RegExp])[] = [
   [" https://example.com", /spaces or control characters/],
   ["https://example.com/\n", /spaces or control characters/],
   ["https://example.com/\0", /spaces or control characters/],
+  ["https://example.com:0/", /Port 0/],
   ["https://user@example.com/", /user name or password/],
   ["https://user:pass@example.com/", /user name or password/],
   ["https://127.0.0.1@example.com/", /user name or password/],

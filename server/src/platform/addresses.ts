@@ -110,6 +110,7 @@ export function readTarget(text: string): Target | { error: string } {
   const secure = url.protocol === "https:";
   const host = url.hostname.replace(/^\[|\]$|\.$/g, "");
   if (host === "") return refuse("The URL has no host");
+  if (url.port === "0") return refuse("Port 0 cannot be connected to");
   return {
     origin: url.origin,
     secure,

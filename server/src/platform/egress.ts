@@ -70,7 +70,7 @@ export function createEgress(options: EgressOptions): Egress {
     tls_sessions: createBoundedMap(MAX_TLS_SESSIONS),
     read_buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
     pools: {
-      by_origin: new Map(),
+      by_key: new Map(),
       ...connections,
       max_sockets: options.max_sockets ?? MAX_SOCKETS,
       sockets: 0,

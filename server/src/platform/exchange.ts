@@ -11,9 +11,11 @@ export interface OutboundRequest {
   /** One deadline for waiting, DNS, connect, TLS, headers and body together. */
   timeout_ms: number;
   /**
-   * Open another connection to the origin only while fewer than this many are open. Absent: whenever none is idle, so that
-   * no call waits for those of somebody else who happens to use the same origin.
+   * Whose connections it uses: nobody waits for a connection that somebody else holds at the same origin, or is given an
+   * answer over it. Absent: the calls that name nobody share theirs.
    */
+  owner?: string;
+  /** Open another connection of this owner to the origin only while fewer than this many are open. */
   connections?: number;
 }
 

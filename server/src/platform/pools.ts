@@ -1,4 +1,4 @@
-// Which connection carries which call: one pool per origin, bounded in sockets and in waiting calls.
+// Which connection carries which call: one pool per origin and owner, bounded in sockets and in waiting calls.
 // Used by the egress gate only, which makes the connections and reports what happens on them.
 // A connection serves one call at a time and is reused only after a complete response; a call that ends leaves the queue.
 import { once } from "node:events";
@@ -8,10 +8,11 @@ import { type Call, settleFailure, settleLate } from "./call.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove, takeFirst } from "./linked-list.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
-const MAX_WAITING_PER_ORIGIN = 1024;
+const CONNECTIONS_DEFAULT = 64;
+const WAITING_MAX = 1024;
 
 export interface Pools {
-  readonly by_origin: Map<string, Pool>;
+  readonly by_key: Map<string, Pool>;
   /** Makes a connection, which connects when its first call is sent. */
   readonly open: (pool: Pool) => Connection;
   /** Sends the call that the connection was given. */
@@ -20,8 +21,9 @@ export interface Pools {
   sockets: number;
 }
 
-/** All connections to one origin, and the requests that wait for one. */
+/** All connections of one owner to one origin, and the requests that wait for one. */
 export interface Pool {
+  readonly key: string;
   readonly target: Target;
   readonly open: Set<Connection>;
   /** Last in, first out: the busiest connections stay warm and the rest grow idle. */
@@ -48,9 +50,9 @@ export interface ActiveCall extends Call<Connection>, Links<ActiveCall> {}
 
 /** Gives the call a connection: an idle one, else a new one within the bounds, else a place in the queue. */
 export function assign(pools: Pools, call: ActiveCall): void {
-  const pool = findPool(pools, call.target);
+  const pool = findPool(pools, call);
   const idle = pool.idle.pop();
-  const limit = Math.max(1, call.request.connections ?? Number.POSITIVE_INFINITY);
+  const limit = Math.max(1, call.request.connections ?? CONNECTIONS_DEFAULT);
   if (idle) {
     run(pools, idle, call);
   } else if (pool.open.size < limit && makeRoom(pools)) {
@@ -58,7 +60,7 @@ export function assign(pools: Pools, call: ActiveCall): void {
     const connection = pools.open(pool);
     pool.open.add(connection);
     run(pools, connection, call);
-  } else if (pool.open.size > 0 && pool.waiting.size < MAX_WAITING_PER_ORIGIN) {
+  } else if (pool.open.size > 0 && pool.waiting.size < WAITING_MAX) {
     append(pool.waiting, call);
   } else {
     forgetPool(pools, pool);
@@ -92,7 +94,7 @@ export function release(pools: Pools, connection: Connection, rest_ms: number): 
 /** Closes the connections that have rested for too long: their servers are about to. */
 export function dropRested(pools: Pools): void {
   const now = performance.now();
-  for (const pool of pools.by_origin.values()) {
+  for (const pool of pools.by_key.values()) {
     for (const connection of pool.idle.filter(({ rests_until }) => rests_until <= now)) drop(pools, connection);
   }
 }
@@ -121,7 +123,7 @@ export function expire(pools: Pools, call: ActiveCall): void {
   settleLate(call);
   if (call.connection) drop(pools, call.connection);
   else {
-    const pool = pools.by_origin.get(call.target.origin);
+    const pool = pools.by_key.get(keyOf(call));
     if (pool) remove(pool.waiting, call);
   }
 }
@@ -129,7 +131,7 @@ export function expire(pools: Pools, call: ActiveCall): void {
 /** Ends every call with this reason and every connection; resolves when the sockets are gone. */
 export async function dropAll(pools: Pools, reason: string): Promise<void> {
   const connections: Connection[] = [];
-  for (const pool of pools.by_origin.values()) {
+  for (const pool of pools.by_key.values()) {
     for (let call = takeFirst(pool.waiting); call !== null; call = takeFirst(pool.waiting)) {
       settleFailure(call, "aborted", reason);
     }
@@ -142,22 +144,27 @@ export async function dropAll(pools: Pools, reason: string): Promise<void> {
   await Promise.all(connections.map(({ socket }) => (socket === null || socket.closed ? null : once(socket, "close"))));
 }
 
-function findPool(pools: Pools, target: Target): Pool {
-  const known = pools.by_origin.get(target.origin);
+function keyOf({ target, request }: ActiveCall): string {
+  return request.owner === undefined ? target.origin : `${target.origin} ${request.owner}`;
+}
+
+function findPool(pools: Pools, call: ActiveCall): Pool {
+  const key = keyOf(call);
+  const known = pools.by_key.get(key);
   if (known) return known;
-  const pool: Pool = { target, open: new Set(), idle: [], waiting: createLinkedList() };
-  pools.by_origin.set(target.origin, pool);
+  const pool: Pool = { key, target: call.target, open: new Set(), idle: [], waiting: createLinkedList() };
+  pools.by_key.set(key, pool);
   return pool;
 }
 
 function forgetPool(pools: Pools, pool: Pool): void {
-  if (pool.open.size === 0 && pool.waiting.size === 0) pools.by_origin.delete(pool.target.origin);
+  if (pool.open.size === 0 && pool.waiting.size === 0) pools.by_key.delete(pool.key);
 }
 
-/** At the limit an idle connection of any origin gives way; false when all are busy. */
+/** At the limit an idle connection of any pool gives way; false when all are busy. */
 function makeRoom(pools: Pools): boolean {
   if (pools.sockets < pools.max_sockets) return true;
-  for (const pool of pools.by_origin.values()) {
+  for (const pool of pools.by_key.values()) {
     const idle = pool.idle[0];
     if (idle) {
       drop(pools, idle);
