@@ -192,6 +192,24 @@ forEachEngine((engine) => {
     assert.deepEqual(await other.store.attemptsOf(other.key), [group[1]?.record]);
   });
 
+  test("who cancels an attempt that was granted by hand takes back that attempt alone", async () => {
+    for (const state of ["succeeded", "failed", "canceled", "skipped"] as const) {
+      const ended = { state, leased: 0, due_at: null, settled_at: NOW - 1, reason: "earlier" };
+      const { store, key, find } = await openWith(engine, { ...LEASED, ...ended });
+      const before = await find();
+      await store.grantAttempt(key);
+      assert.equal((await find()).state, "pending");
+      await store.cancel(key, "Canceled by hand.", NOW);
+      assert.deepEqual(await find(), before);
+      assert.equal(await store.cancel(key, "Canceled by hand.", NOW), undefined, "it is not pending any more");
+    }
+    const { store, key, find } = await openWith(engine, LEASED);
+    await store.grantAttempt(key);
+    await store.cancel(key, "Canceled by hand.", NOW);
+    const { state, reason, settled_at } = await find();
+    assert.deepEqual([state, reason, settled_at], ["canceled", "Canceled by hand.", NOW]);
+  });
+
   test("a success counts whoever holds the lease now", async () => {
     const { db, key, find } = await openWith(engine, { ...LEASED, attempt: 3 });
     await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null })]));

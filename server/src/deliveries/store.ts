@@ -197,9 +197,16 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     );
   }
 
-  /** Undefined when it is not pending. */
+  /**
+   * Undefined when it is not pending. Where a person had granted an attempt to what had ended before, only that attempt is
+   * canceled: what had become of the delivery stays true.
+   */
   function cancel(key: DeliveryKey, reason: string, now: number): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`update deliveries set state = 'canceled', reason = ${reason}, settled_at = ${now},
+    return query<DeliveryRow>(sql`update deliveries set
+        state = case when resume_state <> 'pending' then resume_state else 'canceled' end,
+        reason = case when resume_state <> 'pending' then reason else ${reason} end,
+        settled_at = case when resume_state <> 'pending' then settled_at else ${now} end,
+        trigger = case when resume_state <> 'pending' then 'auto' else trigger end,
         due_at = null, leased = 0, resume_state = null, resume_at = null
       where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`).then(
       (found) => found[0],

@@ -147,6 +147,11 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
       expect(old.leased === 1, "only a claim takes a lease", track);
       return "renewed";
     }
+    const is_back = row.state !== "pending" && row.state === old.resume_state && row.resume_state === null;
+    if (is_back && old.leased === 0 && row.failures === old.failures) {
+      track.touched_at = time.elapsed();
+      return "taken back";
+    }
     expect(old.leased === 1, "only who holds the lease settles an attempt", track);
     if (old.resume_state !== null && row.resume_state === null) return "restored";
     if (row.failures === old.failures + 1) {
