@@ -48,18 +48,18 @@ export function wasInterruptedTooOften(ready: Pick<Ready, "attempt" | "failures"
   return ready.attempt - ready.failures > INTERRUPTIONS_MAX;
 }
 
-async function exchangeFor(
+function exchangeFor(
   context: AttemptContext,
   ready: Ready,
   destination: Destination,
   at: number,
-): Promise<Exchange | Unbuilt> {
+): Promise<Exchange> | Unbuilt {
   const delivery_id = deliveryId(ready);
   const outgoing: Outgoing = { event_id: ready.event_id, delivery_id, body: ready.body, attempt: ready.attempt, at };
   try {
     const { method, url, headers, body } = destination.build(outgoing);
     const { id: owner, timeout_ms, max_in_flight: connections } = destination;
-    return await context.egress.send({ method, url, headers, body, owner, timeout_ms, connections });
+    return context.egress.send({ method, url, headers, body, owner, timeout_ms, connections });
   } catch (error) {
     // The destination's settings cannot make a request: its owner is told, and other deliveries go on.
     const message = destination.misconfigured ?? (error instanceof Error ? error.message : String(error));

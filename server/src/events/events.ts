@@ -11,8 +11,9 @@ import { notFound, unavailable } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
+import { createTimeText } from "../platform/time-text.ts";
 import type { EventLog } from "./append.ts";
-import { composeEvent, type EventRow } from "./event.ts";
+import { composeEvent, type EventRow, type NewEvent } from "./event.ts";
 import { fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore } from "./store.ts";
@@ -37,6 +38,7 @@ export type AppScope = string | null;
 
 export function createEvents(options: EventsOptions) {
   const { store, destinations, ids, now } = options;
+  const timeText = createTimeText();
   const append = options.event_log.channel<readonly EventRow[]>(
     (items) => ({ events: items.flat(), statements: [] }),
     (events) => events.reduce((sum, event) => sum + event.body.length, 0),
@@ -75,7 +77,8 @@ export function createEvents(options: EventsOptions) {
   function toEvent(app_id: string, input: z.infer<typeof EventInput>, at: number): EventRow {
     const link_id = typeof input.data["link_id"] === "string" ? input.data["link_id"] : undefined;
     const ts = input.ts === undefined ? undefined : Date.parse(input.ts);
-    return composeEvent({ app_id, event: input.event, data: input.data, link_id, id: input.id, ts }, ids, at);
+    const event: NewEvent = { app_id, event: input.event, data: input.data, link_id, id: input.id, ts };
+    return composeEvent(event, ids, at, timeText);
   }
 
   /** @throws AppError invalid_request (cursor) */

@@ -8,7 +8,6 @@ import {
   type Exchange,
   type FailureCode,
   joinHostPort,
-  keepHeaders,
   type OutboundRequest,
   type Phase,
   readSnippet,
@@ -36,7 +35,7 @@ export interface Call<Connection> {
   tls: number | null;
   first_byte: number | null;
   status: number;
-  headers: Record<string, string>;
+  headers: Readonly<Record<string, string>>;
   chunks: Uint8Array[];
   body_bytes: number;
 }
@@ -73,12 +72,12 @@ export function createCall<Connection>(
   };
 }
 
-export function receiveHeaders(call: AnyCall, status: number, headers: ReadonlyMap<string, string>): void {
+export function receiveHeaders(call: AnyCall, status: number, headers: Readonly<Record<string, string>>): void {
   if (call.settled) return;
   call.phase = "receiving";
   call.first_byte = since(call.begun);
   call.status = status;
-  call.headers = keepHeaders(headers);
+  call.headers = headers;
 }
 
 /** Keeps a copy of what the snippet needs; false when the body has outgrown what is read at all. */

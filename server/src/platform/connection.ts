@@ -3,7 +3,7 @@
 // already sent is seen: a connection that was closed meanwhile gives its call to another one instead of losing it.
 import type { Socket } from "node:net";
 import { peerOf, receiveBody, receiveHeaders, settleBroken, settleResponse } from "./call.ts";
-import { EgressError } from "./exchange.ts";
+import { EgressError, keepHeaders } from "./exchange.ts";
 import { type ActiveCall, assign, type Connection, drop, type Pool, type Pools, release } from "./pools.ts";
 import { createResponseReader, type ReadTrouble } from "./response-reader.ts";
 
@@ -24,11 +24,16 @@ export function createConnections({ pools, connect }: ConnectionsOptions): Conne
   let outbox: Connection[] = [];
 
   function open(pool: Pool): Connection {
+    // The reader gives the same map for the same head.
+    let seen: ReadonlyMap<string, string> | null = null;
+    let kept: Readonly<Record<string, string>> = {};
     const connection: Connection = {
       pool,
       reader: createResponseReader({
         headers(status, headers) {
-          if (connection.call !== null) receiveHeaders(connection.call, status, headers);
+          if (headers !== seen) kept = keepHeaders(headers);
+          seen = headers;
+          if (connection.call !== null) receiveHeaders(connection.call, status, kept);
         },
         data: (piece) => keep(pools(), connection, piece),
         end: (rest_ms) => complete(pools(), connection, rest_ms),

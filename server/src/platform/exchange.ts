@@ -34,7 +34,7 @@ export interface Response {
   kind: "response";
   status: number;
   /** Lower-case names; repeated headers joined with ", ". */
-  headers: Record<string, string>;
+  headers: Readonly<Record<string, string>>;
   /** The start of the body as text; never NUL or half a character. */
   snippet: string;
   /** True when the body had more than the snippet shows, or was cut off. */

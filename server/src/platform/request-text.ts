@@ -17,6 +17,9 @@ const PATH = /^\/[\x21-\x7e]*$/;
 const DEFAULT_PORT = { secure: 443, plain: 80 };
 /** The gate sets these itself; twice would be two readings of one request. */
 const RESERVED: ReadonlySet<string> = new Set(["host", "connection", "content-length", "transfer-encoding"]);
+/** Names that were found good: a server writes the same few over and over. */
+const good_names = new Set<string>();
+const GOOD_NAMES_MAX = 500;
 
 /** The request, or why it cannot be written; the reason never shows a value, which may be secret. */
 export function writeRequest(target: Target, request: OutboundRequest): RequestBytes | string {
@@ -27,7 +30,7 @@ export function writeRequest(target: Target, request: OutboundRequest): RequestB
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? "";
     const value = headers[index + 1] ?? "";
-    if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return unwritable("the name of a header");
+    if (!good_names.has(name) && !isGoodName(name)) return unwritable("the name of a header");
     if (!FIELD_VALUE.test(value)) return unwritable("the value of a header");
     head += `${name}: ${value}\r\n`;
   }
@@ -37,6 +40,12 @@ export function writeRequest(target: Target, request: OutboundRequest): RequestB
   }
   head += `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return typeof body === "string" ? { head: head + body, body: null } : { head, body };
+}
+
+function isGoodName(name: string): boolean {
+  if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return false;
+  if (good_names.size < GOOD_NAMES_MAX) good_names.add(name);
+  return true;
 }
 
 function unwritable(what: string): string {

@@ -36,6 +36,8 @@ const REST_MS = 4_000;
 const REST_MAX_MS = 60_000;
 /** Kept from what a server promises, so that we rarely write into a connection that it is closing. */
 const REST_MARGIN_MS = 2_000;
+/** A connection under load brings the same head again until its date changes; one that is longer is read anew. */
+const REMEMBERED_MAX_CHARS = 2_048;
 
 type State =
   | { kind: "idle" }
@@ -58,6 +60,8 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
   let trailers_chars = 0;
   let rest_ms = 0;
   let has_body = true;
+  /** The last head, with its end. */
+  let recent: { text: string; head: Head; framing: Framing } | null = null;
 
   function expect(method: string): void {
     state = { kind: "head" };
@@ -95,29 +99,41 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
     // The end of the head may lie across two reads.
     const before = held.length;
     held += bytes.toString("latin1", at, Math.min(bytes.length, at + HEAD_MAX_BYTES + 4));
+    if (recent !== null && held.startsWith(recent.text)) {
+      const { text, head, framing } = recent;
+      held = "";
+      begin(head, framing);
+      return at + text.length - before;
+    }
     if (!isBeginning(held)) return "syntax";
     const end = held.indexOf("\r\n\r\n", Math.max(0, before - 3));
     if (end < 0) return held.length > HEAD_MAX_BYTES ? "headers_too_large" : bytes.length;
     if (end > HEAD_MAX_BYTES) return "headers_too_large";
-    const trouble = takeHead(held.slice(0, end));
+    const trouble = takeHead(held.slice(0, end + 4));
     held = "";
     return trouble ?? at + end + 4 - before;
   }
 
+  /** `text` goes to its empty line. */
   function takeHead(text: string): ReadTrouble | null {
-    const head = parseHead(text);
+    const head = parseHead(text.slice(0, -4));
     if (head === null) return "syntax";
     if (head.status === 101) return "out_of_turn";
     if (head.status < 200) return null;
     const framing = framingOf(head);
     if (framing === null) return "syntax";
+    recent = held.length <= REMEMBERED_MAX_CHARS ? { text, head, framing } : null;
+    begin(head, framing);
+    return null;
+  }
+
+  function begin(head: Head, framing: Framing): void {
     rest_ms = framing.rest_ms;
     events.headers(head.status, head.headers);
     if (!has_body || framing.kind === "none" || (framing.kind === "counted" && framing.length === 0)) complete();
     else if (framing.kind === "counted") state = { kind: "counted", left: framing.length, chunked: false };
     else if (framing.kind === "chunked") startChunk();
     else state = { kind: "until_close" };
-    return null;
   }
 
   function readCounted(bytes: Buffer, at: number, counted: State & { kind: "counted" }): number | ReadTrouble {
