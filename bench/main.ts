@@ -4,7 +4,7 @@
 import { availableParallelism, cpus, totalmem, type } from "node:os";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
-import { formatReport, type Round, summarise } from "./report.ts";
+import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
@@ -43,7 +43,10 @@ function readOptions(args: string[]): Options | null {
   }
 }
 
-/** Floor, server, floor, server: in every round each figure has its reference a few seconds away. */
+/**
+ * Each floor runs before and after the server that is held against it, and its mean counts: a machine that becomes faster
+ * or slower meanwhile is in both sides of the ratio.
+ */
 async function runRounds(options: Options, say: (text: string) => void): Promise<Round[]> {
   const wanted = (name: "pipeline" | "redirect") => options.scenarios.includes(name);
   if (!wanted("pipeline") && !wanted("redirect")) return [];
@@ -57,17 +60,21 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
       const round: Round = {};
       if (wanted("pipeline")) {
         announce("floor accept+post");
-        round.accept_post = await runFloor(bench, "accept+post");
+        const before = await runFloor(bench, "accept+post");
         announce("pipeline");
         const { saturation, quarter } = await runPipeline(bench, options.engine);
+        announce("floor accept+post");
+        round.accept_post = middleRow([before, await runFloor(bench, "accept+post")]);
         round.pipeline = saturation;
         round.pipeline_quarter = quarter;
       }
       if (wanted("redirect")) {
         announce("floor accept");
-        round.accept = await runFloor(visits, "accept");
+        const before = await runFloor(visits, "accept");
         announce("redirect, edge role");
         round.redirect_edge = await runRedirectEdgeRole(visits, options.engine);
+        announce("floor accept");
+        round.accept = middleRow([before, await runFloor(visits, "accept")]);
         announce("redirect, all roles");
         const { saturation, quarter } = await runRedirectAllRoles(visits, options.engine);
         round.redirect = saturation;

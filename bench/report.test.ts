@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatReport, formatTable, isMet, type Round, summarise } from "./report.ts";
+import { formatReport, formatTable, isMet, middleRow, type Round, summarise } from "./report.ts";
 import { memoryGoals } from "./scenarios/backlog.ts";
 import type { Row } from "./scenarios/phase.ts";
 
@@ -34,6 +34,14 @@ test("A ratio is taken inside each round and its median counts, so a slow round 
   });
   const { goals } = summarise([round(20_000, 12_000), round(5_000, 2_000), round(10_000, 7_000)]);
   assert.equal(goals[0]!.value, 60);
+});
+
+test("A floor that ran before and after the server counts with its mean, and with all that went wrong", () => {
+  const before = row({ delivered_per_s: 20_000, cpu_us_per_event: 40, lost: 1, problems: ["one"] });
+  const both = middleRow([before, row({ delivered_per_s: 10_000, cpu_us_per_event: 80, problems: ["two"] })]);
+  assert.equal(both.delivered_per_s, 15_000);
+  assert.equal(both.cpu_us_per_event, 60);
+  assert.deepEqual([both.lost, both.problems], [1, ["one", "two"]]);
 });
 
 test("Each goal compares the figures it names", () => {

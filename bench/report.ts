@@ -1,5 +1,5 @@
 // Rounds become medians, medians become a table, and the goals are held against them. Pure: main.ts prints the text.
-// A ratio is taken inside each round, where server and floor had the same neighbours, and the median of the rounds
+// A ratio is taken inside each round, where the floor ran before and after the server, and the median of the rounds
 // counts.
 import { median } from "./measure.ts";
 import type { Row } from "./scenarios/phase.ts";
@@ -37,7 +37,7 @@ export function summarise(rounds: readonly Round[]): Report {
   for (const name of rowNames) {
     const found = rounds.flatMap((round) => round[name] ?? []);
     if (found.length === 0) continue;
-    rows[name] = medianRow(found);
+    rows[name] = middleRow(found);
     problems.push(...found.flatMap((row) => row.problems).map((text) => `${ROWS[name]}: ${text}`));
     notes.push(...found.flatMap((row) => row.notes).map((text) => `${ROWS[name]}: ${text}`));
   }
@@ -45,8 +45,8 @@ export function summarise(rounds: readonly Round[]): Report {
   return { rows, goals: goalsOf(rounds), ratios: ratiosOf(rounds), lost, problems, notes };
 }
 
-/** Medians of the measurements; sums of what must be zero. */
-function medianRow(rows: readonly Row[]): Row {
+/** Medians of the measurements, of two rows their mean; sums of what must be zero. */
+export function middleRow(rows: readonly Row[]): Row {
   const middle = (pick: (row: Row) => number) => median(rows.map(pick));
   const sum = (pick: (row: Row) => number) => rows.reduce((total, row) => total + pick(row), 0);
   const three = (pick: (row: Row) => Row["accept_ms"]) => ({
