@@ -16,6 +16,14 @@ const bodies: (string | Uint8Array)[] = [
   randomBytes(5_000),
 ];
 
+/** Where the shared space for short messages ends, for texts of one and of three bytes a character. */
+const SPACE_BYTES = 16 * 1024;
+for (const bytes of [SPACE_BYTES, SPACE_BYTES / 3]) {
+  for (const more of [-66, -65, -64, -63, -22, -21, -1, 0, 1]) {
+    bodies.push("y".repeat(Math.round(bytes) + more), "€".repeat(Math.round(bytes) + more));
+  }
+}
+
 for (const length of KEY_LENGTHS) {
   test(`a key of ${length} bytes signs like createHmac, whatever the body and however often`, () => {
     const bytes = randomBytes(length);

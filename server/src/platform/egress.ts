@@ -19,7 +19,7 @@ import { createCall, settleFailure, since } from "./call.ts";
 import { attach, createConnections, fail, ready, receive } from "./connection.ts";
 import { EgressError, type Exchange, type OutboundRequest } from "./exchange.ts";
 import { type ActiveCall, assign, type Connection, dropAll, dropRested, expire, type Pools } from "./pools.ts";
-import { type RequestBytes, writeRequest } from "./request-text.ts";
+import { createRequestWriter, type RequestBytes, type WriteRequest } from "./request-text.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 
 export type { Exchange, FailureCode, OutboundRequest, Timings } from "./exchange.ts";
@@ -63,6 +63,7 @@ export function createEgress(options: EgressOptions): Egress {
   });
   const gate: Gate = {
     refuse,
+    write: createRequestWriter(),
     plain_http: options.allow.length > 0,
     resolve: createResolver(refuse, options.resolve),
     now: options.now ?? Date.now,
@@ -87,6 +88,7 @@ export function createEgress(options: EgressOptions): Egress {
 
 interface Gate {
   readonly refuse: AddressRule;
+  readonly write: WriteRequest;
   readonly plain_http: boolean;
   readonly resolve: Resolver;
   readonly now: () => number;
@@ -102,7 +104,7 @@ function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
   return new Promise((resolve) => {
     const found = findTarget(gate, request.url);
     const target = "error" in found ? NO_TARGET : found;
-    const written = "error" in found ? found.error : writeRequest(found, request);
+    const written = "error" in found ? found.error : gate.write(found, request);
     const bytes = typeof written === "string" ? NOTHING : written;
     const call: ActiveCall = createCall({ request, target, bytes }, gate.now(), resolve);
     if (gate.closed) settleFailure(call, "aborted", STOPPING);

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Target } from "./addresses.ts";
 import type { OutboundRequest } from "./exchange.ts";
-import { writeRequest } from "./request-text.ts";
+import { createRequestWriter } from "./request-text.ts";
 
+/** One for all tests: what it remembers must change no answer. */
+const writeRequest = createRequestWriter();
 const TARGET: Target = {
   origin: "https://example.com",
   secure: true,

@@ -1,4 +1,4 @@
-// Writes an outbound request as HTTP/1.1. Pure; called by the egress gate for every request, before a connection is chosen.
+// Writes an outbound request as HTTP/1.1. No I/O; called by the egress gate for every request, before a connection is chosen.
 // Source: RFC 9112. What could end a line and begin another header is refused here, whoever has let it pass before.
 import type { Target } from "./addresses.ts";
 import type { OutboundRequest } from "./exchange.ts";
@@ -17,12 +17,25 @@ const PATH = /^\/[\x21-\x7e]*$/;
 const DEFAULT_PORT = { secure: 443, plain: 80 };
 /** The gate sets these itself; twice would be two readings of one request. */
 const RESERVED: ReadonlySet<string> = new Set(["host", "connection", "content-length", "transfer-encoding"]);
-/** Names that were found good: a server writes the same few over and over. */
-const good_names = new Set<string>();
+/** Names that are remembered as good. */
 const GOOD_NAMES_MAX = 500;
 
 /** The request, or why it cannot be written; the reason never shows a value, which may be secret. */
-export function writeRequest(target: Target, request: OutboundRequest): RequestBytes | string {
+export type WriteRequest = (target: Target, request: OutboundRequest) => RequestBytes | string;
+
+export function createRequestWriter(): WriteRequest {
+  // A server writes the same few names over and over.
+  const good_names = new Set<string>();
+  const isGoodName = (name: string): boolean => {
+    if (good_names.has(name)) return true;
+    if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return false;
+    if (good_names.size < GOOD_NAMES_MAX) good_names.add(name);
+    return true;
+  };
+  return (target, request) => write(target, request, isGoodName);
+}
+
+function write(target: Target, request: OutboundRequest, isGoodName: (name: string) => boolean): RequestBytes | string {
   const { method, headers, body } = request;
   if (!METHOD.test(method)) return unwritable("the method");
   if (!PATH.test(target.path)) return unwritable("the path");
@@ -30,7 +43,7 @@ export function writeRequest(target: Target, request: OutboundRequest): RequestB
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? "";
     const value = headers[index + 1] ?? "";
-    if (!good_names.has(name) && !isGoodName(name)) return unwritable("the name of a header");
+    if (!isGoodName(name)) return unwritable("the name of a header");
     if (!FIELD_VALUE.test(value)) return unwritable("the value of a header");
     head += `${name}: ${value}\r\n`;
   }
@@ -40,12 +53,6 @@ export function writeRequest(target: Target, request: OutboundRequest): RequestB
   }
   head += `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return typeof body === "string" ? { head: head + body, body: null } : { head, body };
-}
-
-function isGoodName(name: string): boolean {
-  if (!FIELD_NAME.test(name) || RESERVED.has(name.toLowerCase())) return false;
-  if (good_names.size < GOOD_NAMES_MAX) good_names.add(name);
-  return true;
 }
 
 function unwritable(what: string): string {

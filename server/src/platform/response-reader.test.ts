@@ -17,7 +17,12 @@ interface Seen {
 
 /** Feeds the pieces one after another, through one buffer that is overwritten each time, as a socket does. */
 function readAll(pieces: readonly Buffer[], method = "POST", ends = true): Seen {
-  const seen: Seen = { status: null, headers: {}, body: "", rest_ms: null, trouble: null };
+  return readOn([pieces], method, ends)[0] as Seen;
+}
+
+/** Several responses of one connection, each in its pieces. */
+function readOn(responses: readonly (readonly Buffer[])[], method = "POST", ends = true): Seen[] {
+  let seen: Seen;
   const reader = createResponseReader({
     headers(status, headers) {
       assert.equal(seen.status, null, "one response has one head");
@@ -33,16 +38,19 @@ function readAll(pieces: readonly Buffer[], method = "POST", ends = true): Seen 
       seen.rest_ms = rest_ms;
     },
   });
-  reader.expect(method);
-  const shared = Buffer.alloc(Math.max(1, ...pieces.map((piece) => piece.length)));
-  for (const piece of pieces) {
-    piece.copy(shared);
-    seen.trouble = reader.read(shared.subarray(0, piece.length));
-    shared.fill("#");
-    if (seen.trouble !== null) return seen;
-  }
-  if (ends) reader.finish();
-  return seen;
+  const shared = Buffer.alloc(Math.max(1, ...responses.flat().map((piece) => piece.length)));
+  return responses.map((pieces) => {
+    seen = { status: null, headers: {}, body: "", rest_ms: null, trouble: null };
+    reader.expect(method);
+    for (const piece of pieces) {
+      piece.copy(shared);
+      seen.trouble = reader.read(shared.subarray(0, piece.length));
+      shared.fill("#");
+      if (seen.trouble !== null) return seen;
+    }
+    if (ends) reader.finish();
+    return seen;
+  });
 }
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
@@ -103,6 +111,35 @@ for (const [title, text, expected] of complete) {
     assert.deepEqual(readAll([...text].map(bytes)), whole, "byte by byte");
   });
 }
+
+test("what came before on the connection changes no response, whichever two follow each other", () => {
+  const texts = complete.map(([, text]) => text);
+  for (const first of texts) {
+    const again = bytes(first);
+    for (const second of [...texts, first.replace("content-length: 1", "content-length: 01")]) {
+      const alone = readAll([bytes(second)]);
+      for (const cut of [second.length, second.indexOf("\r\n\r\n") + 2, second.length - 1]) {
+        const pieces = [bytes(second.slice(0, cut)), bytes(second.slice(cut))].filter((piece) => piece.length > 0);
+        assert.deepEqual(readOn([[again], pieces, [again]])[1], alone, `${JSON.stringify(first)}, then ${cut} of it`);
+      }
+    }
+  }
+});
+
+test("the same head again is read for what was asked, and its body is its own", () => {
+  const head = `${OK}content-length: 2\r\n\r\n`;
+  const seen = readOn([[bytes(`${head}ab`)], [bytes(head), bytes("cd")], [bytes(`${head}ef`)]]);
+  assert.deepEqual(
+    seen.map(({ body, rest_ms, trouble }) => [body, rest_ms, trouble]),
+    [
+      ["ab", 4_000, null],
+      ["cd", 4_000, null],
+      ["ef", 4_000, null],
+    ],
+  );
+  const more = readOn([[bytes(`${head}ab`)], [bytes(`${head}cd!`)]]);
+  assert.equal(more[1]?.trouble, "out_of_turn");
+});
 
 const troubled: [title: string, text: string, trouble: string][] = [
   ["another protocol", "SSH-2.0-OpenSSH_9.6\r\n", "syntax"],
