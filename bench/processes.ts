@@ -4,7 +4,7 @@
 // closes, the server's through guard.ts.
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -17,8 +17,8 @@ import type { SinkCommand, SinkReport } from "./sink.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
-/** As `npm start` has them: they bound the heap with a backlog (docs/performance.md). */
-const SERVER_FLAGS = ["--max-semi-space-size=16", "--heap-growing-percent=100"];
+/** Those of `npm start`, which bound the heap with a backlog (docs/performance.md). */
+const SERVER_FLAGS = (readPackage().scripts.start.match(/ --max-\S+| --heap-\S+/g) ?? []).map((flag) => flag.trim());
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SINK_TIMEOUT_MS = 30_000;
@@ -36,6 +36,10 @@ export type SinkProcess = {
   ask: (command: SinkCommand) => Promise<SinkReport>;
   stop: () => Promise<void>;
 };
+
+function readPackage(): { scripts: { start: string } } {
+  return JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: { start: string } }; // our own file
+}
 
 /** @param sink required by `accept+post` */
 export async function startFloor(floor: "accept" | "accept+post", sink: SinkProcess | null): Promise<Target> {

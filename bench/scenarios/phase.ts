@@ -61,6 +61,7 @@ export async function runWarm(stage: Stage, workload: Workload, load: Load): Pro
     lost: row.lost + warm.lost,
     duplicated: row.duplicated + warm.duplicated,
     problems: [...warm.problems, ...row.problems],
+    notes: [...warm.notes, ...row.notes],
   };
 }
 

@@ -197,4 +197,8 @@ export const EventsQuery = z.strictObject({
   until: TimeInput.optional().describe("accepted before this time"),
 });
 
+export const EventQuery = z.strictObject({
+  app_id: Id.optional().describe("for the admin token: ids are unique within an app, so another app may have the same"),
+});
+
 export const EventsPage = pageOf(Envelope).meta({ id: "EventsPage" });

@@ -15,7 +15,7 @@ import {
 } from "./apps.ts";
 import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail } from "./deliveries.ts";
 import { Secret, TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "./destinations.ts";
-import { EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
+import { EventQuery, EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { type Route, under } from "./route.ts";
@@ -339,7 +339,7 @@ const EVENT_ROUTES = {
     tag: "Events",
     summary: "Get an event and its fate at every destination of the app",
     params: by_id,
-    query: NoQuery,
+    query: EventQuery,
     status: 200,
     answer: EventWithFates,
   },

@@ -1,5 +1,5 @@
 // Puts the modules together, each with what it needs of the others. Called by main.ts, and by tests that talk to the whole
-// server in their own process. Has no effect before `open`, and none after `stop`.
+// server in their own process. Nothing runs before `open` but the egress gate's own timer, and nothing after `stop`.
 import type { Server as HttpServer } from "node:http";
 import type { FastifyInstance } from "fastify";
 import { createAccounts } from "./accounts/accounts.ts";
@@ -26,7 +26,7 @@ import { createEventStore } from "./events/store.ts";
 import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
 import { createEgress } from "./platform/egress.ts";
-import { createIds, SYSTEM_IDS } from "./platform/ids.ts";
+import { createIds, type Ids, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
 import { createSealer } from "./platform/sealing.ts";
@@ -45,7 +45,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const ids = createIds(source);
   const state = { is_open: false };
   const accounts = createAccounts({ db, ids, source });
-  const pipeline = composePipeline(config, secrets, db);
+  const pipeline = composePipeline(config, secrets, db, ids);
   const { destinations, dispatcher } = pipeline;
   const removeRest = () => runInBackground("removals", accounts.finishRemovals());
   const edge = composeEdge({
@@ -116,9 +116,8 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
-function composePipeline(config: Config, secrets: Secrets, db: Database) {
+function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Ids) {
   const { now } = Date;
-  const ids = createIds(SYSTEM_IDS);
   const committer = createCommitter(db);
   const egress = createEgress({ allow: config.egress_allow });
   const destinations = createDestinations({

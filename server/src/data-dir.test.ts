@@ -18,12 +18,12 @@ test("the first start makes a seal key and an admin token that only the owner ca
   const first = readSecrets(config("fresh/below"));
   assert.equal(first.seal_key.length, 32);
   assert.match(first.admin_token, /^[A-Za-z0-9_-]{43}$/);
-  assert.equal(first.new_token_file, join(root, "fresh/below/admin.token"));
+  assert.deepEqual([first.token_file, first.is_token_new], [join(root, "fresh/below/admin.token"), true]);
   assert.deepEqual(readdirSync(join(root, "fresh/below")).sort(), ["admin.token", "seal.key"]);
   for (const name of ["admin.token", "seal.key"]) {
     assert.equal(statSync(join(root, "fresh/below", name)).mode & 0o777, 0o600);
   }
-  assert.deepEqual(readSecrets(config("fresh/below")), { ...first, new_token_file: null });
+  assert.deepEqual(readSecrets(config("fresh/below")), { ...first, is_token_new: false });
 });
 
 test("secrets that are given are used and not written", () => {
@@ -32,7 +32,8 @@ test("secrets that are given are used and not written", () => {
   assert.deepEqual(readSecrets(config("given", given)), {
     seal_key: key,
     admin_token: "t".repeat(40),
-    new_token_file: null,
+    token_file: null,
+    is_token_new: false,
   });
   assert.deepEqual(readdirSync(join(root, "given")), []);
 });

@@ -12,8 +12,10 @@ const PRIVATE_DIRECTORY = 0o700;
 export interface Secrets {
   seal_key: Buffer;
   admin_token: string;
-  /** Where the admin token was written by this very start; null when it was given or existed before. */
-  new_token_file: string | null;
+  /** Where the admin token is kept; null when it was given. */
+  token_file: string | null;
+  /** Made by this very start. */
+  is_token_new: boolean;
 }
 
 /** The data directory cannot be used; the message is a sentence for the operator. */
@@ -40,7 +42,8 @@ export function readSecrets(config: Config): Secrets {
   return {
     seal_key: config.seal_key ?? readSealKey(join(config.data_dir, "seal.key")),
     admin_token: token.value,
-    new_token_file: token.is_new ? token_file : null,
+    token_file: config.admin_token === null ? token_file : null,
+    is_token_new: token.is_new,
   };
 }
 

@@ -36,7 +36,7 @@ async function start(): Promise<void> {
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToMigrate(db);
-  const url = await listen(server, config);
+  const url = await listen(server, config, secrets);
   if (!is_migrated) {
     log("server.waiting", {
       url,
@@ -52,7 +52,7 @@ async function start(): Promise<void> {
     database: db.engine,
     data_dir: config.data_dir,
   });
-  if (secrets.new_token_file !== null) announceToken(config.public_url ?? url, secrets);
+  process.stderr.write(`\nLinkMe Server is ready. Its API: ${config.public_url ?? url}/docs\n${tokenNote(secrets)}\n`);
 }
 
 function loadConfig(): Config {
@@ -123,10 +123,12 @@ async function waitForDatabase(db: Database): Promise<void> {
   while (!(await tryToMigrate(db)));
 }
 
-async function listen(server: Server, { host, port }: Config): Promise<string> {
+async function listen(server: Server, { host, port }: Config, secrets: Secrets): Promise<string> {
   try {
     await server.app.listen({ host, port });
   } catch (error) {
+    // The next start finds the token made already, and does not show it.
+    if (secrets.is_token_new) process.stderr.write(`${tokenNote(secrets)}\n`);
     fail(EXIT_FAILED, whyNotListening(error, host, port));
   }
   return server.address();
@@ -181,11 +183,11 @@ function stopOnSignal(stop: () => Promise<boolean>, is_run_by_npm: boolean): voi
   }, PARENT_CHECK_MS).unref();
 }
 
-/** The one time that the token is shown; it goes to a person's terminal and not into the log. */
-function announceToken(address: string, { admin_token, new_token_file }: Secrets): void {
-  process.stderr.write(
-    `\nLinkMe Server is ready. Its API: ${address}/docs\nAdmin token, shown this once and kept in ${new_token_file}:\n\n  ${admin_token}\n\n`,
-  );
+/** The start that makes the token shows it, this once; it goes to a person's terminal and not into the log. */
+function tokenNote({ admin_token, token_file, is_token_new }: Secrets): string {
+  if (token_file === null) return "Admin token: LINKME_ADMIN_TOKEN\n";
+  if (!is_token_new) return `Admin token: in ${token_file}\n`;
+  return `Admin token, shown this once and kept in ${token_file}:\n\n  ${admin_token}\n`;
 }
 
 function sentenceOf(error: unknown): string {

@@ -185,6 +185,12 @@ forEachEngine((engine) => {
     await accounts.deleteApp("shop");
     clock.now += 1;
     await accounts.createApp(app({ id: "shop" }));
+    for (const table of ["events", "clicks"]) {
+      const left = await db.query({
+        ...{ kind: "statement", parts: [`select 1 as one from ${table} where app_id = 'shop'`], values: [] },
+      });
+      assert.deepEqual(left, [], `the new app sees no old ${table}`);
+    }
     await db.query(destinationOf("shop", "dst_3"));
     await db.batch(hotRows("shop", "dst_3", clock.now, 3));
     await Promise.all([accounts.finishRemovals(), accounts.finishRemovals()]);

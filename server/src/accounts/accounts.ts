@@ -24,6 +24,8 @@ import * as store from "./store.ts";
 
 /** How long another process may still use a key, app or domain that was changed or deleted. */
 const LOOKUP_TTL_MS = 1_000;
+/** How long a call waits for the id of a deleted app to become free. */
+const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 
 export interface Page<Item> {
@@ -62,6 +64,7 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
     const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(settings) };
     // The defaults name every setting, so no column is missing.
     const row = { ...columns, id, name, created_at: now, updated_at: now } as store.AppRow;
+    if (input.id !== undefined) await waitForRemoval(id);
     try {
       await store.insertApp(db, row);
     } catch (error) {
@@ -70,6 +73,22 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
     }
     apps.forget(id);
     return toApp(row);
+  }
+
+  /** What belonged to a deleted app must not be found in a new one. @throws AppError conflict */
+  async function waitForRemoval(app_id: string): Promise<void> {
+    if (!(await store.isBeingRemoved(db, app_id))) return;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, REMOVAL_WAIT_MS);
+    });
+    await Promise.race([finishRemovals(), limit]).finally(() => clearTimeout(timer));
+    if (!(await store.isBeingRemoved(db, app_id))) return;
+    const advice = "Send the same request again in a minute, or choose another id.";
+    throw refuse(
+      "conflict",
+      `The app ${app_id} was deleted, and what belonged to it is still being removed. ${advice}`,
+    );
   }
 
   async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {

@@ -163,6 +163,11 @@ export function selectRemovals(db: Database): Promise<Removal[]> {
   return db.query(sql`select * from removals order by removed_at, kind, id limit ${REMOVALS_PER_ROUND}`);
 }
 
+export async function isBeingRemoved(db: Database, app_id: string): Promise<boolean> {
+  const found = await db.query(sql`select 1 as one from removals where kind = 'app' and id = ${app_id}`);
+  return found.length > 0;
+}
+
 export async function deleteRemoval(db: Database, removal: Removal): Promise<void> {
   // Not when the same id was made and deleted once more meanwhile: that removal still has to be done.
   await db.query(sql`delete from removals
@@ -170,10 +175,11 @@ export async function deleteRemoval(db: Database, removal: Removal): Promise<voi
 }
 
 /**
- * The statements that remove what is left of an app or destination, but for an app's clicks. Each deletes at most a step of rows and answers them
- * by key, and is repeated until it answers none. An app's id may be given to a new app at once, so only rows from
- * before the removal count: positions and click tokens begin with their time. Rows are named by their whole key, for
- * with half of it PostgreSQL may go through all rows of an app that its statistics do not know.
+ * The statements that remove what is left of an app or destination, but for an app's clicks. Each deletes at most a step
+ * of rows and answers them by key, and is repeated until it answers none. An app's id is given to a new app only after
+ * that; only rows from before the removal count all the same: positions and click tokens begin with their time. Rows are
+ * named by their whole key, for with half of it PostgreSQL may go through all rows of an app that its statistics do not
+ * know.
  */
 export function removalSteps(removal: Removal): Statement[] {
   const { id, removed_at } = removal;

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type { EventInput, EventsPage, EventsQuery, EventWithFates, IngestAnswer } from "#contract/events.ts";
 import type { PageQuery } from "#contract/fields.ts";
+import { notFound } from "../errors.ts";
 import type { Handlers } from "./bind.ts";
 
 type Names = "ingestEvents" | "listEvents" | "getEvent";
@@ -24,6 +25,11 @@ export function eventHandlers(events: Events): Handlers<Names> {
       const { limit, cursor, ...filter } = query;
       return events.listEvents(params.app_id, filter, { limit, cursor });
     },
-    getEvent: ({ params, access }) => events.getEvent(params.id, access.app_scope),
+    getEvent({ params, query, access }) {
+      const { app_id = access.app_scope } = query;
+      // A key sees its own app alone, whatever it names.
+      if (access.app_scope !== null && app_id !== access.app_scope) throw notFound("event");
+      return events.getEvent(params.id, app_id);
+    },
   };
 }

@@ -9,16 +9,17 @@ export const JSON_MAX_DEPTH = 64;
 
 /**
  * The value of a JSON body; undefined for an empty one.
+ * @param number_max whole numbers beyond it lose digits on the way, which is refused
  * @throws AppError `invalid_request`
  */
-export function parseJsonBody(bytes: Buffer): unknown {
+export function parseJsonBody(bytes: Buffer, number_max = Number.MAX_SAFE_INTEGER): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw refuse("invalid_request", "The body is not valid UTF-8; JSON is sent as UTF-8.");
   const text = bytes.toString("utf8");
   const value = parse(text);
   // Only an escape can hide a NUL or half a surrogate pair, and only these words can name a prototype.
   const is_suspicious = text.includes("\\u") || text.includes("__proto__") || text.includes("constructor");
-  inspect(value, is_suspicious);
+  inspect(value, { is_suspicious, number_max });
   return value;
 }
 
@@ -37,8 +38,13 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message.replace(/\.+$/, "") : "it cannot be read";
 }
 
-function inspect(value: unknown, is_suspicious: boolean): void {
-  const trouble = findTrouble(value, is_suspicious, 1);
+interface Inspection {
+  is_suspicious: boolean;
+  number_max: number;
+}
+
+function inspect(value: unknown, inspection: Inspection): void {
+  const trouble = findTrouble(value, inspection, 1);
   if (trouble !== null) throw invalid(trouble.path.reverse().join("."), trouble.message);
 }
 
@@ -49,28 +55,34 @@ interface Trouble {
 }
 
 /** Recursion is bounded by the very depth that it checks. */
-function findTrouble(value: unknown, is_suspicious: boolean, depth: number): Trouble | null {
-  if (typeof value === "string") return is_suspicious ? textTrouble(value) : null;
+function findTrouble(value: unknown, inspection: Inspection, depth: number): Trouble | null {
+  if (typeof value === "string") return inspection.is_suspicious ? textTrouble(value) : null;
   if (typeof value === "number") {
-    return Number.isFinite(value) ? null : { message: "a number that fits into a double", path: [] };
+    return Math.abs(value) <= inspection.number_max ? null : { message: numberRule(inspection), path: [] };
   }
   if (typeof value !== "object" || value === null) return null;
   if (depth > JSON_MAX_DEPTH) return { message: `at most ${JSON_MAX_DEPTH} levels of nesting`, path: [] };
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
-      const trouble = findTrouble(value[index], is_suspicious, depth + 1);
+      const trouble = findTrouble(value[index], inspection, depth + 1);
       if (trouble !== null) return within(trouble, String(index));
     }
     return null;
   }
-  return membersTrouble(value, is_suspicious, depth);
+  return membersTrouble(value, inspection, depth);
 }
 
-function membersTrouble(value: object, is_suspicious: boolean, depth: number): Trouble | null {
+function numberRule({ number_max }: Inspection): string {
+  if (number_max === Number.MAX_VALUE) return "a number that fits into a double";
+  return "a number up to 9007199254740991 (2^53 - 1), beyond which digits are lost; send a larger one as text";
+}
+
+function membersTrouble(value: object, inspection: Inspection, depth: number): Trouble | null {
   for (const name in value) {
     // Parsed JSON has own, enumerable members only.
     const member: unknown = value[name as keyof typeof value];
-    const trouble = (is_suspicious ? nameTrouble(name, member) : null) ?? findTrouble(member, is_suspicious, depth + 1);
+    const named = inspection.is_suspicious ? nameTrouble(name, member) : null;
+    const trouble = named ?? findTrouble(member, inspection, depth + 1);
     if (trouble !== null) return within(trouble, name);
   }
   return null;

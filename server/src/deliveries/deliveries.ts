@@ -3,9 +3,8 @@
 import type { z } from "zod";
 import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { invalid, notFound, refuse } from "../errors.ts";
-import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
-import { uuidFloor } from "../platform/ids.ts";
+import { notFound, refuse } from "../errors.ts";
+import { encodeCursor, positionRange } from "../platform/cursor.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
@@ -58,13 +57,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     query: z.infer<typeof DeliveriesQuery>,
     cursor: string | undefined,
   ): Promise<DeliveryFilter | null> {
-    const filter: DeliveryFilter = { state: query.state, event: query.event };
-    if (query.since !== undefined) filter.from_position = uuidFloor(Date.parse(query.since));
-    if (query.until !== undefined) filter.until_position = uuidFloor(Date.parse(query.until));
-    if (query.since !== undefined && query.until !== undefined && Date.parse(query.since) > Date.parse(query.until)) {
-      throw invalid("since", "a time before until");
-    }
-    if (cursor !== undefined) filter.before_position = String(decodeCursor(cursor, ["string"])[0]);
+    const filter: DeliveryFilter = { state: query.state, event: query.event, ...positionRange(query, cursor) };
     if (query.event_id === undefined) return filter;
     const position = await options.positionOf(app_id, query.event_id);
     return position === null ? null : { ...filter, position };
@@ -76,10 +69,11 @@ export function createDeliveries(options: DeliveriesOptions) {
     const [attempts, event] = await Promise.all([store.attemptsOf(row), store.eventOf(row)]);
     const event_id = event?.id ?? row.position;
     const body = event?.body ?? "";
+    const at = now();
     return {
-      ...showDelivery(row, event_id, now()),
+      ...showDelivery(row, event_id, at),
       request: requestOf(row, destination, { id: event_id, body }, attempts),
-      attempts: showAttempts(row, attempts),
+      attempts: showAttempts(row, attempts, at),
     };
   }
 

@@ -65,7 +65,7 @@ const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null
   },
   {
     title: "in flight has no next attempt",
-    changes: { leased: 1, attempt: 1, due_at: CREATED },
+    changes: { leased: 1, attempt: 1, due_at: NOW + 1 },
     next: null,
     settled: null,
   },
@@ -107,7 +107,7 @@ for (const { changes, reason } of [
 }
 
 test("attempts are shown in order, and one without a record was interrupted", () => {
-  const shown = showAttempts({ ...row, attempt: 3 }, [record(3), record(1)]);
+  const shown = showAttempts({ ...row, attempt: 3 }, [record(3), record(1)], NOW);
   assert.deepEqual(
     shown.map((one) => [one.number, one.outcome, one.status_code, one.started_at]),
     [
@@ -122,10 +122,24 @@ test("attempts are shown in order, and one without a record was interrupted", ()
 });
 
 test("an attempt in flight is not shown as interrupted, an older one without a record is", () => {
-  const shown = showAttempts({ ...row, attempt: 2, leased: 1 }, []);
+  const leased = { ...row, attempt: 2, leased: 1, due_at: NOW + 1 };
+  const shown = showAttempts(leased, [], NOW);
   assert.deepEqual(
     shown.map((one) => [one.number, one.outcome]),
     [[1, "interrupted"]],
   );
-  assert.deepEqual(showAttempts(row, []), []);
+  assert.deepEqual(showAttempts(row, [], NOW), []);
+  assert.equal(showDelivery(leased, "event-1", NOW).next_attempt_at, null);
+});
+
+test("under a lease that ran out nothing is under way: that attempt was interrupted, and the next is due", () => {
+  const left = { ...row, attempt: 2, leased: 1, due_at: NOW };
+  assert.deepEqual(
+    showAttempts(left, [], NOW).map((one) => [one.number, one.outcome]),
+    [
+      [1, "interrupted"],
+      [2, "interrupted"],
+    ],
+  );
+  assert.equal(showDelivery(left, "event-1", NOW).next_attempt_at, new Date(NOW).toISOString());
 });

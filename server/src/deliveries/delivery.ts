@@ -26,7 +26,7 @@ export interface DeliveryRow {
   settled_at: number | null;
 }
 
-/** A row of the table `attempts`. */
+/** A row of the view `attempt_history`: of the table `attempts`, or the first attempt in its delivery's own row. */
 export interface AttemptRow {
   destination_id: string;
   position: string;
@@ -73,8 +73,13 @@ export function reasonOf(row: DeliveryRow): string | null {
   return row.resume_state === null ? row.reason : "An attempt was asked for by hand.";
 }
 
+/** Under a lease that has not run out; one that has is due for whoever claims it. */
+export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">, now: number): boolean {
+  return row.state === "pending" && row.leased === 1 && row.due_at !== null && row.due_at > now;
+}
+
 export function showDelivery(row: DeliveryRow, event_id: string, now: number): Delivery {
-  const waiting = row.state === "pending" && row.leased === 0 && row.due_at !== null;
+  const waiting = row.state === "pending" && row.due_at !== null && !isUnderWay(row, now);
   const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
   return {
     id: deliveryId(row),
@@ -92,9 +97,9 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number): D
 }
 
 /** Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted. */
-export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[]): Attempt[] {
+export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[], now: number): Attempt[] {
   const by_number = new Map(attempts.map((attempt) => [attempt.number, attempt]));
-  const in_flight = row.state === "pending" && row.leased === 1 ? row.attempt : 0;
+  const in_flight = isUnderWay(row, now) ? row.attempt : 0;
   const shown: Attempt[] = [];
   for (let number = 1; number <= row.attempt; number++) {
     const attempt = by_number.get(number);

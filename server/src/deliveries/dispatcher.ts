@@ -186,11 +186,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Ready[]> {
     const now = clock.now();
     const lease_until = now + LEASE_MS;
-    const bounds = { now, lease_until, limit, first_only: !isSending(destination) };
+    const bounds = { now, lease_until, limit, asked_only: !isSending(destination) };
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
-    if (next_due_at !== null && !bounds.first_only) lane.due_at = Math.min(lane.due_at, next_due_at);
+    if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     const bodies = await readBodies(destination.app_id, held);
     const ready: Ready[] = [];
@@ -308,7 +308,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         watch(lane);
       }
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
-      lanes.prune();
+      lanes.prune(clock.now());
     } catch (error) {
       log("deliveries.not_polled", { error }, "warn");
     }

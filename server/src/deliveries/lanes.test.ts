@@ -229,10 +229,11 @@ test("only a lane with nothing to do is forgotten", () => {
   const lanes = createLanes();
   openLane(lanes, "idle");
   openLane(lanes, "claiming").claiming = true;
-  openLane(lanes, "slow").slow = true;
+  Object.assign(openLane(lanes, "slow"), { slow: true, ended_at: NOW });
+  Object.assign(openLane(lanes, "slow once"), { slow: true, ended_at: NOW - 10 * 60_000 });
   openLane(lanes, "due").due_at = NOW;
   lanes.push(openLane(lanes, "queued"), list(1));
   lanes.reserve(openLane(lanes, "storing"), 1);
-  lanes.prune();
+  lanes.prune(NOW);
   assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), ["claiming", "due", "queued", "slow", "storing"]);
 });

@@ -14,6 +14,8 @@ export const SLOW_SLOTS = 256;
 export const SLOW_SHARE = Math.floor(SLOTS / 10);
 /** A request that takes longer than this makes its destination slow. */
 export const SLOW_AFTER_MS = 1_000;
+/** A destination that was slow begins anew after so long without a request. */
+const SLOW_MEMORY_MS = 10 * 60_000;
 /** How late a timer may fire without slowing a paced lane down. */
 const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
@@ -44,6 +46,8 @@ export interface Lane {
   reserved: number;
   /** Earliest start under a rate limit. */
   next_start_at: number;
+  /** When its last request ended. */
+  ended_at: number;
   waiting_turn: boolean;
 }
 
@@ -62,7 +66,8 @@ export function createLanes() {
     if (known !== undefined) return known;
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), cap: SLOW_SHARE, slow: false },
-      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0, waiting_turn: false },
+      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0 },
+      ...{ ended_at: 0, waiting_turn: false },
     };
     lanes.set(id, lane);
     return lane;
@@ -162,6 +167,7 @@ export function createLanes() {
   /** Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is. */
   function finish(lane: Lane, flight: Flight, now: number): void {
     remove(lane.flights, flight);
+    lane.ended_at = now;
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
     if (!fast) setSlow(lane, true);
@@ -217,10 +223,11 @@ export function createLanes() {
     return out;
   }
 
-  /** Forgets a lane with nothing to do, so that lanes are as many as busy destinations. */
-  function prune(): void {
+  /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were slow lately. */
+  function prune(now: number): void {
     for (const [id, lane] of lanes) {
-      const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming && !lane.slow;
+      const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming;
+      if (lane.slow && now - lane.ended_at < SLOW_MEMORY_MS) continue;
       if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
   }

@@ -51,6 +51,19 @@ describe("an attempt", () => {
     });
   }
 
+  test("leaves a test a test, and what was asked for by hand comes back by itself", () => {
+    const triggers = (["auto", "test"] as const).map((trigger) =>
+      decide({ ...fresh, trigger }, down, SCHEDULE, middle),
+    );
+    assert.deepEqual(
+      triggers.map((decision) => [decision.state, decision.trigger]),
+      [
+        ["pending", "auto"],
+        ["pending", "test"],
+      ],
+    );
+  });
+
   test("beyond the schedule is the last one", () => {
     const decision = decide({ ...fresh, failures: 2 }, down, SCHEDULE, middle);
     assert.deepEqual([decision.state, decision.reason], ["failed", "All 3 attempts failed. down"]);

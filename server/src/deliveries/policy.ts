@@ -54,7 +54,9 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
   }
   const delay_ms = Math.max(jittered(delay_seconds * 1000, at.random), outcome.retry_after_ms ?? 0);
   const reason = outcome.message;
-  return { state: "pending", reason, failures, due_at: at.now + delay_ms, trigger: "auto", restored: false };
+  // A test stays a test, which says nothing about health and is sent while its destination is off.
+  const trigger = claimed.trigger === "test" ? "test" : "auto";
+  return { state: "pending", reason, failures, due_at: at.now + delay_ms, trigger, restored: false };
 }
 
 /** A manual attempt grants one try and costs nothing: when it fails, the delivery is what it was. */

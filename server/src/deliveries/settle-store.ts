@@ -1,11 +1,11 @@
 // SQL that records finished attempts: history, state, health, counters by the hour. Called by settling.ts, in the same
 // transactions as everything else that waits. Statements name deliveries by their key and not by `state = 'pending'` alone,
-// for the reason that store.ts gives.
+// for the reason that store.ts gives. Recording the same attempt again changes nothing.
 import type { Outcome } from "#destination-types/definition.ts";
 import { eachRow, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
-import { healthChanges, hourCounts } from "./totals.ts";
+import { byEnd, healthChanges, hourCounts } from "./totals.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -19,7 +19,10 @@ export interface Settlement {
   outcome: Outcome | undefined;
   /** Whether it says something about the health of the destination: tests and replays do not. */
   counts: boolean;
-  /** Its delivery may have been settled by somebody else: its record goes into the history, whatever it says. */
+  /**
+   * It may be on record already, or its delivery settled by somebody else: what it says goes into the history, and is
+   * counted unless it stands there.
+   */
   set_apart: boolean;
 }
 
@@ -30,11 +33,17 @@ export interface Settlement {
 export function settle(settlements: readonly Settlement[]): Statement[] {
   const at_once = settlements.filter(isAtOnce);
   const others = at_once.length === settlements.length ? [] : settlements.filter((one) => !isAtOnce(one));
+  const counted = settlements.filter((one) => one.counts);
+  const certain = counted.filter((one) => !one.set_apart);
   const statements: Statement[] = [];
+  const doubtful = certain.length === counted.length ? [] : counted.filter((one) => one.set_apart);
+  for (const one of doubtful.sort(byEnd)) {
+    // Before the record itself is written, of which they ask.
+    statements.push(updateHealth([one], isUnrecorded(one)), addHours([one], isUnrecorded(one)));
+  }
   if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
   if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
-  const counted = settlements.filter((one) => one.counts);
-  if (counted.length > 0) statements.push(updateHealth(counted), addHours(counted));
+  if (certain.length > 0) statements.push(updateHealth(certain, sql`true`), addHours(certain, sql`true`));
   return statements;
 }
 
@@ -129,7 +138,12 @@ const SETTLED_TYPES = [
   ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
 ];
 
-function updateHealth(settlements: readonly Settlement[]): Statement {
+function isUnrecorded({ key, attempt }: Settlement): Statement {
+  return sql`not exists (select 1 from attempt_history where destination_id = ${key.destination_id}
+    and position = ${key.position} and number = ${attempt})`;
+}
+
+function updateHealth(settlements: readonly Settlement[], condition: Statement): Statement {
   const values = healthChanges(settlements).map((one): SqlValue[] => [
     one.destination_id,
     one.success_at,
@@ -138,7 +152,9 @@ function updateHealth(settlements: readonly Settlement[]): Statement {
     one.failing_since,
   ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
-      failing_since) values ${rows(values)}
+      failing_since)
+    select column1, column2, column3, column4, column5 from (values ${rows(values, HEALTH_TYPES)}) as made
+    where ${condition}
     on conflict (destination_id) do update set
       last_success_at = case when destination_health.last_success_at > excluded.last_success_at
         then destination_health.last_success_at
@@ -152,7 +168,9 @@ function updateHealth(settlements: readonly Settlement[]): Statement {
         then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
 }
 
-function addHours(settlements: readonly Settlement[]): Statement {
+const HEALTH_TYPES = ["text", "bigint", "bigint", "bigint", "bigint"] as const;
+
+function addHours(settlements: readonly Settlement[], condition: Statement): Statement {
   const values = hourCounts(settlements).map((one): SqlValue[] => [
     one.destination_id,
     one.hour,
@@ -161,6 +179,10 @@ function addHours(settlements: readonly Settlement[]): Statement {
     one.attempts,
   ]);
   return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
-    values ${rows(values)} on conflict (destination_id, hour, succeeded, latency_class)
+    select column1, column2, column3, column4, column5 from (values ${rows(values, HOUR_TYPES)}) as made
+    where ${condition}
+    on conflict (destination_id, hour, succeeded, latency_class)
     do update set attempts = destination_hours.attempts + excluded.attempts`;
 }
+
+const HOUR_TYPES = ["text", "bigint", "bigint", "bigint", "bigint"] as const;

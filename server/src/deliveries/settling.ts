@@ -53,6 +53,8 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
         // Once for all that wait: an operator is to know that what was sent cannot be written down.
         if (overdue.size === 0) log("deliveries.not_recorded", { error }, "warn");
         overdue.add(held);
+        // Nobody knows whether it was stored: the connection may have been lost after the commit.
+        settlement.set_apart = true;
         clock.after(SETTLE_RETRY_MS, () => record(held, settlement));
       },
     );

@@ -46,7 +46,7 @@ const pick = ({ state, attempt, failures, leased, due_at, trigger }: DeliveryRow
 forEachEngine((engine) => {
   test("a claim takes what is due, counts the attempt and says what is due next", async () => {
     const { store, key, find } = await openWith(engine, {});
-    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, first_only: false };
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, asked_only: false };
     const { claimed, next_due_at } = await store.claim(key.destination_id, bounds);
     assert.deepEqual(
       claimed.map((one) => [one.position, one.attempt]),
@@ -70,7 +70,7 @@ forEachEngine((engine) => {
       due_at: n,
     }));
     await db.batch([insertDeliveries(backlog)]);
-    const bounds = { now: 1_500, lease_until: NOW, limit: 100, first_only: false };
+    const bounds = { now: 1_500, lease_until: NOW, limit: 100, asked_only: false };
     const { claimed, next_due_at } = await store.claim(destination_id, bounds);
     assert.deepEqual(
       claimed.map((one) => one.position).sort(),
@@ -108,8 +108,34 @@ forEachEngine((engine) => {
     await db.batch(settle([failure]));
     const once = await find();
     assert.deepEqual(pick(once), ["pending", 1, 1, 0, NOW + 5_000, "auto"]);
-    await db.batch(settle([failure]));
+    await db.batch(settle([{ ...failure, set_apart: true }]));
     assert.deepEqual(await find(), once);
+    const counted = await db.query(sql`select h.attempts, d.consecutive_failures from destination_hours as h
+      join destination_health as d on d.destination_id = h.destination_id where d.destination_id = ${key.destination_id}`);
+    assert.deepEqual(counted, [{ attempts: 1, consecutive_failures: 1 }]);
+  });
+
+  test("an attempt that may be on record already is counted when it is not", async () => {
+    const { db, key } = await openWith(engine, LEASED);
+    const made = settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null });
+    await db.batch(settle([{ ...made, set_apart: true }]));
+    await db.batch(settle([{ ...made, set_apart: true }]));
+    const counted = await db.query(
+      sql`select attempts from destination_hours where destination_id = ${key.destination_id}`,
+    );
+    assert.deepEqual(counted, [{ attempts: 1 }]);
+  });
+
+  test("what a person asked for is found while its destination is off, also behind a lease that was lost", async () => {
+    const { store, key } = await openWith(engine, LEASED);
+    const take = (now: number) =>
+      store.claim(key.destination_id, { now, lease_until: now + LEASE_MS, limit: 5, asked_only: true });
+    assert.deepEqual((await take(NOW + LEASE_MS)).claimed, [], "nobody asked for it");
+    await store.grantAttempt(key);
+    assert.equal((await take(NOW)).claimed.length, 1);
+    assert.deepEqual((await take(NOW + LEASE_MS - 1)).claimed, [], "somebody holds it");
+    const [again] = (await take(NOW + LEASE_MS)).claimed;
+    assert.deepEqual([again?.position, again?.trigger, again?.resume_state], [key.position, "manual", "pending"]);
   });
 
   test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {
@@ -124,9 +150,10 @@ forEachEngine((engine) => {
 
   test("health tells when the failures began, and what was last whatever is recorded later", async () => {
     const { db, key } = await openWith(engine, LEASED);
+    let number = 0;
     const record = async (...ends: [state: "succeeded" | "failed", at: number][]) => {
-      const settlements = ends.map(([state, at], index) => {
-        const made = settlementOf(key, index + 1, { state, failures: 1, due_at: null });
+      const settlements = ends.map(([state, at]) => {
+        const made = settlementOf(key, ++number, { state, failures: 1, due_at: null });
         return { ...made, set_apart: true, record: { ...made.record, started_at: at - made.record.duration_ms } };
       });
       await db.batch(settle(settlements));
@@ -156,7 +183,7 @@ forEachEngine((engine) => {
     assert.deepEqual(rows, []);
     // A later attempt, asked for by hand, has a row; the first one stays what it was.
     await store.grantAttempt(key);
-    await store.claim(key.destination_id, { now: NOW, lease_until: NOW + 1, limit: 1, first_only: false });
+    await store.claim(key.destination_id, { now: NOW, lease_until: NOW + 1, limit: 1, asked_only: false });
     const second = settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null });
     await db.batch(settle([second]));
     assert.deepEqual(await store.attemptsOf(key), [settlement.record, second.record]);
@@ -258,7 +285,7 @@ forEachEngine((engine) => {
 
   test("only what a person asked for is claimed while a destination is off", async () => {
     const { store, key } = await openWith(engine, {});
-    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, first_only: true };
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, asked_only: true };
     assert.deepEqual((await store.claim(key.destination_id, bounds)).claimed, []);
     await store.grantAttempt(key);
     assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);

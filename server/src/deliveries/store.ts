@@ -1,10 +1,11 @@
-// SQL over deliveries and attempts; settle-store.ts has what records them. `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the
-// queue: claims seek in it by destination, so a backlog of millions at one costs the others nothing. Statements that name
-// deliveries by their key do not ask for `state = 'pending'`: PostgreSQL, whose statistics are always older than a
-// backlog, would read that whole index for each of them. `leased = 1` says as much, for only what is pending is leased.
+// SQL over deliveries and attempts; settle-store.ts has what records them.
+// `deliveries_due (destination_id, due_at) where state = 'pending'` carries the queue: claims seek in it by destination, so
+// a backlog of millions at one costs the others nothing. Statements that name deliveries by their key do not ask for
+// `state = 'pending'`: PostgreSQL, whose statistics are always older than a backlog, would read that whole index for each
+// of them. `leased = 1` says as much, for only what is pending is leased.
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
-import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
+import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
@@ -14,13 +15,10 @@ export type ClaimedRow = Pick<
   "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at"
 >;
 
-export interface DeliveryFilter {
+export interface DeliveryFilter extends PositionRange {
   state?: DeliveryState | undefined;
   event?: EventType | undefined;
   position?: string | undefined;
-  from_position?: string | undefined;
-  until_position?: string | undefined;
-  before_position?: string | undefined;
 }
 
 export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
@@ -68,18 +66,19 @@ const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
   const { query } = database;
 
-  /** Takes what is due, oldest first, and the time of what is due next. `first_only`: just what a person asked for. */
+  /** Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for. */
   async function claim(
     destination_id: string,
-    bounds: { now: number; lease_until: number; limit: number; first_only: boolean },
+    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean },
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
-    const latest = bounds.first_only ? DUE_FIRST : bounds.now;
+    // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
+    const asked = bounds.asked_only ? sql`and trigger <> 'auto'` : sql``;
     const [claimed, next] = await database.batch([
       // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
       // the backlog, beyond the limit and for minutes.
       sql`with due as materialized (
           select destination_id, position from deliveries
-          where destination_id = ${destination_id} and state = 'pending' and due_at <= ${latest}
+          where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${bounds.now}
           order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}
         where (destination_id, position) in (select destination_id, position from due)

@@ -29,7 +29,7 @@ export interface HourCount {
 
 export function healthChanges(finished: readonly Finished[]): HealthChange[] {
   const changes = new Map<string, HealthChange>();
-  for (const { key, record } of [...finished].sort((a, b) => endOf(a) - endOf(b))) {
+  for (const { key, record } of [...finished].sort(byEnd)) {
     const change = changeOf(changes, key.destination_id);
     const at = endOf({ record });
     if (record.outcome === "accepted") {
@@ -51,6 +51,11 @@ function changeOf(changes: Map<string, HealthChange>, destination_id: string): H
   const change = { destination_id, success_at: null, failure_at: null, failures: 0, failing_since: null };
   changes.set(destination_id, change);
   return change;
+}
+
+/** For sorting, from the attempt that ended first. */
+export function byEnd(a: Pick<Finished, "record">, b: Pick<Finished, "record">): number {
+  return endOf(a) - endOf(b);
 }
 
 function endOf({ record }: Pick<Finished, "record">): number {

@@ -8,9 +8,9 @@ import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import { notFound, unavailable } from "../errors.ts";
-import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { encodeCursor, positionRange } from "../platform/cursor.ts";
 import { isDatabaseError } from "../platform/database.ts";
-import { type Ids, uuidFloor } from "../platform/ids.ts";
+import type { Ids } from "../platform/ids.ts";
 import { createTimeText } from "../platform/time-text.ts";
 import type { EventLog } from "./append.ts";
 import { composeEvent, type EventRow, type NewEvent } from "./event.ts";
@@ -87,10 +87,7 @@ export function createEvents(options: EventsOptions) {
     query: z.infer<typeof EventsQuery>,
     page: { limit: number; cursor?: string | undefined },
   ): Promise<{ items: Envelope[]; next_cursor: string | null }> {
-    const filter: EventFilter = { event: query.event, link_id: query.link_id };
-    if (query.since !== undefined) filter.from_position = uuidFloor(Date.parse(query.since));
-    if (query.until !== undefined) filter.until_position = uuidFloor(Date.parse(query.until));
-    if (page.cursor !== undefined) filter.before_position = String(decodeCursor(page.cursor, ["string"])[0]);
+    const filter: EventFilter = { event: query.event, link_id: query.link_id, ...positionRange(query, page.cursor) };
     const { found, end } = await store.page(app_id, filter, page.limit);
     return {
       items: found.map((row) => parseEnvelope(row.body)),
@@ -107,11 +104,12 @@ export function createEvents(options: EventsOptions) {
       event.position,
       all.map((destination) => destination.id),
     );
+    const at = now();
     const fates = await Promise.all(
       all.map(async (destination) => {
         const delivery = deliveries.find((one) => one.destination_id === destination.id);
         const settings = delivery ? undefined : await store.settingsAt(destination.id, event.created_at);
-        return fateOf(event, destination, delivery, settings);
+        return fateOf(event, destination, { delivery, settings }, at);
       }),
     );
     return { ...parseEnvelope(event.body), fates };

@@ -26,7 +26,8 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
     state: "pending",
     reason: "An attempt was asked for by hand. An attempt is due now.",
   },
-  { changes: { leased: 1 }, state: "pending", reason: "An attempt is under way." },
+  { changes: { leased: 1, due_at: AT + 1 }, state: "pending", reason: "An attempt is under way." },
+  { changes: { leased: 1, due_at: AT }, state: "pending", reason: `Next attempt at ${new Date(AT).toISOString()}.` },
   { changes: { due_at: null }, state: "pending", reason: null },
   { changes: { state: "succeeded", due_at: null }, state: "succeeded", reason: null },
   { changes: { state: "failed", reason: "All 3 attempts failed." }, state: "failed", reason: "All 3 attempts failed." },
@@ -36,7 +37,7 @@ for (const { changes, state, reason } of delivered) {
   test(`with a delivery ${JSON.stringify(changes)} the fate is ${state}: ${reason}`, () => {
     const row = { ...delivery, ...changes };
     // What it was set to does not matter once there is a delivery.
-    assert.deepEqual(fateOf(event, destination, row, undefined), {
+    assert.deepEqual(fateOf(event, destination, { delivery: row, settings: undefined }, AT), {
       ...{ destination_id: "dst_a", state, reason, delivery_id: deliveryId(row) },
     });
   });
@@ -72,7 +73,7 @@ const undelivered: { title: string; target_id?: string; settings?: PastSettings;
 ];
 for (const { title, target_id = null, settings, state, reason } of undelivered) {
   test(`without a delivery, ${title} is ${state}`, () => {
-    const fate = fateOf({ ...event, target_id }, destination, undefined, settings);
+    const fate = fateOf({ ...event, target_id }, destination, { delivery: undefined, settings }, AT);
     assert.equal(fate.state, state);
     assert.match(fate.reason ?? "", reason);
     assert.equal("delivery_id" in fate, false);

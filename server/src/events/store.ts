@@ -1,16 +1,13 @@
 // All SQL over events. (app_id, position) is the key: appended at its end, read from its end.
 import type { EventType } from "#contract/events.ts";
-import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
+import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { EventRow } from "./event.ts";
 
-export interface EventFilter {
+export interface EventFilter extends PositionRange {
   event?: EventType | undefined;
   link_id?: string | undefined;
-  from_position?: string | undefined;
-  until_position?: string | undefined;
-  before_position?: string | undefined;
 }
 
 export type EventStore = ReturnType<typeof createEventStore>;

@@ -317,6 +317,44 @@ describe("what is in the spool is replayed when the database is back", () => {
     control.timers.pass(5_000);
     for (let turns = 0; turns < 5; turns++) await turn();
     assert.equal(control.entries.size, 1);
+    for (let second = 0; second < 60; second++) await passed(control.timers, 1_000);
+    assert.equal(calls, 3, "it is not asked again in this run");
+    assert.deepEqual(
+      control.notes.filter((note) => note.event === "click.failed").map((note) => "cid" in note),
+      [true],
+    );
+  });
+
+  test("one that cannot be read stays and does not hold up those behind it, nor those that come later", async () => {
+    const control = controlled();
+    for (const body of ["{", "null", JSON.stringify(newClick())]) await control.spool.append(body);
+    control.state.answer = () => Promise.resolve();
+    await control.recorder.start();
+    await passed(control.timers, 5_000);
+    await turn();
+    assert.deepEqual([...control.entries.values()], ["{", "null"]);
+    control.state.answer = () => Promise.reject(UNAVAILABLE);
+    assert.equal(await control.recorder.record(newClick()), "spooled");
+    control.state.answer = () => Promise.resolve();
+    await passed(control.timers, 5_000);
+    await turn();
+    assert.deepEqual([...control.entries.values()], ["{", "null"]);
+  });
+
+  test("what an earlier run left is looked for again while that fails", async () => {
+    const control = controlled();
+    let tries = 0;
+    control.spool.recover = async () => {
+      if (++tries < 3) throw new DatabaseError("unavailable", "disk full");
+      await control.spool.append(JSON.stringify(newClick()));
+    };
+    control.state.answer = () => Promise.resolve();
+    await control.recorder.start();
+    assert.equal(tries, 1);
+    for (let second = 0; second < 70; second++) await passed(control.timers, 1_000);
+    assert.equal(tries, 3);
+    assert.equal(control.commits.length, 1);
+    assert.equal(control.entries.size, 0);
   });
 
   test("what an earlier run left is replayed from the start", async () => {

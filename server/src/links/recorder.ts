@@ -25,6 +25,8 @@ const IN_FLIGHT_MAX = 10_000;
 const REPLAY_BATCH = 500;
 const PROBE_FIRST_MS = 250;
 const PROBE_MAX_MS = 5_000;
+/** Between two looks for what earlier runs left, while that fails. */
+const RECOVER_AGAIN_MS = 30_000;
 /** A full disk fails for each click; its log lines must not fill it further. */
 const FAILURE_NOTE_MS = 1_000;
 
@@ -114,6 +116,10 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let last_commit_at = Number.NEGATIVE_INFINITY;
   let probe_ms = PROBE_FIRST_MS;
   let timer: unknown;
+  let recover_timer: unknown;
+  let recovering: Promise<void> | null = null;
+  /** Entries that the database refused as a bug: kept for the next start, which may be of a version that can store them. */
+  const set_aside = new Set<number>();
   let replaying: Promise<void> | null = null;
   let stopped = false;
   /** Clicks that are not durable yet, by the time at which they are looked at. */
@@ -274,7 +280,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       timer = undefined;
       replaying = replay().finally(() => {
         replaying = null;
-        if (spool.count() > 0) schedule();
+        if (spool.count() > set_aside.size) schedule();
       });
     }, probe_ms);
     probe_ms = Math.min(probe_ms * 2, PROBE_MAX_MS);
@@ -305,15 +311,19 @@ export function createRecorder(options: RecorderOptions): Recorder {
   async function replayBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
     const stored: number[] = [];
     const commits = entries.map(async ({ seq, body }) => {
-      // Written by `append`, in this run or an earlier one of the same schema.
-      const click = JSON.parse(body) as Click;
-      if (undecided.has(click.row.cid)) return;
+      if (set_aside.has(seq)) return;
+      let cid: string | undefined;
       try {
+        // Written by `append`, in this run or an earlier one.
+        const click = JSON.parse(body) as Click;
+        cid = click.row.cid;
+        if (undecided.has(cid)) return;
         await commit(withoutOldHashes(click, now()));
         stored.push(seq);
       } catch (error) {
-        if (isDatabaseError(error, "unavailable")) stayAway();
-        else note({ event: "click.failed", error, cid: click.row.cid });
+        if (isDatabaseError(error, "unavailable")) return stayAway();
+        set_aside.add(seq);
+        note({ event: "click.failed", error, ...(cid !== undefined && { cid }) });
       }
     });
     await Promise.all(commits);
@@ -323,6 +333,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   async function stop(): Promise<void> {
     stopped = true;
     if (timer !== undefined) timers.clear(timer);
+    if (recover_timer !== undefined) timers.clear(recover_timer);
+    await recovering;
     await replaying;
     if (in_flight === 0) return;
     await new Promise<void>((resolve) => {
@@ -331,15 +343,23 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   async function start(): Promise<void> {
-    try {
-      await spool.recover();
-    } catch (error) {
-      // The next click that needs the spool tries to open it again.
-      note({ event: "spool.failed", error });
-    }
-    if (spool.count() === 0) return;
-    note({ event: "spool.started", clicks: spool.count() });
-    schedule();
+    await recover();
+    if (spool.count() > 0) note({ event: "spool.started", clicks: spool.count() });
+  }
+
+  /** Visitors hold the tokens of what earlier runs left: it is looked for until it is found. */
+  function recover(): Promise<void> {
+    recover_timer = undefined;
+    recovering = spool
+      .recover()
+      .catch((error: unknown) => {
+        note({ event: "spool.failed", error });
+        if (!stopped) recover_timer = timers.set(recover, RECOVER_AGAIN_MS);
+      })
+      .then(() => {
+        if (spool.count() > 0) schedule();
+      });
+    return recovering;
   }
 
   return { record, start, stop };

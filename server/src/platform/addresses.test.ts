@@ -110,7 +110,10 @@ for (const address of PERMITTED) {
   test(`${address} is public: permitted over https, refused over plain http`, () => {
     const refuse = createAddressRule([]);
     assert.equal(refuse(address, true), null);
-    assert.match(refuse(address, false) ?? "", /plain http is only for the networks of LINKME_EGRESS_ALLOW/);
+    assert.match(
+      refuse(address, false) ?? "",
+      /over plain http, which is for the networks of LINKME_EGRESS_ALLOW only/,
+    );
   });
 }
 

@@ -76,7 +76,9 @@ export function createAddressRule(allow: readonly string[]): AddressRule {
     const match = reserved.find((range) => range.contains(address));
     if (match) return `${address}, ${match.what} outside the networks of LINKME_EGRESS_ALLOW`;
     if (!isIPv4(address) && !global(address)) return `${address}, which is not a public address`;
-    return secure ? null : `${address}, and plain http is only for the networks of LINKME_EGRESS_ALLOW`;
+    return secure
+      ? null
+      : `${address}, a public address over plain http, which is for the networks of LINKME_EGRESS_ALLOW only`;
   };
 }
 

@@ -1,6 +1,7 @@
 // Cursors of lists: the sort values of the last item shown, as base64url of a JSON array. Opaque to callers; whoever
 // decodes one says which types it must hold, so a cursor that was changed or belongs to another list is refused.
 import { invalid } from "../errors.ts";
+import { uuidFloor } from "./ids.ts";
 
 type CursorValue = string | number;
 type CursorType = "string" | "number";
@@ -25,6 +26,30 @@ export function decodeCursor(text: string, types: readonly CursorType[]): Cursor
   const values = parse(Buffer.from(text, "base64url").toString("utf8"));
   if (!Array.isArray(values) || values.length !== types.length) throw invalid("cursor", REFUSAL);
   return types.map((type, index) => check(values[index], type));
+}
+
+export interface PositionRange {
+  from_position?: string | undefined;
+  until_position?: string | undefined;
+  before_position?: string | undefined;
+}
+
+/**
+ * The positions that a list shows: from `since` on, before `until`, and before the end of the page that the cursor ended.
+ * @throws AppError `invalid_request` with the path `since` or `cursor`
+ */
+export function positionRange(
+  { since, until }: { since?: string | undefined; until?: string | undefined },
+  cursor: string | undefined,
+): PositionRange {
+  const range: PositionRange = {};
+  if (since !== undefined) range.from_position = uuidFloor(Date.parse(since));
+  if (until !== undefined) range.until_position = uuidFloor(Date.parse(until));
+  if (since !== undefined && until !== undefined && Date.parse(since) > Date.parse(until)) {
+    throw invalid("since", "a time before until");
+  }
+  if (cursor !== undefined) range.before_position = String(decodeCursor(cursor, ["string"])[0]);
+  return range;
 }
 
 function parse(json: string): unknown {

@@ -38,7 +38,7 @@ for (const [url, allow, message] of [
   ["https://[64:ff9b::7f00:1]/", LOOPBACK, /a NAT64 address/],
   ["https://[2002:7f00:1::]/", LOOPBACK, /a 6to4 address/],
   ["https://169.254.169.254/latest/", LOOPBACK, /a link-local address/],
-  ["http://8.8.8.8/", LOOPBACK, /plain http is only for the networks/],
+  ["http://8.8.8.8/", LOOPBACK, /over plain http, which is for the networks/],
 ] as const) {
   test(`The address in ${url} is refused before a connection`, async (t) => {
     assertFailure(await open(t, { allow }).send(post(url)), "refused_address", message);
@@ -49,7 +49,12 @@ for (const [title, answer, scheme, message] of [
   ["only private addresses", ["10.0.0.5"], "https", /^Refused: hook\.test resolves to 10\.0\.0\.5, a private address/],
   ["a public and a private address", ["93.184.216.34", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
   ["a listed and a private address", ["127.0.0.1", "10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
-  ["a listed and a public address", ["127.0.0.1", "93.184.216.34"], "http", /93\.184\.216\.34, and plain http/],
+  [
+    "a listed and a public address",
+    ["127.0.0.1", "93.184.216.34"],
+    "http",
+    /93\.184\.216\.34, a public address over plain http/,
+  ],
   ["a mapped private address", ["::ffff:10.0.0.5"], "https", /resolves to 10\.0\.0\.5/],
   ["an address with a zone", ["fe80::1%eth0"], "https", /not a usable address/],
   ["rubbish", ["nonsense"], "https", /not a usable address/],
@@ -125,8 +130,8 @@ for (const [url, allow, answer] of [
     [],
     /^Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network\. Use a public https URL/,
   ],
-  ["http://93.184.216.34/", LOOPBACK, /plain http is only for the networks/],
-  ["http://hook.test/", LOOPBACK, /hook\.test resolves to 93\.184\.216\.34, and plain http/],
+  ["http://93.184.216.34/", LOOPBACK, /over plain http, which is for the networks/],
+  ["http://hook.test/", LOOPBACK, /hook\.test resolves to 93\.184\.216\.34, a public address over plain http/],
   ["http://missing.test/", LOOPBACK, /^The name missing\.test does not exist in DNS\. Use a public https URL/],
   [
     "https://10.0.0.5/",

@@ -63,8 +63,12 @@ export function assign(pools: Pools, call: ActiveCall): void {
   } else if (pool.open.size > 0 && pool.waiting.size < WAITING_MAX) {
     append(pool.waiting, call);
   } else {
+    const cause =
+      pool.open.size > 0
+        ? `${WAITING_MAX} requests to this destination wait for a connection already`
+        : "This server has as many connections open as it allows itself, and all are busy";
     forgetPool(pools, pool);
-    settleFailure(call, "connect", "This server has as many connections open as it allows itself");
+    settleFailure(call, "connect", `${cause}; nothing was sent`);
   }
 }
 

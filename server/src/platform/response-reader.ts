@@ -36,7 +36,10 @@ const REST_MS = 4_000;
 const REST_MAX_MS = 60_000;
 /** Kept from what a server promises, so that we rarely write into a connection that it is closing. */
 const REST_MARGIN_MS = 2_000;
-/** A connection under load brings the same head again until its date changes; one that is longer is read anew. */
+/**
+ * A connection under load brings the same head again until its date changes. Bounds what was read together with it too, for
+ * V8 keeps the whole text alive for a piece of it.
+ */
 const REMEMBERED_MAX_CHARS = 2_048;
 
 type State =

@@ -106,6 +106,22 @@ test("two spools never share a file; what an ended one left is taken over by the
   await four.close();
 });
 
+test("what does not fit stays in the file of the process that ended, and is taken over when there is room", async () => {
+  const directory = createDirectory();
+  const [one, two] = [await openSpool(directory), await openSpool(directory)];
+  await one.append("a".repeat(60));
+  await two.append("b".repeat(60));
+  await one.close();
+  await two.close();
+  const three = createSpool(directory, { max_bytes: 100 });
+  await assert.rejects(three.recover(), (error) => isDatabaseError(error, "unavailable"));
+  assert.deepEqual(await bodies(three), ["a".repeat(60)]);
+  await three.remove((await three.read(0, 10)).map((entry) => entry.seq));
+  await three.recover();
+  assert.deepEqual(await bodies(three), ["b".repeat(60)]);
+  await three.close();
+});
+
 test("whatever was acknowledged before the process was killed is there at the next start", async () => {
   const directory = createDirectory();
   const module = join(import.meta.dirname, "spool.ts");

@@ -29,7 +29,10 @@ export interface Spool {
   /** Entries after a number, oldest first, at most `limit`. */
   read(after: number, limit: number): Promise<SpoolEntry[]>;
   remove(seqs: readonly number[]): Promise<void>;
-  /** Opens what an earlier run left, and takes over the files of processes that have ended. */
+  /**
+   * Opens what an earlier run left, and takes over the files of processes that have ended; what does not fit stays where it
+   * is. To be called again when it failed. @rejects DatabaseError "unavailable"
+   */
   recover(): Promise<void>;
   /** Entries that are on the disk, as far as it was opened. */
   count(): number;
@@ -147,17 +150,34 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
     for (const path of left) {
       const unlock = path === own.path ? null : tryLock(path);
       if (unlock === null) continue;
-      const other = await openFile(path, unlock);
+      await takeOver(path, unlock);
+    }
+  }
+
+  async function takeOver(path: string, unlock: () => void): Promise<void> {
+    let other: OpenFile;
+    try {
+      other = await openFile(path, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+    let is_empty = false;
+    try {
       // Copied before they are removed: a crash in between leaves an entry twice, and replaying it twice is harmless.
       for (;;) {
         const found = await other.db.query<SpoolEntry>(
           sql`select seq, body from entries order by seq limit ${READ_MAX}`,
         );
         if (found.length === 0) break;
-        await Promise.all(found.map((entry) => append(entry.body)));
-        await Promise.all(found.map((entry) => other.remove(entry.seq)));
+        const copies = await Promise.allSettled(found.map((entry) => append(entry.body)));
+        const copied = found.filter((_, index) => copies[index]?.status === "fulfilled");
+        await Promise.all(copied.map((entry) => other.remove(entry.seq)));
+        for (const copy of copies) if (copy.status === "rejected") throw copy.reason;
       }
-      await closeFile(other, true);
+      is_empty = true;
+    } finally {
+      await closeFile(other, is_empty);
     }
   }
 

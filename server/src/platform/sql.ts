@@ -40,6 +40,7 @@ export function sql(strings: TemplateStringsArray, ...values: readonly (SqlValue
 
 /** A list of rows for `values ${rows(list)}`; SQLite runs the statement once per row, PostgreSQL once for all. */
 export function rows(list: readonly (readonly SqlValue[])[], types?: Rows["types"]): Rows {
+  assert(list.length > 0, "a statement over rows has at least one");
   return { kind: "rows", list, types };
 }
 
@@ -49,6 +50,7 @@ export function rows(list: readonly (readonly SqlValue[])[], types?: Rows["types
  * parameters, which costs it half. Such a statement takes no other values.
  */
 export function eachRow(list: readonly (readonly SqlValue[])[], types: Rows["types"]): Rows {
+  assert(list.length > 0, "a statement over rows has at least one");
   return { kind: "each_row", list, types };
 }
 
@@ -78,6 +80,7 @@ export function assign(changes: Readonly<Record<string, SqlValue | undefined>>):
 
 /** A comma-separated list of placeholders, for `in (${list(ids)})`. Never empty. */
 export function list(values: readonly SqlValue[]): Statement {
+  assert(values.length > 0, "`in ()` is no SQL");
   return {
     kind: "statement",
     parts: ["", ...values.map((_, index) => (index < values.length - 1 ? ", " : ""))],

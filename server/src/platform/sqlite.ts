@@ -64,7 +64,8 @@ export async function openSqlite(path: string): Promise<Database> {
       await writer.call("commit");
       return result;
     } catch (error) {
-      await writer.call("rollback");
+      // What went wrong first is what the caller is told; a thread that cannot roll back is closed, and undone with it.
+      await writer.call("rollback").catch(() => {});
       throw error;
     } finally {
       exclusive = undefined;

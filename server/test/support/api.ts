@@ -44,7 +44,7 @@ export async function openApi(env: Record<string, string> = {}): Promise<TestApi
   const db = await openDatabase(reading.config.database_url);
   await migrate(db);
   const admin_token = ADMIN_TOKEN.replaceAll(" ", "-");
-  const secrets = { seal_key: randomBytes(32), admin_token, new_token_file: null };
+  const secrets = { seal_key: randomBytes(32), admin_token, token_file: null, is_token_new: false };
   const server = await composeServer(reading.config, secrets, db);
   await server.app.ready();
   await server.open();
