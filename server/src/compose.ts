@@ -30,6 +30,7 @@ import { createIds, type Ids, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
 import { createSealer } from "./platform/sealing.ts";
+import { createWriteWatch } from "./platform/write-watch.ts";
 
 const REMOVALS_EVERY_MS = 60_000;
 /** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
@@ -60,7 +61,8 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   });
 
   const askDatabase = createReadiness(db);
-  const handlers: Partial<Handlers> = healthHandlers(async () => state.is_open && (await askDatabase()));
+  const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
+  const handlers: Partial<Handlers> = healthHandlers(isReady);
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
       await destinations.refresh(app_id);
@@ -118,7 +120,8 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
 /** From an event to its deliveries and out: the modules that every role shares. */
 function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Ids) {
   const { now } = Date;
-  const committer = createCommitter(db);
+  const writes = createWriteWatch({ database: db, log, now });
+  const committer = createCommitter(writes);
   const egress = createEgress({ allow: config.egress_allow });
   const destinations = createDestinations({
     db,
@@ -144,7 +147,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
   const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
-  return { committer, egress, destinations, dispatcher, event_log, events, deliveries };
+  return { writes, committer, egress, destinations, dispatcher, event_log, events, deliveries };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

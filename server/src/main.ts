@@ -1,7 +1,7 @@
 // Starts and stops the server: configuration → database → modules → listen → drain. Nothing else has effects at import.
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
 // PostgreSQL that is late, with the health checks already answering.
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
@@ -77,7 +77,8 @@ function loadSecrets(config: Config): Secrets {
  */
 async function takeSqliteFile(db: Database, config: Config): Promise<void> {
   if (db.engine !== "sqlite" || !config.roles.includes("dispatcher")) return;
-  const path = databasePath(config.database_url);
+  // A link leads to the same file: it has one lock, beside itself.
+  const path = realpathSync(databasePath(config.database_url));
   const began_at = performance.now();
   let unlock = lockOrFail(path);
   if (unlock === null) {

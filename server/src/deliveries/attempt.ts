@@ -33,7 +33,11 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
   const decision = decide(ready, outcome, destination.retry_schedule, at);
-  return settlementOf(ready, { decision, outcome, record: recordOf(ready, exchange, outcome, started_at) }, at.now);
+  return settlementOf(
+    ready,
+    { decision, outcome, record: recordOf(ready, exchange, outcome, { started_at, destination }) },
+    at.now,
+  );
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
@@ -43,9 +47,18 @@ export function giveUp(ready: Omit<Ready, "body" | "event_id">, reason: string, 
   return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };
 }
 
-/** Claims that ended without a counted failure: each may be a process that this very delivery brought down. */
-export function wasInterruptedTooOften(ready: Pick<Ready, "attempt" | "failures">): boolean {
-  return ready.attempt - ready.failures > INTERRUPTIONS_MAX;
+/**
+ * Whether so many claims ended without a result that the delivery may be what brings processes down. What a person asks for
+ * is tried all the same.
+ * @param countRecords how many attempts have a result; asked only when the claims without a counted failure are many
+ */
+export async function wasInterruptedTooOften(
+  ready: Pick<Ready, "attempt" | "failures" | "trigger">,
+  countRecords: () => Promise<number>,
+): Promise<boolean> {
+  // Attempts by hand that fail are no counted failures either.
+  if (ready.trigger !== "auto" || ready.attempt - ready.failures <= INTERRUPTIONS_MAX) return false;
+  return ready.attempt - (await countRecords()) > INTERRUPTIONS_MAX;
 }
 
 function exchangeFor(
@@ -94,7 +107,12 @@ function settlementOf(
   };
 }
 
-function recordOf(ready: Ready, exchange: Exchange | Unbuilt, outcome: Outcome, started_at: number): AttemptRow {
+function recordOf(
+  ready: Ready,
+  exchange: Exchange | Unbuilt,
+  outcome: Outcome,
+  { started_at, destination }: { started_at: number; destination: Pick<Destination, "hide"> },
+): AttemptRow {
   const record = blankRecord(ready, started_at);
   record.outcome = outcome.kind;
   if (outcome.kind !== "accepted") record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
@@ -102,8 +120,8 @@ function recordOf(ready: Ready, exchange: Exchange | Unbuilt, outcome: Outcome, 
   record.duration_ms = Math.max(0, Math.round(exchange.duration_ms));
   if (exchange.kind === "failure") return record;
   record.status_code = exchange.status;
-  record.response_headers = JSON.stringify(exchange.headers);
-  record.response_snippet = exchange.snippet;
+  record.response_headers = destination.hide(JSON.stringify(exchange.headers));
+  record.response_snippet = destination.hide(exchange.snippet);
   record.response_truncated = exchange.truncated ? 1 : 0;
   return record;
 }

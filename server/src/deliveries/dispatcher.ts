@@ -197,8 +197,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     for (const one of held) {
       const event = bodies.get(one.position);
       if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
-      else if (wasInterruptedTooOften(one)) abandon(one, "Given up: the server ended too often during its attempts.");
-      else ready.push({ ...one, event_id: event.id, body: event.body });
+      else if (await wasInterruptedTooOften(one, () => store.countRecords(one))) {
+        abandon(one, "Given up: the server ended too often during its attempts.");
+      } else ready.push({ ...one, event_id: event.id, body: event.body });
     }
     return ready;
   }

@@ -16,6 +16,7 @@ function destination(changes: Partial<Destination> = {}): Destination {
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
     mask: () => assert.fail("a lane shows nothing"),
+    hide: () => assert.fail("a lane shows nothing"),
     ...changes,
   };
 }

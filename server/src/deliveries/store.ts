@@ -179,6 +179,13 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
       where destination_id = ${key.destination_id} and position = ${key.position} order by number`);
   }
 
+  /** How many attempts have a result. */
+  async function countRecords(key: DeliveryKey): Promise<number> {
+    const [counted] = await query<{ count: number }>(sql`select count(*) as count from attempt_history
+      where destination_id = ${key.destination_id} and position = ${key.position}`);
+    return counted?.count ?? 0;
+  }
+
   function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
     return query<{ id: string; body: string }>(
       sql`select id, body from events where app_id = ${row.app_id} and position = ${row.position}`,
@@ -222,7 +229,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   return {
     ...{ claim, readBodies, findDue, releaseAll, renew, release },
-    ...{ find, page, attemptsOf, eventOf, grantAttempt, cancel, ofEvent },
+    ...{ find, page, attemptsOf, countRecords, eventOf, grantAttempt, cancel, ofEvent },
   };
 }
 

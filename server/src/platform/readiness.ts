@@ -20,7 +20,7 @@ async function ask(db: Pick<Database, "query">): Promise<boolean> {
   const timer = setTimeout(() => late.resolve(false), ANSWER_TIMEOUT_MS);
   const answer = db.query(sql`select 1 as answer`).then(
     () => true,
-    // Why it does not answer is in the log of whoever needed it; here it only counts that it does not.
+    // Why it does not answer is in the log of whoever needed it (write-watch.ts); here it only counts that it does not.
     () => false,
   );
   try {

@@ -24,6 +24,10 @@ export interface ResponseReader {
 }
 
 const HEAD_MAX_BYTES = 16 * 1024;
+/** Informational responses (1xx) before the response proper; servers send one or two. */
+const INFORMATIONAL_MAX = 16;
+/** What the chunked coding adds to a body: sizes, extensions, line ends and trailers. */
+const FRAMING_MAX_CHARS = 64 * 1024;
 /** A chunk's size in hex digits, and whatever extensions follow it. */
 const CHUNK_LINE_MAX_CHARS = 1_024;
 const CHUNK_SIZE = /^([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?$/;
@@ -60,7 +64,8 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
   let state: State = { kind: "idle" };
   /** What is there of a head, a chunk's line or a trailer that is not complete yet, a character for each byte. */
   let held = "";
-  let trailers_chars = 0;
+  let framing_chars = 0;
+  let informational = 0;
   let rest_ms = 0;
   let has_body = true;
   /** The last head, with its end. */
@@ -69,6 +74,8 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
   function expect(method: string): void {
     state = { kind: "head" };
     held = "";
+    framing_chars = 0;
+    informational = 0;
     has_body = method !== "HEAD";
   }
 
@@ -122,7 +129,7 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
     const head = parseHead(text.slice(0, -4));
     if (head === null) return "syntax";
     if (head.status === 101) return "out_of_turn";
-    if (head.status < 200) return null;
+    if (head.status < 200) return ++informational > INFORMATIONAL_MAX ? "headers_too_large" : null;
     const framing = framingOf(head);
     if (framing === null) return "syntax";
     recent = held.length <= REMEMBERED_MAX_CHARS ? { text, head, framing } : null;
@@ -159,6 +166,8 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
     if (!held.endsWith("\r\n")) return "syntax";
     const line = held.slice(0, -2);
     held = "";
+    framing_chars += line.length + 2;
+    if (framing_chars > FRAMING_MAX_CHARS) return "syntax";
     return takeLine(line, kind) ? end : "syntax";
   }
 
@@ -168,14 +177,12 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
       return line === "";
     }
     if (kind === "trailers") {
-      trailers_chars += line.length;
       if (line === "") complete();
-      return trailers_chars <= HEAD_MAX_BYTES;
+      return true;
     }
     const digits = CHUNK_SIZE.exec(line)?.[1];
     if (digits === undefined) return false;
     const size = Number.parseInt(digits, 16);
-    trailers_chars = 0;
     state = size === 0 ? { kind: "trailers" } : { kind: "counted", left: size, chunked: true };
     return true;
   }

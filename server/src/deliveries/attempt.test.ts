@@ -1,0 +1,126 @@
+// An attempt with a real webhook and a gate that answers what the test says.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { WebhookCreate } from "#contract/destinations.ts";
+import { type Destination, prepareDestination } from "../destinations/destination.ts";
+import { newWebhookRow } from "../destinations/webhook-row.ts";
+import type { Exchange, OutboundRequest } from "../platform/exchange.ts";
+import { createSealer, type Sealer } from "../platform/sealing.ts";
+import { attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { INTERRUPTIONS_MAX } from "./policy.ts";
+
+const NOW = 1_700_000_000_000;
+const READY: Ready = {
+  ...{ destination_id: "dst_a", position: "019c1363-95eb-7000-8197-52ec64a7690b", app_id: "shop", event: "link.click" },
+  ...{ attempt: 1, failures: 0, trigger: "auto", resume_state: null, resume_at: null, lease_until: NOW + 45_000 },
+  ...{ event_id: "019c1363-95eb-7000-8197-52ec64a7690b", body: "{}", previous: null, next: null },
+};
+const sealer = createSealer(randomBytes(32));
+
+function newRow(input: Record<string, unknown>, by: Sealer) {
+  const secret = `whsec_${randomBytes(32).toString("base64")}`;
+  const made = { id: "dst_a", app_id: "shop", secret, now: NOW, default_retry_schedule: [5] };
+  return newWebhookRow(
+    made,
+    WebhookCreate.parse({ url: "https://example.com/", events: ["link.click"], ...input }),
+    by,
+  );
+}
+
+function webhook(input: Record<string, unknown> = {}): Destination {
+  return prepareDestination(newRow(input, sealer), { sealer, version: "1.0.0" });
+}
+
+function answer(changes: Partial<Exchange & { kind: "response" }>): Exchange {
+  return {
+    ...{ kind: "response", status: 200, headers: {}, snippet: "", truncated: false, started_at: NOW, duration_ms: 7 },
+    ...{ timings_ms: { dns: null, connect: null, tls: null, first_byte: 5, total: 7 } },
+    ...changes,
+  };
+}
+
+async function make(destination: Destination, exchange: Exchange, ready = READY) {
+  const sent: OutboundRequest[] = [];
+  const egress = {
+    async send(request: OutboundRequest) {
+      sent.push(request);
+      return exchange;
+    },
+  };
+  return { sent, made: await attempt({ egress, now: () => NOW, random: () => 0.5 }, ready, destination) };
+}
+
+const ends: { title: string; exchange: Exchange; state: string; outcome: string; due_at: number | null }[] = [
+  { title: "a 2xx", exchange: answer({ status: 204 }), state: "succeeded", outcome: "accepted", due_at: null },
+  { title: "a 503", exchange: answer({ status: 503 }), state: "pending", outcome: "refused", due_at: NOW + 5_000 },
+  { title: "a 400", exchange: answer({ status: 400 }), state: "failed", outcome: "refused", due_at: null },
+  {
+    title: "no answer",
+    exchange: { ...answer({}), kind: "failure", code: "timeout", message: "late" } as Exchange,
+    ...{ state: "pending", outcome: "unreachable", due_at: NOW + 5_000 },
+  },
+];
+for (const { title, exchange, state, outcome, due_at } of ends) {
+  test(`${title} is recorded as ${outcome} and leaves the delivery ${state}`, async () => {
+    const { made, sent } = await make(webhook(), exchange);
+    assert.equal(sent.length, 1);
+    assert.deepEqual([made.decision.state, made.record.outcome, made.decision.due_at], [state, outcome, due_at]);
+    assert.deepEqual([made.record.number, made.record.trigger, made.record.duration_ms], [1, "auto", 7]);
+    assert.equal(made.settled_at, state === "pending" ? null : NOW);
+  });
+}
+
+test("a destination that cannot be read sends nothing, and its attempts say why", async () => {
+  const row = newRow({}, createSealer(randomBytes(32)));
+  const broken = prepareDestination(row, { sealer, version: "1.0.0" });
+  const { made, sent } = await make(broken, answer({}));
+  assert.equal(sent.length, 0);
+  assert.deepEqual([made.record.outcome, made.decision.state], ["misconfigured", "pending"]);
+  assert.equal(made.record.error, broken.misconfigured);
+});
+
+test("what a receiver echoes of the sealed headers is not kept", async () => {
+  const secret = "Bearer s3cr3t-value";
+  const echo = answer({ snippet: `{"authorization":"${secret}","x":"s3cr3t-value"}`, headers: { "x-echo": secret } });
+  const { made } = await make(webhook({ headers: { Authorization: secret } }), echo);
+  assert.equal(made.record.response_snippet, '{"authorization":"••••••••","x":"••••••••"}');
+  assert.equal(made.record.response_headers, '{"x-echo":"••••••••"}');
+  const plain = (await make(webhook(), echo)).made;
+  assert.match(plain.record.response_snippet, /s3cr3t/, "without sealed headers nothing is touched");
+});
+
+test("tests say nothing about health, attempts by hand do", async () => {
+  for (const [trigger, counts] of [
+    ["auto", true],
+    ["manual", true],
+    ["test", false],
+  ] as const) {
+    assert.equal((await make(webhook(), answer({}), { ...READY, trigger })).made.counts, counts, trigger);
+  }
+  assert.equal(giveUp(READY, "erased", NOW).counts, false);
+});
+
+const claims: { title: string; ready: Partial<Ready>; records: number; is_too_often: boolean }[] = [
+  { title: "few claims", ready: { attempt: INTERRUPTIONS_MAX }, records: 0, is_too_often: false },
+  { title: "too many without a result", ready: { attempt: INTERRUPTIONS_MAX + 1 }, records: 0, is_too_often: true },
+  {
+    title: "as many with a result",
+    ready: { attempt: 2 * INTERRUPTIONS_MAX },
+    records: INTERRUPTIONS_MAX,
+    is_too_often: false,
+  },
+  { title: "failures that count", ready: { attempt: 900, failures: 899 }, records: 0, is_too_often: false },
+  {
+    title: "one that a person asked for",
+    ready: { attempt: 9_999, trigger: "manual" },
+    records: 0,
+    is_too_often: false,
+  },
+  { title: "a test", ready: { attempt: 9_999, trigger: "test" }, records: 0, is_too_often: false },
+];
+for (const { title, ready, records, is_too_often } of claims) {
+  test(`${title}: ${is_too_often ? "given up" : "tried"}`, async () => {
+    assert.equal(await wasInterruptedTooOften({ ...READY, ...ready }, async () => records), is_too_often);
+  });
+}
