@@ -14,7 +14,7 @@ export const Timestamp = z.iso
   .datetime({ precision: 3, error: "an ISO 8601 time in UTC with milliseconds, like 2026-01-31T09:30:00.000Z" })
   .meta({ example: "2026-01-31T09:30:00.000Z" });
 
-const TIME_ERROR = "an ISO 8601 time with Z or an offset, like 2026-01-31T09:30:00Z (in an address + is written %2B)";
+const TIME_ERROR = "an ISO 8601 time with Z or an offset, like 2026-01-31T09:30:00Z";
 const TIME_MIN_MS = Date.parse("0000-01-01T00:00:00.000Z");
 const TIME_MAX_MS = Date.parse("9999-12-31T23:59:59.999Z");
 

@@ -31,12 +31,13 @@ async function start(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const config = loadConfig();
   const secrets = loadSecrets(config);
+  const showToken = announceToken(secrets);
   const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToMigrate(db);
-  const url = await listen(server, config, secrets);
+  const url = await listen(server, config);
   if (!is_migrated) {
     log("server.waiting", {
       url,
@@ -52,7 +53,8 @@ async function start(): Promise<void> {
     database: db.engine,
     data_dir: config.data_dir,
   });
-  process.stderr.write(`\nLinkMe Server is ready. Its API: ${config.public_url ?? url}/docs\n${tokenNote(secrets)}\n`);
+  process.stderr.write(`\nLinkMe Server is ready. Its API: ${config.public_url ?? url}/docs\n`);
+  showToken();
 }
 
 function loadConfig(): Config {
@@ -124,12 +126,10 @@ async function waitForDatabase(db: Database): Promise<void> {
   while (!(await tryToMigrate(db)));
 }
 
-async function listen(server: Server, { host, port }: Config, secrets: Secrets): Promise<string> {
+async function listen(server: Server, { host, port }: Config): Promise<string> {
   try {
     await server.app.listen({ host, port });
   } catch (error) {
-    // The next start finds the token made already, and does not show it.
-    if (secrets.is_token_new) process.stderr.write(`${tokenNote(secrets)}\n`);
     fail(EXIT_FAILED, whyNotListening(error, host, port));
   }
   return server.address();
@@ -184,7 +184,20 @@ function stopOnSignal(stop: () => Promise<boolean>, is_run_by_npm: boolean): voi
   }, PARENT_CHECK_MS).unref();
 }
 
-/** The start that makes the token shows it, this once; it goes to a person's terminal and not into the log. */
+/**
+ * Answers how to say where the token is. The start that makes it shows it, this once, whatever becomes of that start: the
+ * next one finds it made already. It goes to a person's terminal and not into the log.
+ */
+function announceToken(secrets: Secrets): () => void {
+  const show = () => void process.stderr.write(`${tokenNote(secrets)}\n`);
+  if (!secrets.is_token_new) return show;
+  process.once("exit", show);
+  return () => {
+    process.off("exit", show);
+    show();
+  };
+}
+
 function tokenNote({ admin_token, token_file, is_token_new }: Secrets): string {
   if (token_file === null) return "Admin token: LINKME_ADMIN_TOKEN\n";
   if (!is_token_new) return `Admin token: in ${token_file}\n`;

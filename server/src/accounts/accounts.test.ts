@@ -7,7 +7,7 @@ import { AppError } from "../errors.ts";
 import { createIds, type IdSource, SYSTEM_IDS, uuidFloor } from "../platform/ids.ts";
 import { list, rows, type SqlValue, sql } from "../platform/sql.ts";
 import { createAccounts } from "./accounts.ts";
-import { REMOVAL_STEP_ROWS } from "./store.ts";
+import { insertApp, REMOVAL_STEP_ROWS } from "./store.ts";
 
 const START = Date.UTC(2026, 0, 31, 9, 30);
 
@@ -184,6 +184,12 @@ forEachEngine((engine) => {
     await db.batch(hotRows("other", "dst_9", START - 2 * count, 2));
     await accounts.deleteApp("shop");
     clock.now += 1;
+    // As when it was deleted between the look for removals and the insert.
+    const columns = { android_sha256: "[]", require_api_key: 0, match_window_seconds: 1, ios_enable_pasteboard: 0 };
+    const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
+    const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
+    const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest });
+    await assert.rejects(early, { kind: "unmet" });
     await accounts.createApp(app({ id: "shop" }));
     for (const table of ["events", "clicks"]) {
       const left = await db.query({

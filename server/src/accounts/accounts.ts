@@ -14,7 +14,7 @@ import {
   type KeyCreate,
   type NewKey,
 } from "#contract/apps.ts";
-import { invalid, notFound, refuse } from "../errors.ts";
+import { type AppError, invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
@@ -59,16 +59,18 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
   });
 
   async function createApp(input: z.output<typeof AppCreate>): Promise<App> {
-    const now = source.now();
     const { name, id = ids.prefixed("app"), ...settings } = input;
+    if (input.id !== undefined) await waitForRemoval(id);
+    const now = source.now();
     const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(settings) };
     // The defaults name every setting, so no column is missing.
     const row = { ...columns, id, name, created_at: now, updated_at: now } as store.AppRow;
-    if (input.id !== undefined) await waitForRemoval(id);
     try {
       await store.insertApp(db, row);
     } catch (error) {
       if (isDatabaseError(error, "unique")) throw refuse("conflict", `There is an app with the id ${id} already.`);
+      // It was deleted between the look and the insert.
+      if (isDatabaseError(error, "unmet")) throw stillRemoved(id);
       throw error;
     }
     apps.forget(id);
@@ -83,12 +85,7 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
       timer = setTimeout(resolve, REMOVAL_WAIT_MS);
     });
     await Promise.race([finishRemovals(), limit]).finally(() => clearTimeout(timer));
-    if (!(await store.isBeingRemoved(db, app_id))) return;
-    const advice = "Send the same request again in a minute, or choose another id.";
-    throw refuse(
-      "conflict",
-      `The app ${app_id} was deleted, and what belonged to it is still being removed. ${advice}`,
-    );
+    if (await store.isBeingRemoved(db, app_id)) throw stillRemoved(app_id);
   }
 
   async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {
@@ -333,4 +330,9 @@ function byId(rows: store.AppRow[]): Map<string, App> {
 
 function byHost(rows: store.DomainRow[]): Map<string, Domain> {
   return new Map(rows.map((row) => [row.hostname, toDomain(row)]));
+}
+
+function stillRemoved(app_id: string): AppError {
+  const advice = "Send the same request again later, or choose another id.";
+  return refuse("conflict", `The app ${app_id} was deleted, and what belonged to it is still being removed. ${advice}`);
 }

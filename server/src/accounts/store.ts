@@ -61,13 +61,16 @@ export interface After {
 const after = (place: After | null): Statement =>
   place === null ? sql`true` : sql`(created_at, id) < (${place.created_at}, ${place.id})`;
 
+/** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
-  await db.query(sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
+  const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
       android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
       destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
-      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, 0, ${app.created_at}, ${app.updated_at})`);
+      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, 0, ${app.created_at}, ${app.updated_at})`;
+  // After the insert, which waits for a removal that commits at this moment.
+  await db.batch([inserted, expectRows(0, removalOf(app.id))]);
 }
 
 export function selectApps(db: Database, only: string | null, place: After | null, limit: number): Promise<AppRow[]> {
@@ -164,8 +167,11 @@ export function selectRemovals(db: Database): Promise<Removal[]> {
 }
 
 export async function isBeingRemoved(db: Database, app_id: string): Promise<boolean> {
-  const found = await db.query(sql`select 1 as one from removals where kind = 'app' and id = ${app_id}`);
-  return found.length > 0;
+  return (await db.query(removalOf(app_id))).length > 0;
+}
+
+function removalOf(app_id: string): Statement {
+  return sql`select 1 as one from removals where kind = 'app' and id = ${app_id}`;
 }
 
 export async function deleteRemoval(db: Database, removal: Removal): Promise<void> {

@@ -9,7 +9,7 @@ export const JSON_MAX_DEPTH = 64;
 
 /**
  * The value of a JSON body; undefined for an empty one.
- * @param number_max whole numbers beyond it lose digits on the way, which is refused
+ * @param number_max a number beyond it is refused: as a double it has lost digits
  * @throws AppError `invalid_request`
  */
 export function parseJsonBody(bytes: Buffer, number_max = Number.MAX_SAFE_INTEGER): unknown {

@@ -14,7 +14,7 @@ const NOW = 1_700_000_000_000;
 const READY: Ready = {
   ...{ destination_id: "dst_a", position: "019c1363-95eb-7000-8197-52ec64a7690b", app_id: "shop", event: "link.click" },
   ...{ attempt: 1, failures: 0, trigger: "auto", resume_state: null, resume_at: null, lease_until: NOW + 45_000 },
-  ...{ event_id: "019c1363-95eb-7000-8197-52ec64a7690b", body: "{}", previous: null, next: null },
+  ...{ event_id: "019c1363-95eb-7000-8197-52ec64a7690b", body: "{}", is_test: false, previous: null, next: null },
 };
 const sealer = createSealer(randomBytes(32));
 
@@ -91,12 +91,13 @@ test("what a receiver echoes of the sealed headers is not kept", async () => {
 });
 
 test("tests say nothing about health, attempts by hand do", async () => {
-  for (const [trigger, counts] of [
-    ["auto", true],
-    ["manual", true],
-    ["test", false],
+  for (const [trigger, is_test, counts] of [
+    ["auto", false, true],
+    ["manual", false, true],
+    ["test", true, false],
+    ["manual", true, false],
   ] as const) {
-    assert.equal((await make(webhook(), answer({}), { ...READY, trigger })).made.counts, counts, trigger);
+    assert.equal((await make(webhook(), answer({}), { ...READY, trigger, is_test })).made.counts, counts, trigger);
   }
   assert.equal(giveUp(READY, "erased", NOW).counts, false);
 });
@@ -112,12 +113,15 @@ const claims: { title: string; ready: Partial<Ready>; records: number; is_too_of
   },
   { title: "failures that count", ready: { attempt: 900, failures: 899 }, records: 0, is_too_often: false },
   {
-    title: "one that a person asked for",
-    ready: { attempt: 9_999, trigger: "manual" },
-    records: 0,
-    is_too_often: false,
+    title: "one that a person asks for then",
+    ready: { attempt: 2 * INTERRUPTIONS_MAX, trigger: "manual" },
+    ...{ records: 0, is_too_often: false },
   },
-  { title: "a test", ready: { attempt: 9_999, trigger: "test" }, records: 0, is_too_often: false },
+  {
+    title: "one that a person asked for, as often again",
+    ready: { attempt: 2 * INTERRUPTIONS_MAX + 1, trigger: "manual" },
+    ...{ records: 0, is_too_often: true },
+  },
 ];
 for (const { title, ready, records, is_too_often } of claims) {
   test(`${title}: ${is_too_often ? "given up" : "tried"}`, async () => {

@@ -18,7 +18,12 @@ export type Ready = Pick<
   Held & {
     event_id: string;
     body: string;
+    /** Its event is a sample, however often and by whom it is sent. */
+    is_test: boolean;
   };
+
+/** A claimed delivery whose event is not known. */
+export type Claimed = Omit<Ready, "body" | "event_id" | "is_test">;
 
 export interface AttemptContext {
   egress: Pick<Egress, "send">;
@@ -41,24 +46,25 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
-export function giveUp(ready: Omit<Ready, "body" | "event_id">, reason: string, now: number): Settlement {
-  const decision = decide(ready, { kind: "refused", retriable: false, message: reason }, [], { now, random: 0 });
+export function giveUp(ready: Claimed, reason: string, now: number): Settlement {
+  const refused: Outcome = { kind: "refused", retriable: false, message: reason };
+  const decision = decide({ ...ready, is_test: false }, refused, [], { now, random: 0 });
   const record = { ...blankRecord(ready, now), error: reason };
   return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };
 }
 
 /**
  * Whether so many claims ended without a result that the delivery may be what brings processes down. What a person asks for
- * is tried all the same.
+ * is tried as often once more.
  * @param countRecords how many attempts have a result; asked only when the claims without a counted failure are many
  */
 export async function wasInterruptedTooOften(
   ready: Pick<Ready, "attempt" | "failures" | "trigger">,
   countRecords: () => Promise<number>,
 ): Promise<boolean> {
+  const limit = ready.trigger === "auto" ? INTERRUPTIONS_MAX : 2 * INTERRUPTIONS_MAX;
   // Attempts by hand that fail are no counted failures either.
-  if (ready.trigger !== "auto" || ready.attempt - ready.failures <= INTERRUPTIONS_MAX) return false;
-  return ready.attempt - (await countRecords()) > INTERRUPTIONS_MAX;
+  return ready.attempt - ready.failures > limit && ready.attempt - (await countRecords()) > limit;
 }
 
 function exchangeFor(
@@ -91,7 +97,7 @@ function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome 
 }
 
 function settlementOf(
-  ready: Omit<Ready, "body" | "event_id">,
+  ready: Claimed & { is_test?: boolean },
   { decision, outcome, record }: Pick<Settlement, "decision" | "outcome" | "record">,
   now: number,
 ): Settlement {
@@ -102,7 +108,7 @@ function settlementOf(
     record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,
     outcome,
-    counts: ready.trigger === "auto" || ready.trigger === "manual",
+    counts: ready.is_test !== true && (ready.trigger === "auto" || ready.trigger === "manual"),
     set_apart: false,
   };
 }
@@ -121,12 +127,12 @@ function recordOf(
   if (exchange.kind === "failure") return record;
   record.status_code = exchange.status;
   record.response_headers = destination.hide(JSON.stringify(exchange.headers));
-  record.response_snippet = destination.hide(exchange.snippet);
+  record.response_snippet = destination.hide(exchange.snippet, exchange.truncated);
   record.response_truncated = exchange.truncated ? 1 : 0;
   return record;
 }
 
-function blankRecord(ready: Omit<Ready, "body" | "event_id">, started_at: number): AttemptRow {
+function blankRecord(ready: Claimed, started_at: number): AttemptRow {
   return {
     destination_id: ready.destination_id,
     position: ready.position,

@@ -3,7 +3,7 @@
 // that dies costs its leases. Every step is idempotent under the fencing token.
 import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
-import { type AttemptContext, attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
@@ -192,26 +192,27 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
-    const bodies = await readBodies(destination.app_id, held);
-    const ready: Ready[] = [];
-    for (const one of held) {
-      const event = bodies.get(one.position);
-      if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
-      else if (await wasInterruptedTooOften(one, () => store.countRecords(one))) {
-        abandon(one, "Given up: the server ended too often during its attempts.");
-      } else ready.push({ ...one, event_id: event.id, body: event.body });
-    }
-    return ready;
-  }
-
-  async function readBodies(app_id: string, held: readonly Held[]) {
-    const positions = held.map((one) => one.position);
     try {
-      return new Map((await store.readBodies(app_id, positions)).map((one) => [one.position, one]));
+      return await readEvents(destination.app_id, held);
     } catch (error) {
       giveBack(held);
       throw error;
     }
+  }
+
+  async function readEvents(app_id: string, held: readonly Claimed[]): Promise<Ready[]> {
+    const positions = held.map((one) => one.position);
+    const events = new Map((await store.readBodies(app_id, positions)).map((one) => [one.position, one]));
+    const hopeless = new Set<Claimed>();
+    for (const one of held) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
+    const ready: Ready[] = [];
+    for (const one of held) {
+      const event = events.get(one.position);
+      if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
+      else if (hopeless.has(one)) abandon(one, "Given up: the server ended too often during its attempts.");
+      else ready.push({ ...one, event_id: event.id, body: event.body, is_test: event.target_id !== null });
+    }
+    return ready;
   }
 
   /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
@@ -222,7 +223,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     pump();
   }
 
-  function abandon(ready: Omit<Ready, "body" | "event_id">, reason: string): void {
+  function abandon(ready: Claimed, reason: string): void {
     settling.record(ready, giveUp(ready, reason, clock.now()));
   }
 

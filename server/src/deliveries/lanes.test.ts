@@ -24,7 +24,15 @@ function destination(changes: Partial<Destination> = {}): Destination {
 function ready(position: string, body = "{}"): Ready {
   return {
     ...{ destination_id: "dst_a", position, app_id: "shop", event: "link.click", attempt: 1, failures: 0 },
-    ...{ trigger: "auto", resume_state: null, resume_at: null, event_id: position, body, lease_until: NOW + 45_000 },
+    ...{
+      trigger: "auto",
+      resume_state: null,
+      resume_at: null,
+      event_id: position,
+      body,
+      is_test: false,
+      lease_until: NOW + 45_000,
+    },
     ...{ previous: null, next: null },
   };
 }

@@ -12,6 +12,8 @@ export const INTERRUPTIONS_MAX = 500;
 export interface DecisionInput {
   failures: number;
   trigger: Trigger;
+  /** A test stays a test, which says nothing about health and is sent while its destination is off. */
+  is_test: boolean;
   resume_state: DeliveryState | null;
   resume_at: number | null;
 }
@@ -54,19 +56,25 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
   }
   const delay_ms = Math.max(jittered(delay_seconds * 1000, at.random), outcome.retry_after_ms ?? 0);
   const reason = outcome.message;
-  // A test stays a test, which says nothing about health and is sent while its destination is off.
-  const trigger = claimed.trigger === "test" ? "test" : "auto";
-  return { state: "pending", reason, failures, due_at: at.now + delay_ms, trigger, restored: false };
+  return {
+    ...{ state: "pending", reason, failures, due_at: at.now + delay_ms },
+    ...{ trigger: triggerOf(claimed), restored: false },
+  };
 }
 
 /** A manual attempt grants one try and costs nothing: when it fails, the delivery is what it was. */
 function restore(claimed: DecisionInput, state: DeliveryState): Decision {
   const due_at = state === "pending" ? claimed.resume_at : null;
-  return { state, reason: null, failures: claimed.failures, due_at, trigger: "auto", restored: true };
+  return { state, reason: null, failures: claimed.failures, due_at, trigger: triggerOf(claimed), restored: true };
+}
+
+/** Of the attempts that come by themselves. */
+function triggerOf({ is_test }: DecisionInput): "test" | "auto" {
+  return is_test ? "test" : "auto";
 }
 
 function settled(claimed: DecisionInput, state: DeliveryState, reason: string | null): Decision {
-  return { state, reason, failures: claimed.failures, due_at: null, trigger: "auto", restored: false };
+  return { state, reason, failures: claimed.failures, due_at: null, trigger: triggerOf(claimed), restored: false };
 }
 
 function givenUp(failures: number, message: string): string {

@@ -1,11 +1,11 @@
 // SQL that records finished attempts: history, state, health, counters by the hour. Called by settling.ts, in the same
 // transactions as everything else that waits. Statements name deliveries by their key and not by `state = 'pending'` alone,
-// for the reason that store.ts gives. Recording the same attempt again changes nothing.
+// for the reason that store.ts gives. Recording an attempt again changes nothing, when it is `set_apart` then.
 import type { Outcome } from "#destination-types/definition.ts";
 import { eachRow, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
-import { byEnd, healthChanges, hourCounts } from "./totals.ts";
+import { healthChanges, hourCounts, singleChanges } from "./totals.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -35,15 +35,14 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   const others = at_once.length === settlements.length ? [] : settlements.filter((one) => !isAtOnce(one));
   const counted = settlements.filter((one) => one.counts);
   const certain = counted.filter((one) => !one.set_apart);
-  const statements: Statement[] = [];
   const doubtful = certain.length === counted.length ? [] : counted.filter((one) => one.set_apart);
-  for (const one of doubtful.sort(byEnd)) {
-    // Before the record itself is written, of which they ask.
-    statements.push(updateHealth([one], isUnrecorded(one)), addHours([one], isUnrecorded(one)));
-  }
+  const statements: Statement[] = [];
+  // Before the records themselves are written, of which these ask. Always in this order, so that two processes that change
+  // the same rows never wait for each other in a circle.
+  if (doubtful.length > 0) statements.push(updateHealthUnlessRecorded(doubtful), addHoursUnlessRecorded(doubtful));
+  if (certain.length > 0) statements.push(updateHealth(certain), addHours(certain));
   if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
   if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
-  if (certain.length > 0) statements.push(updateHealth(certain, sql`true`), addHours(certain, sql`true`));
   return statements;
 }
 
@@ -138,12 +137,7 @@ const SETTLED_TYPES = [
   ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
 ];
 
-function isUnrecorded({ key, attempt }: Settlement): Statement {
-  return sql`not exists (select 1 from attempt_history where destination_id = ${key.destination_id}
-    and position = ${key.position} and number = ${attempt})`;
-}
-
-function updateHealth(settlements: readonly Settlement[], condition: Statement): Statement {
+function updateHealth(settlements: readonly Settlement[]): Statement {
   const values = healthChanges(settlements).map((one): SqlValue[] => [
     one.destination_id,
     one.success_at,
@@ -152,25 +146,10 @@ function updateHealth(settlements: readonly Settlement[], condition: Statement):
     one.failing_since,
   ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
-      failing_since)
-    select column1, column2, column3, column4, column5 from (values ${rows(values, HEALTH_TYPES)}) as made
-    where ${condition}
-    on conflict (destination_id) do update set
-      last_success_at = case when destination_health.last_success_at > excluded.last_success_at
-        then destination_health.last_success_at
-        else coalesce(excluded.last_success_at, destination_health.last_success_at) end,
-      last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
-        then destination_health.last_failure_at
-        else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
-      consecutive_failures = excluded.consecutive_failures +
-        case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
-      failing_since = case when excluded.last_success_at is null
-        then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+      failing_since) values ${rows(values)} ${ADD_TO_HEALTH}`;
 }
 
-const HEALTH_TYPES = ["text", "bigint", "bigint", "bigint", "bigint"] as const;
-
-function addHours(settlements: readonly Settlement[], condition: Statement): Statement {
+function addHours(settlements: readonly Settlement[]): Statement {
   const values = hourCounts(settlements).map((one): SqlValue[] => [
     one.destination_id,
     one.hour,
@@ -179,10 +158,49 @@ function addHours(settlements: readonly Settlement[], condition: Statement): Sta
     one.attempts,
   ]);
   return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
-    select column1, column2, column3, column4, column5 from (values ${rows(values, HOUR_TYPES)}) as made
-    where ${condition}
-    on conflict (destination_id, hour, succeeded, latency_class)
-    do update set attempts = destination_hours.attempts + excluded.attempts`;
+    values ${rows(values)} ${ADD_TO_HOURS}`;
 }
 
-const HOUR_TYPES = ["text", "bigint", "bigint", "bigint", "bigint"] as const;
+/** Each attempt by itself, for each may be on record already. */
+function updateHealthUnlessRecorded(settlements: readonly Settlement[]): Statement {
+  const values = singleChanges(settlements).map(({ key, attempt, health }): SqlValue[] => [
+    ...[key.destination_id, key.position, attempt],
+    ...[health.success_at, health.failure_at, health.failures, health.failing_since],
+  ]);
+  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
+      failing_since)
+    select column1, max(column4), max(column5), sum(column6), min(column7) from (values ${rows(values, HEALTH_TYPES)}) as made
+    where ${UNRECORDED} group by column1 order by column1 ${ADD_TO_HEALTH}`;
+}
+
+function addHoursUnlessRecorded(settlements: readonly Settlement[]): Statement {
+  const values = singleChanges(settlements).map(({ key, attempt, hour }): SqlValue[] => [
+    ...[key.destination_id, key.position, attempt],
+    ...[hour.hour, hour.succeeded, hour.latency_class],
+  ]);
+  return sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+    select column1, column4, column5, column6, count(*) from (values ${rows(values, HOUR_TYPES)}) as made
+    where ${UNRECORDED} group by column1, column4, column5, column6 order by column1, column4, column5, column6
+    ${ADD_TO_HOURS}`;
+}
+
+const HEALTH_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint", "bigint"] as const;
+const HOUR_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint"] as const;
+
+const UNRECORDED = sql`not exists (select 1 from attempt_history where attempt_history.destination_id = made.column1
+  and attempt_history.position = made.column2 and attempt_history.number = made.column3)`;
+
+const ADD_TO_HEALTH = sql`on conflict (destination_id) do update set
+  last_success_at = case when destination_health.last_success_at > excluded.last_success_at
+    then destination_health.last_success_at
+    else coalesce(excluded.last_success_at, destination_health.last_success_at) end,
+  last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
+    then destination_health.last_failure_at
+    else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
+  consecutive_failures = excluded.consecutive_failures +
+    case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
+  failing_since = case when excluded.last_success_at is null
+    then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+
+const ADD_TO_HOURS = sql`on conflict (destination_id, hour, succeeded, latency_class)
+  do update set attempts = destination_hours.attempts + excluded.attempts`;

@@ -80,10 +80,9 @@ test("a group that is refused for one delivery is composed again, every record a
   }
   await committer.idle();
   assert.deepEqual(recorded, ["p1", "p2"]);
-  // Together; then health and hours of each, and the records and states of both.
   assert.deepEqual(composed, [
-    [true, false, false],
-    [false, false, false, false, false, false],
+    [false, false, true],
+    [false, false, false, false],
   ]);
 });
 

@@ -1,5 +1,5 @@
 // SQL over deliveries and attempts; settle-store.ts has what records them.
-// `deliveries_due (destination_id, due_at) where state = 'pending'` carries the queue: claims seek in it by destination, so
+// `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the queue: claims seek in it by destination, so
 // a backlog of millions at one costs the others nothing. Statements that name deliveries by their key do not ask for
 // `state = 'pending'`: PostgreSQL, whose statistics are always older than a backlog, would read that whole index for each
 // of them. `leased = 1` says as much, for only what is pending is leased.
@@ -95,8 +95,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   /** The envelopes of claimed deliveries. An event that was erased is missing. */
   async function readBodies(app_id: string, positions: readonly string[]) {
     if (positions.length === 0) return [];
-    return query<{ position: string; id: string; body: string }>(
-      sql`select position, id, body from events where app_id = ${app_id} and position in (${list(positions)})`,
+    return query<{ position: string; id: string; body: string; target_id: string | null }>(
+      sql`select position, id, body, target_id from events where app_id = ${app_id} and position in (${list(positions)})`,
     );
   }
 

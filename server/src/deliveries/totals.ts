@@ -1,11 +1,13 @@
 // What many finished attempts add up to, for each destination: its health and its counters by the hour. Pure; called by
 // settle-store.ts for every group that is recorded. Both lists are in one order in every process, so that two transactions that
 // change the same rows never wait for each other in a circle.
+import assert from "node:assert/strict";
 import { hourOf, LATENCY_CLASSES, latencyClass } from "../destinations/latency.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 
 interface Finished {
-  readonly key: Pick<DeliveryKey, "destination_id">;
+  readonly key: DeliveryKey;
+  readonly attempt: number;
   readonly record: Pick<AttemptRow, "started_at" | "duration_ms" | "outcome">;
 }
 
@@ -53,8 +55,33 @@ function changeOf(changes: Map<string, HealthChange>, destination_id: string): H
   return change;
 }
 
-/** For sorting, from the attempt that ended first. */
-export function byEnd(a: Pick<Finished, "record">, b: Pick<Finished, "record">): number {
+/** What one attempt adds, where the ones before it may be counted already. */
+export interface SingleChange {
+  key: DeliveryKey;
+  attempt: number;
+  health: HealthChange;
+  hour: HourCount;
+}
+
+/** The same, attempt by attempt, in the order of destinations and ends. A failure before a success counts as none. */
+export function singleChanges(finished: readonly Finished[]): SingleChange[] {
+  const last_success = new Map<string, number>();
+  for (const { destination_id, success_at } of healthChanges(finished)) {
+    if (success_at !== null) last_success.set(destination_id, success_at);
+  }
+  return [...finished]
+    .sort((a, b) => byDestination(a.key, b.key) || byEnd(a, b))
+    .map((one) => {
+      const [health] = healthChanges([one]);
+      const [hour] = hourCounts([one]);
+      assert(health !== undefined && hour !== undefined, "one attempt is one change");
+      const { key, attempt } = one;
+      const is_over = endOf(one) < (last_success.get(key.destination_id) ?? Number.NEGATIVE_INFINITY);
+      return { key, attempt, health: is_over ? { ...health, failures: 0, failing_since: null } : health, hour };
+    });
+}
+
+function byEnd(a: Pick<Finished, "record">, b: Pick<Finished, "record">): number {
   return endOf(a) - endOf(b);
 }
 
@@ -81,7 +108,7 @@ function countsOf(of_destinations: Map<string, Map<number, HourCount>>, id: stri
   return counts;
 }
 
-function count(counts: Map<number, HourCount>, key: Finished["key"], record: Finished["record"]): void {
+function count(counts: Map<number, HourCount>, key: DeliveryKey, record: Finished["record"]): void {
   const hour = hourOf(record.started_at);
   const succeeded = record.outcome === "accepted" ? 1 : 0;
   const latency_class = latencyClass(record.duration_ms);

@@ -1,6 +1,6 @@
 // A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
-import { type DestinationState, MASK, type RetryOn } from "#contract/destinations.ts";
+import type { DestinationState, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import {
   type BuiltRequest,
@@ -13,8 +13,7 @@ import {
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
-
-const HIDDEN_MIN_CHARS = 8;
+import { createHider, type Hide } from "./hiding.ts";
 
 /** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
 export interface DestinationRow {
@@ -68,7 +67,7 @@ export interface Destination {
   /** The headers of a built request as an answer may show them. */
   mask(headers: readonly string[]): Record<string, string>;
   /** A receiver's words without the secrets of the settings, which it may echo. */
-  hide(text: string): string;
+  hide: Hide;
 }
 
 export interface Preparing {
@@ -133,23 +132,13 @@ function prepareWith<Config, Prepared>(
       build: (delivery) => definition.buildRequest(delivery, prepared),
       judge: (exchange) => definition.judge(exchange, rules),
       mask: (headers) => definition.mask(headers, prepared),
-      hide: hiderOf(opened),
+      hide: createHider(opened),
     };
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
     if (error instanceof SealError) return misconfigured(error.message);
     return misconfigured("Its stored settings cannot be read by this version of the server: set them again");
   }
-}
-
-/** Hides each secret and, of one like `Bearer …`, its words; what is short is no secret, and would tear other text apart. */
-function hiderOf(secrets: readonly string[]): (text: string) => string {
-  const hidden = secrets
-    .flatMap((secret) => [secret, ...secret.split(" ")])
-    .filter((word) => word.length >= HIDDEN_MIN_CHARS);
-  if (hidden.length === 0) return (text) => text;
-  hidden.sort((a, b) => b.length - a.length);
-  return (text) => hidden.reduce((left, word) => left.replaceAll(word, MASK), text);
 }
 
 export function openSecrets({ current, next, previous }: SealedSecrets, sealer: Sealer): SigningSecrets {

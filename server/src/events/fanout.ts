@@ -76,6 +76,7 @@ function toReady(event: EventRow, destination: Destination, now: number): Ready 
     event: event.event,
     event_id: event.id,
     body: event.body,
+    is_test: event.target_id !== null,
     attempt: 1,
     failures: 0,
     trigger: triggerOf(event),

@@ -27,6 +27,8 @@ const PROBE_FIRST_MS = 250;
 const PROBE_MAX_MS = 5_000;
 /** Between two looks for what earlier runs left, while that fails. */
 const RECOVER_AGAIN_MS = 30_000;
+/** Clicks that the database refused as a bug are asked again after so long: the mistake may have been elsewhere. */
+const REFUSED_AGAIN_MS = 60_000;
 /** A full disk fails for each click; its log lines must not fill it further. */
 const FAILURE_NOTE_MS = 1_000;
 
@@ -103,6 +105,16 @@ function composeClicks(clicks: readonly Click[]): { events: EventRow[]; statemen
   return { events, statements: recordClicks(clicks.map((click) => click.row)) };
 }
 
+/** Written by `append`, in this run or an earlier one; null when it is no click. */
+function readClick(body: string): Click | null {
+  try {
+    const click = JSON.parse(body) as Click | null;
+    return typeof click?.row?.cid === "string" ? click : null;
+  } catch {
+    return null;
+  }
+}
+
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
   const store = log.channel<Click>(composeClicks);
@@ -117,9 +129,12 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let probe_ms = PROBE_FIRST_MS;
   let timer: unknown;
   let recover_timer: unknown;
-  let recovering: Promise<void> | null = null;
-  /** Entries that the database refused as a bug: kept for the next start, which may be of a version that can store them. */
-  const set_aside = new Set<number>();
+  /** Entries that are not asked again for a while. */
+  const refused = new Set<number>();
+  let refused_timer: unknown;
+  let refusal_noted_at = Number.NEGATIVE_INFINITY;
+  /** Entries that are no clicks: kept, for a later version may read them. */
+  const unreadable = new Set<number>();
   let replaying: Promise<void> | null = null;
   let stopped = false;
   /** Clicks that are not durable yet, by the time at which they are looked at. */
@@ -280,7 +295,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       timer = undefined;
       replaying = replay().finally(() => {
         replaying = null;
-        if (spool.count() > set_aside.size) schedule();
+        if (spool.count() > refused.size + unreadable.size) schedule();
       });
     }, probe_ms);
     probe_ms = Math.min(probe_ms * 2, PROBE_MAX_MS);
@@ -311,30 +326,50 @@ export function createRecorder(options: RecorderOptions): Recorder {
   async function replayBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
     const stored: number[] = [];
     const commits = entries.map(async ({ seq, body }) => {
-      if (set_aside.has(seq)) return;
-      let cid: string | undefined;
+      if (refused.has(seq) || unreadable.has(seq)) return;
+      const click = readClick(body);
+      if (click === null) {
+        unreadable.add(seq);
+        noteRefused({ event: "click.failed", error: new Error(`Entry ${seq} of the spool is no click.`) });
+        return;
+      }
+      const { cid } = click.row;
+      if (undecided.has(cid)) return;
       try {
-        // Written by `append`, in this run or an earlier one.
-        const click = JSON.parse(body) as Click;
-        cid = click.row.cid;
-        if (undecided.has(cid)) return;
         await commit(withoutOldHashes(click, now()));
         stored.push(seq);
       } catch (error) {
         if (isDatabaseError(error, "unavailable")) return stayAway();
-        set_aside.add(seq);
-        note({ event: "click.failed", error, ...(cid !== undefined && { cid }) });
+        setAside(seq);
+        noteRefused({ event: "click.failed", error, cid });
       }
     });
     await Promise.all(commits);
     return stored;
   }
 
+  function setAside(seq: number): void {
+    refused.add(seq);
+    if (stopped) return;
+    refused_timer ??= timers.set(() => {
+      refused_timer = undefined;
+      refused.clear();
+      schedule();
+    }, REFUSED_AGAIN_MS);
+  }
+
+  /** One line a second: what refuses one click may refuse all. */
+  function noteRefused(refusal: RecorderNote): void {
+    if (timers.now() - refusal_noted_at < FAILURE_NOTE_MS) return;
+    refusal_noted_at = timers.now();
+    note(refusal);
+  }
+
   async function stop(): Promise<void> {
     stopped = true;
     if (timer !== undefined) timers.clear(timer);
     if (recover_timer !== undefined) timers.clear(recover_timer);
-    await recovering;
+    if (refused_timer !== undefined) timers.clear(refused_timer);
     await replaying;
     if (in_flight === 0) return;
     await new Promise<void>((resolve) => {
@@ -350,7 +385,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   /** Visitors hold the tokens of what earlier runs left: it is looked for until it is found. */
   function recover(): Promise<void> {
     recover_timer = undefined;
-    recovering = spool
+    return spool
       .recover()
       .catch((error: unknown) => {
         note({ event: "spool.failed", error });
@@ -359,7 +394,6 @@ export function createRecorder(options: RecorderOptions): Recorder {
       .then(() => {
         if (spool.count() > 0) schedule();
       });
-    return recovering;
   }
 
   return { record, start, stop };

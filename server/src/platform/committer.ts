@@ -1,7 +1,7 @@
 // Natural group commit: while a transaction is in flight the next one gathers, and it starts when that one has ended, or on
 // SQLite already when it is full; there is no timer. Clicks, ingested events and finished attempts share transactions, so
-// that one fsync pays for all of them. Used by the event log, by
-// deliveries and by the spool; the order within a transaction is the order in which the channels were made.
+// that one fsync pays for all of them. Used by the event log, by deliveries and by the spool; the order within a
+// transaction is the order in which the channels were made.
 import { type Database, isDatabaseError, type Row } from "./database.ts";
 import type { Statement } from "./sql.ts";
 

@@ -122,6 +122,34 @@ test("what does not fit stays in the file of the process that ended, and is take
   await three.close();
 });
 
+test("a file that cannot be read keeps none of the others from being taken over", async () => {
+  const directory = createDirectory();
+  const spools = [await openSpool(directory), await openSpool(directory), await openSpool(directory)];
+  for (const [index, spool] of spools.entries()) await spool.append(`of ${index}`);
+  for (const spool of spools) await spool.close();
+  writeFileSync(join(directory, "spool-1.db"), "garbage ".repeat(1_000));
+  const next = createSpool(directory);
+  for (let tries = 0; tries < 2; tries++) await assert.rejects(next.recover());
+  assert.deepEqual(await bodies(next), ["of 0", "of 2"]);
+  await next.close();
+});
+
+test("closing ends a take-over, and what it had not copied is there at the next start", async () => {
+  const directory = createDirectory();
+  const [one, two] = [await openSpool(directory), await openSpool(directory)];
+  await Promise.all(Array.from({ length: 3_000 }, (_, index) => two.append(String(index))));
+  await one.append("own");
+  await one.close();
+  await two.close();
+  const three = createSpool(directory);
+  const recovering = three.recover().catch(() => "ended");
+  await three.close();
+  await recovering;
+  const four = await openSpool(directory);
+  assert.ok(four.count() >= 3_001, `${four.count()} entries, some perhaps twice`);
+  await four.close();
+});
+
 test("whatever was acknowledged before the process was killed is there at the next start", async () => {
   const directory = createDirectory();
   const module = join(import.meta.dirname, "spool.ts");

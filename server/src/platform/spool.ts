@@ -56,6 +56,7 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
   let last_seq = 0;
   let opening: Promise<OpenFile> | null = null;
   let is_closed = false;
+  let taking: Promise<void> | null = null;
 
   function open(): Promise<OpenFile> {
     opening ??= openOwn().catch((error: unknown) => {
@@ -137,21 +138,33 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
 
   async function close(): Promise<void> {
     is_closed = true;
+    // A take-over ends with the batch that it is at.
+    await taking?.catch(() => {});
     if (opening === null) return;
     const file = await opening;
     await file.committer.idle();
     await closeFile(file, sizes.size === 0);
   }
 
-  async function recover(): Promise<void> {
+  function recover(): Promise<void> {
+    taking ??= takeOverAll().finally(() => {
+      taking = null;
+    });
+    return taking;
+  }
+
+  async function takeOverAll(): Promise<void> {
     const left = paths(directory).filter(existsSync);
     if (left.length === 0) return;
     const own = await open();
+    const failures: unknown[] = [];
     for (const path of left) {
       const unlock = path === own.path ? null : tryLock(path);
       if (unlock === null) continue;
-      await takeOver(path, unlock);
+      // One file that cannot be read must not keep the others from being taken over.
+      await takeOver(path, unlock).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async function takeOver(path: string, unlock: () => void): Promise<void> {

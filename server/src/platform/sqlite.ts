@@ -64,7 +64,7 @@ export async function openSqlite(path: string): Promise<Database> {
       await writer.call("commit");
       return result;
     } catch (error) {
-      // What went wrong first is what the caller is told; a thread that cannot roll back is closed, and undone with it.
+      // What went wrong first is what the caller is told. SQLite refuses to roll back only where it has done so itself.
       await writer.call("rollback").catch(() => {});
       throw error;
     } finally {

@@ -51,6 +51,18 @@ test("it fails from the failure on until a success, or until nobody has asked fo
   assert.equal(watch.isFailing(), false);
 });
 
+test("one that fails and works by turns is told once a minute all the same", async () => {
+  const { watch, state, logged } = watched();
+  for (let count = 0; count < 1_000; count++) {
+    state.failure = count % 2 === 0 ? "unavailable" : null;
+    await watch.batch([]).catch(() => {});
+  }
+  assert.deepEqual(
+    logged.map(([event]) => event),
+    ["database.not_writing", "database.writes"],
+  );
+});
+
 for (const kind of ["unmet", "unique", "bug"] as const) {
   test(`a transaction that is refused as "${kind}" says nothing about the database`, async () => {
     const { watch, state, logged } = watched();

@@ -1,4 +1,5 @@
-// Watches the transactions of the hot path: says once that the database refuses them and why, and when it takes them again.
+// Watches the transactions of the hot path: says that the database refuses them and why, and when it takes them again, each
+// once a minute at the most.
 // A database that reads but does not write (a full disk, a read-only file) is noticed by nothing else. Made by compose.ts.
 import { type Database, isDatabaseError } from "./database.ts";
 
@@ -21,13 +22,14 @@ export function createWriteWatch({ database, log, now }: WriteWatchOptions): Wri
   let failed_at: number | null = null;
   let failures = 0;
   let noted_at = Number.NEGATIVE_INFINITY;
+  /** Its failures were told, and not that it writes again. */
+  let is_noted = false;
 
   const batch: Database["batch"] = async (statements) => {
     try {
       const rows = await database.batch(statements);
-      if (failed_at !== null) log("database.writes", { failures }, "info");
       failed_at = null;
-      failures = 0;
+      if (is_noted) noteRecovery();
       return rows;
     } catch (error) {
       if (isDatabaseError(error, "unavailable")) noteFailure(error);
@@ -41,7 +43,14 @@ export function createWriteWatch({ database, log, now }: WriteWatchOptions): Wri
     failures++;
     if (at - noted_at < NOTE_MS && at >= noted_at) return;
     noted_at = at;
+    is_noted = true;
     log("database.not_writing", { failures, error }, "warn");
+  }
+
+  function noteRecovery(): void {
+    log("database.writes", { failures }, "info");
+    is_noted = false;
+    failures = 0;
   }
 
   const isFailing = () => failed_at !== null && Math.abs(now() - failed_at) < DOUBT_MS;

@@ -1,0 +1,39 @@
+// Takes the sealed values of a destination out of what its receiver answers, before that is stored: a receiver may echo its
+// request. Pure. Called by attempt.ts through the prepared destination.
+import { MASK } from "#contract/destinations.ts";
+
+/** Shorter words are no secrets, and hiding them would tear other text apart. */
+const SECRET_MIN_CHARS = 8;
+/** A media type is sent as a header too, and says nothing. */
+const MEDIA_TYPE = /^[a-z]+\/[a-z0-9.+*-]+$/i;
+
+/** `cut`: the text was cut off at its end, perhaps within a secret. */
+export type Hide = (text: string, cut?: boolean) => string;
+
+/** @param secrets header values such as `Bearer …` or `Token token="…"`: their words are secrets too */
+export function createHider(secrets: readonly string[]): Hide {
+  const words = secrets.flatMap((secret) => [secret, ...secret.split(/[\s"=,;]+/)]);
+  const hidden = new Set<string>();
+  for (const word of words.filter((one) => one.length >= SECRET_MIN_CHARS && !MEDIA_TYPE.test(one))) {
+    hidden.add(word);
+    // As JSON writes it within a text.
+    hidden.add(JSON.stringify(word).slice(1, -1));
+  }
+  if (hidden.size === 0) return (text) => text;
+  const longest_first = [...hidden].sort((a, b) => b.length - a.length);
+  return (text, cut = false) => {
+    const left = longest_first.reduce((sum, word) => sum.replaceAll(word, MASK), text);
+    return cut ? hideTail(left, longest_first) : left;
+  };
+}
+
+/** What the text ends with, when that is the beginning of a secret. */
+function hideTail(text: string, words: readonly string[]): string {
+  let longest = 0;
+  for (const word of words) {
+    for (let length = word.length - 1; length >= SECRET_MIN_CHARS && length > longest; length--) {
+      if (text.endsWith(word.slice(0, length))) longest = length;
+    }
+  }
+  return longest === 0 ? text : text.slice(0, -longest) + MASK;
+}
