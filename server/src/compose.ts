@@ -44,11 +44,12 @@ export type Server = Awaited<ReturnType<typeof composeServer>>;
 export async function composeServer(config: Config, secrets: Secrets, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
-  const state = { is_open: false };
+  const state = { is_open: false, is_stopping: false };
   const accounts = createAccounts({ db, ids, source });
   const pipeline = composePipeline(config, secrets, db, ids);
   const { destinations, dispatcher } = pipeline;
-  const removeRest = () => runInBackground("removals", accounts.finishRemovals());
+  // One that the end of the process cuts short goes on at the next start.
+  const removeRest = () => runInBackground("removals", accounts.finishRemovals(), () => !state.is_stopping);
   const edge = composeEdge({
     db,
     ids,
@@ -103,6 +104,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
    * that could not be finished and recorded: they are made again.
    */
   async function stop(deadline_ms: number): Promise<boolean> {
+    state.is_stopping = true;
     clearInterval(removals);
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     await closeApp(app);
@@ -169,7 +171,9 @@ function runAfter(delay_ms: number, callback: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-function runInBackground(what: string, work: Promise<void>): void {
+function runInBackground(what: string, work: Promise<void>, matters: () => boolean): void {
   // It runs again with the next tick, so a failure only has to be seen.
-  work.catch((error) => log("background.failed", { what, error }, "warn"));
+  work.catch((error) => {
+    if (matters()) log("background.failed", { what, error }, "warn");
+  });
 }

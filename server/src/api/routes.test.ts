@@ -325,3 +325,32 @@ test("a server key sees its own app alone in the list of apps", async () => {
     [mine.app_id],
   );
 });
+
+test("an id that two apps gave is one event of each: the operator says of which, a key sees its own", async () => {
+  const id = "019c1363-95eb-7000-8197-52ec64a7690b";
+  const other = await createTenant();
+  for (const [tenant, n] of [
+    [mine, 1],
+    [other, 2],
+  ] as const) {
+    const body = { id, event: "link.click", data: { n } };
+    assert.equal((await api.call("POST", `/api/apps/${tenant.app_id}/events`, body)).status, 202);
+  }
+  for (const tenant of [mine, other]) {
+    const named = await api.call("GET", `/api/events/${id}?app_id=${tenant.app_id}`);
+    assert.equal(named.body.app_id, tenant.app_id);
+    const own = await api.call("GET", `/api/events/${id}`, undefined, { token: tenant.key });
+    assert.equal(own.body.app_id, tenant.app_id);
+  }
+  const foreign = await api.call("GET", `/api/events/${id}?app_id=${other.app_id}`, undefined, { token: mine.key });
+  assertRefused(foreign, "not_found", "another app's event");
+});
+
+for (const list of ["events", "deliveries"] as const) {
+  test(`a range of ${list} that ends before it begins is refused by its field`, async () => {
+    const owner = list === "events" ? `/api/apps/${mine.app_id}` : `/api/webhooks/${mine.ids["/api/webhooks/{id}"]}`;
+    const answer = await api.call("GET", `${owner}/${list}?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z`);
+    assertRefused(answer, "invalid_request", list);
+    assert.equal(answer.body.details[0].path, "since");
+  });
+}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,7 +86,9 @@ test("a database file that another server uses is waited for, and nothing of tha
   const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
   const first = run(env);
   await logLine(first.out, "server.ready");
-  const second = run(env);
+  // By another name it is the same file.
+  symlinkSync(join(root, "shared", "linkme.db"), join(root, "link.db"));
+  const second = run({ ...env, DATABASE_URL: `file:${join(root, "link.db")}`, LINKME_DATA_DIR: join(root, "shared") });
   await logLine(second.out, "database.in_use");
   assert.ok(!second.out().includes('"server.ready"'));
   first.child.kill("SIGTERM");
