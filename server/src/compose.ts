@@ -133,6 +133,11 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
     sealer: createSealer(secrets.seal_key),
     version: serverVersion(),
     default_retry_schedule: config.retry_schedule,
+    failure_rules: {
+      pause_after_failures: config.pause_after_failures,
+      pause_after_ms: config.pause_after_seconds * 1_000,
+      disable_after_ms: config.disable_after_seconds * 1_000,
+    },
   });
   const store = createDeliveryStore(db);
   const dispatcher = createDispatcher({

@@ -35,6 +35,9 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     seal_key: null,
     roles: ["edge", "api", "dispatcher"],
     retry_schedule: [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+    pause_after_failures: 20,
+    pause_after_seconds: 300,
+    disable_after_seconds: 432_000,
     is_run_by_npm: false,
   });
 });
@@ -61,6 +64,9 @@ const ACCEPTED: [string, string, keyof Config, unknown][] = [
   ["LINKME_ROLE", "dispatcher, edge,edge", "roles", ["edge", "dispatcher"]],
   ["LINKME_RETRY_SCHEDULE", "0, 604800", "retry_schedule", [0, 604_800]],
   ["LINKME_RETRY_SCHEDULE", "none", "retry_schedule", []],
+  ["LINKME_PAUSE_AFTER_FAILURES", "1", "pause_after_failures", 1],
+  ["LINKME_PAUSE_AFTER_SECONDS", "31536000", "pause_after_seconds", 31_536_000],
+  ["LINKME_DISABLE_AFTER_SECONDS", "86400", "disable_after_seconds", 86_400],
 ];
 
 for (const [name, text, field, value] of ACCEPTED) {
@@ -97,6 +103,10 @@ const REFUSED: [string, string][] = [
   ["LINKME_RETRY_SCHEDULE", "-5"],
   ["LINKME_RETRY_SCHEDULE", "604801"],
   ["LINKME_RETRY_SCHEDULE", "1.5"],
+  ["LINKME_PAUSE_AFTER_FAILURES", "0"],
+  ["LINKME_PAUSE_AFTER_FAILURES", "twenty"],
+  ["LINKME_PAUSE_AFTER_SECONDS", "-1"],
+  ["LINKME_DISABLE_AFTER_SECONDS", "31536001"],
   ["LINKME_RETRY_SCHEDULE", Array.from({ length: 25 }, () => "1").join(",")],
 ];
 

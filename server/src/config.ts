@@ -50,7 +50,16 @@ const origin = text.refine(isOrigin).transform((url) => new URL(url).origin);
 const sealKey = text.transform(decodeSealKey).refine((key) => key !== null);
 const networks = text.transform(readNetworks).refine((cidrs) => cidrs !== null);
 const roles = text.transform(readRoles).refine((list) => list !== null);
+const failures = wholeNumber(1, 1_000_000);
+const seconds = wholeNumber(1, 31_536_000);
 const delays = text.transform(readDelays).refine((list) => list !== null);
+
+function wholeNumber(min: number, max: number) {
+  return text
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .refine((number) => number >= min && number <= max);
+}
 
 /** Keeps the type of each row; the table below is one object of them. */
 function setting<Value, Fallback extends string | null>(row: Setting<Value, Fallback>): Setting<Value, Fallback> {
@@ -157,6 +166,31 @@ export const SETTINGS = {
     accepts: `up to ${RETRY_SCHEDULE_MAX_ITEMS} delays in seconds from 0 to ${RETRY_DELAY_MAX_SECONDS}, separated by commas, like 5,300,1800; or none for a single attempt`,
     description: "Delays before each retry of a failed delivery, for webhooks that set none themselves.",
     schema: delays,
+  }),
+  pause_after_failures: setting({
+    name: "LINKME_PAUSE_AFTER_FAILURES",
+    fallback: "20",
+    unit: "attempts",
+    accepts: "a whole number from 1 to 1000000",
+    description:
+      "A destination is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
+    schema: failures,
+  }),
+  pause_after_seconds: setting({
+    name: "LINKME_PAUSE_AFTER_SECONDS",
+    fallback: "300",
+    unit: "seconds",
+    accepts: "a whole number from 1 to 31536000",
+    description: "How long a destination has to fail before it is paused.",
+    schema: seconds,
+  }),
+  disable_after_seconds: setting({
+    name: "LINKME_DISABLE_AFTER_SECONDS",
+    fallback: "432000",
+    unit: "seconds",
+    accepts: "a whole number from 1 to 31536000",
+    description: "A destination whose attempts have all failed for so long is disabled, until somebody enables it.",
+    schema: seconds,
   }),
 };
 

@@ -108,7 +108,7 @@ function settlementOf(
     record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,
     outcome,
-    counts: ready.is_test !== true && (ready.trigger === "auto" || ready.trigger === "manual"),
+    counts: ready.is_test !== true && ready.trigger !== "test" && ready.trigger !== "replay",
     set_apart: false,
   };
 }

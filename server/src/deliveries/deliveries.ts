@@ -46,7 +46,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const { shown, end } = await store.page(destination_id, filter, page.limit);
     const at = now();
     return {
-      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at)),
+      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, destination.state)),
       next_cursor: end === null ? null : encodeCursor([end]),
     };
   }
@@ -71,7 +71,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const body = event?.body ?? "";
     const at = now();
     return {
-      ...showDelivery(row, event_id, at),
+      ...showDelivery(row, event_id, at, destination.state),
       request: requestOf(row, destination, { id: event_id, body }, attempts),
       attempts: showAttempts(row, attempts, at),
     };
@@ -79,31 +79,31 @@ export function createDeliveries(options: DeliveriesOptions) {
 
   /** Grants one attempt now, in any state; a pending delivery keeps its schedule. @throws AppError not_found */
   async function retryDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
-    const { row } = await findDelivery(id, app_scope);
+    const { row, destination } = await findDelivery(id, app_scope);
     dispatcher.forget(row.destination_id, row.position, row.attempt);
     const granted = await store.grantAttempt(row);
     if (granted === undefined) throw notFound("delivery");
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
-    return showWithEvent(granted);
+    return showWithEvent(granted, destination);
   }
 
   /** @throws AppError not_found, conflict when it is settled already */
   async function cancelDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
-    const { row } = await findDelivery(id, app_scope);
+    const { row, destination } = await findDelivery(id, app_scope);
     dispatcher.forget(row.destination_id, row.position, row.attempt);
     const canceled = await store.cancel(row, "Canceled by hand.", now());
     if (canceled !== undefined) {
       dispatcher.forget(row.destination_id, row.position, canceled.attempt);
-      return showWithEvent(canceled);
+      return showWithEvent(canceled, destination);
     }
     const current = await store.find(row);
     throw refuse("conflict", `Only a pending delivery can be canceled; this one is ${current?.state ?? "gone"}.`);
   }
 
-  async function showWithEvent(row: DeliveryRow): Promise<Delivery> {
-    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now());
+  async function showWithEvent(row: DeliveryRow, destination: Destination): Promise<Delivery> {
+    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination.state);
   }
 
   async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {

@@ -84,7 +84,7 @@ const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null
 ];
 for (const { title, changes, next, settled } of cases) {
   test(`a delivery that is ${title}`.replace("that is waits", "that waits"), () => {
-    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW);
+    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW, "active");
     assert.equal(shown.next_attempt_at, next === null ? null : new Date(next).toISOString());
     assert.equal(shown.settled_at, settled === null ? null : new Date(settled).toISOString());
     assert.equal(shown.event_id, "event-1");
@@ -102,7 +102,7 @@ for (const { changes, reason } of [
   })),
 ] satisfies { changes: Partial<DeliveryRow>; reason: string | null }[]) {
   test(`with ${JSON.stringify(changes)} the reason is ${reason}`, () => {
-    assert.equal(showDelivery({ ...row, ...changes }, "event-1", NOW).reason, reason);
+    assert.equal(showDelivery({ ...row, ...changes }, "event-1", NOW, "active").reason, reason);
   });
 }
 
@@ -129,7 +129,7 @@ test("an attempt in flight is not shown as interrupted, an older one without a r
     [[1, "interrupted"]],
   );
   assert.deepEqual(showAttempts(row, [], NOW), []);
-  assert.equal(showDelivery(leased, "event-1", NOW).next_attempt_at, null);
+  assert.equal(showDelivery(leased, "event-1", NOW, "active").next_attempt_at, null);
 });
 
 test("under a lease that ran out nothing is under way: that attempt was interrupted, and the next is due", () => {
@@ -141,5 +141,17 @@ test("under a lease that ran out nothing is under way: that attempt was interrup
       [2, "interrupted"],
     ],
   );
-  assert.equal(showDelivery(left, "event-1", NOW).next_attempt_at, new Date(NOW).toISOString());
+  assert.equal(showDelivery(left, "event-1", NOW, "active").next_attempt_at, new Date(NOW).toISOString());
+});
+
+test("what waits for its destination has no next attempt and says so; what a person asked for does not wait", () => {
+  const waiting = showDelivery({ ...row, reason: "The receiver answered 500" }, "event-1", NOW, "paused");
+  assert.deepEqual(
+    [waiting.next_attempt_at, waiting.reason],
+    [null, "The receiver answered 500. It waits, for the destination is paused."],
+  );
+  const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, "off");
+  assert.equal(asked.next_attempt_at, new Date(NOW).toISOString());
+  const ended = showDelivery({ ...row, state: "succeeded", due_at: null, settled_at: NOW }, "event-1", NOW, "off");
+  assert.equal(ended.reason, null);
 });

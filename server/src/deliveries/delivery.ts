@@ -1,6 +1,7 @@
 // A delivery: one event on its way to one destination. Its row, its ids, and what the API shows of it. Pure.
 // (destination_id, position) is the key; the public id is made of both, so it needs no column and no index.
 import type { Attempt, Delivery, DeliveryState, OutcomeKind, Trigger } from "#contract/deliveries.ts";
+import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 
 /** A row of the table `deliveries`. */
@@ -70,7 +71,10 @@ export function parseDeliveryId(id: string): DeliveryKey | null {
 
 /** The stored reason is that of the state before, which comes back when an attempt that a person asked for fails. */
 export function reasonOf(row: DeliveryRow): string | null {
-  return row.resume_state === null ? row.reason : "An attempt was asked for by hand.";
+  if (row.resume_state === null) return row.reason;
+  return row.trigger === "probe"
+    ? "One attempt tells whether the receiver is well."
+    : "An attempt was asked for by hand.";
 }
 
 /** Under a lease that has not run out; one that has is due for whoever claims it. */
@@ -78,8 +82,28 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
   return row.state === "pending" && row.leased === 1 && row.due_at !== null && row.due_at > now;
 }
 
-export function showDelivery(row: DeliveryRow, event_id: string, now: number): Delivery {
-  const waiting = row.state === "pending" && row.due_at !== null && !isUnderWay(row, now);
+/** While it is off, disabled or paused; what a person asked for does not wait. */
+export function waitsForDestination(row: DeliveryRow, destination_state: DestinationState): boolean {
+  return (
+    row.state === "pending" && destination_state !== "active" && row.trigger !== "manual" && row.trigger !== "test"
+  );
+}
+
+/** What is pending and why it does not go out by itself. */
+export function heldReason(row: DeliveryRow, destination_state: DestinationState): string {
+  const reason = reasonOf(row);
+  const held = `It waits, for the destination is ${destination_state}.`;
+  return reason === null ? held : `${reason.endsWith(".") ? reason : `${reason}.`} ${held}`;
+}
+
+export function showDelivery(
+  row: DeliveryRow,
+  event_id: string,
+  now: number,
+  destination_state: DestinationState,
+): Delivery {
+  const is_held = waitsForDestination(row, destination_state) && !isUnderWay(row, now);
+  const waiting = row.state === "pending" && row.due_at !== null && !isUnderWay(row, now) && !is_held;
   const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
   return {
     id: deliveryId(row),
@@ -88,7 +112,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number): D
     event_id,
     event: row.event,
     state: row.state,
-    reason: reasonOf(row),
+    reason: is_held ? heldReason(row, destination_state) : reasonOf(row),
     attempt_count: row.attempt,
     next_attempt_at: waiting ? toTime(due_at) : null,
     created_at: toTime(row.created_at),

@@ -7,6 +7,7 @@ import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInte
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
@@ -24,9 +25,8 @@ export interface Clock {
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
-  destinations: {
+  destinations: ReviewsOptions["destinations"] & {
     find(id: string): Promise<Destination | null>;
-    disable(id: string, reason: string): Promise<void>;
     onChange(listener: (id: string) => void): void;
   };
   egress: AttemptContext["egress"];
@@ -67,6 +67,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let working = 0;
   let drained = () => {};
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
+  const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
     ...{ store, log, held, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
@@ -123,17 +124,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     refill(lane);
   }
 
-  function recorded({ key, decision, outcome }: Settlement): void {
-    if (decision.due_at !== null) wake(key.destination_id, decision.due_at);
+  function recorded({ key, decision, outcome, counts, record }: Settlement): void {
+    const { destination_id } = key;
+    if (decision.due_at !== null) wake(destination_id, decision.due_at);
     if (decision.state === "failed" && !decision.restored) {
-      const { destination_id } = key;
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
     }
-    if (outcome === undefined || outcome.kind === "accepted" || outcome.disable === undefined) return;
-    destinations.disable(key.destination_id, outcome.disable).catch((error: unknown) => {
-      // The next answer of this kind disables it.
-      log("destination.not_disabled", { destination_id: key.destination_id, error }, "error");
-    });
+    if (outcome === undefined) return;
+    if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
+    else if (!counts) return;
+    else if (outcome.kind !== "accepted") reviews.failed(destination_id);
+    else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
+      reviews.succeeded(destination_id);
+    }
   }
 
   function settlingChanged(): void {
@@ -191,6 +194,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lane.due_at = Number.POSITIVE_INFINITY;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
+    if (destination.state === "paused") claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
       return await readEvents(destination.app_id, held);
@@ -244,7 +248,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   function reserve(destination: Destination, wanted: number): number {
-    if (state !== "running" || settling.isFull()) return 0;
+    // What is paused takes nothing into memory: it is tried by probes.
+    if (state !== "running" || settling.isFull() || destination.state === "paused") return 0;
     const count = Math.min(wanted, lanes.room(lanes.get(destination.id), destination));
     if (count > 0) lanes.reserve(lanes.open(destination.id), count);
     return count;
@@ -267,13 +272,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function reload(lane: Lane): Promise<void> {
+    const was_paused = lane.destination?.state === "paused";
     lane.destination = null;
     const destination = await destinations.find(lane.id).catch(() => null);
     lane.destination = destination;
-    if (destination === null || !isSending(destination)) {
-      // What a person asked for is sent even while it is off; the rest waits in the table.
-      giveBack(lanes.clear(lane, (ready) => destination === null || isAutomatic(ready)));
-    }
+    // What waited is let out one by one at first, and faster with each success.
+    if (was_paused && destination?.state === "active") lanes.slowDown(lane);
+    // What a person asked for is sent even while it is off; the rest waits in the table.
+    giveBack(lanes.clear(lane, (ready) => destination === null || !isSendable(ready, destination)));
     lanes.awaitTurn(lane);
     pump();
   }
@@ -305,7 +311,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       for (const { destination_id, due_at } of await store.findDue()) {
         const lane = lanes.open(destination_id);
-        lane.due_at = lane.claiming ? lane.due_at : due_at;
+        // Probes have times of their own.
+        const is_paused = lane.destination?.state === "paused";
+        lane.due_at = lane.claiming ? lane.due_at : is_paused ? clock.now() : due_at;
         refill(lane);
         watch(lane);
       }
@@ -359,6 +367,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
     const is_drained = isDrained();
     state = "idle";
+    reviews.stop();
     for (const cancel of timers.values()) cancel();
     timers.clear();
     return is_drained;
@@ -369,15 +378,17 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   return { reserve, release, accept, wake, forget, start, stop, counts };
 }
 
-/** What a person asked for is sent even while the destination is off; nothing is sent without a lease. */
+/** Nothing is sent without a lease. */
 function maySend(ready: Ready, destination: Destination, now: number): boolean {
-  return isHeld(ready, now) && (isSending(destination) || !isAutomatic(ready));
+  return isHeld(ready, now) && isSendable(ready, destination);
 }
 
-function isAutomatic({ trigger }: Ready): boolean {
-  return trigger === "auto" || trigger === "replay";
+/** What a person asked for is sent even while the destination is off, and a probe while it is paused. */
+function isSendable({ trigger }: Ready, destination: Destination): boolean {
+  if (isSending(destination) || trigger === "manual" || trigger === "test") return true;
+  return trigger === "probe" && destination.state === "paused";
 }
 
 function isSending(destination: Destination): boolean {
-  return destination.state === "active" || destination.state === "paused";
+  return destination.state === "active";
 }

@@ -223,6 +223,11 @@ export function createLanes() {
     return out;
   }
 
+  /** One request at a time, until answers widen it again. */
+  function slowDown(lane: Lane): void {
+    lane.cap = 1;
+  }
+
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were slow lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
@@ -233,7 +238,23 @@ export function createLanes() {
   }
 
   return {
-    ...{ open, room, reserve, push, awaitTurn, next, skip, delayOf, mayStart, start, finish, demoteSlow, clear, prune },
+    ...{
+      open,
+      room,
+      reserve,
+      push,
+      awaitTurn,
+      next,
+      skip,
+      delayOf,
+      mayStart,
+      start,
+      finish,
+      demoteSlow,
+      slowDown,
+      clear,
+      prune,
+    },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),
     counts: () => ({ queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size }),

@@ -58,6 +58,24 @@ describe("an attempt", () => {
     assert.equal(next({ trigger: "manual", is_test: true, resume_state: "pending", resume_at: NOW }), "test");
   });
 
+  test("of a probe that may be repeated costs the delivery nothing and puts it behind the others", () => {
+    const probe: DecisionInput = {
+      ...fresh,
+      failures: 2,
+      trigger: "probe",
+      resume_state: "pending",
+      resume_at: NOW - 9,
+    };
+    const decision = decide(probe, down, SCHEDULE, middle);
+    assert.deepEqual(
+      [decision.state, decision.failures, decision.due_at, decision.trigger, decision.restored],
+      ["pending", 2, NOW, "auto", true],
+    );
+    assert.equal(decide({ ...probe, resume_at: NOW + 9 }, down, SCHEDULE, middle).due_at, NOW + 9);
+    assert.equal(decide(probe, final, SCHEDULE, middle).state, "failed", "the receiver refused this one for good");
+    assert.equal(decide(probe, { kind: "accepted" }, SCHEDULE, middle).state, "succeeded");
+  });
+
   test("beyond the schedule is the last one", () => {
     const decision = decide({ ...fresh, failures: 2 }, down, SCHEDULE, middle);
     assert.deepEqual([decision.state, decision.reason], ["failed", "All 3 attempts failed. down"]);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
@@ -136,6 +137,29 @@ forEachEngine((engine) => {
     assert.deepEqual((await take(NOW + LEASE_MS - 1)).claimed, [], "somebody holds it");
     const [again] = (await take(NOW + LEASE_MS)).claimed;
     assert.deepEqual([again?.position, again?.trigger, again?.resume_state], [key.position, "manual", "pending"]);
+  });
+
+  test("a probe takes one delivery when its time has come, whoever asks, and the gap to the next one grows", async () => {
+    const { db, store, key, find } = await openWith(engine, { due_at: NOW + 9_000_000 });
+    const { destination_id } = key;
+    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
+      values (${destination_id}, 20, ${NOW})`);
+    const probe = (now: number) => store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
+    assert.deepEqual(await probe(NOW - 1), [], "too early");
+    const taken = (await Promise.all([probe(NOW), probe(NOW), probe(NOW)])).flat();
+    assert.deepEqual(
+      taken.map((one) => [one.position, one.attempt, one.trigger, one.resume_state, one.resume_at]),
+      [["p1", 1, "probe", "pending", NOW + 9_000_000]],
+    );
+    assert.deepEqual(pick(await find()), ["pending", 1, 0, 1, NOW + LEASE_MS, "probe"]);
+    const gaps = await db.query(
+      sql`select probe_at, probes from destination_health where destination_id = ${destination_id}`,
+    );
+    assert.deepEqual(gaps, [{ probe_at: NOW + probeGapMs(1), probes: 1 }]);
+    assert.deepEqual(await probe(NOW + probeGapMs(1) - 1), []);
+    const again = await probe(NOW + probeGapMs(1));
+    assert.deepEqual([again[0]?.attempt, again[0]?.resume_at], [2, NOW + 9_000_000], "from a lease that was lost");
+    assert.deepEqual(await probe(NOW - 90 * 24 * 3_600_000), [], "the one delivery is under way");
   });
 
   test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {

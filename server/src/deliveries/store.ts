@@ -5,6 +5,7 @@
 // of them. `leased = 1` says as much, for only what is pending is leased.
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
+import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
@@ -72,7 +73,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     bounds: { now: number; lease_until: number; limit: number; asked_only: boolean },
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
-    const asked = bounds.asked_only ? sql`and trigger <> 'auto'` : sql``;
+    const asked = bounds.asked_only ? sql`and trigger <> 'auto' and (trigger = 'manual' or trigger = 'test')` : sql``;
     const [claimed, next] = await database.batch([
       // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
       // the backlog, beyond the limit and for minutes.
@@ -90,6 +91,33 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
       claimed: claimed as unknown as ClaimedRow[],
       next_due_at: (next?.[0]?.["due_at"] as number | null) ?? null,
     };
+  }
+
+  /**
+   * Takes one delivery of a paused destination when its next probe is due, whatever its own time, and puts the probe after
+   * that off. However many processes ask, one gets it.
+   */
+  async function claimProbe(
+    destination_id: string,
+    { now, lease_until }: { now: number; lease_until: number },
+  ): Promise<ClaimedRow[]> {
+    // A time too far away is of a clock that was wrong.
+    const [turn] = await query<{ probe_at: number; probes: number }>(sql`select probe_at, probes from destination_health
+      where destination_id = ${destination_id} and (probe_at <= ${now} or probe_at > ${now + 2 * PROBE_MAX_MS})`);
+    if (turn === undefined) return [];
+    const probe_at = now + probeGapMs(turn.probes + 1);
+    const taken = await query(sql`update destination_health set probe_at = ${probe_at}, probes = probes + 1
+      where destination_id = ${destination_id} and probe_at = ${turn.probe_at} returning probes`);
+    if (taken.length === 0) return [];
+    return query<ClaimedRow>(sql`with next as materialized (
+        select destination_id, position from deliveries
+        where destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
+        order by due_at limit 1 ${SKIP_LOCKED})
+      update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
+        resume_state = coalesce(resume_state, 'pending'),
+        resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${lease_until}
+      where (destination_id, position) in (select destination_id, position from next)
+      returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`);
   }
 
   /** The envelopes of claimed deliveries. An event that was erased is missing. */
@@ -228,7 +256,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   return {
-    ...{ claim, readBodies, findDue, releaseAll, renew, release },
+    ...{ claim, claimProbe, readBodies, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, grantAttempt, cancel, ofEvent },
   };
 }

@@ -69,16 +69,6 @@ forEachEngine((engine) => {
     await destinations.disable("dst_nothing", "fifth");
   });
 
-  test("a paused webhook goes on probing when it is enabled, which it is already", async () => {
-    const { db, destinations } = await openWorld(engine);
-    const { id } = await destinations.createWebhook("shop", input());
-    await db.query(sql`update destinations set state = 'paused', state_reason = 'failing' where id = ${id}`);
-    const shown = await destinations.patchWebhook(id, null, { enabled: true });
-    assert.deepEqual([shown.state, shown.state_reason], ["paused", "failing"]);
-    await destinations.disable(id, "enough");
-    assert.equal((await destinations.getWebhook(id, null)).state, "disabled");
-  });
-
   test("every change raises the app's version; one of the state or the events is written into the history", async () => {
     const { db, destinations } = await openWorld(engine);
     const versions = [await versionOf(db)];

@@ -2,14 +2,18 @@
 // Created once by compose.ts. A change is visible to this process when the call that made it answers.
 import type { Database } from "../platform/database.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
+import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
 import { createRegistry } from "./registry.ts";
 import { createDestinationStore } from "./store.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
+/** Whatever its type, whichever its app. */
+const ANY = { type: null, app_id: null };
+
 export type Destinations = ReturnType<typeof createDestinations>;
 
-export function createDestinations(options: WebhookOptions & { db: Database }) {
-  const { now } = options;
+export function createDestinations(options: WebhookOptions & { db: Database; failure_rules: FailureRules }) {
+  const { now, failure_rules } = options;
   const store = createDestinationStore(options.db);
   const listeners = new Set<(destination_id: string) => void>();
   const notify = (destination_id: string) => {
@@ -27,14 +31,43 @@ export function createDestinations(options: WebhookOptions & { db: Database }) {
     notify(id);
   }
 
-  /** Stops a destination that wants no more, or that failed for too long. Done twice, or when off, it changes nothing. */
+  /** After a failed attempt: pauses a destination that keeps failing, disables one that has failed for too long. */
+  async function review(id: string): Promise<Verdict | null> {
+    const at = now();
+    const before = await store.find(id, ANY);
+    if (before === null || verdictOn(before.state, await store.runOf(id), failure_rules, at) === null) return null;
+    let verdict: Verdict | null = null;
+    const result = await store.change(id, ANY, at, (row, run) => {
+      verdict = verdictOn(row.state, run, failure_rules, at);
+      if (verdict === null) return null;
+      const { state, reason } = verdict;
+      const changed = { state, state_reason: reason, state_changed_at: at, updated_at: at };
+      const probe = state === "paused" ? { probe_at: at + probeGapMs(0) } : {};
+      return { row: { ...row, ...changed }, cause: reason, reset_health: false, ...probe };
+    });
+    if (result?.changed) await changed(result.row);
+    return verdict;
+  }
+
+  /** After a success: what is paused goes on. False when it was not paused. */
+  async function resume(id: string): Promise<boolean> {
+    const at = now();
+    const result = await store.change(id, ANY, at, (row) => {
+      if (row.state !== "paused") return null;
+      const active = { state: "active", state_reason: null, state_changed_at: at, updated_at: at } as const;
+      return { row: { ...row, ...active }, cause: "an attempt succeeded", reset_health: true };
+    });
+    if (result?.changed) await changed(result.row);
+    return result?.changed ?? false;
+  }
+
+  /** Stops a destination that wants no more. Done twice, or when off, it changes nothing. */
   async function disable(id: string, reason: string): Promise<void> {
-    const scope = { type: null, app_id: null };
     const stops = (state: string) => state === "active" || state === "paused";
-    const before = await store.find(id, scope);
+    const before = await store.find(id, ANY);
     if (before === null || !stops(before.state)) return;
     const at = now();
-    const result = await store.change(id, scope, at, (row) => {
+    const result = await store.change(id, ANY, at, (row) => {
       if (!stops(row.state)) return null;
       const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
@@ -50,5 +83,5 @@ export function createDestinations(options: WebhookOptions & { db: Database }) {
     listeners.add(listener);
   }
 
-  return { ...registry, ...createWebhooks({ ...options, store, changed }), disable, onChange };
+  return { ...registry, ...createWebhooks({ ...options, store, changed }), disable, review, resume, onChange };
 }

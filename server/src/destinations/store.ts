@@ -5,6 +5,7 @@ import { recordRemoval } from "../accounts/store.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
+import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
 
@@ -17,8 +18,16 @@ export interface Scope {
   app_id: string | null;
 }
 
-/** What becomes of a row, decided without waiting for anything; null leaves it as it is. */
-export type Decide = (row: DestinationRow) => { row: DestinationRow; cause: string; reset_health: boolean } | null;
+export interface Change {
+  row: DestinationRow;
+  cause: string;
+  reset_health: boolean;
+  /** When the first delivery is tried of a destination that is paused by this change. */
+  probe_at?: number;
+}
+
+/** What becomes of a row and its run of failures, decided without waiting for anything; null leaves it as it is. */
+export type Decide = (row: DestinationRow, run: FailureRun) => Change | null;
 
 export type DestinationStore = ReturnType<typeof createDestinationStore>;
 
@@ -94,10 +103,11 @@ export function createDestinationStore(db: Database) {
       await raiseVersion(query, app_id);
       const row = (await query<DestinationRow>(sql`select * from destinations where ${within(id, scope)}`))[0];
       if (row === undefined) return null;
-      const decision = decide(row);
+      const decision = decide(row, (await query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES);
       if (decision === null) return { row, changed: false };
       await query(updateRow(decision.row));
       if (decision.reset_health) await query(resetHealth(id));
+      if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
       const { state, events } = decision.row;
       // Other settings do not decide what an event meets, and must not date what it does.
       if (state !== row.state || events !== row.events) await addHistory(query, decision.row, now, decision.cause);
@@ -136,7 +146,21 @@ export function createDestinationStore(db: Database) {
     return new Map(ids.map((id) => [id, factsOf(id, totals, attempts, pending)]));
   }
 
-  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf };
+  async function runOf(id: string): Promise<FailureRun> {
+    return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
+  }
+
+  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf, runOf };
+}
+
+const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null };
+
+function failureRun(id: string): Statement {
+  return sql`select consecutive_failures, failing_since from destination_health where destination_id = ${id}`;
+}
+
+function startProbes(id: string, probe_at: number): Statement {
+  return sql`update destination_health set probe_at = ${probe_at}, probes = 0 where destination_id = ${id}`;
 }
 
 interface Owned {
@@ -196,7 +220,7 @@ async function addHistory(query: Query, row: DestinationRow, now: number, cause:
 function resetHealth(id: string): Statement {
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures, failing_since)
     values (${id}, null, null, 0, null)
-    on conflict (destination_id) do update set consecutive_failures = 0, failing_since = null`;
+    on conflict (destination_id) do update set consecutive_failures = 0, failing_since = null, probe_at = null, probes = 0`;
 }
 
 function insertRow(row: DestinationRow): Statement {

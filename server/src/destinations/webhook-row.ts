@@ -67,10 +67,10 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
   return switchState(changed, patch.enabled, now);
 }
 
-/** Enabling ends `off` and `disabled` and forgets the failures; a paused webhook is enabled already and goes on probing. */
+/** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
 function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
   const from = row.state;
-  const to = enabled === false ? "off" : enabled === true && from !== "paused" ? "active" : from;
+  const to = enabled === false ? "off" : enabled === true ? "active" : from;
   if (enabled === undefined || to === from) return { row, cause: whyUnchanged(row), reset_health: false };
   const switched: DestinationRow = {
     ...row,

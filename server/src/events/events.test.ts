@@ -1,9 +1,11 @@
 // The pipeline without HTTP in front: events go in, a real receiver gets them, the ledger says so. On both engines.
+
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { FAILURE_RULES } from "../../test/support/failing.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { createDeliveries } from "../deliveries/deliveries.ts";
@@ -37,6 +39,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
   const committer = createCommitter(db);
   const destinations = createDestinations({
     ...{ db, ids, egress, version: "0.0.0", now: Date.now, default_retry_schedule: [0, 0] },
+    failure_rules: FAILURE_RULES,
     sealer: createSealer(randomBytes(32)),
   });
   const store = createDeliveryStore(db);

@@ -5,7 +5,7 @@ import { fateOf, type PastSettings } from "./fate.ts";
 
 const AT = Date.UTC(2026, 0, 31, 9, 30);
 const TIME = "2026-01-31T09:30:00.000Z";
-const destination = { id: "dst_a", created_at: AT };
+const destination = { id: "dst_a", created_at: AT, state: "active" as const };
 const event = { event: "link.click" as const, target_id: null, created_at: AT };
 const on: PastSettings = { state: "active", events: '["link.click"]', cause: "created", at: AT };
 
@@ -42,6 +42,15 @@ for (const { changes, state, reason } of delivered) {
     });
   });
 }
+
+test("a delivery whose destination is not active says that it waits, unless a person asked for it", () => {
+  const fate = (changes: Partial<DeliveryRow>, state: "paused" | "off") =>
+    fateOf(event, { ...destination, state }, { delivery: { ...delivery, ...changes }, settings: undefined }, AT).reason;
+  assert.equal(fate({}, "off"), "It waits, for the destination is off.");
+  assert.equal(fate({ reason: "It broke" }, "paused"), "It broke. It waits, for the destination is paused.");
+  assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
+  assert.equal(fate({ leased: 1, due_at: AT + 1 }, "paused"), "An attempt is under way.");
+});
 
 const undelivered: { title: string; target_id?: string; settings?: PastSettings; state: string; reason: RegExp }[] = [
   {

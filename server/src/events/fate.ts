@@ -1,6 +1,14 @@
 // What became of an event at a destination, in one word and one sentence: there is an answer for every pair. Pure.
 import type { EventType, Fate } from "#contract/events.ts";
-import { type DeliveryRow, DUE_FIRST, deliveryId, isUnderWay, reasonOf } from "../deliveries/delivery.ts";
+import {
+  type DeliveryRow,
+  DUE_FIRST,
+  deliveryId,
+  heldReason,
+  isUnderWay,
+  reasonOf,
+  waitsForDestination,
+} from "../deliveries/delivery.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { EventRow } from "./event.ts";
 
@@ -17,13 +25,18 @@ type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
 
 export function fateOf(
   event: KnownEvent,
-  destination: Pick<Destination, "id" | "created_at">,
+  destination: Pick<Destination, "id" | "created_at" | "state">,
   { delivery, settings }: { delivery: DeliveryRow | undefined; settings: PastSettings | undefined },
   now: number,
 ): Fate {
   const destination_id = destination.id;
   if (delivery !== undefined) {
-    return { destination_id, state: delivery.state, reason: explain(delivery, now), delivery_id: deliveryId(delivery) };
+    return {
+      destination_id,
+      state: delivery.state,
+      reason: explain(delivery, destination, now),
+      delivery_id: deliveryId(delivery),
+    };
   }
   if (event.target_id !== null && event.target_id !== destination_id) {
     return { destination_id, state: "not_subscribed", reason: "A test event for another destination." };
@@ -44,9 +57,10 @@ export function fateOf(
   };
 }
 
-function explain(delivery: DeliveryRow, now: number): string | null {
+function explain(delivery: DeliveryRow, { state }: Pick<Destination, "state">, now: number): string | null {
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (isUnderWay(delivery, now)) return "An attempt is under way.";
+  if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
   const due_at = Math.max(delivery.due_at, delivery.created_at);
   const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : `Next attempt at ${time(due_at)}.`;
   const reason = reasonOf(delivery);

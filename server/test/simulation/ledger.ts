@@ -167,7 +167,8 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   function explainClaim(life: Life, track: Track, old: State): string {
     const has_jumped = time.elapsed() - weather.jumped_at < JUMP_SETTLES_MS;
     const is_due = old.due_at !== null && old.due_at <= life.clock.now();
-    expect(is_due || has_jumped, "nothing is claimed before it is due", track);
+    const is_probe = track.row.trigger === "probe";
+    expect(is_due || is_probe || has_jumped, "nothing but a probe is claimed before it is due", track);
     if (old.leased === 0) return "claimed";
     track.lost++;
     const last = track.sends.at(-1);
@@ -226,9 +227,15 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
       "select state, state_changed_at from destinations where id = ?",
       track.destination_id,
     );
-    const is_off = found !== undefined && found.state !== "active" && found.state !== "paused";
+    const is_off = found !== undefined && found.state !== "active";
     const is_noticed = is_off && life.clock.now() - found.state_changed_at > OFF_SEEN_MS && !jumped();
-    expect(!is_noticed || trigger !== "auto", "nothing is sent by itself to a destination that is off", track);
+    expect(
+      !is_noticed || trigger !== "auto",
+      "nothing is sent by itself to a destination that is off or paused",
+      track,
+    );
+    const is_probe_late = is_noticed && found.state !== "paused" && trigger === "probe";
+    expect(!is_probe_late, "only what is paused is probed", track);
   }
 
   function expectPace(send: Send, max_in_flight: number): void {
@@ -250,7 +257,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   /** What a disturbance costs is one attempt each; everything else is the schedule. */
   function expectSchedule(track: Track): void {
     const planned = settingsOf(track).schedule_length + 1;
-    const automatic = track.sends.filter((one) => one.trigger !== "manual").length;
+    const automatic = track.sends.filter((one) => one.trigger !== "manual" && one.trigger !== "probe").length;
     expect(
       automatic <= planned + track.lost + track.taken_up + track.grants,
       "attempts stay within the schedule, but for those that were interrupted",

@@ -30,6 +30,8 @@ export interface Process {
 }
 
 const SEALER = createSealer(new Uint8Array(SEAL_KEY_BYTES));
+/** A world lives for minutes, so its destinations are paused soon. */
+const PAUSE_EARLY = { pause_after_failures: 4, pause_after_ms: 3_000, disable_after_ms: Number.MAX_SAFE_INTEGER };
 
 export interface Surroundings {
   world: World;
@@ -53,6 +55,7 @@ export function createProcess(
   const committer = createCommitter(db, turn);
   const destinations = createDestinations({
     ...{ db, ids, egress, now, version: "0.0.0", sealer: SEALER, default_retry_schedule: [] },
+    failure_rules: PAUSE_EARLY,
   });
   const store = createDeliveryStore(db);
   const dispatcher = createDispatcher({

@@ -1,5 +1,6 @@
 // A database with two apps, `shop` and `blog`, and the destinations module on it, for the tests of that module.
 // Used by the tests beside server/src/destinations.
+
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { WebhookCreate } from "#contract/destinations.ts";
@@ -11,6 +12,7 @@ import { createIds } from "../../src/platform/ids.ts";
 import { createSealer } from "../../src/platform/sealing.ts";
 import { rows, sql } from "../../src/platform/sql.ts";
 import type { Engine } from "./engines.ts";
+import { FAILURE_RULES } from "./failing.ts";
 
 export const START = Date.UTC(2026, 0, 31, 9, 30);
 export const HOUR_MS = 3_600_000;
@@ -50,6 +52,7 @@ export async function openWorld(engine: Engine): Promise<World> {
       sealer: createSealer(other_key),
       egress: { check: async (url) => (url.startsWith("https://") ? null : "an https URL") },
       default_retry_schedule: [5, 300],
+      failure_rules: FAILURE_RULES,
       version: "1.2.3",
     });
   for (const app_id of ["shop", "blog"]) await insertApp(db, app_id);

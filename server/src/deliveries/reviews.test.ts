@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Verdict } from "../destinations/failing.ts";
+import { createReviews } from "./reviews.ts";
+
+function openReviews(answers: { verdict?: Verdict; resumed?: boolean; error?: Error } = {}) {
+  const timers: (() => void)[] = [];
+  const calls: string[] = [];
+  const logged: [string, unknown][] = [];
+  const answer = async <Value>(call: string, value: Value): Promise<Value> => {
+    calls.push(call);
+    if (answers.error !== undefined) throw answers.error;
+    return value;
+  };
+  const reviews = createReviews({
+    destinations: {
+      review: (id) => answer(`review ${id}`, answers.verdict ?? null),
+      resume: (id) => answer(`resume ${id}`, answers.resumed ?? true),
+      disable: (id, reason) => answer(`disable ${id} ${reason}`, undefined),
+    },
+    clock: {
+      after(_delay_ms, callback) {
+        timers.push(callback);
+        return () => void timers.splice(timers.indexOf(callback), 1);
+      },
+    },
+    log: (event, { reason }) => void logged.push([event, reason]),
+  });
+  const pass = () => {
+    for (const callback of timers.splice(0)) callback();
+  };
+  return { reviews, pass, timers, calls, logged };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("however many attempts fail, a destination is looked at once in a while", async () => {
+  const { reviews, pass, calls, logged } = openReviews();
+  for (let count = 0; count < 100; count++) reviews.failed("dst_a");
+  reviews.failed("dst_b");
+  assert.deepEqual(calls, []);
+  pass();
+  await turn();
+  reviews.failed("dst_a");
+  pass();
+  await turn();
+  assert.deepEqual(calls, ["review dst_a", "review dst_b", "review dst_a"]);
+  assert.deepEqual(logged, []);
+});
+
+test("what becomes of it is told to the operator", async () => {
+  const { reviews, pass, logged } = openReviews({ verdict: { state: "paused", reason: "20 in a row" } });
+  reviews.failed("dst_a");
+  pass();
+  reviews.succeeded("dst_a");
+  reviews.refused("dst_b", "410");
+  await turn();
+  assert.deepEqual(logged.sort(), [
+    ["destination.disabled", "410"],
+    ["destination.paused", "20 in a row"],
+    ["destination.resumed", undefined],
+  ]);
+});
+
+test("many successes at once resume once, and nothing is told of what was not paused any more", async () => {
+  const { reviews, calls, logged } = openReviews({ resumed: false });
+  for (let count = 0; count < 5; count++) reviews.succeeded("dst_a");
+  await turn();
+  reviews.succeeded("dst_a");
+  await turn();
+  assert.deepEqual([calls, logged], [["resume dst_a", "resume dst_a"], []]);
+});
+
+test("when the database does not answer, the next attempt asks again", async () => {
+  const { reviews, pass, logged } = openReviews({ error: new Error("down") });
+  reviews.failed("dst_a");
+  pass();
+  reviews.succeeded("dst_a");
+  reviews.refused("dst_a", "410");
+  await turn();
+  const events = logged.map(([event]) => event).sort();
+  assert.deepEqual(events, ["destination.not_disabled", "destination.not_resumed", "destination.not_reviewed"]);
+});
+
+test("after the end nothing is looked at", () => {
+  const { reviews, pass, timers, calls } = openReviews();
+  reviews.failed("dst_a");
+  reviews.stop();
+  pass();
+  assert.deepEqual([timers, calls], [[], []]);
+});

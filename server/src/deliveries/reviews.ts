@@ -1,0 +1,81 @@
+// What the results of attempts mean for their destination: paused or disabled after failures, resumed after a success,
+// disabled when the receiver says so. Used by dispatcher.ts for recorded attempts that count; each change is logged,
+// for it is what an operator wants to know.
+import type { Verdict } from "../destinations/failing.ts";
+
+/** A destination that fails is looked at this often, however many attempts fail. */
+const REVIEW_EVERY_MS = 1_000;
+
+export interface ReviewsOptions {
+  destinations: {
+    review(id: string): Promise<Verdict | null>;
+    resume(id: string): Promise<boolean>;
+    disable(id: string, reason: string): Promise<void>;
+  };
+  clock: { after(delay_ms: number, callback: () => void): () => void };
+  log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
+}
+
+export interface Reviews {
+  /** An attempt at a destination that is paused, as far as this process knows. */
+  succeeded(destination_id: string): void;
+  failed(destination_id: string): void;
+  /** The receiver wants no more. */
+  refused(destination_id: string, reason: string): void;
+  stop(): void;
+}
+
+export function createReviews({ destinations, clock, log }: ReviewsOptions): Reviews {
+  /** How to call off the next look at a destination. */
+  const waiting = new Map<string, () => void>();
+  const resuming = new Set<string>();
+
+  function failed(destination_id: string): void {
+    if (waiting.has(destination_id)) return;
+    const look = () => {
+      waiting.delete(destination_id);
+      void review(destination_id);
+    };
+    waiting.set(destination_id, clock.after(REVIEW_EVERY_MS, look));
+  }
+
+  async function review(destination_id: string): Promise<void> {
+    try {
+      const verdict = await destinations.review(destination_id);
+      if (verdict !== null) log(`destination.${verdict.state}`, { destination_id, reason: verdict.reason }, "warn");
+    } catch (error) {
+      // The next failed attempt asks again.
+      log("destination.not_reviewed", { destination_id, error }, "warn");
+    }
+  }
+
+  function succeeded(destination_id: string): void {
+    if (resuming.has(destination_id)) return;
+    resuming.add(destination_id);
+    destinations
+      .resume(destination_id)
+      .then(
+        (resumed) => {
+          if (resumed) log("destination.resumed", { destination_id });
+        },
+        // The next probe that succeeds asks again.
+        (error: unknown) => log("destination.not_resumed", { destination_id, error }, "warn"),
+      )
+      .finally(() => resuming.delete(destination_id));
+  }
+
+  function refused(destination_id: string, reason: string): void {
+    destinations.disable(destination_id, reason).then(
+      () => log("destination.disabled", { destination_id, reason }, "warn"),
+      // The next answer of this kind disables it.
+      (error: unknown) => log("destination.not_disabled", { destination_id, error }, "error"),
+    );
+  }
+
+  function stop(): void {
+    for (const callOff of waiting.values()) callOff();
+    waiting.clear();
+  }
+
+  return { succeeded, failed, refused, stop };
+}

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DestinationState } from "#contract/destinations.ts";
+import { type FailureRules, type FailureRun, PROBE_FIRST_MS, PROBE_MAX_MS, probeGapMs, verdictOn } from "./failing.ts";
+
+const NOW = Date.UTC(2026, 0, 31, 9, 30);
+const MINUTE_MS = 60_000;
+const RULES: FailureRules = {
+  ...{ pause_after_failures: 20, pause_after_ms: 5 * MINUTE_MS, disable_after_ms: 5 * 24 * 60 * MINUTE_MS },
+};
+const run = (consecutive_failures: number, failing_ms: number): FailureRun => ({
+  ...{ consecutive_failures, failing_since: NOW - failing_ms },
+});
+const never: FailureRun = { consecutive_failures: 0, failing_since: null };
+
+const verdicts: [title: string, state: DestinationState, run: FailureRun, verdict: string | null][] = [
+  ["that has not failed", "active", never, null],
+  ["with 20 failures over 5 minutes", "active", run(20, 5 * MINUTE_MS), "paused"],
+  ["with 19 failures over an hour", "active", run(19, 60 * MINUTE_MS), null],
+  ["with a thousand failures within a minute", "active", run(1_000, MINUTE_MS), null],
+  ["with one failure five days ago and none since", "active", run(1, RULES.disable_after_ms), "disabled"],
+  ["that is paused and fails on", "paused", run(30, 60 * MINUTE_MS), null],
+  ["that is paused for five days", "paused", run(30, RULES.disable_after_ms), "disabled"],
+  ["that is off", "off", run(30, RULES.disable_after_ms), null],
+  ["that is disabled already", "disabled", run(30, RULES.disable_after_ms), null],
+  ["whose failures lie in the future of a clock that was set back", "active", run(30, -MINUTE_MS), null],
+];
+for (const [title, state, failures, verdict] of verdicts) {
+  test(`a destination ${title} is ${verdict ?? "left as it is"}`, () => {
+    assert.equal(verdictOn(state, failures, RULES, NOW)?.state ?? null, verdict);
+  });
+}
+
+test("the reason says since when, and what happens now", () => {
+  assert.equal(
+    verdictOn("active", run(21, 6 * MINUTE_MS), RULES, NOW)?.reason,
+    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z: pending deliveries wait, and one is tried now and then",
+  );
+});
+
+test("the gaps between probes double up to an hour", () => {
+  const gaps = Array.from({ length: 10 }, (_, probes) => probeGapMs(probes) / 1_000);
+  assert.deepEqual(gaps, [30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
+  assert.equal(probeGapMs(0), PROBE_FIRST_MS);
+  assert.equal(probeGapMs(1_000_000), PROBE_MAX_MS);
+});

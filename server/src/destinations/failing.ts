@@ -1,0 +1,48 @@
+// When a destination that keeps failing is paused, and when it is given up. Pure. Called by destinations.ts; source of the
+// rules: the management API contract, "What a receiver sees".
+import type { DestinationState } from "#contract/destinations.ts";
+import { timeText } from "./health.ts";
+
+/** Settings of the server. */
+export interface FailureRules {
+  /** So many attempts in a row have failed, … */
+  pause_after_failures: number;
+  /** … over at least so long: then it is paused. In ms. */
+  pause_after_ms: number;
+  /** Without a success for so long it is disabled. In ms. */
+  disable_after_ms: number;
+}
+
+/** Failed attempts since the last success; tests and replays are none. */
+export interface FailureRun {
+  consecutive_failures: number;
+  failing_since: number | null;
+}
+
+export interface Verdict {
+  state: "paused" | "disabled";
+  reason: string;
+}
+
+/** First probe after a pause, and the longest gap between two, in ms: each gap is twice the one before. */
+export const PROBE_FIRST_MS = 30_000;
+export const PROBE_MAX_MS = 3_600_000;
+const PROBE_DOUBLINGS_MAX = 7;
+
+/** What has to be done about a destination in this state; null as a rule. */
+export function verdictOn(state: DestinationState, run: FailureRun, rules: FailureRules, now: number): Verdict | null {
+  const { consecutive_failures: failures, failing_since } = run;
+  if (failing_since === null || (state !== "active" && state !== "paused")) return null;
+  const failing_ms = now - failing_since;
+  if (failing_ms >= rules.disable_after_ms) {
+    return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}` };
+  }
+  if (state === "paused" || failures < rules.pause_after_failures || failing_ms < rules.pause_after_ms) return null;
+  const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}`;
+  return { state: "paused", reason: `${reason}: pending deliveries wait, and one is tried now and then` };
+}
+
+/** How long to wait after so many probes without success, in ms. */
+export function probeGapMs(probes: number): number {
+  return Math.min(PROBE_FIRST_MS * 2 ** Math.min(probes, PROBE_DOUBLINGS_MAX), PROBE_MAX_MS);
+}

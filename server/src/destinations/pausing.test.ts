@@ -1,0 +1,90 @@
+// A destination that keeps failing, as the database and every process see it, on both engines.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WebhookCreate } from "#contract/destinations.ts";
+import { openWorld } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { FAILURE_RULES } from "../../test/support/failing.ts";
+import type { Database } from "../platform/database.ts";
+import { sql } from "../platform/sql.ts";
+import { PROBE_FIRST_MS } from "./failing.ts";
+
+const input = () => WebhookCreate.parse({ url: "https://example.com/hook", events: ["link.click"] });
+
+async function fail(db: Database, id: string, consecutive_failures: number, failing_since: number): Promise<void> {
+  await db.query(sql`update destination_health set consecutive_failures = ${consecutive_failures},
+    failing_since = ${failing_since} where destination_id = ${id}`);
+}
+
+async function probesOf(db: Database, id: string) {
+  return (await db.query(sql`select probe_at, probes from destination_health where destination_id = ${id}`))[0];
+}
+
+forEachEngine((engine) => {
+  test("what fails for long enough is paused, once, with its reason, and probes begin", async () => {
+    const { db, clock, destinations, another } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    assert.equal(await destinations.review(id), null);
+    await fail(db, id, 20, clock.at);
+    clock.at += FAILURE_RULES.pause_after_ms;
+    const verdicts = await Promise.all([destinations.review(id), another().review(id)]);
+    assert.deepEqual(verdicts.map((verdict) => verdict?.state ?? null).sort(), [null, "paused"]);
+    const shown = await destinations.getWebhook(id, null);
+    assert.deepEqual([shown.enabled, shown.state], [true, "paused"]);
+    assert.match(shown.state_reason ?? "", /^20 attempts in a row have failed since /);
+    assert.deepEqual(await probesOf(db, id), { probe_at: clock.at + PROBE_FIRST_MS, probes: 0 });
+    assert.equal((await destinations.find(id))?.state, "paused", "this process knows at once");
+  });
+
+  test("a success resumes it and forgets the failures; done twice it changes nothing", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    assert.equal(await destinations.resume(id), false, "what is active stays so");
+    await fail(db, id, 20, clock.at);
+    clock.at += FAILURE_RULES.pause_after_ms;
+    await destinations.review(id);
+    clock.at += 1;
+    assert.deepEqual([await destinations.resume(id), await destinations.resume(id)], [true, false]);
+    const shown = await destinations.getWebhook(id, null);
+    assert.deepEqual([shown.state, shown.state_reason, shown.health.consecutive_failures], ["active", null, 0]);
+    assert.deepEqual(await probesOf(db, id), { probe_at: null, probes: 0 });
+    const history = await db.query<{ state: string; cause: string }>(
+      sql`select state, cause from destination_history where destination_id = ${id} order by at`,
+    );
+    assert.deepEqual(
+      history.map(({ state }) => state),
+      ["active", "paused", "active"],
+    );
+    assert.equal(history.at(-1)?.cause, "an attempt succeeded");
+  });
+
+  test("a person who enables it, or turns it off, ends the pause", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    for (const [enabled, state] of [
+      [true, "active"],
+      [false, "off"],
+    ] as const) {
+      const { id } = await destinations.createWebhook("shop", input());
+      await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);
+      await destinations.review(id);
+      const shown = await destinations.patchWebhook(id, null, { enabled });
+      assert.deepEqual([shown.state, shown.state_reason], [state, null]);
+      assert.equal(await destinations.resume(id), false);
+      assert.equal(await destinations.review(id), null, "off, or without failures, it is left alone");
+    }
+  });
+
+  test("without a success for days it is disabled, paused or not", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await fail(db, id, 20, clock.at);
+    clock.at += FAILURE_RULES.pause_after_ms;
+    await destinations.review(id);
+    clock.at += FAILURE_RULES.disable_after_ms;
+    assert.equal((await destinations.review(id))?.state, "disabled");
+    const shown = await destinations.getWebhook(id, null);
+    assert.deepEqual([shown.enabled, shown.state], [true, "disabled"]);
+    assert.match(shown.state_reason ?? "", /^No attempt has succeeded since /);
+    assert.equal(await destinations.review("dst_nothing"), null);
+  });
+});
