@@ -7,6 +7,7 @@ import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInte
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { pressureOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
@@ -113,13 +114,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function launch(lane: Lane, destination: Destination, flight: Flight): Promise<void> {
     const { ready } = flight;
     settling.begin(ready);
+    let pressure: number | null = null;
     try {
-      settling.record(ready, await attempt(context, ready, destination));
+      const settlement = await attempt(context, ready, destination);
+      pressure = pressureOf(settlement);
+      settling.record(ready, settlement);
     } catch (error) {
       // A bug of ours, never of the receiver.
       settling.abandon(ready, error);
     }
-    lanes.finish(lane, flight, clock.now());
+    lanes.finish(lane, flight, clock.now(), pressure);
     pump();
     refill(lane);
   }

@@ -3,7 +3,16 @@ import { test } from "node:test";
 import type { Destination } from "../destinations/destination.ts";
 import { each } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
-import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
+import {
+  createLanes,
+  HOLD_MAX_MS,
+  type Lane,
+  type Lanes,
+  SLOTS,
+  SLOW_AFTER_MS,
+  SLOW_SHARE,
+  SLOW_SLOTS,
+} from "./lanes.ts";
 
 const NOW = 1_000_000;
 const FAST_MS = SLOW_AFTER_MS - 1;
@@ -94,6 +103,76 @@ test("a new lane starts with a slow one's share, and each fast answer widens it 
   assert.equal(pump(lanes).length, SLOW_SHARE);
   finishAll(lanes, lane, NOW + FAST_MS);
   assert.equal(pump(lanes).length, 2 * SLOW_SHARE);
+});
+
+function finishOne(lanes: Lanes, lane: Lane, now: number, pressure: number | null): void {
+  const flight = lane.flights.first;
+  assert.ok(flight !== null);
+  lanes.finish(lane, flight, now, pressure);
+}
+
+test("an answer that asks for less halves the lane, once for all that were in flight then", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(300));
+  pump(lanes);
+  for (let count = 0; count < 10; count++) finishOne(lanes, lane, NOW + 1, 0);
+  assert.equal(lane.cap, SLOW_SHARE / 2);
+  finishAll(lanes, lane, NOW + 2);
+  const started = pump(lanes, NOW + 2).length;
+  assert.ok(started >= SLOW_SHARE / 2 - 1 && started < SLOW_SHARE, `${started} start`);
+  finishOne(lanes, lane, NOW + 3, 0);
+  assert.ok(lane.cap < SLOW_SHARE / 2, "those that came after the cut count again");
+});
+
+test("after a cut a lane widens by one for each round, until it is as wide as it may be", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a", { max_in_flight: 8 });
+  lane.cap = 8;
+  lanes.push(lane, list(400));
+  pump(lanes);
+  finishOne(lanes, lane, NOW + 1, 0);
+  assert.equal(lane.cap, 4);
+  finishAll(lanes, lane, NOW + 1);
+  const widths: number[] = [];
+  for (let round = 2; round < 9; round++) {
+    widths.push(pump(lanes, NOW + round).length);
+    finishAll(lanes, lane, NOW + round);
+  }
+  assert.ok(
+    widths.every((width, index) => index === 0 || width - (widths[index - 1] ?? 0) <= 1),
+    widths.join(),
+  );
+  assert.equal(widths.at(-1), 8, widths.join());
+  assert.equal(lane.cut_at, 0);
+});
+
+test("answers in a row that ask to be spared hold the lane, but not what a person asked for", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(100));
+  pump(lanes);
+  finishOne(lanes, lane, NOW + 1, 5_000);
+  finishOne(lanes, lane, NOW + 1, 5_000);
+  assert.equal(lanes.delayOf(lane, NOW + 1), 0, "two may mean their own events only");
+  finishOne(lanes, lane, NOW + 1, 5_000);
+  finishAll(lanes, lane, NOW + 2);
+  assert.equal(lanes.delayOf(lane, NOW + 2), 4_999);
+  assert.deepEqual(pump(lanes, NOW + 2), []);
+  lanes.push(lane, [{ ...ready("asked"), trigger: "manual" }]);
+  assert.deepEqual(pump(lanes, NOW + 3), ["a asked"], "it goes first");
+  lanes.awaitTurn(lane);
+  assert.notDeepEqual(pump(lanes, NOW + 5_001), []);
+});
+
+test("a receiver cannot hold a lane for longer than a minute, nor a clock that was set back", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(100));
+  pump(lanes);
+  for (let count = 0; count < 3; count++) finishOne(lanes, lane, NOW, 86_400_000);
+  assert.equal(lanes.delayOf(lane, NOW), HOLD_MAX_MS);
+  assert.equal(lanes.delayOf(lane, NOW - 86_400_000), HOLD_MAX_MS);
 });
 
 test("a lane whose oldest request takes too long becomes slow, keeps its share only, and hands the rest back", () => {

@@ -16,6 +16,10 @@ export const SLOW_SHARE = Math.floor(SLOTS / 10);
 export const SLOW_AFTER_MS = 1_000;
 /** A destination that was slow begins anew after so long without a request. */
 const SLOW_MEMORY_MS = 10 * 60_000;
+/** A lane waits no longer than this because its receiver asked for it; each delivery waits for its own time as well. */
+export const HOLD_MAX_MS = 60_000;
+/** Answers in a row that ask for less before the lane waits: one of them may mean its own event only. */
+const HOLD_AFTER = 3;
 /** How late a timer may fire without slowing a paced lane down. */
 const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
@@ -36,8 +40,14 @@ export interface Lane {
   queue: Ready[];
   /** In the order in which they started. */
   readonly flights: LinkedList<Flight>;
-  /** How many may be in flight now. */
+  /** How many may be in flight now; a part of one counts when it is whole. */
   cap: number;
+  /** Answers in a row that asked for less. */
+  pressed: number;
+  /** When the cap was last cut for that; requests from before say nothing new. */
+  cut_at: number;
+  /** Until then nothing starts by itself. */
+  hold_until: number;
   slow: boolean;
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
@@ -67,7 +77,7 @@ export function createLanes() {
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), cap: SLOW_SHARE, slow: false },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0 },
-      ...{ ended_at: 0, waiting_turn: false },
+      ...{ ended_at: 0, waiting_turn: false, pressed: 0, cut_at: 0, hold_until: Number.NEGATIVE_INFINITY },
     };
     lanes.set(id, lane);
     return lane;
@@ -92,12 +102,14 @@ export function createLanes() {
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
-    return Math.min(lane?.cap ?? SLOW_SHARE, destination.max_in_flight);
+    return Math.min(Math.floor(lane?.cap ?? SLOW_SHARE), destination.max_in_flight);
   }
 
   function push(lane: Lane, ready: readonly Ready[]): void {
     for (const one of ready) {
-      lane.queue.push(one);
+      // What a person asked for waits behind nothing.
+      if (isAsked(one)) lane.queue.unshift(one);
+      else lane.queue.push(one);
       queued_chars += one.body.length;
     }
     queued += ready.length;
@@ -124,12 +136,15 @@ export function createLanes() {
     return flights.size < capOf(lane, destination);
   }
 
-  /** Milliseconds until the rate lets it start; a clock that was set back makes that no longer than one interval. */
+  /** Milliseconds until the rate and the receiver let it start; a clock that was set back makes that no longer than it is. */
   function delayOf(lane: Lane, now: number): number {
+    const [first] = lane.queue;
+    lane.hold_until = Math.min(lane.hold_until, now + HOLD_MAX_MS);
+    const held_ms = first === undefined || isAsked(first) ? 0 : lane.hold_until - now;
     const rate = lane.destination?.rate_per_second ?? null;
-    if (rate === null) return 0;
+    if (rate === null) return Math.max(0, held_ms);
     lane.next_start_at = Math.min(lane.next_start_at, now + 1_000 / rate);
-    return Math.max(0, lane.next_start_at - now);
+    return Math.max(0, held_ms, lane.next_start_at - now);
   }
 
   /** Takes from the head of the queue what may not be sent any more; answers what must be given back. */
@@ -164,16 +179,43 @@ export function createLanes() {
     return ready;
   }
 
-  /** Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is. */
-  function finish(lane: Lane, flight: Flight, now: number): void {
+  /**
+   * Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is.
+   * @param pressure when the receiver asked for less: for how long, in ms; null when it did not
+   */
+  function finish(lane: Lane, flight: Flight, now: number, pressure: number | null = null): void {
     remove(lane.flights, flight);
     lane.ended_at = now;
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
     if (!fast) setSlow(lane, true);
     else if (lane.slow && !hasSlowFlight(lane, now)) setSlow(lane, false);
-    else if (!lane.slow) lane.cap = Math.min(lane.cap + 1, lane.destination?.max_in_flight ?? lane.cap);
+    else if (!lane.slow && pressure === null) widen(lane);
+    if (pressure === null) lane.pressed = 0;
+    else narrow(lane, flight, now, pressure);
     awaitTurn(lane);
+  }
+
+  /** By one for each answer; after a cut by one for a whole round of them, until all is as it was. */
+  function widen(lane: Lane): void {
+    const most = lane.destination?.max_in_flight ?? lane.cap;
+    lane.cap = Math.min(lane.cap + (lane.cut_at === 0 ? 1 : 1 / lane.cap), most);
+    if (lane.cap >= most) lane.cut_at = 0;
+  }
+
+  function narrow(lane: Lane, flight: Flight, now: number, pressure_ms: number): void {
+    lane.pressed++;
+    if (flight.started_at >= lane.cut_at) {
+      lane.cap = Math.max(1, Math.min(lane.cap, flightsBefore(lane)) / 2);
+      lane.cut_at = now;
+    }
+    if (lane.pressed >= HOLD_AFTER)
+      lane.hold_until = Math.max(lane.hold_until, now + Math.min(pressure_ms, HOLD_MAX_MS));
+  }
+
+  /** With the one that has just ended. */
+  function flightsBefore(lane: Lane): number {
+    return lane.flights.size + 1;
   }
 
   /** Finds the lanes whose oldest request has been in flight for too long; answers what must be given back. */
@@ -226,6 +268,7 @@ export function createLanes() {
   /** One request at a time, until answers widen it again. */
   function slowDown(lane: Lane): void {
     lane.cap = 1;
+    lane.hold_until = Number.NEGATIVE_INFINITY;
   }
 
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were slow lately. */
@@ -259,4 +302,8 @@ export function createLanes() {
     all: () => lanes.values(),
     counts: () => ({ queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size }),
   };
+}
+
+function isAsked({ trigger }: Ready): boolean {
+  return trigger === "manual" || trigger === "test";
 }
