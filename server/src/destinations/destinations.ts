@@ -3,7 +3,9 @@
 import type { Database } from "../platform/database.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { createRegistry } from "./registry.ts";
+import { createRotation } from "./rotation.ts";
 import { createDestinationStore } from "./store.ts";
+import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
 export type Destinations = ReturnType<typeof createDestinations>;
@@ -50,5 +52,13 @@ export function createDestinations(options: WebhookOptions & { db: Database }) {
     listeners.add(listener);
   }
 
-  return { ...registry, ...createWebhooks({ ...options, store, changed }), disable, onChange };
+  const dependencies = { ...options, store, changed };
+  return {
+    ...registry,
+    ...createWebhooks(dependencies),
+    ...createRotation(dependencies),
+    ...createTrials(dependencies),
+    disable,
+    onChange,
+  };
 }
