@@ -70,7 +70,8 @@ const FAILURE_FIXES: Readonly<Record<FailureCode, string>> = {
 };
 
 function fixStatus(status: number, { is_secret_given }: Trying): string {
-  if (status >= 300 && status < 400) return "Set the URL to where the redirect leads: redirects are never followed.";
+  if (status >= 300 && status < 400 && status !== 304)
+    return "Set the URL to where the redirect leads: redirects are never followed.";
   if (status === 400 || status === 401 || status === 403) {
     return is_secret_given
       ? "Give the receiver exactly this secret, verify the raw bytes of the body before parsing them, and send any credentials that it wants in `headers`."
