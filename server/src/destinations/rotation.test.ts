@@ -100,6 +100,22 @@ forEachEngine((engine) => {
     await refused(world.destinations.undoPromotion(id, null), "conflict");
   });
 
+  test("a secret whose grace period is over leaves the table with the next step", async () => {
+    const world = await openWorld(engine);
+    const { id, secret } = await makeWebhook(world);
+    const { next_secret } = await world.destinations.rotateSecret(id, null);
+    await world.destinations.promoteSecret(id, null, 60);
+    const places = async () => {
+      const [row] = await world.db.query<{ secrets: string }>(sql`select secrets from destinations where id = ${id}`);
+      return Object.keys(JSON.parse(row?.secrets ?? "{}")).sort();
+    };
+    world.clock.at += 60_000;
+    assert.deepEqual(await places(), ["current", "previous"]);
+    await world.destinations.rotateSecret(id, null);
+    assert.deepEqual(await places(), ["current", "next"]);
+    assert.deepEqual((await signers(world, id, [secret, next_secret])).standard, [next_secret]);
+  });
+
   test("of two replaced secrets the newer one stays valid", async () => {
     const world = await openWorld(engine);
     const { id, secret } = await makeWebhook(world);
