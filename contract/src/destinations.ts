@@ -80,7 +80,7 @@ export const Headers = z
   .record(HeaderName, HeaderValue)
   .refine((headers) => Object.keys(headers).length <= HEADERS_MAX, { error: `at most ${HEADERS_MAX} headers` });
 
-const settings = {
+export const WEBHOOK_SETTINGS = {
   url: z.string().min(1).max(URL_MAX_CHARS).describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
   events: EventTypes,
   description: LongText,
@@ -99,21 +99,21 @@ const settings = {
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
 };
 
-export const WebhookPatch = z.strictObject(settings).partial().meta({ id: "WebhookPatch" });
+export const WebhookPatch = z.strictObject(WEBHOOK_SETTINGS).partial().meta({ id: "WebhookPatch" });
 export type WebhookPatch = z.infer<typeof WebhookPatch>;
 
 export const WebhookCreate = z
   .strictObject({
-    ...settings,
-    description: settings.description.default(""),
-    enabled: settings.enabled.default(true),
-    signing: settings.signing.default(true),
-    retry_schedule: settings.retry_schedule.optional().describe("delays in seconds; default: the server's"),
-    timeout_ms: settings.timeout_ms.default(TIMEOUT_DEFAULT_MS),
-    max_in_flight: settings.max_in_flight.default(IN_FLIGHT_DEFAULT),
-    rate_per_second: settings.rate_per_second.default(null),
-    retry_on: settings.retry_on.default("retriable"),
-    headers: settings.headers.default({}),
+    ...WEBHOOK_SETTINGS,
+    description: WEBHOOK_SETTINGS.description.default(""),
+    enabled: WEBHOOK_SETTINGS.enabled.default(true),
+    signing: WEBHOOK_SETTINGS.signing.default(true),
+    retry_schedule: WEBHOOK_SETTINGS.retry_schedule.optional().describe("delays in seconds; default: the server's"),
+    timeout_ms: WEBHOOK_SETTINGS.timeout_ms.default(TIMEOUT_DEFAULT_MS),
+    max_in_flight: WEBHOOK_SETTINGS.max_in_flight.default(IN_FLIGHT_DEFAULT),
+    rate_per_second: WEBHOOK_SETTINGS.rate_per_second.default(null),
+    retry_on: WEBHOOK_SETTINGS.retry_on.default("retriable"),
+    headers: WEBHOOK_SETTINGS.headers.default({}),
   })
   .meta({ id: "WebhookCreate" });
 export type WebhookCreate = z.infer<typeof WebhookCreate>;
@@ -157,8 +157,6 @@ export const Webhook = z
   .meta({ id: "Webhook" });
 export type Webhook = z.infer<typeof Webhook>;
 export const WebhooksPage = pageOf(Webhook).meta({ id: "WebhooksPage" });
-
-export const Secret = z.object({ signing_secret: z.string() }).meta({ id: "Secret" });
 
 export const TestBody = z.strictObject({ event: EventType.optional() }).optional();
 export const TestAnswer = z.object({ event_id: z.string(), delivery_id: z.string() }).meta({ id: "TestAnswer" });

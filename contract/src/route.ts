@@ -1,4 +1,5 @@
-// What one row of the route table says. The tables are routes.ts and, for LinkMe's own endpoints, linkme-routes.ts.
+// What one row of the route table says. The tables are routes.ts, webhook-routes.ts and, for LinkMe's own
+// endpoints, linkme-routes.ts.
 import { z } from "zod";
 
 /**
@@ -23,6 +24,9 @@ export interface Route {
   /** Null for an answer without a body. */
   readonly answer: z.ZodType | null;
 }
+
+/** The call knows no query fields. */
+export const NoQuery = z.strictObject({});
 
 const PATH_ID_PATTERN = /^[A-Za-z0-9_-]{1,100}$/;
 

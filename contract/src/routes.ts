@@ -14,15 +14,14 @@ import {
   NewKey,
 } from "./apps.ts";
 import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail } from "./deliveries.ts";
-import { Secret, TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "./destinations.ts";
 import { EventQuery, EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
-import { type Route, under } from "./route.ts";
+import { NoQuery, type Route, under } from "./route.ts";
+import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const in_app = under("app_id");
 const by_id = under("id");
-const NoQuery = z.strictObject({});
 const Ok = z.object({ ok: z.literal(true) }).meta({ id: "Ok" });
 
 const HEALTH_ROUTES = {
@@ -174,90 +173,6 @@ const KEY_ROUTES = {
     query: NoQuery,
     status: 204,
     answer: null,
-  },
-} as const satisfies Record<string, Route>;
-
-const WEBHOOK_ROUTES = {
-  createWebhook: {
-    method: "POST",
-    path: "/api/apps/{app_id}/webhooks",
-    scope: "app_write",
-    tag: "Webhooks",
-    summary: "Create a webhook; its signing secret is in this answer",
-    params: in_app,
-    query: NoQuery,
-    body: WebhookCreate,
-    status: 201,
-    answer: Webhook,
-  },
-  listWebhooks: {
-    method: "GET",
-    path: "/api/apps/{app_id}/webhooks",
-    scope: "app_read",
-    tag: "Webhooks",
-    summary: "List the app's webhooks",
-    params: in_app,
-    query: PageQuery,
-    status: 200,
-    answer: WebhooksPage,
-  },
-  getWebhook: {
-    method: "GET",
-    path: "/api/webhooks/{id}",
-    scope: "app_read",
-    tag: "Webhooks",
-    summary: "Get a webhook with its state and health",
-    params: by_id,
-    query: NoQuery,
-    status: 200,
-    answer: Webhook,
-  },
-  patchWebhook: {
-    method: "PATCH",
-    path: "/api/webhooks/{id}",
-    scope: "app_write",
-    tag: "Webhooks",
-    summary: "Change a webhook; `enabled: true` re-enables a disabled one",
-    params: by_id,
-    query: NoQuery,
-    body: WebhookPatch,
-    status: 200,
-    answer: Webhook,
-  },
-  deleteWebhook: {
-    method: "DELETE",
-    path: "/api/webhooks/{id}",
-    scope: "app_write",
-    tag: "Webhooks",
-    summary: "Delete a webhook and its deliveries",
-    params: by_id,
-    query: NoQuery,
-    status: 204,
-    answer: null,
-  },
-  getWebhookSecret: {
-    method: "GET",
-    path: "/api/webhooks/{id}/secret",
-    // Who holds the secret can sign in the server's name: reading it takes the right to change it.
-    scope: "app_write",
-    tag: "Webhooks",
-    summary: "Show the signing secret",
-    params: by_id,
-    query: NoQuery,
-    status: 200,
-    answer: Secret,
-  },
-  testWebhook: {
-    method: "POST",
-    path: "/api/webhooks/{id}/test",
-    scope: "app_write",
-    tag: "Webhooks",
-    summary: "Send a sample event through the normal pipeline",
-    params: by_id,
-    query: NoQuery,
-    body: TestBody,
-    status: 202,
-    answer: TestAnswer,
   },
 } as const satisfies Record<string, Route>;
 

@@ -21,6 +21,7 @@ import { createDispatcher } from "./deliveries/dispatcher.ts";
 import { createDeliveryStore } from "./deliveries/store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
+import { createChecks } from "./events/checks.ts";
 import { createEvents } from "./events/events.ts";
 import { createEventStore } from "./events/store.ts";
 import { createCommitter } from "./platform/committer.ts";
@@ -73,7 +74,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       handlers,
       appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
-      webhookHandlers(destinations, pipeline.events),
+      webhookHandlers(destinations, pipeline.events, pipeline.checks),
       deliveryHandlers(pipeline.deliveries),
       eventHandlers(pipeline.events),
       edge.link_handlers,
@@ -106,6 +107,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   async function stop(deadline_ms: number): Promise<boolean> {
     state.is_stopping = true;
     clearInterval(removals);
+    pipeline.checks.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     await closeApp(app);
     const is_drained = await draining;
@@ -153,8 +155,9 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
+  const checks = createChecks({ destinations, egress, ids, now });
   const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
-  return { writes, committer, egress, destinations, dispatcher, event_log, events, deliveries };
+  return { writes, committer, egress, destinations, dispatcher, event_log, events, checks, deliveries };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

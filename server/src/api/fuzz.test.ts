@@ -11,6 +11,9 @@ const SEEDS = [1, 2, randomInt(2 ** 31)];
 
 const target = { url: "https://example.com/", events: ["link.click"], headers: { "x-a": "b" }, retry_schedule: [1, 2] };
 
+/** Refused whatever else is bent, so that no bent call leaves this machine. */
+const CHECK = { url: "http://127.0.0.1/", secret: "short" };
+
 type Calls = readonly [method: string, url: string, body?: object][];
 
 async function validCalls(api: TestApi): Promise<Calls> {
@@ -30,6 +33,10 @@ async function validCalls(api: TestApi): Promise<Calls> {
     ["POST", `${url}/webhooks`, target],
     ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true }],
     ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
+    ["POST", `/api/webhooks/${webhook.id}/secret/rotate`],
+    ["POST", `/api/webhooks/${webhook.id}/secret/promote`, { grace_seconds: 60 }],
+    ["POST", `/api/webhooks/${webhook.id}/secret/undo`],
+    ["POST", `${url}/webhooks/check`, { ...CHECK, headers: { "x-a": "b" }, event: "link.click", forged: true }],
     ["POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1", n: 1 }, ts: "2026-01-31T09:30:00Z" }],
     [
       "POST",

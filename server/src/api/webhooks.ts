@@ -1,18 +1,24 @@
-// Webhooks of an app, and the test button.
+// Webhooks of an app, the rotation of their secrets, the test button and the checks of a receiver.
 import type { z } from "zod";
-import type { Secret, TestAnswer, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "#contract/destinations.ts";
+import type { CheckAnswer, CheckRequest } from "#contract/checks.ts";
+import type { TestAnswer, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import type { PageQuery } from "#contract/fields.ts";
+import type { NextSecret, Promotion, Secret, SecretCheck, SecretState } from "#contract/secrets.ts";
 import type { Handlers } from "./bind.ts";
 
-type Names =
-  | "createWebhook"
-  | "listWebhooks"
-  | "getWebhook"
-  | "patchWebhook"
-  | "deleteWebhook"
+type Names = ConfigNames | SecretNames | "testWebhook" | "checkReceiver";
+
+type ConfigNames = "createWebhook" | "listWebhooks" | "getWebhook" | "patchWebhook" | "deleteWebhook";
+
+type SecretNames =
   | "getWebhookSecret"
-  | "testWebhook";
+  | "rotateSecret"
+  | "checkSecret"
+  | "promoteSecret"
+  | "undoPromotion"
+  | "revokeSecret"
+  | "dropNextSecret";
 
 /** What this file needs of the destinations; `app_scope` null means any app. */
 export interface Webhooks {
@@ -21,21 +27,49 @@ export interface Webhooks {
   getWebhook(id: string, app_scope: string | null): Promise<Webhook>;
   patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook>;
   deleteWebhook(id: string, app_scope: string | null): Promise<void>;
-  getSecret(id: string, app_scope: string | null): Promise<z.output<typeof Secret>>;
+}
+
+/** The same for their signing secrets. */
+export interface Rotation {
+  getSecret(id: string, app_scope: string | null): Promise<SecretState>;
+  rotateSecret(id: string, app_scope: string | null): Promise<z.output<typeof NextSecret>>;
+  promoteSecret(id: string, app_scope: string | null, grace_seconds?: number): Promise<z.output<typeof Promotion>>;
+  undoPromotion(id: string, app_scope: string | null): Promise<z.output<typeof Secret>>;
+  revokeSecret(id: string, app_scope: string | null): Promise<z.output<typeof Secret>>;
+  dropNextSecret(id: string, app_scope: string | null): Promise<void>;
 }
 
 export interface Tests {
   sendTest(destination_id: string, app_scope: string | null, event?: EventType): Promise<z.output<typeof TestAnswer>>;
 }
 
-export function webhookHandlers(webhooks: Webhooks, tests: Tests): Handlers<Names> {
+export interface Checks {
+  checkSecret(id: string, app_scope: string | null): Promise<SecretCheck>;
+  checkReceiver(app_id: string, request: CheckRequest): Promise<CheckAnswer>;
+}
+
+export function webhookHandlers(webhooks: Webhooks & Rotation, tests: Tests, checks: Checks): Handlers<Names> {
   return {
     createWebhook: ({ params, body }) => webhooks.createWebhook(params.app_id, body),
     listWebhooks: ({ params, query }) => webhooks.listWebhooks(params.app_id, query),
     getWebhook: ({ params, access }) => webhooks.getWebhook(params.id, access.app_scope),
     patchWebhook: ({ params, access, body }) => webhooks.patchWebhook(params.id, access.app_scope, body),
     deleteWebhook: ({ params, access }) => webhooks.deleteWebhook(params.id, access.app_scope),
-    getWebhookSecret: ({ params, access }) => webhooks.getSecret(params.id, access.app_scope),
     testWebhook: ({ params, access, body }) => tests.sendTest(params.id, access.app_scope, body?.event),
+    checkReceiver: ({ params, body }) => checks.checkReceiver(params.app_id, body),
+    ...secretHandlers(webhooks, checks),
+  };
+}
+
+function secretHandlers(rotation: Rotation, checks: Checks): Handlers<SecretNames> {
+  return {
+    getWebhookSecret: ({ params, access }) => rotation.getSecret(params.id, access.app_scope),
+    rotateSecret: ({ params, access }) => rotation.rotateSecret(params.id, access.app_scope),
+    checkSecret: ({ params, access }) => checks.checkSecret(params.id, access.app_scope),
+    promoteSecret: ({ params, access, body }) =>
+      rotation.promoteSecret(params.id, access.app_scope, body?.grace_seconds),
+    undoPromotion: ({ params, access }) => rotation.undoPromotion(params.id, access.app_scope),
+    revokeSecret: ({ params, access }) => rotation.revokeSecret(params.id, access.app_scope),
+    dropNextSecret: ({ params, access }) => rotation.dropNextSecret(params.id, access.app_scope),
   };
 }

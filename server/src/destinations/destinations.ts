@@ -4,7 +4,9 @@ import type { Database } from "../platform/database.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
 import { createRegistry } from "./registry.ts";
+import { createRotation } from "./rotation.ts";
 import { createDestinationStore } from "./store.ts";
+import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
 /** Whatever its type, whichever its app. */
@@ -83,5 +85,12 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     listeners.add(listener);
   }
 
-  return { ...registry, ...createWebhooks({ ...options, store, changed }), disable, review, resume, onChange };
+  const dependencies = { ...options, store, changed };
+  return {
+    ...registry,
+    ...createWebhooks(dependencies),
+    ...createRotation(dependencies),
+    ...createTrials(dependencies),
+    ...{ disable, review, resume, onChange },
+  };
 }

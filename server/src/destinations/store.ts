@@ -1,6 +1,6 @@
 // The tables `destinations`, `destination_history` and `destination_health`, and what is read of the deliveries for a
 // destination's health. Every change goes through `change`, `insert` or `remove`: one transaction raises the app's
-// version, writes the row and adds to the history. Called by webhooks.ts, registry.ts and destinations.ts.
+// version, writes the row and adds to the history. Called by the rest of the module.
 import { recordRemoval } from "../accounts/store.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
@@ -108,9 +108,7 @@ export function createDestinationStore(db: Database) {
       await query(updateRow(decision.row));
       if (decision.reset_health) await query(resetHealth(id));
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
-      const { state, events } = decision.row;
-      // Other settings do not decide what an event meets, and must not date what it does.
-      if (state !== row.state || events !== row.events) await addHistory(query, decision.row, now, decision.cause);
+      if (belongsInHistory(row, decision.row)) await addHistory(query, decision.row, now, decision.cause);
       return { row: decision.row, changed: true };
     });
   }
@@ -205,7 +203,16 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
   return raised.length > 0;
 }
 
-/** One entry for each change of the state or the events: when two fall into one millisecond the later one is dated a millisecond on. */
+/**
+ * State and events decide what an event meets; other settings must not date what it does. A change of the secrets is kept
+ * too, unless the last entry says why the destination is stopped: that is the reason given for every event it misses.
+ */
+function belongsInHistory(before: DestinationRow, after: DestinationRow): boolean {
+  if (after.state !== before.state || after.events !== before.events) return true;
+  return after.secrets !== before.secrets && (after.state === "active" || after.state === "paused");
+}
+
+/** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */
 async function addHistory(query: Query, row: DestinationRow, now: number, cause: string): Promise<void> {
   const last = await query<{ at: number | null }>(
     sql`select max(at) as at from destination_history where destination_id = ${row.id}`,

@@ -1,5 +1,5 @@
 // What creating and changing a webhook makes of its row, and how a row is shown. Pure but for the sealer.
-// Called by webhooks.ts; input has passed the contract's schemas.
+// Called by webhooks.ts and trials.ts; input has passed the contract's schemas.
 import { type Health, MASK, type Webhook, type WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { mapSecrets } from "#destination-types/definition.ts";
@@ -47,7 +47,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
 export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: number, sealer: Sealer) {
   if (Object.values(patch).every((value) => value === undefined)) return null;
   const { url, events, description, signing, retry_schedule, timeout_ms, max_in_flight, retry_on, headers } = patch;
-  const config = readConfig(row);
+  const config = readWebhookConfig(row);
   const changed: DestinationRow = {
     ...row,
     config: JSON.stringify({
@@ -90,7 +90,7 @@ function whyUnchanged({ state, state_reason }: DestinationRow): string {
 
 /** As the API shows it; `problem` says why a stored webhook cannot send. */
 export function showWebhook(row: DestinationRow, health: Health, problem: string | null): Webhook {
-  const config = readConfig(row);
+  const config = readWebhookConfig(row);
   return {
     id: row.id,
     app_id: row.app_id,
@@ -115,7 +115,7 @@ export function showWebhook(row: DestinationRow, health: Health, problem: string
   };
 }
 
-function readConfig(row: DestinationRow): WebhookConfig {
+export function readWebhookConfig(row: DestinationRow): WebhookConfig {
   return WebhookConfig.parse(JSON.parse(row.config));
 }
 

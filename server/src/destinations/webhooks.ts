@@ -1,29 +1,20 @@
 // Managing webhooks: what the API's routes for them call. Reads, decides in webhook-row.ts, writes in one transaction.
 // `app_scope` limits a call to one app; null is the operator. An id of another app is like one that does not exist.
-import { randomBytes } from "node:crypto";
 import type { Webhook, WebhookCreate, WebhookPatch } from "#contract/destinations.ts";
-import { composeSecret, SECRET_BYTES } from "#destination-types/signing.ts";
 import { webhook } from "#destination-types/webhook.ts";
-import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
-import { SealError } from "../platform/sealing.ts";
-import {
-  type DestinationRow,
-  openSecrets,
-  type Preparing,
-  prepareDestination,
-  type SealedSecrets,
-} from "./destination.ts";
+import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
 import { composeHealth, NO_FACTS } from "./health.ts";
-import { DESTINATIONS_PER_APP_MAX, type DestinationStore, type Scope } from "./store.ts";
+import { DESTINATIONS_PER_APP_MAX, type DestinationStore } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
+import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
 
 export interface WebhookOptions extends Preparing {
   ids: Pick<Ids, "prefixed">;
   now(): number;
-  /** Says what is wrong with a URL, or null. */
-  egress: { check(url: string): Promise<string | null> };
+  egress: UrlCheck;
   /** Seconds between attempts, for webhooks that bring no schedule. */
   default_retry_schedule: readonly number[];
 }
@@ -34,16 +25,13 @@ interface WebhookDependencies extends WebhookOptions {
   changed(row: { id: string; app_id: string }): Promise<void>;
 }
 
-/** What to wait for before asking again, while the operator repairs the seal key. */
-const SEAL_RETRY_SECONDS = 60;
-
 export function createWebhooks(dependencies: WebhookDependencies) {
   const { store, sealer, ids, now, egress, changed } = dependencies;
 
-  /** The only answer, beside `getSecret`, that shows the signing secret. */
+  /** The only answer, beside those of rotation.ts, that shows the signing secret. */
   async function createWebhook(app_id: string, input: WebhookCreate): Promise<Webhook> {
-    await checkUrl(input.url);
-    const secret = composeSecret(randomBytes(SECRET_BYTES));
+    await checkUrl(egress, input.url);
+    const secret = newSecret();
     const { default_retry_schedule } = dependencies;
     const made = { id: ids.prefixed("dst"), app_id, secret, now: now(), default_retry_schedule };
     const row = newWebhookRow(made, input, sealer);
@@ -76,7 +64,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     const scope = within(app_scope);
     // Looked up first: a stranger's id must not start a name lookup, nor be told apart by its answer.
     await found(store.find(id, scope));
-    if (patch.url !== undefined) await checkUrl(patch.url);
+    if (patch.url !== undefined) await checkUrl(egress, patch.url);
     const at = now();
     const result = await found(store.change(id, scope, at, (row) => patchWebhookRow(row, patch, at, sealer)));
     if (result.changed) await changed(result.row);
@@ -86,22 +74,6 @@ export function createWebhooks(dependencies: WebhookDependencies) {
   async function deleteWebhook(id: string, app_scope: string | null): Promise<void> {
     const app_id = await found(store.remove(id, within(app_scope), now()));
     await changed({ id, app_id });
-  }
-
-  async function getSecret(id: string, app_scope: string | null): Promise<{ signing_secret: string }> {
-    const row = await found(store.find(id, within(app_scope)));
-    try {
-      return { signing_secret: openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer).current };
-    } catch (error) {
-      // Not a bug and not the caller's fault: the operator has to give the server its key back.
-      if (error instanceof SealError) throw unavailable(`${error.message}.`, SEAL_RETRY_SECONDS);
-      throw error;
-    }
-  }
-
-  async function checkUrl(url: string): Promise<void> {
-    const problem = await egress.check(url);
-    if (problem !== null) throw invalid("url", problem);
   }
 
   async function show(rows: readonly DestinationRow[]): Promise<Webhook[]> {
@@ -121,17 +93,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     return shown;
   }
 
-  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, getSecret };
-}
-
-function within(app_scope: string | null): Scope {
-  return { type: webhook.type, app_id: app_scope };
-}
-
-async function found<Value>(value: Promise<Value | null>): Promise<Value> {
-  const known = await value;
-  if (known === null) throw notFound("webhook");
-  return known;
+  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook };
 }
 
 function readCursor(cursor: string): [number, string] {

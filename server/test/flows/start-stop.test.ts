@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { request } from "undici";
+import { startReceiver } from "../support/receiver.ts";
 import { startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
 
@@ -163,6 +164,20 @@ test("what is in flight at SIGTERM is finished, and no new connection is taken",
   socket.write(body);
   assert.match(await readAll(socket), /^HTTP\/1\.1 201 /);
   assert.deepEqual(await stopping, { code: 0, signal: null });
+});
+
+test("a check that waits for its receiver does not hold up the stop: it is refused, and may be asked again", async (t) => {
+  const receiver = await startReceiver(() => "hang");
+  t.after(() => receiver.close());
+  const server = await startServer();
+  const headers = { authorization: `Bearer ${server.admin_token}` };
+  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "App" }, headers);
+  const asked = { url: receiver.url, timeout_ms: 60_000 };
+  const checking = server.request<{ error: string }>("POST", `/api/apps/${app.id}/webhooks/check`, asked, headers);
+  await receiver.waitFor(1);
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  const answer = await checking;
+  assert.deepEqual([answer.status, answer.body.error], [503, "temporarily_unavailable"]);
 });
 
 test("a second signal ends the process on the spot, whatever is in flight", async () => {

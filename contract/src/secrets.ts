@@ -1,0 +1,41 @@
+// The signing secret of a webhook and its rotation, as the management API speaks of them: staged, checked, promoted with
+// a grace period, undone, revoked. Secrets are in these answers alone, and in the answer that creates a webhook.
+import { z } from "zod";
+import { TriedRequest } from "./checks.ts";
+import { Timestamp } from "./fields.ts";
+
+export const GRACE_DEFAULT_SECONDS = 86_400;
+export const GRACE_MAX_SECONDS = 604_800;
+
+const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
+const PreviousValidUntil = Timestamp.describe("until then the replaced secret signs too");
+
+export const Secret = z.object({ signing_secret: SigningSecret }).meta({ id: "Secret" });
+
+export const SecretState = Secret.extend({
+  next_secret: SigningSecret.optional().describe("while one is staged"),
+  previous_valid_until: PreviousValidUntil.optional(),
+}).meta({ id: "SecretState" });
+export type SecretState = z.infer<typeof SecretState>;
+
+export const NextSecret = z.object({ next_secret: SigningSecret }).meta({ id: "NextSecret" });
+
+export const PromoteBody = z
+  .strictObject({
+    grace_seconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(GRACE_MAX_SECONDS)
+      .optional()
+      .describe(`how long the old secret stays valid; default ${GRACE_DEFAULT_SECONDS}`),
+  })
+  .optional();
+
+export const Promotion = Secret.extend({ previous_valid_until: PreviousValidUntil }).meta({ id: "Promotion" });
+
+export const SecretCheck = TriedRequest.extend({
+  ok: z.boolean().describe("whether the receiver accepted the staged secret"),
+  event_id: z.string(),
+}).meta({ id: "SecretCheck" });
+export type SecretCheck = z.infer<typeof SecretCheck>;
