@@ -1,7 +1,7 @@
 // Webhooks as the management API speaks of them: what may be set, its bounds and defaults, and what is answered.
 // A webhook is a destination of type `webhook`; the delivery settings are the same for every type.
 import { z } from "zod";
-import { EventType } from "./events.ts";
+import { DataObject, EventType } from "./events.ts";
 import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
 
 export const RETRY_SCHEDULE_MAX_ITEMS = 24;
@@ -158,5 +158,11 @@ export const Webhook = z
 export type Webhook = z.infer<typeof Webhook>;
 export const WebhooksPage = pageOf(Webhook).meta({ id: "WebhooksPage" });
 
-export const TestBody = z.strictObject({ event: EventType.optional() }).optional();
+export const TestBody = z
+  .strictObject({
+    event: EventType.optional().describe("default: the first type that the webhook takes"),
+    data: DataObject.optional().describe("instead of the sample's; `test: true` is set in it"),
+  })
+  .optional();
+export type TestBody = z.infer<typeof TestBody>;
 export const TestAnswer = z.object({ event_id: z.string(), delivery_id: z.string() }).meta({ id: "TestAnswer" });

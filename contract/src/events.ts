@@ -127,7 +127,7 @@ export const Envelope = z
 export type Envelope = z.infer<typeof Envelope>;
 
 /** Taken as it is: `z.record` would copy it, member by member, on the hottest path there is. */
-const DataObject = z
+export const DataObject = z
   .custom<Record<string, unknown>>(isDataObject, { error: "a JSON object, without a member called __proto__" })
   .meta({
     ...{ type: "object", propertyNames: { type: "string" }, additionalProperties: {} },

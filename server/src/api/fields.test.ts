@@ -201,9 +201,16 @@ const TABLES: Table[] = [
     refused: [
       ["event", "link.nothing"],
       ["event", null],
-      ["data", {}],
+      ["data", []],
+      ["data", null],
+      ["data", "x"],
+      ["datta", {}],
     ],
-    accepted: [["event", "link.claim"]],
+    accepted: [
+      ["event", "link.claim"],
+      ["data", {}],
+      ["data", { n: 1, test: false }],
+    ],
   },
   {
     method: "POST",

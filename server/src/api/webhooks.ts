@@ -1,8 +1,14 @@
 // Webhooks of an app, the rotation of their secrets, the test button and the checks of a receiver.
 import type { z } from "zod";
 import type { CheckAnswer, CheckRequest } from "#contract/checks.ts";
-import type { TestAnswer, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "#contract/destinations.ts";
-import type { EventType } from "#contract/events.ts";
+import type {
+  TestAnswer,
+  TestBody,
+  Webhook,
+  WebhookCreate,
+  WebhookPatch,
+  WebhooksPage,
+} from "#contract/destinations.ts";
 import type { PageQuery } from "#contract/fields.ts";
 import type { NextSecret, Promotion, Secret, SecretCheck, SecretState } from "#contract/secrets.ts";
 import type { Handlers } from "./bind.ts";
@@ -40,7 +46,7 @@ export interface Rotation {
 }
 
 export interface Tests {
-  sendTest(destination_id: string, app_scope: string | null, event?: EventType): Promise<z.output<typeof TestAnswer>>;
+  sendTest(destination_id: string, app_scope: string | null, test?: TestBody): Promise<z.output<typeof TestAnswer>>;
 }
 
 export interface Checks {
@@ -55,7 +61,7 @@ export function webhookHandlers(webhooks: Webhooks & Rotation, tests: Tests, che
     getWebhook: ({ params, access }) => webhooks.getWebhook(params.id, access.app_scope),
     patchWebhook: ({ params, access, body }) => webhooks.patchWebhook(params.id, access.app_scope, body),
     deleteWebhook: ({ params, access }) => webhooks.deleteWebhook(params.id, access.app_scope),
-    testWebhook: ({ params, access, body }) => tests.sendTest(params.id, access.app_scope, body?.event),
+    testWebhook: ({ params, access, body }) => tests.sendTest(params.id, access.app_scope, body),
     checkReceiver: ({ params, body }) => checks.checkReceiver(params.app_id, body),
     ...secretHandlers(webhooks, checks),
   };

@@ -187,6 +187,11 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await states()).get(target.id) === "succeeded", "the test is recorded");
     assert.equal((await states()).get(other.id), "not_subscribed");
     assert.equal(JSON.parse(receiver.received[0]?.body.toString() ?? "").data.test, true);
+    const data = { order: 17, test: "no" };
+    await events.sendTest(target.id, "shop", { event: "link.app_open", data });
+    await receiver.waitFor(2);
+    const own = JSON.parse(receiver.received[1]?.body.toString() ?? "");
+    assert.deepEqual([own.event, own.data], ["link.app_open", { order: 17, test: true }]);
   });
 
   test("what is accepted while nothing dispatches is sent when something does", async () => {

@@ -2,7 +2,8 @@
 // An id of another app is the same refusal as an unknown one.
 import assert from "node:assert/strict";
 import type { z } from "zod";
-import type { Envelope, EventInput, EventsQuery, EventType, EventWithFates } from "#contract/events.ts";
+import type { TestBody } from "#contract/destinations.ts";
+import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contract/events.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
@@ -115,18 +116,19 @@ export function createEvents(options: EventsOptions) {
     return { ...parseEnvelope(event.body), fates };
   }
 
-  /** Sends a sample through the normal pipeline to this destination alone, also while it is off. */
-  async function sendTest(destination_id: string, app_scope: AppScope, type?: EventType) {
+  /**
+   * Sends a sample, or the data that is given, through the normal pipeline to this destination alone, also while it is off.
+   * @throws AppError not_found, too_large, temporarily_unavailable
+   */
+  async function sendTest(destination_id: string, app_scope: AppScope, test: TestBody = {}) {
     const destination = await destinations.find(destination_id);
     if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
-    const event = type ?? [...destination.events][0];
+    const event = test.event ?? [...destination.events][0];
     assert(event !== undefined, "a destination has at least one event type");
     const at = now();
-    const row = composeEvent(
-      { app_id: destination.app_id, event, data: sampleData(event, at), target_id: destination_id },
-      ids,
-      at,
-    );
+    // Marked last, so that no receiver takes it for a real one.
+    const data = { ...(test.data ?? sampleData(event, at)), test: true };
+    const row = composeEvent({ app_id: destination.app_id, event, data, target_id: destination_id }, ids, at);
     await storeAll(destination.app_id, [row]);
     return { event_id: row.id, delivery_id: deliveryId({ destination_id, position: row.position }) };
   }
