@@ -22,6 +22,8 @@ export interface Route {
   readonly status: 200 | 201 | 202 | 204;
   /** Null for an answer without a body. */
   readonly answer: z.ZodType | null;
+  /** What a call may be answered instead, where it asks for something else: its handler sets this status. */
+  readonly other?: { readonly status: 200; readonly answer: z.ZodType };
 }
 
 const PATH_ID_PATTERN = /^[A-Za-z0-9_-]{1,100}$/;

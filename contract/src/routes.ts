@@ -18,6 +18,7 @@ import { Secret, TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, Web
 import { EventQuery, EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
+import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { type Route, under } from "./route.ts";
 
 const in_app = under("app_id");
@@ -351,6 +352,7 @@ export const ROUTES = {
   ...KEY_ROUTES,
   ...WEBHOOK_ROUTES,
   ...DELIVERY_ROUTES,
+  ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;

@@ -10,6 +10,8 @@ import { type Answer, openApi, type TestApi } from "../../test/support/api.ts";
 const NAMES = Object.keys(ROUTES) as RouteName[];
 const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].scope));
 const ENDPOINT = "https://example.com/webhooks";
+/** Of an event that waits for a dispatcher, so that it is never done. */
+const REPLAY = { since: "2026-01-01T00:00:00Z", until: "9999-01-01T00:00:00Z", events: ["link.app_open"] };
 
 /** An app with one of everything, and the keys to it. */
 interface Tenant {
@@ -35,6 +37,9 @@ async function createTenant(): Promise<Tenant> {
   const webhook = await made("webhooks", { url: ENDPOINT, events: ["link.click"] });
   const { accepted } = await made("events", { event: "link.click", data: { n: 1 } });
   const { body } = await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`);
+  const missed = await made("events", { event: "link.app_open", data: { n: 1 } });
+  assert.equal(missed.accepted.length, 1);
+  const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
     app_id,
     ids: {
@@ -42,6 +47,7 @@ async function createTenant(): Promise<Tenant> {
       "/api/domains/{id}": (await made("domains", { hostname: `${app_id.slice(-12)}.example.com` })).id,
       "/api/webhooks/{id}": webhook.id,
       "/api/deliveries/{id}": body.items[0].id,
+      "/api/replays/{id}": replay.id,
       "/api/events/{id}": accepted[0],
       "/api/links/{id}": (await made("links", { deepLink: "x" })).id,
     },
@@ -61,6 +67,8 @@ const BODIES: Partial<Record<RouteName, object>> = {
   createWebhook: { url: ENDPOINT, events: ["link.claim"] },
   patchWebhook: { description: "changed" },
   testWebhook: {},
+  createReplay: REPLAY,
+  resumeReplay: { rate_per_second: 5 },
   ingestEvents: { event: "link.claim", data: {} },
   createLink: { deepLink: "y" },
   patchLink: { enabled: 1 },
