@@ -23,6 +23,8 @@ export interface Route {
   readonly status: 200 | 201 | 202 | 204;
   /** Null for an answer without a body. */
   readonly answer: z.ZodType | null;
+  /** What a call may be answered instead, where it asks for something else: its handler sets this status. */
+  readonly other?: { readonly status: 200; readonly answer: z.ZodType };
 }
 
 /** The call knows no query fields. */

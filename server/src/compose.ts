@@ -12,12 +12,17 @@ import { serverVersion } from "./api/docs.ts";
 import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
+import { replayHandlers } from "./api/replays.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
 import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createReplayRunner } from "./deliveries/replay-runner.ts";
+import { createReplayStore } from "./deliveries/replay-store.ts";
+import { createReplayWalk } from "./deliveries/replay-walk-store.ts";
+import { createReplays } from "./deliveries/replays.ts";
 import { createDeliveryStore } from "./deliveries/store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
@@ -76,6 +81,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       keyHandlers(accounts),
       webhookHandlers(destinations, pipeline.events, pipeline.checks),
       deliveryHandlers(pipeline.deliveries),
+      replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events),
       edge.link_handlers,
     );
@@ -93,7 +99,10 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
     state.is_open = true;
-    if (config.roles.includes("dispatcher")) await dispatcher.start();
+    if (config.roles.includes("dispatcher")) {
+      await dispatcher.start();
+      pipeline.replay_runner.start();
+    }
     if (config.roles.includes("edge")) await edge.start();
     if (!config.roles.includes("api")) return;
     removeRest();
@@ -108,9 +117,11 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     state.is_stopping = true;
     clearInterval(removals);
     pipeline.checks.stop();
+    const replaying = pipeline.replay_runner.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     await closeApp(app);
     const is_drained = await draining;
+    await replaying;
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -142,13 +153,14 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
     },
   });
   const store = createDeliveryStore(db);
+  const clock = { now, after: runAfter };
   const dispatcher = createDispatcher({
     store,
     committer,
     destinations,
     egress,
     log,
-    clock: { now, after: runAfter },
+    clock,
     random: Math.random,
     // An SQLite file has one process; with PostgreSQL there may be others whose leases are alive.
     exclusive: db.engine === "sqlite",
@@ -157,7 +169,11 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
   const checks = createChecks({ destinations, egress, ids, now });
   const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
-  return { writes, committer, egress, destinations, dispatcher, event_log, events, checks, deliveries };
+  const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
+  const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
+  const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
+  const recording = { writes, committer, egress, event_log, events, checks };
+  return { ...recording, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

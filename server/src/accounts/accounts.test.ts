@@ -205,6 +205,7 @@ forEachEngine((engine) => {
       ["clicks", 5],
       ["deliveries", 5],
       ["destination_health", 2],
+      ["replays", 2],
       ["removals", 0],
       ["apps", 2],
     ] as const) {
@@ -249,5 +250,8 @@ function hotRows(app_id: string, destination_id: string, from_ms: number, count:
       values ${rows(times.map(delivery))}`,
     sql`insert into clicks (cid, app_id, link_id, platform, dest_url, created_at, expires_at) values ${rows(times.map(click))}`,
     sql`insert into destination_health (destination_id, consecutive_failures) values (${destination_id}, 0)`,
+    sql`insert into replays (id, destination_id, app_id, state, since, until, states, missing_events, total, created,
+        succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision, created_at)
+      values (${`rpl_${destination_id}`}, ${destination_id}, ${app_id}, 'running', 0, 0, '[]', '[]', 0, 0, 0, 0, '', '', 0, 0, 0, 0, 0)`,
   ];
 }

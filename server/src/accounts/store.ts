@@ -198,6 +198,7 @@ export function removalSteps(removal: Removal): Statement[] {
   }
   return [
     ...["attempts", "deliveries"].map((table) => stepOf(table, id)),
+    sql`delete from replays where destination_id = ${id}`,
     sql`delete from destination_history where destination_id = ${id}`,
     sql`delete from destination_hours where destination_id = ${id}`,
     sql`delete from destination_health where destination_id = ${id}`,

@@ -21,7 +21,11 @@ export interface Call<R extends Route> {
   reply: FastifyReply;
 }
 
-export type Handler<R extends Route> = (call: Call<R>) => Answer<R["answer"]>;
+type Other<R extends Route> = R extends { other: { answer: infer Schema extends z.ZodType } }
+  ? Promise<z.output<Schema>>
+  : never;
+
+export type Handler<R extends Route> = (call: Call<R>) => Answer<R["answer"]> | Other<R>;
 export type Handlers<Names extends RouteName = RouteName> = { [Name in Names]: Handler<Routes[Name]> };
 
 declare module "fastify" {
@@ -61,8 +65,8 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     },
     async handler(request, reply) {
       const call = parseCall(route, request, reply);
-      const answer = await handler(call);
       reply.code(route.status);
+      const answer = await handler(call);
       return has_answer ? answer : null;
     },
   });

@@ -13,6 +13,10 @@ const target = { url: "https://example.com/", events: ["link.click"], headers: {
 
 /** Refused whatever else is bent, so that no bent call leaves this machine. */
 const CHECK = { url: "http://127.0.0.1/", secret: "short" };
+const replay = {
+  ...{ since: "2026-01-31T09:30:00Z", until: "9999-01-31T09:30:00Z", states: ["failed", "missing"], link_id: "lnk_1" },
+  ...{ events: ["link.click", "link.claim"], rate_per_second: 10 },
+};
 
 type Calls = readonly [method: string, url: string, body?: object][];
 
@@ -20,6 +24,8 @@ async function validCalls(api: TestApi): Promise<Calls> {
   const url = `/api/apps/${await api.createApp()}`;
   const webhook = (await api.call("POST", `${url}/webhooks`, target)).body;
   await api.call("POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
+  await api.call("POST", `${url}/events`, { event: "link.claim", data: { link_id: "lnk_1" } });
+  const started = (await api.call("POST", `/api/webhooks/${webhook.id}/replays`, replay)).body;
   const link = (await api.call("POST", `${url}/links`, { slug: "fuzz", deepLink: "x" })).body;
   return [
     [
@@ -37,6 +43,12 @@ async function validCalls(api: TestApi): Promise<Calls> {
     ["POST", `/api/webhooks/${webhook.id}/secret/promote`, { grace_seconds: 60 }],
     ["POST", `/api/webhooks/${webhook.id}/secret/undo`],
     ["POST", `${url}/webhooks/check`, { ...CHECK, headers: { "x-a": "b" }, event: "link.click", forged: true }],
+    ["POST", `/api/webhooks/${webhook.id}/replays`, replay],
+    ["POST", `/api/webhooks/${webhook.id}/replays`, { ...replay, dry_run: true }],
+    ["GET", `/api/webhooks/${webhook.id}/replays?limit=5&cursor=WyJhIl0`],
+    ["POST", `/api/replays/${started.id}/pause`],
+    ["POST", `/api/replays/${started.id}/resume`, { rate_per_second: 2.5 }],
+    ["GET", `/api/replays/${started.id}`],
     ["POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1", n: 1 }, ts: "2026-01-31T09:30:00Z" }],
     [
       "POST",

@@ -114,6 +114,7 @@ function reachable(from: unknown, schemas: Record<string, unknown>, seen = new S
 function describeRoutes(app: FastifyInstance): void {
   for (const [name, route] of Object.entries(ROUTES) as [string, Route][]) {
     const answers: Record<string, z.ZodType> = { [route.status]: route.answer ?? z.undefined() };
+    if (route.other !== undefined) answers[route.other.status] = route.other.answer;
     app.route({
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),

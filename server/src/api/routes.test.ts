@@ -14,6 +14,8 @@ const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].
 const receiver = await startReceiver();
 after(() => receiver.close());
 const ENDPOINT = `${receiver.url}/webhooks`;
+/** Of an event that waits for a dispatcher, so that it is never done. */
+const REPLAY = { since: "2026-01-01T00:00:00Z", until: "9999-01-01T00:00:00Z", events: ["link.app_open"] };
 
 /** An app with one of everything, and the keys to it. */
 interface Tenant {
@@ -39,6 +41,9 @@ async function createTenant(): Promise<Tenant> {
   const webhook = await made("webhooks", { url: ENDPOINT, events: ["link.click"] });
   const { accepted } = await made("events", { event: "link.click", data: { n: 1 } });
   const { body } = await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`);
+  const missed = await made("events", { event: "link.app_open", data: { n: 1 } });
+  assert.equal(missed.accepted.length, 1);
+  const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
     app_id,
     ids: {
@@ -46,6 +51,7 @@ async function createTenant(): Promise<Tenant> {
       "/api/domains/{id}": (await made("domains", { hostname: `${app_id.slice(-12)}.example.com` })).id,
       "/api/webhooks/{id}": webhook.id,
       "/api/deliveries/{id}": body.items[0].id,
+      "/api/replays/{id}": replay.id,
       "/api/events/{id}": accepted[0],
       "/api/links/{id}": (await made("links", { deepLink: "x" })).id,
     },
@@ -67,6 +73,8 @@ const BODIES: Partial<Record<RouteName, object>> = {
   testWebhook: {},
   promoteSecret: { grace_seconds: 60 },
   checkReceiver: { url: ENDPOINT },
+  createReplay: REPLAY,
+  resumeReplay: { rate_per_second: 5 },
   ingestEvents: { event: "link.claim", data: {} },
   createLink: { deepLink: "y" },
   patchLink: { enabled: 1 },

@@ -96,6 +96,13 @@ for (const { changes, reason } of [
   { changes: { state: "canceled", reason: "Canceled by hand." }, reason: "Canceled by hand." },
   { changes: { reason: "The receiver answered 500." }, reason: "The receiver answered 500." },
   { changes: { trigger: "test", due_at: DUE_FIRST }, reason: null },
+  {
+    changes: { trigger: "replay", reason: "Of before.", replay_id: "rpl_1" },
+    reason: "Asked for by the replay rpl_1.",
+  },
+  { changes: { trigger: "replay", reason: "Of now.", replay_id: "rpl_1", failures: 1 }, reason: "Of now." },
+  { changes: { state: "failed", reason: "Of now.", replay_id: "rpl_1" }, reason: "Of now." },
+  { changes: { reason: "Of now.", replay_id: null }, reason: "Of now." },
   ...(["canceled", "failed", "skipped", "pending", "succeeded"] as const).map((resume_state) => ({
     changes: { trigger: "manual", due_at: DUE_FIRST, reason: "Of that state.", resume_state } as const,
     reason: "An attempt was asked for by hand.",

@@ -25,6 +25,8 @@ export interface DeliveryRow {
   resume_at: number | null;
   created_at: number;
   settled_at: number | null;
+  /** The replay that has it under way; absent on rows that are about to be stored, which no replay has. */
+  replay_id?: string | null;
 }
 
 /** A row of the view `attempt_history`: of the table `attempts`, or the first attempt in its delivery's own row. */
@@ -71,10 +73,13 @@ export function parseDeliveryId(id: string): DeliveryKey | null {
 
 /** The stored reason is that of the state before, which comes back when an attempt that a person asked for fails. */
 export function reasonOf(row: DeliveryRow): string | null {
-  if (row.resume_state === null) return row.reason;
-  return row.trigger === "probe"
-    ? "One attempt tells whether the receiver is well."
-    : "An attempt was asked for by hand.";
+  if (row.resume_state !== null) {
+    return row.trigger === "probe"
+      ? "One attempt tells whether the receiver is well."
+      : "An attempt was asked for by hand.";
+  }
+  const is_replayed = row.state === "pending" && (row.replay_id ?? null) !== null && row.failures === 0;
+  return is_replayed ? `Asked for by the replay ${row.replay_id}.` : row.reason;
 }
 
 /** Under a lease that has not run out; one that has is due for whoever claims it. */

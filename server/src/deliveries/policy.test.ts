@@ -51,9 +51,10 @@ describe("an attempt", () => {
     });
   }
 
-  test("leaves a test a test, also when a person sent it again, and the next attempt of all others comes by itself", () => {
+  test("leaves a test a test, also when a person sent it again, and a replay a replay; the next attempt of all others comes by itself", () => {
     const next = (changes: Partial<DecisionInput>) => decide({ ...fresh, ...changes }, down, SCHEDULE, middle).trigger;
     assert.deepEqual([next({}), next({ trigger: "manual", resume_state: "pending" })], ["auto", "auto"]);
+    assert.equal(next({ trigger: "replay" }), "replay");
     assert.equal(next({ trigger: "test", is_test: true }), "test");
     assert.equal(next({ trigger: "manual", is_test: true, resume_state: "pending", resume_at: NOW }), "test");
   });

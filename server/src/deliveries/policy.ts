@@ -75,8 +75,9 @@ function restoreProbe(claimed: DecisionInput, now: number): Decision {
 }
 
 /** Of the attempts that come by themselves. */
-function triggerOf({ is_test }: DecisionInput): "test" | "auto" {
-  return is_test ? "test" : "auto";
+function triggerOf({ is_test, trigger }: DecisionInput): "test" | "auto" | "replay" {
+  if (is_test) return "test";
+  return trigger === "replay" ? "replay" : "auto";
 }
 
 function settled(claimed: DecisionInput, state: DeliveryState, reason: string | null): Decision {

@@ -125,12 +125,15 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
     decision.restored ? 1 : 0,
   ]);
   return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
-      failures = column6, due_at = column7, trigger = column8, settled_at = coalesce(column9, settled_at), leased = 0,
+      failures = column6, due_at = column7, ${TRIGGER}, settled_at = coalesce(column9, settled_at), leased = 0,
       resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2
       and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
 }
+
+/** What a replay asked for stays so, also when a person granted an attempt in between. */
+const TRIGGER = sql`trigger = case when replay_id is not null and column8 = 'auto' then 'replay' else column8 end`;
 
 const SETTLED_TYPES = [
   ...(["text", "text", "bigint", "text", "text"] as const),

@@ -232,16 +232,18 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   /**
-   * Undefined when it is not pending. Where a person had granted an attempt to what had ended before, only that attempt is
-   * canceled: what had become of the delivery stays true.
+   * Undefined when it is not pending. Where a person or a replay asked for what had ended before, only that is canceled:
+   * what had become of the delivery stays true.
    */
   function cancel(key: DeliveryKey, reason: string, now: number): Promise<DeliveryRow | undefined> {
     return query<DeliveryRow>(sql`update deliveries set
-        state = case when resume_state <> 'pending' then resume_state else 'canceled' end,
-        reason = case when resume_state <> 'pending' then reason else ${reason} end,
-        settled_at = case when resume_state <> 'pending' then settled_at else ${now} end,
-        trigger = case when resume_state <> 'pending' then 'auto' else trigger end,
-        due_at = null, leased = 0, resume_state = null, resume_at = null
+        state = case when resume_state <> 'pending' then resume_state
+          when replay_from <> 'missing' then replay_from else 'canceled' end,
+        reason = case when resume_state <> 'pending' then reason
+          when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason else ${reason} end,
+        settled_at = case when resume_state <> 'pending' or replay_from <> 'missing' then settled_at else ${now} end,
+        trigger = case when resume_state <> 'pending' or replay_from is not null then 'auto' else trigger end,
+        due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
       where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`).then(
       (found) => found[0],
     );
@@ -270,7 +272,8 @@ function allPending(destination_id: string, range: Statement): Statement {
 /** What an index leads to. */
 function rangeOf(filter: DeliveryFilter): Statement[] {
   const conditions: Statement[] = [];
-  const in_state = filter.state === undefined ? undefined : INDEXED_STATE[filter.state];
+  const indexed: Partial<Record<DeliveryState, Statement>> = INDEXED_STATE;
+  const in_state = filter.state === undefined ? undefined : indexed[filter.state];
   if (in_state !== undefined) conditions.push(in_state);
   if (filter.position !== undefined) conditions.push(sql`position = ${filter.position}`);
   if (filter.from_position !== undefined) conditions.push(sql`position >= ${filter.from_position}`);
@@ -288,8 +291,8 @@ function wantedOf(filter: DeliveryFilter): Statement[] {
 }
 
 /** Those of the index deliveries_unhappy; written out, for a partial index is used only when its condition is in the text. */
-const INDEXED_STATE: Partial<Record<DeliveryState, Statement>> = {
+export const INDEXED_STATE = {
   failed: sql`state = 'failed' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
   canceled: sql`state = 'canceled' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
   skipped: sql`state = 'skipped' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
-};
+} as const satisfies Partial<Record<DeliveryState, Statement>>;

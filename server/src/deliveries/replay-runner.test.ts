@@ -1,0 +1,286 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Replay, ReplayCreate } from "#contract/replays.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld, REFUSED, type ReplayWorld } from "../../test/support/replays.ts";
+import type { Database } from "../platform/database.ts";
+import { sql } from "../platform/sql.ts";
+
+const STEP_MS = 5_000;
+const ROUNDS_MAX = 100;
+
+/** Carries the replay on and answers what is sent, until it is done. */
+async function finish(world: ReplayWorld, { id }: Replay, answer = (_position: string) => ACCEPTED) {
+  const sent: string[] = [];
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    await world.runner.runRound();
+    sent.push(...(await world.deliver(answer)));
+    world.clock.at += STEP_MS;
+    const replay = await world.replays.getReplay(id, null);
+    if (replay.finished_at !== null) return { replay, sent };
+  }
+  return assert.fail(`not done after ${ROUNDS_MAX} rounds`);
+}
+
+const start = (world: ReplayWorld, fields: Partial<ReplayCreate> = {}) =>
+  world.replays.startReplay(world.key.id, null, world.request(fields));
+
+const deliveryOf = async ({ store, key }: ReplayWorld, position = "") => {
+  const row = await store.find({ destination_id: key.id, position });
+  assert.ok(row !== undefined);
+  return row;
+};
+
+const countsOf = ({ total, created, succeeded, failed, canceled, pending }: Replay) => {
+  return { total, created, succeeded, failed, canceled, pending };
+};
+
+forEachEngine((engine) => {
+  test("everything that matches is sent once, as a replay, and says nothing about health", async () => {
+    const world = await openReplayWorld(engine);
+    const missing = await world.addEvents(700);
+    const failed = await world.addEvents(30, { state: "failed" });
+    await world.addEvents(20, { state: "succeeded" });
+    const started = await start(world);
+    assert.deepEqual(countsOf(started), { total: 730, created: 0, succeeded: 0, failed: 0, canceled: 0, pending: 0 });
+    world.clock.at++;
+    const later = await world.addEvents(5, { state: "failed" });
+    const { replay, sent } = await finish(world, started);
+    assert.deepEqual(sent.sort(), [...missing, ...failed]);
+    assert.equal(replay.state, "done");
+    assert.deepEqual(countsOf(replay), {
+      total: 730,
+      created: 730,
+      succeeded: 730,
+      failed: 0,
+      canceled: 0,
+      pending: 0,
+    });
+    for (const position of later) assert.equal((await deliveryOf(world, position)).state, "failed");
+    const attempts = await world.db.query(sql`select trigger, number, count(*) as n from attempt_history
+      where destination_id = ${world.key.id} group by trigger, number order by number`);
+    assert.deepEqual(attempts, [
+      { trigger: "replay", number: 1, n: 700 },
+      { trigger: "replay", number: 2, n: 30 },
+    ]);
+    const hours = await world.db.query(sql`select * from destination_hours where destination_id = ${world.key.id}`);
+    assert.deepEqual(hours, []);
+  });
+
+  test("few wait at a time, so that what is fresh has few before it", async () => {
+    const world = await openReplayWorld(engine, { max_in_flight: 10 });
+    await world.addEvents(100);
+    const { id } = await start(world);
+    for (let round = 0; round < 5; round++) {
+      await world.runner.runRound();
+      world.clock.at += STEP_MS;
+    }
+    assert.equal((await world.replays.getReplay(id, null)).pending, 40);
+    world.settings.rate_per_second = 3;
+    assert.equal((await world.deliver(() => ACCEPTED)).length, 40);
+    await world.runner.runRound();
+    assert.equal((await world.replays.getReplay(id, null)).pending, 3);
+  });
+
+  test("a rate of its own paces a replay", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(50);
+    const { id } = await start(world, { rate_per_second: 4 });
+    const created: number[] = [];
+    for (let second = 0; second < 4; second++) {
+      await world.runner.runRound();
+      created.push((await world.replays.getReplay(id, null)).created);
+      world.clock.at += 1_000;
+    }
+    assert.deepEqual(created, [1, 5, 9, 13]);
+  });
+
+  test("two processes carry one replay on, and everything is handed out once", async () => {
+    const world = await openReplayWorld(engine);
+    const missing = await world.addEvents(900);
+    const { id } = await start(world);
+    const others = [world.openProcess(), world.openProcess()];
+    const sent: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      await Promise.all([world, ...others].map(({ runner }) => runner.runRound()));
+      sent.push(...(await world.deliver(() => ACCEPTED)));
+      world.clock.at += STEP_MS;
+    }
+    const replay = await world.replays.getReplay(id, null);
+    assert.deepEqual(countsOf(replay), {
+      total: 900,
+      created: 900,
+      succeeded: 900,
+      failed: 0,
+      canceled: 0,
+      pending: 0,
+    });
+    assert.deepEqual([...sent].sort(), missing);
+  });
+
+  test("a process that dies at any statement of a step leaves the step undone, and the next one makes it", async () => {
+    const world = await openReplayWorld(engine);
+    const failed = await world.addEvents(10, { state: "failed" });
+    const missing = await world.addEvents(250);
+    const started = await start(world);
+    for (let life = 1; life <= 6; life++) {
+      await world.openProcess(dieAt(world.db, life)).runner.runRound();
+      const { created } = await world.replays.getReplay(started.id, null);
+      assert.equal(created, 0, `after a death at statement ${life}`);
+    }
+    const { replay, sent } = await finish(world, started);
+    assert.deepEqual(sent.sort(), [...failed, ...missing]);
+    assert.equal(replay.succeeded, 260);
+  });
+
+  test("a delivery that fails has its schedule again, and ends as failed", async () => {
+    const world = await openReplayWorld(engine, { retry_schedule: [5, 5] });
+    const [position] = await world.addEvents(1, { state: "failed" });
+    const { replay } = await finish(world, await start(world), () => DOWN);
+    assert.deepEqual(countsOf(replay), { total: 1, created: 1, succeeded: 0, failed: 1, canceled: 0, pending: 0 });
+    const row = await deliveryOf(world, position);
+    assert.deepEqual([row.state, row.reason, row.attempt], ["failed", "All 3 attempts failed. down", 4]);
+    const attempts = await world.store.attemptsOf(row);
+    assert.deepEqual(
+      attempts.map(({ trigger }) => trigger),
+      ["replay", "replay", "replay"],
+    );
+  });
+
+  test("what was delivered before and fails now is failed, and says that it was delivered", async () => {
+    const world = await openReplayWorld(engine);
+    const [position] = await world.addEvents(1, { state: "succeeded" });
+    const { replay } = await finish(world, await start(world, { states: ["succeeded"] }), () => REFUSED);
+    assert.equal(replay.failed, 1);
+    const row = await deliveryOf(world, position);
+    assert.deepEqual([row.state, row.reason], ["failed", "Delivered before; a replay of it failed. no"]);
+  });
+
+  test("it pauses itself when more than a fifth of the attempts fail, and goes on when it is resumed", async () => {
+    const world = await openReplayWorld(engine, { retry_schedule: [] });
+    await world.addEvents(500);
+    const started = await start(world);
+    await world.runner.runRound();
+    await world.deliver((_, index) => (index % 4 === 0 ? DOWN : ACCEPTED));
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    const paused = await world.replays.getReplay(started.id, null);
+    assert.equal(paused.state, "paused");
+    assert.match(paused.reason ?? "", /50 of the 200 attempts of replays within the last minute failed/);
+    assert.deepEqual(countsOf(paused), {
+      ...{ total: 500, created: 200, succeeded: 150, failed: 50, canceled: 0, pending: 0 },
+    });
+    world.clock.at += HOUR_MS;
+    await world.runner.runRound();
+    assert.equal((await world.replays.getReplay(started.id, null)).created, 200, "nothing is handed out meanwhile");
+    world.clock.at -= HOUR_MS;
+    const resumed = await world.replays.resumeReplay(started.id, null, { rate_per_second: 1_000 });
+    assert.deepEqual([resumed.state, resumed.reason, resumed.rate_per_second], ["running", null, 1_000]);
+    const { replay } = await finish(world, started);
+    assert.deepEqual([replay.state, replay.created, replay.succeeded, replay.failed], ["done", 500, 450, 50]);
+  });
+
+  test("a fifth, or fewer than twenty attempts, is no reason to pause", async () => {
+    for (const [count, failing] of [
+      [100, 20],
+      [19, 19],
+    ] as const) {
+      const world = await openReplayWorld(engine, { retry_schedule: [] });
+      await world.addEvents(count);
+      const started = await start(world);
+      await world.runner.runRound();
+      await world.deliver((_, index) => (index < failing ? DOWN : ACCEPTED));
+      world.clock.at += STEP_MS;
+      await world.runner.runRound();
+      assert.equal((await world.replays.getReplay(started.id, null)).state, "done");
+    }
+  });
+
+  test("a canceled replay puts back what waits: what was missing is missing, the rest is what it was", async () => {
+    const world = await openReplayWorld(engine);
+    const [untried, tried, flying] = await world.addEvents(3);
+    const [failed, delivered] = [
+      (await world.addEvents(1, { state: "failed" }))[0],
+      (await world.addEvents(1, { state: "succeeded" }))[0],
+    ];
+    const { id } = await start(world, { states: ["missing", "failed", "succeeded"] });
+    await world.runner.runRound();
+    await world.db.query(sql`update deliveries set due_at = ${world.clock.at + HOUR_MS}
+      where destination_id = ${world.key.id} and position <> ${tried ?? ""} and position <> ${flying ?? ""}`);
+    assert.deepEqual(await world.deliver(() => DOWN, 1), [
+      tried === undefined ? "" : await firstOf(world, tried, flying),
+    ]);
+    const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 1, asked_only: false };
+    const { claimed } = await world.store.claim(world.key.id, lease);
+    assert.equal(claimed.length, 1);
+    assert.equal((await world.replays.cancelReplay(id, null)).state, "canceled");
+    await world.runner.runRound();
+    const open = await world.replays.getReplay(id, null);
+    assert.deepEqual([open.finished_at, open.pending, open.canceled], [null, 1, 4], "one is under way");
+    assert.equal(await world.store.find({ destination_id: world.key.id, position: untried ?? "" }), undefined);
+    const shown = async (position?: string) => {
+      const { state, reason, due_at, leased } = await deliveryOf(world, position);
+      return [state, reason, due_at, leased];
+    };
+    assert.deepEqual(await shown(failed), ["failed", "was failed", null, 0]);
+    assert.deepEqual(await shown(delivered), ["succeeded", null, null, 0]);
+    world.clock.at += HOUR_MS;
+    await world.runner.runRound();
+    assert.notEqual((await world.replays.getReplay(id, null)).finished_at, null, "its lease has run out");
+    for (const position of [tried, flying]) {
+      const row = await deliveryOf(world, position);
+      assert.equal(row.state, "failed");
+      assert.match(row.reason ?? "", /^The replay was canceled\./);
+    }
+    const again = await world.replays.previewReplay(world.key.id, null, world.request());
+    assert.equal(again.count, 4, "all but what was delivered");
+  });
+
+  test("an attempt by hand in between, and a cancel by hand, leave the replay's counts right", async () => {
+    const world = await openReplayWorld(engine, { retry_schedule: [5, 5] });
+    const [retried] = await world.addEvents(1, { state: "failed" });
+    const [canceled] = await world.addEvents(1, { state: "failed" });
+    const started = await start(world);
+    await world.runner.runRound();
+    await world.store.grantAttempt({ destination_id: world.key.id, position: retried ?? "" });
+    await world.store.cancel({ destination_id: world.key.id, position: canceled ?? "" }, "by hand", world.clock.at);
+    assert.equal((await deliveryOf(world, canceled)).state, "failed", "what had become of it stays true");
+    assert.deepEqual(await world.deliver(() => DOWN), [retried]);
+    const row = await deliveryOf(world, retried);
+    assert.deepEqual([row.state, row.trigger, row.failures], ["pending", "replay", 0], "the attempt cost nothing");
+    const { replay } = await finish(world, started);
+    assert.deepEqual(countsOf(replay), { total: 2, created: 2, succeeded: 1, failed: 0, canceled: 1, pending: 0 });
+  });
+
+  test("a second replay leaves to the first what that has under way, and takes what has ended", async () => {
+    const world = await openReplayWorld(engine, { retry_schedule: [] });
+    const [refusedOne] = await world.addEvents(2, { state: "failed" });
+    const first = await start(world);
+    await world.runner.runRound();
+    await world.deliver((position) => (position === refusedOne ? REFUSED : ACCEPTED));
+    world.clock.at += 1;
+    const second = await start(world);
+    assert.equal(second.total, 1, "counted although the first replay has not counted it yet");
+    const { replay } = await finish(world, second);
+    assert.deepEqual([replay.created, replay.succeeded], [1, 1]);
+    const counted = await world.replays.getReplay(first.id, null);
+    assert.deepEqual([counted.state, counted.succeeded, counted.failed], ["done", 1, 1]);
+  });
+});
+
+async function firstOf(world: ReplayWorld, ...positions: (string | undefined)[]): Promise<string | undefined> {
+  for (const position of positions) if ((await deliveryOf(world, position)).failures > 0) return position;
+  return undefined;
+}
+
+/** A database whose connection breaks at the n-th statement of each transaction. */
+function dieAt(db: Database, n: number): Database {
+  return {
+    ...db,
+    transaction: (work) =>
+      db.transaction((query) => {
+        let statements = 0;
+        return work((statement) => (++statements === n ? Promise.reject(new Error("died")) : query(statement)));
+      }),
+  };
+}

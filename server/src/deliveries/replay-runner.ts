@@ -1,0 +1,114 @@
+// Carries replays on, step by step, in every process that dispatches. The table says what is due, so a hint that is lost
+// costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
+import type { Destination } from "../destinations/destination.ts";
+import { isDatabaseError } from "../platform/database.ts";
+import type { Clock, Dispatcher } from "./dispatcher.ts";
+import { planStep, type ReplayRow } from "./replay.ts";
+import type { ReplayStore } from "./replay-store.ts";
+import type { ReplayWalk } from "./replay-walk-store.ts";
+
+const POLL_MS = 1_000;
+/** After a round in which something moved. */
+const NEXT_MS = 100;
+/** Replays that one round carries on, those first that wait longest. */
+const ROUND_MAX = 20;
+/** Steps of one replay in a row that find nothing, before the others have their turn. */
+const EMPTY_STEPS_MAX = 20;
+
+export interface ReplayRunnerOptions {
+  store: Pick<ReplayStore, "findDue" | "factsOf" | "step">;
+  walk: Pick<ReplayWalk, "next">;
+  destinations: { find(id: string): Promise<Destination | null> };
+  dispatcher: Pick<Dispatcher, "wake">;
+  clock: Clock;
+  log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
+}
+
+export type ReplayRunner = ReturnType<typeof createReplayRunner>;
+
+export function createReplayRunner({ store, walk, destinations, dispatcher, clock, log }: ReplayRunnerOptions) {
+  let state: "idle" | "running" | "stopping" = "idle";
+  let round: Promise<boolean> | undefined;
+  let is_hinted = false;
+  let cancelTimer = () => {};
+
+  /** Carries on what is due; answers whether anything was. */
+  async function runRound(): Promise<boolean> {
+    const due = await store.findDue(clock.now(), ROUND_MAX);
+    for (const row of due) {
+      if (state === "stopping") return false;
+      try {
+        await carryOn(row);
+      } catch (error) {
+        // The others go on; the next round tries again.
+        log("replay.not_continued", { replay_id: row.id, error }, "warn");
+      }
+    }
+    return due.length > 0;
+  }
+
+  async function carryOn(row: ReplayRow): Promise<void> {
+    let current: ReplayRow | null = row;
+    for (let steps = 0; current !== null && steps < EMPTY_STEPS_MAX; steps++) {
+      current = await stepOnce(current);
+      if (current?.due_at === null || (current?.due_at ?? 0) > clock.now()) return;
+    }
+  }
+
+  async function stepOnce(row: ReplayRow): Promise<ReplayRow | null> {
+    const now = clock.now();
+    const [destination, facts] = await Promise.all([destinations.find(row.destination_id), store.factsOf(row, now)]);
+    const plan = planStep(row, destination, facts, now);
+    const found =
+      plan.take > 0
+        ? await walk.next(row, row.at_position, plan.take)
+        : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
+    const after = await store.step({ row, plan, facts, found, now });
+    if (after === null) return null;
+    if (after.created > row.created) dispatcher.wake(row.destination_id, now);
+    if (after.state !== row.state) note(after);
+    return after;
+  }
+
+  function note({ id: replay_id, destination_id, state: now_state, reason, created, succeeded, failed }: ReplayRow) {
+    if (now_state === "paused") log("replay.paused", { replay_id, destination_id, reason }, "warn");
+    if (now_state === "done") log("replay.done", { replay_id, destination_id, created, succeeded, failed });
+  }
+
+  async function loop(): Promise<void> {
+    is_hinted = false;
+    round = runRound();
+    const has_moved = await round.catch((error: unknown) => {
+      // The next poll finds it again; a database that is out of reach is said by others.
+      if (!isDatabaseError(error, "unavailable")) log("replays.not_polled", { error }, "warn");
+      return false;
+    });
+    round = undefined;
+    schedule(is_hinted ? 0 : has_moved ? NEXT_MS : POLL_MS);
+  }
+
+  function schedule(delay_ms: number): void {
+    cancelTimer();
+    if (state === "running") cancelTimer = clock.after(delay_ms, () => void loop());
+  }
+
+  /** A hint: something is due now. */
+  function wake(): void {
+    if (round === undefined) schedule(0);
+    else is_hinted = true;
+  }
+
+  function start(): void {
+    state = "running";
+    schedule(0);
+  }
+
+  /** Resolves when the step under way has ended. */
+  async function stop(): Promise<void> {
+    state = "stopping";
+    cancelTimer();
+    await round?.catch(() => false);
+  }
+
+  return { runRound, wake, start, stop };
+}

@@ -1,0 +1,203 @@
+// SQL over replays, and over the deliveries that are under way for one. What a step does to deliveries commits together
+// with what the replay's row says of it, so that a crash at any moment loses nothing and counts nothing twice; the
+// revision of the row lets one process at a time make a step. Called by replays.ts and replay-runner.ts.
+import type { ReplayState } from "#contract/replays.ts";
+import type { Database, Query } from "../platform/database.ts";
+import { assign, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import {
+  afterStep,
+  FAILING_WINDOW_MS,
+  type ReplayFacts,
+  type ReplayRow,
+  STEP_MAX,
+  type StepPlan,
+  type Uncounted,
+} from "./replay.ts";
+import type { Match } from "./replay-walk-store.ts";
+
+/** Replays of one webhook that are not at their end, at the most. */
+export const OPEN_REPLAYS_MAX = 10;
+/** Attempts that say how it goes, the newest first. */
+const RECENT_ATTEMPTS_MAX = 2_000;
+
+export interface Step {
+  row: ReplayRow;
+  plan: StepPlan;
+  facts: ReplayFacts;
+  /** What to hand out, and up to where all has been looked at then. */
+  found: { matches: readonly Match[]; at_position: string; walked: boolean };
+  now: number;
+}
+
+export type ReplayStore = ReturnType<typeof createReplayStore>;
+
+const UNCOUNTED = sql`
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state = 'succeeded') as uncounted_succeeded,
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state in ('failed', 'canceled', 'skipped'))
+    as uncounted_failed,
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state = 'pending') as pending`;
+
+export function createReplayStore(database: Pick<Database, "query" | "transaction">) {
+  const { query } = database;
+
+  /** Unless so many of the webhook are open; two that ask at the same moment may be one too many. */
+  function insert(row: ReplayRow): Promise<"inserted" | "too_many"> {
+    return database.transaction(async (within) => {
+      const [open] = await within<{ count: number }>(sql`select count(*) as count from replays
+        where destination_id = ${row.destination_id} and finished_at is null and state <> 'canceled'`);
+      if ((open?.count ?? 0) >= OPEN_REPLAYS_MAX) return "too_many";
+      await within(insertRow(row));
+      return "inserted";
+    });
+  }
+
+  function find(id: string): Promise<(ReplayRow & Uncounted) | undefined> {
+    return query<ReplayRow & Uncounted>(
+      sql`select r.*, ${UNCOUNTED} from (select * from replays where id = ${id}) as r`,
+    ).then((found) => found[0]);
+  }
+
+  /** Newest first. */
+  function page(destination_id: string, before: string | null, limit: number): Promise<(ReplayRow & Uncounted)[]> {
+    const range = before === null ? sql`true` : sql`id < ${before}`;
+    return query(sql`select r.*, ${UNCOUNTED} from (select * from replays
+      where destination_id = ${destination_id} and ${range} order by id desc limit ${limit}) as r order by r.id desc`);
+  }
+
+  /** Changes a replay that is in one of these states; false when it is not. */
+  async function change(
+    id: string,
+    from: readonly ReplayState[],
+    changes: Partial<Pick<ReplayRow, "state" | "reason" | "rate_per_second" | "paced_at" | "resumed_at" | "due_at">>,
+  ): Promise<boolean> {
+    const changed = await query(sql`update replays set revision = revision + 1, ${assign(changes)}
+      where id = ${id} and state in (${list(from)}) and finished_at is null returning id`);
+    return changed.length > 0;
+  }
+
+  function findDue(now: number, limit: number): Promise<ReplayRow[]> {
+    return query(
+      sql`select * from replays where due_at is not null and due_at <= ${now} order by due_at limit ${limit}`,
+    );
+  }
+
+  async function factsOf(row: ReplayRow, now: number): Promise<ReplayFacts> {
+    const since = Math.max(now - FAILING_WINDOW_MS, row.resumed_at);
+    const [waiting, recent] = await Promise.all([
+      query<{ count: number }>(sql`select count(*) as count from (select 1 as one from deliveries
+        where replay_id = ${row.id} and state = 'pending' and failures = 0 limit ${2 * STEP_MAX}) as waiting`),
+      query<{ attempts: number; failures: number }>(sql`select count(*) as attempts,
+          count(case when outcome in ('accepted', 'accepted_unverified', 'skipped') then null else 1 end) as failures
+        from (select outcome from attempts where destination_id = ${row.destination_id} and trigger = 'replay'
+          and started_at >= ${since} order by started_at desc limit ${RECENT_ATTEMPTS_MAX}) as recent`),
+    ]);
+    return {
+      waiting: waiting[0]?.count ?? 0,
+      attempts: recent[0]?.attempts ?? 0,
+      failures: recent[0]?.failures ?? 0,
+    };
+  }
+
+  /** Makes one step, and answers the row after it; null when somebody else has changed the replay meanwhile. */
+  function step({ row, plan, facts, found, now }: Step): Promise<ReplayRow | null> {
+    return database.transaction(async (within) => {
+      const held = await within(sql`update replays set revision = revision + 1
+        where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
+      if (held.length === 0) return null;
+      const counted = await countEnded(within, row.id);
+      const taken_back = plan.state === "canceled" ? await takeBack(within, row.id, now) : 0;
+      const created = await handOut(within, row, found.matches, now);
+      const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
+      const { at_position, walked } = found;
+      const result = { ...counted, created, taken_back, at_position, walked, is_under_way: left.length > 0 };
+      const changes = afterStep(row, plan, facts, result, now);
+      await within(sql`update replays set ${assign(changes)} where id = ${row.id}`);
+      return { ...row, ...changes, revision: row.revision + 1 };
+    });
+  }
+
+  return { insert, find, page, change, findDue, factsOf, step };
+}
+
+/**
+ * Counts what has ended, and takes the replay's name off it in the same statement, so that nothing is counted twice. What
+ * had been delivered before says so.
+ */
+async function countEnded(within: Query, replay_id: string) {
+  const over = sql`replay_id = ${replay_id} and state in ('succeeded', 'failed', 'canceled', 'skipped')`;
+  const ended = await within<{ state: string }>(sql`${pick(over)} update deliveries set
+      reason = case when state = 'failed' and replay_from = 'succeeded'
+        then 'Delivered before; a replay of it failed. ' || coalesce(reason, '') else reason end,
+      replay_id = null, replay_from = null
+    where ${PICKED} returning state`);
+  const succeeded = ended.filter(({ state }) => state === "succeeded").length;
+  return { succeeded, failed: ended.length - succeeded };
+}
+
+/**
+ * Puts back what waits, as it was before. What was missing is missing again, unless an attempt of it is on record: then it
+ * has failed. What somebody is sending at this moment ends by itself, and what a person asked for stays.
+ */
+async function takeBack(within: Query, replay_id: string, now: number): Promise<number> {
+  const idle = sql`replay_id = ${replay_id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
+  const untried = sql`${idle} and replay_from = 'missing' and attempt = 0`;
+  const tried = sql`${idle} and (replay_from <> 'missing' or attempt > 0)`;
+  const removed = await within(sql`${pick(untried)} delete from deliveries where ${PICKED} returning position`);
+  const restored = await within(sql`${pick(tried)} update deliveries set
+      state = case when replay_from = 'missing' then 'failed' else replay_from end,
+      reason = case when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason
+        else 'The replay was canceled.' || coalesce(' ' || reason, '') end,
+      settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
+      due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
+    where ${PICKED} returning position`);
+  return removed.length + restored.length;
+}
+
+/** Chosen first, once, then found by key, for the reason that `claim` gives in store.ts. */
+function pick(condition: Statement): Statement {
+  return sql`with picked as materialized (select destination_id, position from deliveries
+    where ${condition} limit ${STEP_MAX} ${SKIP_LOCKED})`;
+}
+
+const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
+
+/** Answers how many there are: what somebody else has changed since it was found is left alone. */
+async function handOut(within: Query, row: ReplayRow, matches: readonly Match[], now: number): Promise<number> {
+  const missing = matches.filter(({ state }) => state === "missing");
+  const settled = matches.filter(({ state }) => state !== "missing");
+  let count = 0;
+  if (missing.length > 0) {
+    const values = missing.map(({ position, event }): SqlValue[] => [
+      ...[row.destination_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
+    ]);
+    const inserted = await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
+        failures, leased, due_at, trigger, replay_id, replay_from, created_at)
+      values ${rows(values)} on conflict do nothing returning position`);
+    count += inserted.length;
+  }
+  if (settled.length > 0) {
+    const values = settled.map(({ position, state }): SqlValue[] => [
+      ...[row.destination_id, position, state, row.created_at, now, row.id],
+    ]);
+    // What its last state said stays until there is something new to say, and comes back when the replay is canceled.
+    const armed = await within(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
+        trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3
+      ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text"])}
+      where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
+        and replay_id is null returning position`);
+    count += armed.length;
+  }
+  return count;
+}
+
+function insertRow(row: ReplayRow) {
+  const columns = [
+    ...[row.id, row.destination_id, row.app_id, row.state, row.reason, row.since, row.until, row.states, row.events],
+    ...[row.missing_events, row.link_id, row.rate_per_second, row.total, row.created, row.succeeded, row.failed],
+    ...[row.at_position, row.end_position, row.walked, row.paced_at, row.resumed_at, row.revision, row.due_at],
+    ...[row.created_at, row.finished_at],
+  ];
+  return sql`insert into replays (id, destination_id, app_id, state, reason, since, until, states, events, missing_events,
+      link_id, rate_per_second, total, created, succeeded, failed, at_position, end_position, walked, paced_at,
+      resumed_at, revision, due_at, created_at, finished_at) values (${list(columns)})`;
+}

@@ -1,0 +1,154 @@
+// SQL that finds what a replay sends: the deliveries and the events without one that match it, in the order of their
+// positions, stretch by stretch. Called by replays.ts to count and by replay-runner.ts to go on.
+// Each stretch seeks in an index and looks at a bounded number of rows, whatever the ranges and ledgers are: all events of
+// the app by (app_id, position) when what is missing or delivered is wanted, else only the deliveries of the index
+// deliveries_unhappy.
+import type { EventType } from "#contract/events.ts";
+import type { ReplayedState } from "#contract/replays.ts";
+import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
+import type { Database } from "../platform/database.ts";
+import { allOf, list, type Statement, sql } from "../platform/sql.ts";
+import type { ReplayRow } from "./replay.ts";
+import { INDEXED_STATE } from "./store.ts";
+
+/** Rows that one stretch of a step looks at, at the most. */
+const STRETCH_MAX = 2_000;
+
+/** What a replay looks for; as JSON texts where the row keeps them. */
+export type Wanted = Pick<
+  ReplayRow,
+  "app_id" | "destination_id" | "states" | "events" | "missing_events" | "link_id" | "end_position" | "created_at"
+>;
+
+export interface Match {
+  position: string;
+  event_id: string;
+  event: EventType;
+  created_at: number;
+  state: ReplayedState;
+  /** Under the name of another replay that has not counted it yet: it must be waited for. */
+  replay_id: string | null;
+}
+
+export type ReplayWalk = ReturnType<typeof createReplayWalk>;
+
+export function createReplayWalk({ query }: Pick<Database, "query">) {
+  /** The next matches behind a position, at most `limit`, and up to where the search is complete. */
+  async function next(wanted: Wanted, after: string, limit: number) {
+    const stretch = stretchOf(wanted, after, STRETCH_MAX);
+    const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m
+      order by m.position limit ${limit}`);
+    const is_cut = found.findIndex(({ replay_id }) => replay_id !== null);
+    const matches = is_cut === -1 ? found : found.slice(0, is_cut);
+    if (is_cut !== -1) return { matches, at_position: matches.at(-1)?.position ?? after, walked: false };
+    if (found.length === limit) return { matches, at_position: found.at(-1)?.position ?? after, walked: false };
+    const edge = await edgeOf(stretch, STRETCH_MAX);
+    return { matches, at_position: edge ?? wanted.end_position, walked: edge === null };
+  }
+
+  /** Exact, in pieces, each a short look of its own. */
+  async function count(wanted: Wanted, from: string, sample_max: number) {
+    const sample: Match[] = [];
+    let total = 0;
+    for (let after: string | null = from; after !== null; ) {
+      const stretch = stretchOf(wanted, after, PAGE_SCAN_MAX);
+      const matches = matchesIn(stretch, wanted);
+      const [counted] = await query<{ count: number }>(sql`select count(*) as count from (${matches}) as m`);
+      const matched = counted?.count ?? 0;
+      total += matched;
+      const lacking = sample_max - sample.length;
+      if (matched > 0 && lacking > 0) {
+        sample.push(
+          ...(await query<Match>(sql`select m.* from (${matches}) as m order by m.position limit ${lacking}`)),
+        );
+      }
+      after = await edgeOf(stretch, PAGE_SCAN_MAX);
+    }
+    return { total, sample };
+  }
+
+  /** The last position of a full stretch; null when there is nothing behind it. */
+  async function edgeOf(stretch: Stretch, size: number): Promise<string | null> {
+    const [edge] = await query<{ position: string }>(
+      sql`select position from (${stretch.positions}) as s order by position limit 1 offset ${size - 1}`,
+    );
+    return edge?.position ?? null;
+  }
+
+  return { next, count };
+}
+
+interface Stretch {
+  /** The positions that are looked at. */
+  positions: Statement;
+  /** Their events: position, id, event, link_id, target_id, created_at, and the state of their delivery, null without one. */
+  events: Statement;
+}
+
+function stretchOf(wanted: Wanted, after: string, size: number): Stretch {
+  const { app_id, destination_id, end_position } = wanted;
+  const range = sql`position > ${after} and position < ${end_position}`;
+  const states = statesOf(wanted);
+  const unhappy = states.flatMap((state) => (isUnhappy(state) ? [INDEXED_STATE[state]] : []));
+  // As it was when the replay was asked for: what was settled since has been sent since.
+  const state = sql`case when coalesce(d.settled_at, d.created_at) <= ${wanted.created_at} then d.state else 'later' end`;
+  if (unhappy.length < states.length) {
+    const of_app = sql`app_id = ${app_id} and ${range} order by position limit ${size}`;
+    // Asked for row by row: joined, PostgreSQL may read the whole ledger of a webhook that its statistics do not know.
+    const of_event = sql`(select ${state} from deliveries as d
+      where d.destination_id = ${destination_id} and d.position = events.position)`;
+    return {
+      positions: sql`select position from events where ${of_app}`,
+      events: sql`select position, id, event, link_id, target_id, created_at, ${of_event} as state from events where ${of_app}`,
+    };
+  }
+  // One seek for each state, and the first of all they found.
+  const each = unhappy.map(
+    (condition) => sql`select * from (select position, ${state} as state from deliveries as d
+      where destination_id = ${destination_id} and ${condition} and ${range} order by position limit ${size}) as one_state`,
+  );
+  const positions = sql`select position, state from (${unionOf(each)}) as all_states order by position limit ${size}`;
+  const events = sql`select e.position, e.id, e.event, e.link_id, e.target_id, e.created_at, p.state
+    from (${positions}) as p join events as e on e.app_id = ${app_id} and e.position = p.position`;
+  return { positions, events };
+}
+
+/** Test events are no part of a replay. */
+function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
+  const states = statesOf(wanted);
+  const settled = states.filter((state) => state !== "missing");
+  const ways: Statement[] = [];
+  if (settled.length > 0) {
+    const of_types = wanted.events === null ? [] : [sql`e.event in (${list(parseTypes(wanted.events))})`];
+    ways.push(allOf([sql`e.state in (${list(settled)})`, ...of_types]));
+  }
+  if (settled.length < states.length) {
+    ways.push(sql`e.state is null and e.event in (${list(parseTypes(wanted.missing_events))})`);
+  }
+  const [first = sql`false`, second = sql`false`] = ways;
+  const of_link = wanted.link_id === null ? sql`true` : sql`e.link_id = ${wanted.link_id}`;
+  return sql`select e.position, e.id as event_id, e.event, e.created_at, coalesce(e.state, 'missing') as state,
+      (select d.replay_id from deliveries as d where d.destination_id = ${wanted.destination_id}
+        and d.position = e.position) as replay_id
+    from (${events}) as e where e.target_id is null and ${of_link} and ((${first}) or (${second}))`;
+}
+
+function isUnhappy(state: ReplayedState): state is "failed" | "canceled" | "skipped" {
+  return state === "failed" || state === "canceled" || state === "skipped";
+}
+
+// Both are written by replays.ts alone.
+function statesOf({ states }: Wanted): ReplayedState[] {
+  return JSON.parse(states) as ReplayedState[];
+}
+
+function parseTypes(types: string): EventType[] {
+  return JSON.parse(types) as EventType[];
+}
+
+function unionOf([
+  first = sql`select null as position, null as state where false`,
+  ...others
+]: readonly Statement[]): Statement {
+  return others.reduce((all, one) => sql`${all} union all ${one}`, first);
+}

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import {
+  afterStep,
+  allowanceOf,
+  obstacleOf,
+  paceAfter,
+  paceAtStart,
+  planStep,
+  type ReplayFacts,
+  type ReplayRow,
+  type StepResult,
+  showReplay,
+} from "./replay.ts";
+
+const NOW = 1_700_000_000_000;
+const webhook = { state: "active", max_in_flight: 50, rate_per_second: null } as const;
+const calm: ReplayFacts = { waiting: 0, attempts: 0, failures: 0 };
+const running: ReplayRow = {
+  ...{ id: "rpl_1", destination_id: "dst_1", app_id: "app_1", state: "running", reason: null, since: 0, until: NOW },
+  ...{ states: '["failed"]', events: null, missing_events: '["link.click"]', link_id: null, rate_per_second: null },
+  ...{ total: 1_000, created: 100, succeeded: 80, failed: 5, at_position: "p100", end_position: "p999", walked: 0 },
+  ...{ paced_at: NOW, resumed_at: NOW, revision: 7, due_at: NOW, created_at: NOW, finished_at: null },
+};
+
+describe("a step hands out", () => {
+  const takes: [title: string, row: Partial<ReplayRow>, settings: object, facts: Partial<ReplayFacts>, take: number][] =
+    [
+      ["four rounds of requests", {}, {}, {}, 200],
+      ["a step's worth at the most", {}, { max_in_flight: 1_000 }, {}, 500],
+      ["twenty to a webhook that takes one at a time", {}, { max_in_flight: 1 }, {}, 20],
+      ["what there is room for beside what waits", {}, {}, { waiting: 150 }, 50],
+      ["nothing while enough waits", {}, {}, { waiting: 200 }, 0],
+      ["nothing while more waits than may", {}, {}, { waiting: 900 }, 0],
+      ["a second's worth of the webhook's rate", {}, { rate_per_second: 12.5 }, {}, 13],
+      ["one to a webhook with a rate below one", {}, { rate_per_second: 0.01 }, {}, 1],
+      ["what its own rate has room for", { rate_per_second: 10, paced_at: NOW - 500 }, {}, {}, 5],
+      ["nothing when all has been looked at", { walked: 1 }, {}, {}, 0],
+      ["nothing while it is paused", { state: "paused" }, {}, {}, 0],
+      ["as much to a webhook that is being probed", {}, { state: "paused" }, {}, 200],
+    ];
+  for (const [title, row, settings, facts, take] of takes) {
+    test(title, () => {
+      const plan = planStep({ ...running, ...row }, { ...webhook, ...settings }, { ...calm, ...facts }, NOW);
+      assert.deepEqual(plan, { state: row.state ?? "running", reason: null, take });
+    });
+  }
+});
+
+describe("a replay pauses itself", () => {
+  const pauses: [attempts: number, failures: number, state: string][] = [
+    [19, 19, "running"],
+    [20, 4, "running"],
+    [20, 5, "paused"],
+    [1_000, 200, "running"],
+    [1_000, 201, "paused"],
+    [0, 0, "running"],
+  ];
+  for (const [attempts, failures, state] of pauses) {
+    test(`or not: ${failures} of ${attempts} failed`, () => {
+      assert.equal(planStep(running, webhook, { ...calm, attempts, failures }, NOW).state, state);
+    });
+  }
+
+  test("when its webhook takes nothing, and ends when that is gone", () => {
+    for (const state of ["off", "disabled"] as const) {
+      assert.deepEqual(planStep(running, { ...webhook, state }, calm, NOW), {
+        ...{ state: "paused", reason: obstacleOf(state), take: 0 },
+      });
+    }
+    const gone = planStep({ ...running, state: "paused" }, null, calm, NOW);
+    assert.deepEqual([gone.state, gone.reason], ["canceled", "The webhook was deleted."]);
+  });
+});
+
+describe("a rate", () => {
+  const at = (rate_per_second: number | null, paced_at: number) => ({ rate_per_second, paced_at });
+
+  test("has room for one at the start, and for one more after each interval", () => {
+    for (const rate of [0.01, 0.3, 1, 3, 7, 1_000]) {
+      const row = at(rate, paceAtStart(rate, NOW));
+      assert.equal(allowanceOf(row, NOW), 1, `${rate} a second`);
+      const paced = at(rate, paceAfter(row, NOW, 1));
+      assert.equal(allowanceOf(paced, NOW), 0);
+      assert.equal(allowanceOf(paced, NOW + Math.ceil(1_000 / rate)), 1);
+    }
+  });
+
+  test("is never exceeded over a minute, whatever the times of the steps, and nearly reached", () => {
+    for (const rate of [0.5, 3, 60, 999]) {
+      let row = at(rate, paceAtStart(rate, NOW));
+      let count = 0;
+      for (let now = NOW, n = 0; now < NOW + 60_000; now += 37 + ((n++ * 61) % 400)) {
+        const allowed = allowanceOf(row, now);
+        count += allowed;
+        row = at(rate, paceAfter(row, now, allowed));
+      }
+      assert.ok(count <= rate * 60 + 1, `${count} at ${rate} a second`);
+      assert.ok(count >= rate * 60 * 0.95 - 1, `${count} at ${rate} a second`);
+    }
+  });
+
+  test("makes up for a second of a pause and no more, and a clock that was set back holds it up for no longer", () => {
+    assert.equal(allowanceOf(at(10, NOW - 60_000), NOW), 10);
+    assert.equal(allowanceOf(at(0.1, NOW - 60_000), NOW), 1);
+    assert.equal(allowanceOf(at(10, NOW + 3_600_000), NOW), -10);
+    assert.equal(paceAfter(at(10, NOW + 3_600_000), NOW, 0), NOW + 1_000);
+  });
+
+  test("of null has no bound", () => {
+    assert.equal(allowanceOf(at(null, NOW), NOW), Number.POSITIVE_INFINITY);
+    assert.equal(paceAfter(at(null, 0), NOW, 500), NOW);
+  });
+});
+
+describe("after a step", () => {
+  const still: StepResult = {
+    ...{ created: 0, succeeded: 0, failed: 0, taken_back: 0, at_position: "p100", walked: false, is_under_way: true },
+  };
+  const plan = { state: "running", reason: null, take: 10 } as const;
+  const after = (row: Partial<ReplayRow>, result: Partial<StepResult>, state: ReplayRow["state"] = "running") =>
+    afterStep({ ...running, ...row }, { ...plan, state }, calm, { ...still, ...result }, NOW);
+
+  const ends: [
+    title: string,
+    state: ReplayRow["state"],
+    result: Partial<StepResult>,
+    then: string,
+    due: number | null,
+  ][] = [
+    ["one that moved goes on soon", "running", { created: 9 }, "running", 100],
+    ["one that found nothing goes on at once", "running", { at_position: "p500" }, "running", 0],
+    ["one that waits for room looks again", "running", {}, "running", 500],
+    ["one whose last deliveries wait for retries rests", "running", { walked: true }, "running", 5_000],
+    ["one with nothing left is done", "running", { walked: true, is_under_way: false }, "done", null],
+    ["one that is paused still counts", "paused", { succeeded: 1 }, "paused", 100],
+    ["one that is paused with nothing under way rests", "paused", { is_under_way: false }, "paused", null],
+    ["one that is canceled goes on taking back", "canceled", { taken_back: 500 }, "canceled", 100],
+    ["one that is canceled with nothing under way ends", "canceled", { is_under_way: false }, "canceled", null],
+  ];
+  for (const [title, state, result, then, due] of ends) {
+    test(title, () => {
+      const changes = after({}, result, state);
+      assert.deepEqual([changes.state, changes.due_at], [then, due === null ? null : NOW + due]);
+      assert.equal(changes.finished_at !== null, due === null && then !== "paused");
+    });
+  }
+
+  test("the counters grow, and the total when something from before the start was stored late", () => {
+    const { created, succeeded, failed, total } = after({ total: 105 }, { created: 10, succeeded: 3, failed: 1 });
+    assert.deepEqual({ created, succeeded, failed, total }, { created: 110, succeeded: 83, failed: 6, total: 110 });
+  });
+});
+
+test("what is shown counts what has ended and is not in the row yet; the rest was canceled", () => {
+  const shown = showReplay({ ...running, uncounted_succeeded: 4, uncounted_failed: 1, pending: 3 });
+  const { created, succeeded, failed, pending, canceled } = shown;
+  assert.deepEqual([created, succeeded, failed, pending, canceled], [100, 84, 6, 3, 7]);
+  assert.deepEqual([shown.states, shown.events, shown.finished_at], [["failed"], null, null]);
+});

@@ -1,0 +1,217 @@
+// What a replay does next, as pure functions over its row and what is known of its webhook: how much to hand out, when to
+// pause, when it is done, what the API shows. Called by replays.ts and replay-runner.ts; docs/adr/0019-replays.md says why.
+import type { EventType } from "#contract/events.ts";
+import type { Replay, ReplayedState, ReplayState } from "#contract/replays.ts";
+import type { Destination } from "../destinations/destination.ts";
+
+/** Deliveries that one step hands out, takes back or counts, at the most. */
+export const STEP_MAX = 500;
+/** Deliveries of one replay that wait for their first attempt, at the most: what fresh events may find before them. */
+const WINDOW_MAX = 500;
+const WINDOW_MIN = 20;
+/** That many rounds of requests wait, so that the webhook is never idle between two steps. */
+const WINDOW_ROUNDS = 4;
+/** While something moves, the next step follows after so long. */
+const STEP_MS = 100;
+/** While first attempts are under way and nothing has ended since. */
+const WATCH_MS = 500;
+/** While all that is left waits for its retry. */
+const REST_MS = 5_000;
+/** A rate is made up for by so much after a pause of the process, and never by more. */
+const BURST_MS = 1_000;
+/** A replay pauses itself when more than this share of the attempts of the last minute failed. */
+const FAILING_SHARE = 0.2;
+const FAILING_ATTEMPTS_MIN = 20;
+export const FAILING_WINDOW_MS = 60_000;
+
+/** A row of the table `replays`. */
+export interface ReplayRow {
+  id: string;
+  destination_id: string;
+  app_id: string;
+  state: ReplayState;
+  reason: string | null;
+  since: number;
+  until: number;
+  /** JSON text, like the next two. */
+  states: string;
+  events: string | null;
+  missing_events: string;
+  link_id: string | null;
+  rate_per_second: number | null;
+  total: number;
+  created: number;
+  succeeded: number;
+  failed: number;
+  at_position: string;
+  end_position: string;
+  walked: number;
+  paced_at: number;
+  resumed_at: number;
+  revision: number;
+  due_at: number | null;
+  created_at: number;
+  finished_at: number | null;
+}
+
+/** What is known of the deliveries under way and of the attempts of the last minute. */
+export interface ReplayFacts {
+  /** Deliveries that wait for their first attempt. */
+  waiting: number;
+  attempts: number;
+  failures: number;
+}
+
+export interface StepPlan {
+  state: ReplayState;
+  reason: string | null;
+  /** How many deliveries may be handed out now. */
+  take: number;
+}
+
+/** What a step has done. */
+export interface StepResult {
+  created: number;
+  succeeded: number;
+  failed: number;
+  taken_back: number;
+  at_position: string;
+  walked: boolean;
+  /** Whether anything of it is still under way. */
+  is_under_way: boolean;
+}
+
+export function planStep(
+  row: ReplayRow,
+  destination: Pick<Destination, "state" | "max_in_flight" | "rate_per_second"> | null,
+  facts: ReplayFacts,
+  now: number,
+): StepPlan {
+  if (destination === null) return { state: "canceled", reason: "The webhook was deleted.", take: 0 };
+  const stays: StepPlan = { state: row.state, reason: row.reason, take: 0 };
+  if (row.state !== "running") return stays;
+  const obstacle = obstacleOf(destination.state) ?? failing(facts);
+  if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
+  if (row.walked === 1) return stays;
+  const room = windowOf(destination) - facts.waiting;
+  return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
+}
+
+/** Why a replay cannot send to a webhook in this state; null when it can. */
+export function obstacleOf(state: Destination["state"]): string | null {
+  if (state === "active" || state === "paused") return null;
+  return `The webhook is ${state}, and a replay would only wait: turn it on first.`;
+}
+
+function failing({ attempts, failures }: ReplayFacts): string | null {
+  if (attempts < FAILING_ATTEMPTS_MIN || failures <= attempts * FAILING_SHARE) return null;
+  return `Paused by itself: ${failures} of the ${attempts} attempts of replays within the last minute failed. Resume it when the receiver is well.`;
+}
+
+/** Small for a slow webhook, so that what is fresh waits for a few rounds of requests and no longer. */
+function windowOf({ max_in_flight, rate_per_second }: Pick<Destination, "max_in_flight" | "rate_per_second">): number {
+  const rounds = Math.min(WINDOW_MAX, Math.max(WINDOW_MIN, WINDOW_ROUNDS * max_in_flight));
+  return rate_per_second === null ? rounds : Math.min(rounds, Math.max(1, Math.ceil(rate_per_second)));
+}
+
+/** How many deliveries the replay's own rate has room for. */
+export function allowanceOf(row: Pick<ReplayRow, "rate_per_second" | "paced_at">, now: number): number {
+  const { rate_per_second: rate } = row;
+  if (rate === null) return Number.POSITIVE_INFINITY;
+  // A hair more, so that a whole interval is one delivery whatever the division leaves.
+  return Math.floor(((now - paceFrom(row, now)) * rate) / 1_000 + 1e-6);
+}
+
+/** Where the rate is used up when so many were handed out now. */
+export function paceAfter(
+  row: Pick<ReplayRow, "rate_per_second" | "paced_at">,
+  now: number,
+  handed_out: number,
+): number {
+  const { rate_per_second: rate } = row;
+  return rate === null ? now : paceFrom(row, now) + Math.ceil((handed_out * 1_000) / rate);
+}
+
+/** Not longer ago than a burst, nor in the future by more than an interval when the clock was set back. */
+function paceFrom({ rate_per_second, paced_at }: Pick<ReplayRow, "rate_per_second" | "paced_at">, now: number): number {
+  const interval_ms = Math.ceil(1_000 / (rate_per_second ?? 1));
+  const burst_ms = Math.max(BURST_MS, interval_ms);
+  return Math.min(now + burst_ms, Math.max(now - burst_ms, paced_at));
+}
+
+/** A row that may begin at once. */
+export function paceAtStart(rate_per_second: number | null, now: number): number {
+  return rate_per_second === null ? now : now - Math.ceil(1_000 / rate_per_second);
+}
+
+/** The columns after a step; the counters are added to what they were. */
+export function afterStep(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, result: StepResult, now: number) {
+  const is_over = !result.is_under_way && (plan.state === "canceled" || (plan.state === "running" && result.walked));
+  const created = row.created + result.created;
+  return {
+    state: is_over && plan.state === "running" ? ("done" as const) : plan.state,
+    reason: plan.reason,
+    created,
+    // What reached the database late, from before the start, may have been found beyond the count.
+    total: Math.max(row.total, created),
+    succeeded: row.succeeded + result.succeeded,
+    failed: row.failed + result.failed,
+    at_position: result.at_position,
+    walked: result.walked ? 1 : 0,
+    paced_at: paceAfter(row, now, result.created),
+    due_at: is_over ? null : dueAfter(row, plan, facts, result, now),
+    finished_at: is_over ? now : null,
+  } satisfies Partial<ReplayRow>;
+}
+
+function dueAfter(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, result: StepResult, now: number): number | null {
+  if (plan.state === "paused" && !result.is_under_way) return null;
+  const has_moved = result.created + result.succeeded + result.failed + result.taken_back > 0;
+  if (plan.state === "running" && !result.walked) {
+    // Nothing matched for a long stretch: on with the next one.
+    if (plan.take > 0 && result.created === 0 && result.at_position !== row.at_position) return now;
+    if (has_moved) return now + STEP_MS;
+    const wait_ms = row.rate_per_second === null ? 0 : Math.ceil(1_000 / row.rate_per_second);
+    return now + Math.min(Math.max(WATCH_MS, wait_ms), REST_MS);
+  }
+  if (has_moved) return now + STEP_MS;
+  return now + (facts.waiting > 0 ? WATCH_MS : REST_MS);
+}
+
+/** Of the deliveries under way: how many have ended and are not counted in the row yet, and how many have not. */
+export interface Uncounted {
+  uncounted_succeeded: number;
+  uncounted_failed: number;
+  pending: number;
+}
+
+export function showReplay(row: ReplayRow & Uncounted): Replay {
+  const succeeded = row.succeeded + row.uncounted_succeeded;
+  const failed = row.failed + row.uncounted_failed;
+  return {
+    id: row.id,
+    app_id: row.app_id,
+    destination_id: row.destination_id,
+    state: row.state,
+    reason: row.reason,
+    total: row.total,
+    created: row.created,
+    succeeded,
+    failed,
+    canceled: Math.max(0, row.created - succeeded - failed - row.pending),
+    pending: row.pending,
+    since: toTime(row.since),
+    until: toTime(row.until),
+    // Written by replays.ts alone.
+    states: JSON.parse(row.states) as ReplayedState[],
+    events: row.events === null ? null : (JSON.parse(row.events) as EventType[]),
+    link_id: row.link_id,
+    rate_per_second: row.rate_per_second,
+    created_at: toTime(row.created_at),
+    finished_at: row.finished_at === null ? null : toTime(row.finished_at),
+  };
+}
+
+function toTime(at_ms: number): string {
+  return new Date(at_ms).toISOString();
+}

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ReplayCreate } from "#contract/replays.ts";
+import { refused } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { ACCEPTED, HOUR_MS, openReplayWorld, type ReplayWorld, START } from "../../test/support/replays.ts";
+import { sql } from "../platform/sql.ts";
+
+const STEP_MS = 5_000;
+
+const start = (world: ReplayWorld, fields: Partial<ReplayCreate> = {}) =>
+  world.replays.startReplay(world.key.id, null, world.request(fields));
+
+forEachEngine((engine) => {
+  const previews: [title: string, fields: Partial<ReplayCreate>, count: number][] = [
+    ["failed and missing unless something else is asked for", {}, 5],
+    ["what is missing, of the webhook's own types", { states: ["missing"] }, 3],
+    ["what is missing of other types, when they are named", { states: ["missing"], events: ["link.claim"] }, 4],
+    ["every way in which a delivery can have ended", { states: ["succeeded", "failed", "canceled", "skipped"] }, 9],
+    ["what was delivered", { states: ["succeeded"] }, 6],
+    ["what has failed and was canceled", { states: ["failed", "canceled"] }, 3],
+    ["the events of one link", { link_id: "lnk_1" }, 1],
+    ["the events of one link that have failed", { link_id: "lnk_1", states: ["failed"] }, 0],
+    ["nothing of types that there is nothing of", { events: ["link.app_open"] }, 0],
+    ["nothing from after the range", { until: new Date(START).toISOString() }, 0],
+    ["nothing from before the range", { since: new Date(START + HOUR_MS).toISOString() }, 0],
+  ];
+
+  test("a dry run counts what matches, shows the oldest and sends nothing", async () => {
+    const world = await openReplayWorld(engine);
+    const missing = await world.addEvents(2);
+    await world.addEvents(1, { link_id: "lnk_1" });
+    await world.addEvents(4, { event: "link.claim" });
+    await world.addEvents(1, { target_id: "dst_other" });
+    await world.addEvents(1, { target_id: world.key.id, state: "failed" });
+    for (const [state, count] of [
+      ["failed", 2],
+      ["canceled", 1],
+      ["succeeded", 6],
+      ["pending", 5],
+    ] as const) {
+      await world.addEvents(count, { state });
+    }
+    for (const [title, fields, count] of previews) {
+      const preview = await world.replays.previewReplay(world.key.id, null, world.request(fields));
+      assert.equal(preview.count, count, title);
+      assert.equal(preview.sample.length, Math.min(10, count), title);
+    }
+    const { sample } = await world.replays.previewReplay(world.key.id, null, world.request());
+    assert.deepEqual(sample[0], {
+      ...{ event_id: missing[0], event: "link.click", state: "missing", created_at: new Date(START).toISOString() },
+    });
+    assert.deepEqual(
+      sample.map(({ state }) => state),
+      ["missing", "missing", "missing", "failed", "failed"],
+    );
+    assert.deepEqual(await world.deliver(() => ACCEPTED), []);
+  });
+
+  test("a webhook that takes nothing has no replays, and one that is turned off pauses them", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(300);
+    world.settings.state = "off";
+    const error = await refused(start(world), "conflict");
+    assert.match(error.message, /The webhook is off, and a replay would only wait: turn it on first/);
+    world.settings.state = "active";
+    const { id } = await start(world);
+    await world.runner.runRound();
+    world.settings.state = "disabled";
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    const paused = await world.replays.getReplay(id, null);
+    assert.deepEqual([paused.state, paused.pending], ["paused", 200]);
+    await refused(world.replays.resumeReplay(id, null, undefined), "conflict");
+    const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 10, asked_only: true };
+    assert.deepEqual(
+      (await world.store.claim(world.key.id, lease)).claimed,
+      [],
+      "they wait like all that comes by itself",
+    );
+    world.world.is_deleted = true;
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    const [row] = await world.db.query(sql`select state, reason, finished_at from replays where id = ${id}`);
+    assert.deepEqual(row, { state: "canceled", reason: "The webhook was deleted.", finished_at: world.clock.at });
+    await refused(world.replays.getReplay(id, null), "not_found");
+  });
+
+  test("a state that does not allow a call is refused with its name", async () => {
+    const world = await openReplayWorld(engine);
+    assert.equal((await start(world)).state, "done", "there is nothing to do");
+    await world.addEvents(1);
+    const { id } = await start(world);
+    await refused(world.replays.resumeReplay(id, null, undefined), "conflict");
+    await world.replays.pauseReplay(id, null);
+    await refused(world.replays.pauseReplay(id, null), "conflict");
+    await world.replays.cancelReplay(id, null);
+    for (const call of [world.replays.pauseReplay, world.replays.cancelReplay]) {
+      assert.match((await refused(call(id, null), "conflict")).message, /this one is canceled/);
+    }
+    await refused(world.replays.getReplay(id, "app_other"), "not_found");
+    await refused(world.replays.getReplay("rpl_none", null), "not_found");
+  });
+
+  test("a webhook has at most ten replays at a time, and lists them newest first", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(1);
+    const made: string[] = [];
+    for (let n = 0; n < 10; n++) {
+      made.unshift((await start(world)).id);
+      world.clock.at++;
+    }
+    assert.match((await refused(start(world), "conflict")).message, /at most 10 replays/);
+    const first = await world.replays.listReplays(world.key.id, null, { limit: 6 });
+    const cursor = first.next_cursor ?? undefined;
+    const second = await world.replays.listReplays(world.key.id, null, { limit: 6, cursor });
+    assert.deepEqual(
+      [...first.items, ...second.items].map(({ id }) => id),
+      made,
+    );
+    assert.equal(second.next_cursor, null);
+  });
+});

@@ -1,0 +1,160 @@
+// Replays as the management API uses them: preview, start, list, watch, pause, resume, cancel. Created once by compose.ts.
+// What is started here is carried on by the runner of any process that dispatches. An id of another app, of a deleted
+// webhook or of no replay is the same refusal.
+import type { z } from "zod";
+import type { Replay, ReplayCreate, ReplayPreview, ReplayResume, ReplayState, ReplaysPage } from "#contract/replays.ts";
+import { REPLAY_SAMPLE_MAX } from "#contract/replays.ts";
+import type { Destination } from "../destinations/destination.ts";
+import { invalid, notFound, refuse } from "../errors.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { type Ids, uuidFloor } from "../platform/ids.ts";
+import { obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
+import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
+import type { ReplayWalk } from "./replay-walk-store.ts";
+
+export interface ReplaysOptions {
+  store: ReplayStore;
+  walk: Pick<ReplayWalk, "count">;
+  destinations: { find(id: string): Promise<Destination | null> };
+  ids: Pick<Ids, "prefixed">;
+  now(): number;
+  /** A hint: a replay has something to do now. */
+  wake(): void;
+}
+
+type AppScope = string | null;
+
+export function createReplays({ store, walk, destinations, ids, now, wake }: ReplaysOptions) {
+  /** What a replay would send, exact, and a sample. @throws AppError not_found, invalid_request */
+  async function previewReplay(
+    destination_id: string,
+    app_scope: AppScope,
+    input: ReplayCreate,
+  ): Promise<ReplayPreview> {
+    const destination = await findDestination(destination_id, app_scope);
+    const row = newRow("", destination, input, now());
+    const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX);
+    return {
+      count: total,
+      sample: sample.map(({ event_id, event, state, created_at }) => {
+        return { event_id, event, state, created_at: new Date(created_at).toISOString() };
+      }),
+    };
+  }
+
+  /** @throws AppError not_found, invalid_request, conflict when the webhook takes nothing or has too many replays */
+  async function startReplay(destination_id: string, app_scope: AppScope, input: ReplayCreate): Promise<Replay> {
+    const destination = await findDestination(destination_id, app_scope);
+    const obstacle = obstacleOf(destination.state);
+    if (obstacle !== null) throw refuse("conflict", obstacle);
+    const at = now();
+    const row = newRow(ids.prefixed("rpl"), destination, input, at);
+    row.total = (await walk.count(row, row.at_position, 0)).total;
+    if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
+    if ((await store.insert(row)) === "too_many") {
+      const sentence = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time: wait for one, or cancel one.`;
+      throw refuse("conflict", sentence);
+    }
+    wake();
+    return showReplay({ ...row, uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 });
+  }
+
+  /** @throws AppError not_found, invalid_request (cursor) */
+  async function listReplays(
+    destination_id: string,
+    app_scope: AppScope,
+    page: { limit: number; cursor?: string | undefined },
+  ): Promise<z.infer<typeof ReplaysPage>> {
+    await findDestination(destination_id, app_scope);
+    const before = page.cursor === undefined ? null : String(decodeCursor(page.cursor, ["string"])[0]);
+    const found = await store.page(destination_id, before, page.limit + 1);
+    const shown = found.slice(0, page.limit);
+    const last = found.length > page.limit ? shown.at(-1) : undefined;
+    return { items: shown.map(showReplay), next_cursor: last === undefined ? null : encodeCursor([last.id]) };
+  }
+
+  /** @throws AppError not_found */
+  async function getReplay(id: string, app_scope: AppScope): Promise<Replay> {
+    return showReplay(await findReplay(id, app_scope));
+  }
+
+  /** Hands out nothing more; what is handed out goes on. @throws AppError not_found, conflict */
+  async function pauseReplay(id: string, app_scope: AppScope): Promise<Replay> {
+    await findReplay(id, app_scope);
+    const changed = await store.change(id, ["running"], { state: "paused", reason: "Paused by hand.", due_at: now() });
+    if (!changed) await refuseState(id, app_scope, "Only a running replay can be paused");
+    return getReplay(id, app_scope);
+  }
+
+  /** @throws AppError not_found, conflict */
+  async function resumeReplay(id: string, app_scope: AppScope, input: ReplayResume): Promise<Replay> {
+    const row = await findReplay(id, app_scope);
+    const destination = await findDestination(row.destination_id, app_scope);
+    const obstacle = row.state === "paused" ? obstacleOf(destination.state) : null;
+    if (obstacle !== null) throw refuse("conflict", obstacle);
+    const at = now();
+    const rate_per_second = input?.rate_per_second === undefined ? row.rate_per_second : input.rate_per_second;
+    const paced_at = paceAtStart(rate_per_second, at);
+    const changes = { state: "running", reason: null, rate_per_second, paced_at, resumed_at: at, due_at: at } as const;
+    if (!(await store.change(id, ["paused"], changes))) {
+      await refuseState(id, app_scope, "Only a paused replay can be resumed");
+    }
+    wake();
+    return getReplay(id, app_scope);
+  }
+
+  /** What waits goes back to what it was, step by step. @throws AppError not_found, conflict */
+  async function cancelReplay(id: string, app_scope: AppScope): Promise<Replay> {
+    await findReplay(id, app_scope);
+    const open: ReplayState[] = ["running", "paused"];
+    const changed = await store.change(id, open, { state: "canceled", reason: "Canceled by hand.", due_at: now() });
+    if (!changed) await refuseState(id, app_scope, "Only a running or paused replay can be canceled");
+    wake();
+    return getReplay(id, app_scope);
+  }
+
+  async function refuseState(id: string, app_scope: AppScope, rule: string): Promise<never> {
+    const { state } = await findReplay(id, app_scope);
+    throw refuse("conflict", `${rule}; this one is ${state}.`);
+  }
+
+  async function findReplay(id: string, app_scope: AppScope) {
+    const row = await store.find(id);
+    const destination = row === undefined ? null : await destinations.find(row.destination_id);
+    if (row === undefined || destination === null) throw notFound("replay");
+    if (app_scope !== null && row.app_id !== app_scope) throw notFound("replay");
+    return row;
+  }
+
+  async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {
+    const destination = await destinations.find(id);
+    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
+    return destination;
+  }
+
+  return { previewReplay, startReplay, listReplays, getReplay, pauseReplay, resumeReplay, cancelReplay };
+}
+
+/** @throws AppError invalid_request when the range ends before it begins */
+function newRow(
+  id: string,
+  destination: Pick<Destination, "id" | "app_id" | "events">,
+  input: ReplayCreate,
+  at: number,
+): ReplayRow {
+  const since = Date.parse(input.since);
+  const until = Date.parse(input.until);
+  if (since > until) throw invalid("since", "a time before until");
+  const events = input.events === undefined ? null : JSON.stringify(input.events);
+  return {
+    ...{ id, destination_id: destination.id, app_id: destination.app_id, state: "running", reason: null, since, until },
+    ...{ states: JSON.stringify([...new Set(input.states)]), events, link_id: input.link_id ?? null },
+    missing_events: events ?? JSON.stringify([...destination.events]),
+    ...{ rate_per_second: input.rate_per_second, total: 0, created: 0, succeeded: 0, failed: 0 },
+    at_position: uuidFloor(since),
+    // What is accepted from now on is no part of it.
+    end_position: uuidFloor(Math.min(until, at + 1)),
+    ...{ walked: 0, paced_at: paceAtStart(input.rate_per_second, at), resumed_at: at, revision: 0 },
+    ...{ due_at: at, created_at: at, finished_at: null },
+  };
+}

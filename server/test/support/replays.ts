@@ -1,0 +1,130 @@
+// A webhook with a ledger of its own, and replays on it that a test carries on round by round, with its own clock and
+// without a network: what is claimed is answered as the test says. Used by the tests of server/src/deliveries/replays.
+import { randomFillSync } from "node:crypto";
+import type { DeliveryState } from "#contract/deliveries.ts";
+import type { EventType } from "#contract/events.ts";
+import { ReplayCreate } from "#contract/replays.ts";
+import type { Outcome } from "#destination-types/definition.ts";
+import { decide } from "../../src/deliveries/policy.ts";
+import { createReplayRunner } from "../../src/deliveries/replay-runner.ts";
+import { createReplayStore } from "../../src/deliveries/replay-store.ts";
+import { createReplayWalk } from "../../src/deliveries/replay-walk-store.ts";
+import { createReplays } from "../../src/deliveries/replays.ts";
+import { type Settlement, settle } from "../../src/deliveries/settle-store.ts";
+import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import type { Destination } from "../../src/destinations/destination.ts";
+import type { Database } from "../../src/platform/database.ts";
+import { createIds } from "../../src/platform/ids.ts";
+import { rows, sql } from "../../src/platform/sql.ts";
+import type { Engine } from "./engines.ts";
+
+export const START = Date.UTC(2026, 0, 31, 9, 30);
+export const HOUR_MS = 3_600_000;
+const LEASE_MS = 45_000;
+const CLAIM_MAX = 1_000;
+
+/** One database for each engine; every world has an app and a webhook of its own. */
+const databases = new Map<string, Promise<Database>>();
+let worlds = 0;
+
+type Settings = {
+  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule"]: Destination[Name];
+};
+
+export interface EventOptions {
+  event?: EventType;
+  link_id?: string;
+  target_id?: string;
+  /** What became of it at the webhook; left out: it has no delivery there. */
+  state?: DeliveryState;
+}
+
+export type ReplayWorld = Awaited<ReturnType<typeof openReplayWorld>>;
+
+export async function openReplayWorld(engine: Engine, changes: Partial<Settings> = {}) {
+  const opening = databases.get(engine.name) ?? engine.open();
+  databases.set(engine.name, opening);
+  const db = await opening;
+  const name = `${engine.name}_${++worlds}`;
+  const clock = { at: START };
+  const now = () => clock.at;
+  const ids = createIds({ now, random: (bytes) => void randomFillSync(bytes) });
+  const settings: Settings = {
+    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], ...changes },
+  };
+  const world = { is_deleted: false };
+  const key = { id: `dst_${name}`, app_id: `app_${name}` };
+  // What replays look at; nothing is built or sent here.
+  const find = async () =>
+    world.is_deleted ? null : ({ ...key, events: new Set(["link.click"]), ...settings } as unknown as Destination);
+  const destinations = { find };
+
+  /** The same database as one process of several sees it. */
+  function openProcess(seen: Database = db) {
+    const parts = { store: createReplayStore(seen), walk: createReplayWalk(seen), destinations };
+    const runner = createReplayRunner({
+      ...parts,
+      dispatcher: { wake: () => {} },
+      clock: { now, after: () => () => {} },
+      log: () => {},
+    });
+    return { runner, replays: createReplays({ ...parts, ids, now, wake: () => {} }) };
+  }
+
+  /** Stores so many events of this moment; a millisecond later nothing of the next ones is older. */
+  async function addEvents(count: number, { event = "link.click", link_id, target_id, state }: EventOptions = {}) {
+    const positions = Array.from({ length: count }, () => ids.uuid());
+    const at = now();
+    await db.query(sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body) values
+      ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, `{"id":"${id}"}`]))}`);
+    if (state !== undefined) {
+      const due_at = state === "pending" ? at + HOUR_MS : null;
+      const settled_at = state === "pending" ? null : at;
+      await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures,
+          leased, due_at, trigger, created_at, settled_at) values
+        ${rows(positions.map((id) => [key.id, id, key.app_id, event, state, `was ${state}`, 1, 1, 0, due_at, "auto", at, settled_at]))}`);
+    }
+    clock.at++;
+    return positions;
+  }
+
+  const store = createDeliveryStore(db);
+
+  /** Claims what is due, and settles each as the answer says; answers the positions. */
+  async function deliver(answer: (position: string, index: number) => Outcome, limit = CLAIM_MAX): Promise<string[]> {
+    const bounds = { now: now(), lease_until: now() + LEASE_MS, limit, asked_only: false };
+    const { claimed } = await store.claim(key.id, bounds);
+    const settlements = claimed.map((row, index): Settlement => {
+      const outcome = answer(row.position, index);
+      const at = { now: now(), random: 0.5 };
+      const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
+      return {
+        ...{ key: { destination_id: key.id, position: row.position }, attempt: row.attempt, decision, outcome },
+        ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
+        counts: row.trigger === "auto" || row.trigger === "manual",
+        record: {
+          ...{ destination_id: key.id, position: row.position, number: row.attempt, trigger: row.trigger },
+          ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null },
+          ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
+        },
+      };
+    });
+    if (settlements.length > 0) await db.batch(settle(settlements));
+    return claimed.map(({ position }) => position);
+  }
+
+  /** A request that takes in everything that is there, unless it says otherwise. */
+  function request(fields: Partial<ReplayCreate> = {}): ReplayCreate {
+    const range = { since: new Date(START - HOUR_MS).toISOString(), until: new Date(START + HOUR_MS).toISOString() };
+    return { ...ReplayCreate.parse(range), ...fields };
+  }
+
+  return {
+    ...{ db, clock, key, settings, world, store, openProcess, addEvents, deliver, request },
+    ...openProcess(),
+  };
+}
+
+export const ACCEPTED: Outcome = { kind: "accepted" };
+export const DOWN: Outcome = { kind: "unreachable", retriable: true, message: "down" };
+export const REFUSED: Outcome = { kind: "refused", retriable: false, message: "no" };
