@@ -23,7 +23,7 @@ const RECENT_ATTEMPTS_MAX = 2_000;
 export interface Step {
   row: ReplayRow;
   plan: StepPlan;
-  facts: ReplayFacts;
+  waiting: number;
   /** What to hand out, and up to where all has been looked at then. */
   found: { matches: readonly Match[]; at_position: string; walked: boolean };
   now: number;
@@ -99,7 +99,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
   }
 
   /** Makes one step, and answers the row after it; null when somebody else has changed the replay meanwhile. */
-  function step({ row, plan, facts, found, now }: Step): Promise<ReplayRow | null> {
+  function step({ row, plan, waiting, found, now }: Step): Promise<ReplayRow | null> {
     return database.transaction(async (within) => {
       const held = await within(sql`update replays set revision = revision + 1
         where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
@@ -109,8 +109,8 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
       const created = await handOut(within, row, found.matches, now);
       const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
       const { at_position, walked } = found;
-      const result = { ...counted, created, taken_back, at_position, walked, is_under_way: left.length > 0 };
-      const changes = afterStep(row, plan, facts, result, now);
+      const result = { ...counted, created, taken_back, at_position, walked, waiting, is_under_way: left.length > 0 };
+      const changes = afterStep(row, plan, result, now);
       await within(sql`update replays set ${assign(changes)} where id = ${row.id}`);
       return { ...row, ...changes, revision: row.revision + 1 };
     });

@@ -115,11 +115,20 @@ describe("a rate", () => {
 
 describe("after a step", () => {
   const still: StepResult = {
-    ...{ created: 0, succeeded: 0, failed: 0, taken_back: 0, at_position: "p100", walked: false, is_under_way: true },
+    ...{
+      waiting: 0,
+      created: 0,
+      succeeded: 0,
+      failed: 0,
+      taken_back: 0,
+      at_position: "p100",
+      walked: false,
+      is_under_way: true,
+    },
   };
   const plan = { state: "running", reason: null, take: 10 } as const;
   const after = (row: Partial<ReplayRow>, result: Partial<StepResult>, state: ReplayRow["state"] = "running") =>
-    afterStep({ ...running, ...row }, { ...plan, state }, calm, { ...still, ...result }, NOW);
+    afterStep({ ...running, ...row }, { ...plan, state }, { ...still, ...result }, NOW);
 
   const ends: [
     title: string,

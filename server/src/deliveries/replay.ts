@@ -69,8 +69,10 @@ export interface StepPlan {
   take: number;
 }
 
-/** What a step has done. */
+/** What a step has done, and found. */
 export interface StepResult {
+  /** Deliveries that waited for their first attempt before it. */
+  waiting: number;
   created: number;
   succeeded: number;
   failed: number;
@@ -145,7 +147,7 @@ export function paceAtStart(rate_per_second: number | null, now: number): number
 }
 
 /** The columns after a step; the counters are added to what they were. */
-export function afterStep(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, result: StepResult, now: number) {
+export function afterStep(row: ReplayRow, plan: StepPlan, result: StepResult, now: number) {
   const is_over = !result.is_under_way && (plan.state === "canceled" || (plan.state === "running" && result.walked));
   const created = row.created + result.created;
   return {
@@ -159,12 +161,12 @@ export function afterStep(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, re
     at_position: result.at_position,
     walked: result.walked ? 1 : 0,
     paced_at: paceAfter(row, now, result.created),
-    due_at: is_over ? null : dueAfter(row, plan, facts, result, now),
+    due_at: is_over ? null : dueAfter(row, plan, result, now),
     finished_at: is_over ? now : null,
   } satisfies Partial<ReplayRow>;
 }
 
-function dueAfter(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, result: StepResult, now: number): number | null {
+function dueAfter(row: ReplayRow, plan: StepPlan, result: StepResult, now: number): number | null {
   if (plan.state === "paused" && !result.is_under_way) return null;
   const has_moved = result.created + result.succeeded + result.failed + result.taken_back > 0;
   if (plan.state === "running" && !result.walked) {
@@ -175,7 +177,7 @@ function dueAfter(row: ReplayRow, plan: StepPlan, facts: ReplayFacts, result: St
     return now + Math.min(Math.max(WATCH_MS, wait_ms), REST_MS);
   }
   if (has_moved) return now + STEP_MS;
-  return now + (facts.waiting > 0 ? WATCH_MS : REST_MS);
+  return now + (result.waiting > 0 ? WATCH_MS : REST_MS);
 }
 
 /** Of the deliveries under way: how many have ended and are not counted in the row yet, and how many have not. */
