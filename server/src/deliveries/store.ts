@@ -73,7 +73,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     bounds: { now: number; lease_until: number; limit: number; asked_only: boolean },
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
-    const asked = bounds.asked_only ? sql`and trigger <> 'auto' and (trigger = 'manual' or trigger = 'test')` : sql``;
+    const asked = bounds.asked_only ? sql`and trigger <> 'auto' and trigger <> 'replay' and trigger <> 'probe'` : sql``;
     const [claimed, next] = await database.batch([
       // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
       // the backlog, beyond the limit and for minutes.
