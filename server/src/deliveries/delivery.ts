@@ -164,7 +164,7 @@ function interrupted(row: DeliveryRow, number: number): Attempt {
     duration_ms: 0,
     outcome: "interrupted",
     status_code: null,
-    error: "The server ended during this attempt, so its result is not known; the delivery was due again by itself.",
+    error: "No result is known: the server ended during this attempt, or it was called off before it was sent.",
     response_headers: {},
     response_snippet: "",
     response_truncated: false,

@@ -198,7 +198,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lane.due_at = Number.POSITIVE_INFINITY;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    if (destination.state === "paused") claimed.push(...(await store.claimProbe(lane.id, bounds)));
+    const may_probe = destination.state === "paused" && claimed.length < limit;
+    if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
       return await readEvents(destination.app_id, held);
@@ -315,9 +316,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       for (const { destination_id, due_at } of await store.findDue()) {
         const lane = lanes.open(destination_id);
-        // Probes have times of their own.
-        const is_paused = lane.destination?.state === "paused";
-        lane.due_at = lane.claiming ? lane.due_at : is_paused ? clock.now() : due_at;
+        // Probes have times of their own, and what is not known yet may be paused.
+        const may_probe = lane.destination === null || lane.destination.state === "paused";
+        lane.due_at = lane.claiming ? lane.due_at : may_probe ? clock.now() : due_at;
         refill(lane);
         watch(lane);
       }

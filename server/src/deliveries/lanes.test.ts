@@ -147,6 +147,30 @@ test("after a cut a lane widens by one for each round, until it is as wide as it
   assert.equal(lane.cut_at, 0);
 });
 
+test("a slow lane that was cut comes back to its share, and being fast again widens nothing at once", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(2_000));
+  pump(lanes);
+  lanes.demoteSlow(NOW + SLOW_AFTER_MS);
+  lanes.slowDown(lane);
+  finishAll(lanes, lane, NOW + SLOW_AFTER_MS);
+  let now = NOW + SLOW_AFTER_MS;
+  for (let round = 0; round < 10; round++) {
+    lanes.push(lane, list(SLOW_SHARE));
+    pump(lanes, now);
+    now += SLOW_AFTER_MS + 500;
+    finishAll(lanes, lane, now);
+  }
+  assert.deepEqual([lane.slow, lane.cap], [true, SLOW_SHARE]);
+  lanes.slowDown(lane);
+  lanes.push(lane, list(1));
+  pump(lanes, now);
+  finishAll(lanes, lane, now + 1);
+  assert.equal(lane.slow, false);
+  assert.ok(lane.cap <= 2, `${lane.cap}`);
+});
+
 test("answers in a row that ask to be spared hold the lane, but not what a person asked for", () => {
   const lanes = createLanes();
   const lane = openLane(lanes, "a");

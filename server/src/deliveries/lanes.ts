@@ -190,15 +190,18 @@ export function createLanes() {
     const fast = now - flight.started_at < SLOW_AFTER_MS;
     if (!fast) setSlow(lane, true);
     else if (lane.slow && !hasSlowFlight(lane, now)) setSlow(lane, false);
-    else if (!lane.slow && pressure === null) widen(lane);
-    if (pressure === null) lane.pressed = 0;
-    else narrow(lane, flight, now, pressure);
+    if (pressure !== null) narrow(lane, flight, now, pressure);
+    else {
+      lane.pressed = 0;
+      widen(lane);
+    }
     awaitTurn(lane);
   }
 
-  /** By one for each answer; after a cut by one for a whole round of them, until all is as it was. */
+  /** By one for each answer; after a cut by one for a whole round of them, until all is as it was. A slow lane to its share. */
   function widen(lane: Lane): void {
-    const most = lane.destination?.max_in_flight ?? lane.cap;
+    const wanted = lane.destination?.max_in_flight ?? lane.cap;
+    const most = lane.slow ? Math.min(wanted, SLOW_SHARE) : wanted;
     lane.cap = Math.min(lane.cap + (lane.cut_at === 0 ? 1 : 1 / lane.cap), most);
     if (lane.cap >= most) lane.cut_at = 0;
   }
@@ -244,7 +247,8 @@ export function createLanes() {
       lane.waiting_turn = false;
     }
     lane.slow = slow;
-    lane.cap = SLOW_SHARE;
+    // What was cut for another reason stays cut.
+    lane.cap = Math.min(lane.cap, SLOW_SHARE);
     awaitTurn(lane);
   }
 

@@ -47,8 +47,8 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
   if (outcome.kind === "accepted") {
     return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
   }
-  if (claimed.trigger === "probe" && outcome.retriable) return restoreProbe(claimed, at.now);
-  if (claimed.trigger !== "probe" && claimed.resume_state !== null) return restore(claimed, claimed.resume_state);
+  const is_final = claimed.trigger === "probe" && !outcome.retriable;
+  if (claimed.resume_state !== null && !is_final) return restore(claimed, claimed.resume_state);
   const failures = claimed.failures + 1;
   if (!outcome.retriable) return { ...settled(claimed, "failed", outcome.message), failures };
   const delay_seconds = schedule[claimed.failures];
@@ -63,15 +63,10 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
   };
 }
 
-/** A manual attempt grants one try and costs nothing: when it fails, the delivery is what it was. */
+/** A manual attempt grants one try and costs nothing, and so does a probe: when it fails, the delivery is what it was. */
 function restore(claimed: DecisionInput, state: DeliveryState): Decision {
   const due_at = state === "pending" ? claimed.resume_at : null;
   return { state, reason: null, failures: claimed.failures, due_at, trigger: triggerOf(claimed), restored: true };
-}
-
-/** A probe that fails costs its delivery nothing, and the next probe is another delivery's: this one may be the trouble. */
-function restoreProbe(claimed: DecisionInput, now: number): Decision {
-  return { ...restore(claimed, "pending"), due_at: Math.max(claimed.resume_at ?? 0, now) };
 }
 
 /** Of the attempts that come by themselves. */

@@ -92,9 +92,10 @@ export function planStep(
   if (destination === null) return { state: "canceled", reason: "The webhook was deleted.", take: 0 };
   const stays: StepPlan = { state: row.state, reason: row.reason, take: 0 };
   if (row.state !== "running") return stays;
+  // Everything is handed out: it only waits for the results.
+  if (row.walked === 1) return stays;
   const obstacle = obstacleOf(destination.state) ?? failing(facts);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
-  if (row.walked === 1) return stays;
   const room = windowOf(destination) - facts.waiting;
   return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
 }
@@ -148,11 +149,11 @@ export function paceAtStart(rate_per_second: number | null, now: number): number
 
 /** The columns after a step; the counters are added to what they were. */
 export function afterStep(row: ReplayRow, plan: StepPlan, result: StepResult, now: number) {
-  const is_over = !result.is_under_way && (plan.state === "canceled" || (plan.state === "running" && result.walked));
+  const is_over = !result.is_under_way && (plan.state === "canceled" || result.walked);
   const created = row.created + result.created;
   return {
-    state: is_over && plan.state === "running" ? ("done" as const) : plan.state,
-    reason: plan.reason,
+    state: is_over && plan.state !== "canceled" ? ("done" as const) : plan.state,
+    reason: is_over && plan.state !== "canceled" ? null : plan.reason,
     created,
     // What reached the database late, from before the start, may have been found beyond the count.
     total: Math.max(row.total, created),

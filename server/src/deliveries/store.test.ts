@@ -6,9 +6,9 @@ import { probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
-import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { settle } from "./settle-store.ts";
-import { createDeliveryStore, type DeliveryFilter, insertDeliveries } from "./store.ts";
+import { createDeliveryStore, type DeliveryFilter, type DeliveryStore, insertDeliveries } from "./store.ts";
 
 const NOW = 1_700_000_000_000;
 const LEASE_MS = 45_000;
@@ -160,6 +160,49 @@ forEachEngine((engine) => {
     const again = await probe(NOW + probeGapMs(1));
     assert.deepEqual([again[0]?.attempt, again[0]?.resume_at], [2, NOW + 9_000_000], "from a lease that was lost");
     assert.deepEqual(await probe(NOW - 90 * 24 * 3_600_000), [], "the one delivery is under way");
+  });
+
+  test("probes take turns among what waits, and pass by tests and what a person asked for", async () => {
+    const { db, store, key } = await openWith(engine, { trigger: "test", due_at: DUE_FIRST });
+    const { destination_id } = key;
+    const row = await store.find(key);
+    assert.ok(row !== undefined);
+    const waiting = [1, 2, 3].map((n) => ({
+      ...{ ...row, position: position(n), trigger: "auto" as const, due_at: NOW + n * 1_000_000 },
+    }));
+    await db.batch([insertDeliveries(waiting)]);
+    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
+      values (${destination_id}, 20, ${NOW})`);
+    let now = NOW;
+    const probed: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const [one] = await store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
+      assert.ok(one !== undefined);
+      probed.push(one.position);
+      const held = { destination_id, position: one.position };
+      const failed = settlementOf(held, one.attempt, { state: "pending", failures: 0, due_at: one.resume_at });
+      await db.batch(settle([{ ...failed, decision: { ...failed.decision, restored: true } }]));
+      now += probeGapMs(count + 1);
+    }
+    assert.deepEqual(probed, [position(1), position(2), position(3), position(1)]);
+  });
+
+  test("a probe that is given back, left by a process, or claimed from a lost lease has not been", async () => {
+    const before = { trigger: "auto", resume_state: null, resume_at: null };
+    const look = async (end: (store: DeliveryStore, key: DeliveryKey) => Promise<unknown>) => {
+      const { db, store, key, find } = await openWith(engine, { due_at: NOW + 9_000_000 });
+      await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
+        values (${key.destination_id}, 20, ${NOW})`);
+      await store.claimProbe(key.destination_id, { now: NOW, lease_until: NOW + LEASE_MS });
+      await end(store, key);
+      const { trigger, resume_state, resume_at, due_at } = await find();
+      assert.deepEqual({ trigger, resume_state, resume_at }, before);
+      return due_at;
+    };
+    assert.equal(await look((store, key) => store.release([{ ...key, attempt: 1 }], NOW)), NOW + 9_000_000);
+    assert.equal(await look((store, key) => store.releaseAll(key.destination_id, NOW, LEASE_MS)), NOW + 9_000_000);
+    const bounds = { now: NOW + LEASE_MS, lease_until: NOW + 2 * LEASE_MS, limit: 1, asked_only: false };
+    assert.equal(await look((store, key) => store.claim(key.destination_id, bounds)), NOW + 2 * LEASE_MS);
   });
 
   test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {

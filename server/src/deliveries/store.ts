@@ -62,6 +62,14 @@ function fields(row: DeliveryRow): SqlValue[] {
   ];
 }
 
+/** Deliveries of a paused destination that take turns at being tried. */
+const PROBED_MAX = 100;
+/** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
+const NO_PROBE = sql`
+  resume_state = case when trigger = 'probe' then null else resume_state end,
+  resume_at = case when trigger = 'probe' then null else resume_at end,
+  trigger = case when trigger <> 'probe' then trigger when replay_id is null then 'auto' else 'replay' end`;
+
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
@@ -81,7 +89,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
           select destination_id, position from deliveries
           where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${bounds.now}
           order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
-        update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}
+        update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
         returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,
       sql`select min(due_at) as due_at from deliveries where destination_id = ${destination_id} and state = 'pending'`,
@@ -109,10 +117,16 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     const taken = await query(sql`update destination_health set probe_at = ${probe_at}, probes = probes + 1
       where destination_id = ${destination_id} and probe_at = ${turn.probe_at} returning probes`);
     if (taken.length === 0) return [];
+    const idle = sql`destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
+      and trigger <> 'manual' and trigger <> 'test'`;
+    const [counted] = await query<{ count: number }>(
+      sql`select count(*) as count from (select 1 as one from deliveries where ${idle} limit ${PROBED_MAX}) as idle`,
+    );
+    // Each time another one: a delivery that the receiver cannot take must not keep all the others back.
+    const place = turn.probes % Math.max(1, counted?.count ?? 0);
     return query<ClaimedRow>(sql`with next as materialized (
-        select destination_id, position from deliveries
-        where destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
-        order by due_at limit 1 ${SKIP_LOCKED})
+        select destination_id, position from deliveries where ${idle}
+        order by due_at, position limit 1 offset ${place} ${SKIP_LOCKED})
       update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
         resume_state = coalesce(resume_state, 'pending'),
         resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${lease_until}
@@ -144,7 +158,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   /** Makes what a process that died had in flight due at once. Only where no other process can hold a lease. */
   async function releaseAll(destination_id: string, now: number, lease_ms: number): Promise<void> {
     await query(sql`update deliveries set leased = 0,
-      due_at = case when trigger in ('manual', 'test') then 0 else cast(${now} as bigint) end
+      due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, ${now})
+        else cast(${now} as bigint) end, ${NO_PROBE}
       where destination_id = ${destination_id} and state = 'pending' and due_at > ${now} and due_at <= ${now + lease_ms} and leased = 1`);
   }
 
@@ -160,7 +175,11 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
     const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
-        due_at = case when trigger in ('manual', 'test') then 0 else column4 end
+        due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, column4)
+          else column4 end,
+        resume_state = case when trigger = 'probe' then null else resume_state end,
+        resume_at = case when trigger = 'probe' then null else resume_at end,
+        trigger = case when trigger <> 'probe' then trigger when replay_id is null then 'auto' else 'replay' end
       ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1`);
   }
