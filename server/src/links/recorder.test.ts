@@ -7,7 +7,6 @@ import {
   type ClickFate,
   COMMIT_WAIT_MS,
   createRecorder,
-  QUEUE_WAIT_MS,
   type RecorderNote,
   SPOOL_WAIT_MS,
   type Timers,
@@ -136,18 +135,20 @@ describe("a redirect waits for the database only so long", () => {
     assert.equal(commits.length, 1, "it was not stored a second time");
   });
 
-  test("a click whose turn has not come in a queue that moves waits on, but not for ever", async () => {
+  test("a click waits no longer while others are committed beside it, and each from its own beginning", async () => {
     const { recorder, commits, entries, timers } = controlled();
-    const recorded = recorder.record(newClick());
-    let waited_ms = 0;
-    for (; entries.size === 0 && waited_ms < 10_000; waited_ms += 10) {
-      const other = recorder.record(newClick());
-      commits.at(-1)?.finish();
-      assert.equal(await other, "committed");
-      await passed(timers, 10);
-    }
-    assert.equal(waited_ms, QUEUE_WAIT_MS);
-    assert.equal(await recorded, "spooled");
+    const first = recorder.record(newClick());
+    await passed(timers, COMMIT_WAIT_MS / 2);
+    const second = recorder.record(newClick());
+    const other = recorder.record(newClick());
+    commits[2]?.finish();
+    assert.equal(await other, "committed");
+    await passed(timers, COMMIT_WAIT_MS / 2);
+    assert.equal(await first, "spooled");
+    assert.equal(entries.size, 1);
+    await passed(timers, COMMIT_WAIT_MS / 2);
+    assert.equal(await second, "spooled");
+    assert.equal(entries.size, 2);
   });
 
   test("while its first transaction has not ended, a spooled click is not replayed", async () => {

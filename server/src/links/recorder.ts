@@ -1,6 +1,6 @@
 // Makes clicks durable without holding visitors up. Called by redirect.ts for every click.
-// A click goes into the next transaction of the event log. When the database stands still for COMMIT_WAIT_MS, the click is
-// written to the spool instead, a local file, the visitor is let go, and it is replayed when the database answers.
+// A click goes into the next transaction of the event log. When it is not committed after COMMIT_WAIT_MS, the click is
+// written to the spool as well, a local file, the visitor is let go, and it is replayed unless it is committed after all.
 // Replaying is exact: a click that is stored already is refused by its key and counts nowhere twice.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
@@ -11,13 +11,8 @@ import type { Click } from "./click.ts";
 import { WINDOW_MAX_SECONDS } from "./forget.ts";
 import { recordClicks } from "./store.ts";
 
-/** How long a redirect waits for a database that commits nothing. */
+/** How long a redirect waits for the database. */
 export const COMMIT_WAIT_MS = 20;
-/**
- * How long it waits in a queue that moves. Under full load a turn can take longer than COMMIT_WAIT_MS, and then the spool
- * would double the work that there is too much of already.
- */
-export const QUEUE_WAIT_MS = 200;
 /** How long it then waits for the spool, which may have to be opened first; then the visitor goes on without a token. */
 export const SPOOL_WAIT_MS = 1_000;
 /** Clicks that may wait for the database at once; more go to the spool directly. */
@@ -87,8 +82,7 @@ const SYSTEM_TIMERS: Timers = {
 
 /** A click that waits for the database. */
 interface Wait extends Links<Wait> {
-  readonly began_at: number;
-  look_at: number;
+  readonly look_at: number;
   spoolIt(): void;
 }
 
@@ -125,7 +119,6 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let landed = () => {};
   /** While the database was out of reach a moment ago, clicks do not ask it. */
   let away_until = Number.NEGATIVE_INFINITY;
-  let last_commit_at = Number.NEGATIVE_INFINITY;
   let probe_ms = PROBE_FIRST_MS;
   let timer: unknown;
   let recover_timer: unknown;
@@ -160,7 +153,6 @@ export function createRecorder(options: RecorderOptions): Recorder {
   function answered<Fate>(fate: Fate): Fate {
     probe_ms = PROBE_FIRST_MS;
     away_until = Number.NEGATIVE_INFINITY;
-    last_commit_at = timers.now();
     return fate;
   }
 
@@ -178,8 +170,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       in_flight++;
       const committing = commit(click);
       let spooling: Promise<number | null> | null = null;
-      const began_at = timers.now();
-      const wait: Wait = { began_at, look_at: began_at + COMMIT_WAIT_MS, spoolIt, previous: null, next: null };
+      const wait: Wait = { look_at: timers.now() + COMMIT_WAIT_MS, spoolIt, previous: null, next: null };
       startWaiting(wait);
       committing.then(
         (fate) => {
@@ -227,12 +218,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     for (const wait of each(waiting)) {
       if (wait.look_at > at) break;
       remove(waiting, wait);
-      const is_moving = at - last_commit_at < COMMIT_WAIT_MS && at - wait.began_at < QUEUE_WAIT_MS;
-      if (!is_moving) wait.spoolIt();
-      else {
-        wait.look_at = at + COMMIT_WAIT_MS;
-        addTo(waiting, wait);
-      }
+      wait.spoolIt();
     }
     const { first } = waiting;
     look_timer = first === null ? undefined : timers.set(lookAtWaiting, first.look_at - at);
