@@ -24,6 +24,19 @@ export const OUTCOMES = [
 ] as const;
 export type OutcomeKind = (typeof OUTCOMES)[number];
 
+/** Why a request got no answer. */
+export const FAILURE_CODES = [
+  "refused_address",
+  "dns",
+  "connect",
+  "tls",
+  "timeout",
+  "reset",
+  "protocol",
+  "aborted",
+] as const;
+export type FailureCode = (typeof FAILURE_CODES)[number];
+
 export const Attempt = z
   .object({
     id: z.string(),
@@ -34,6 +47,8 @@ export const Attempt = z
     outcome: z.enum(OUTCOMES),
     status_code: z.number().int().nullable(),
     error: z.string().nullable(),
+    cause: z.enum(FAILURE_CODES).nullable().describe("why there was no answer; null when there was one"),
+    next_step: z.string().nullable().describe("what to do about it; null when nothing went wrong"),
     response_headers: z.record(z.string(), z.string()),
     response_snippet: z.string(),
     response_truncated: z.boolean(),

@@ -80,6 +80,8 @@ function deliveryOf(
     outcome: status === 200 ? "accepted" : "refused",
     status_code: status,
     error: null,
+    cause: null,
+    next_step: null,
     response_headers: {},
     response_snippet: "",
     response_truncated: false,

@@ -124,7 +124,10 @@ function recordOf(
   if (outcome.kind !== "accepted") record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
   if (exchange.kind === "unbuilt") return record;
   record.duration_ms = Math.max(0, Math.round(exchange.duration_ms));
-  if (exchange.kind === "failure") return record;
+  if (exchange.kind === "failure") {
+    record.cause = exchange.code;
+    return record;
+  }
   record.status_code = exchange.status;
   record.response_headers = destination.hide(JSON.stringify(exchange.headers));
   record.response_snippet = destination.hide(exchange.snippet, exchange.truncated);
@@ -143,6 +146,7 @@ function blankRecord(ready: Claimed, started_at: number): AttemptRow {
     outcome: "skipped",
     status_code: null,
     error: null,
+    cause: null,
     response_headers: "{}",
     response_snippet: "",
     response_truncated: 0,

@@ -31,7 +31,14 @@ const row: DeliveryRow = {
 
 const record = (number: number): AttemptRow => ({
   ...{ ...key, number, trigger: "auto", started_at: CREATED + number, duration_ms: 7, outcome: "refused" },
-  ...{ status_code: 500, error: "no", response_headers: '{"a":"b"}', response_snippet: "x", response_truncated: 1 },
+  ...{
+    status_code: 500,
+    error: "no",
+    cause: null,
+    response_headers: '{"a":"b"}',
+    response_snippet: "x",
+    response_truncated: 1,
+  },
 });
 
 test("an id holds the key of its delivery and nothing else", () => {

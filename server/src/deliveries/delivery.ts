@@ -1,8 +1,9 @@
 // A delivery: one event on its way to one destination. Its row, its ids, and what the API shows of it. Pure.
 // (destination_id, position) is the key; the public id is made of both, so it needs no column and no index.
-import type { Attempt, Delivery, DeliveryState, OutcomeKind, Trigger } from "#contract/deliveries.ts";
+import type { Attempt, Delivery, DeliveryState, FailureCode, OutcomeKind, Trigger } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
+import { nextStepOf } from "./advice.ts";
 
 /** A row of the table `deliveries`. */
 export interface DeliveryRow {
@@ -40,6 +41,8 @@ export interface AttemptRow {
   outcome: OutcomeKind;
   status_code: number | null;
   error: string | null;
+  /** Why there was no answer; null when there was one, and on rows from before this was kept. */
+  cause: FailureCode | null;
   response_headers: string;
   response_snippet: string;
   response_truncated: number;
@@ -148,6 +151,8 @@ function showAttempt(row: AttemptRow): Attempt {
     outcome: row.outcome,
     status_code: row.status_code,
     error: row.error,
+    cause: row.cause,
+    next_step: nextStepOf(row),
     // Written by attempt.ts alone.
     response_headers: JSON.parse(row.response_headers) as Record<string, string>,
     response_snippet: row.response_snippet,
@@ -165,6 +170,8 @@ function interrupted(row: DeliveryRow, number: number): Attempt {
     outcome: "interrupted",
     status_code: null,
     error: "No result is known: the server ended during this attempt, or it was called off before it was sent.",
+    cause: null,
+    next_step: null,
     response_headers: {},
     response_snippet: "",
     response_truncated: false,

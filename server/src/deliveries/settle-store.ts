@@ -88,14 +88,15 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
     row.outcome,
     row.status_code,
     row.error,
+    row.cause,
     row.response_headers,
     row.response_snippet,
     row.response_truncated,
   ]);
   return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
-      status_code, error, response_headers, response_snippet, response_truncated)
+      status_code, error, cause, response_headers, response_snippet, response_truncated)
     select made.column1, made.column2, made.column3, made.column4, made.column5, made.column6, made.column7, made.column8,
-      made.column9, made.column10, made.column11, made.column12
+      made.column9, made.column10, made.column11, made.column12, made.column13
     from (values ${rows(values, ATTEMPT_TYPES)}) as made
     where made.column3 <> 1 or not exists (select 1 from deliveries where deliveries.destination_id = made.column1
       and deliveries.position = made.column2 and deliveries.first_started_at is not null)
@@ -104,7 +105,7 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
 
 const ATTEMPT_TYPES = [
   ...(["text", "text", "bigint", "text", "bigint", "bigint"] as const),
-  ...(["text", "bigint", "text", "text", "text", "bigint"] as const),
+  ...(["text", "bigint", "text", "text", "text", "text", "bigint"] as const),
 ];
 
 /**

@@ -2,6 +2,7 @@
 // it. Pure. Called by checks.ts.
 import type { Finding } from "#contract/checks.ts";
 import type { Outcome } from "#destination-types/definition.ts";
+import { FAILURE_STEPS, stepForStatus } from "../deliveries/advice.ts";
 import type { Exchange, FailureCode } from "../platform/egress.ts";
 
 /** An answer that takes more than this share of the timeout is near to being a failure. */
@@ -51,41 +52,25 @@ function judgeSigned(trying: Trying, signed: Tried): Finding[] {
   const message = errorOf(signed);
   if (message === null) return [];
   const { exchange } = signed;
-  const fix = exchange.kind === "failure" ? FAILURE_FIXES[exchange.code] : fixStatus(exchange.status, trying);
+  const fix = exchange.kind === "failure" ? fixFailure(exchange.code) : fixStatus(exchange.status, trying);
   return [{ level: "error", message: `${message}.`, fix }];
 }
 
-const FAILURE_FIXES: Readonly<Record<FailureCode, string>> = {
-  refused_address:
-    "Use a URL with a public address, or let the operator allow this network with the setting LINKME_EGRESS_ALLOW.",
-  dns: "Correct the host name in the URL, or add its DNS record and wait until it has spread.",
-  connect: "Start the receiver, have it listen on this port, and let the connection through its firewall.",
-  tls: "Give the receiver a valid certificate for this host name, with its intermediate certificates, from an authority that is publicly trusted.",
-  timeout:
-    "Answer before the work is done: store the event, answer 2xx, and do the rest afterwards. Or raise timeout_ms.",
-  reset:
-    "Look into the receiver's log, and into that of the proxy before it: it closed the connection without an answer.",
-  protocol: "Make sure that an HTTP/1.1 server listens at this URL.",
-  aborted: "Check again: this server closed the connection because it was stopping.",
-};
+function fixFailure(code: FailureCode): string {
+  return code === "aborted"
+    ? "Check again: this server closed the connection because it was stopping."
+    : FAILURE_STEPS[code];
+}
 
 function fixStatus(status: number, { is_secret_given }: Trying): string {
-  if (status >= 300 && status < 400 && status !== 304)
-    return "Set the URL to where the redirect leads: redirects are never followed.";
   if (status === 400 || status === 401 || status === 403) {
     return is_secret_given
       ? "Give the receiver exactly this secret, verify the raw bytes of the body before parsing them, and send any credentials that it wants in `headers`."
       : "A receiver that verifies cannot know a temporary secret: give it the signing_secret of this answer, and check again with the same one as `secret`. Credentials that it wants go into `headers`.";
   }
-  if (status === 404) return "Correct the path of the URL, or add the route to the receiver.";
-  if (status === 405) return "Let the receiver take POST at this URL.";
   if (status === GONE) return "Answer 2xx: a webhook that is answered 410 is disabled.";
-  if (status === 413) return "Raise the receiver's limit on bodies: an event has up to 256 KiB.";
-  if (status === 415) return "Let the receiver accept application/json.";
   if (status === 408 || status === 425 || status === 429) return "Loosen the receiver's limits for this sender.";
-  if (status >= 500)
-    return "Look into the receiver's log: it failed while it worked on the event, or its gateway did not reach it.";
-  return "Answer any 2xx to an event that was taken; every other answer is a failed delivery.";
+  return stepForStatus(status);
 }
 
 /** Success is there with the headers, so their time is the one that counts. */

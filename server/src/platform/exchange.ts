@@ -1,6 +1,9 @@
 // What one outbound request is and what the network did with it, as plain values, and how both are put into words.
 // Used by the egress gate, which fills these values in, and by everyone who reads an Exchange.
 // Pure. Nothing here repeats a request's path, headers or body: a message names the host, the address and the cause.
+import type { FailureCode } from "#contract/deliveries.ts";
+
+export type { FailureCode };
 
 /** One request. `headers` is the flat list name, value, name, value…; host and content-length are set by the gate. */
 export interface OutboundRequest {
@@ -18,8 +21,6 @@ export interface OutboundRequest {
   /** Open another connection of this owner to the origin only while fewer than this many are open. */
   connections?: number;
 }
-
-export type FailureCode = "refused_address" | "dns" | "connect" | "tls" | "timeout" | "reset" | "protocol" | "aborted";
 
 /** Milliseconds each; null where the step did not happen, as on a connection that was already open. */
 export interface Timings {

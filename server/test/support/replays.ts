@@ -104,7 +104,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
         counts: row.trigger === "auto" || row.trigger === "manual",
         record: {
           ...{ destination_id: key.id, position: row.position, number: row.attempt, trigger: row.trigger },
-          ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null },
+          ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null, cause: null },
           ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
         },
       };

@@ -20,7 +20,12 @@ export function settlementOf(
     set_apart: false,
     record: {
       ...{ ...key, number: attempt, trigger: "auto", started_at: AT, duration_ms: 5 },
-      ...{ outcome: is_accepted ? "accepted" : "refused", status_code: is_accepted ? 200 : 500, error: null },
+      ...{
+        outcome: is_accepted ? "accepted" : "refused",
+        status_code: is_accepted ? 200 : 500,
+        error: null,
+        cause: null,
+      },
       ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
     },
   };

@@ -1,5 +1,6 @@
 // Key pairs for TLS servers on the loopback interface in tests: worthless anywhere else, valid for a hundred years.
-// Both are self-signed for localhost, receiver.test and 127.0.0.1. A test makes one of them an authority it trusts.
+// All are self-signed, and a test makes those it needs authorities that it trusts: two for localhost, receiver.test and
+// 127.0.0.1, one for localhost and 127.0.0.1 that ended in 2021, and one for another host.
 
 export interface KeyPair {
   key: string;
@@ -44,6 +45,46 @@ YpEXcKaECC5LJiUwHwYDVR0jBBgwFoAUfVdoI1R+5YFJYpEXcKaECC5LJiUwDwYD
 VR0TAQH/BAUwAwEB/zApBgNVHREEIjAggglsb2NhbGhvc3SCDXJlY2VpdmVyLnRl
 c3SHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgb+DJesm5JubTgGDVnsRchM03Zxy6
 YzMDPkUGIe1hzy8CIQDI4LnQWGQDrzZVUOIyfm7Q6CPCiVox630FC8dWCggqbQ==
+-----END CERTIFICATE-----
+`,
+};
+
+export const expired_pair: KeyPair = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg4/1DC01U2+Tvbcxi
+tApUgYDZrKswUjsubYqgTXO4xsqhRANCAATVef170alXUfsXGiWo3aMrgVUoNB0k
+XFe+5lmfIIj4ptA1/5gjKm2qzbgQWS8/h9Gs89GgVjgrmUBKBZSrBgij
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBYjCCAQmgAwIBAgIBATAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhleHAudGVz
+dDAeFw0yMDAxMDEwMDAwMDBaFw0yMTAxMDEwMDAwMDBaMBMxETAPBgNVBAMMCGV4
+cC50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Xn9e9GpV1H7FxolqN2j
+K4FVKDQdJFxXvuZZnyCI+KbQNf+YIyptqs24EFkvP4fRrPPRoFY4K5lASgWUqwYI
+o6NOMEwwGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMA8GA1UdEwEB/wQFMAMB
+Af8wHQYDVR0OBBYEFCQLVbfz7GEE2TDWPW0ycCMLrf+XMAoGCCqGSM49BAMCA0cA
+MEQCICIfAY0IrLgvkKKTPVN+XaL54vZVgI3oEwk6/IbVQM/PAiAI4fotUcwgvodY
+LSqRlX+h1DAIJp7DuXBTYdFQPXpmiA==
+-----END CERTIFICATE-----
+`,
+};
+
+export const elsewhere_pair: KeyPair = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLR3o1tQun75Rdj0c
+A6/QL+1M53QHq5BIYrrKKG8lFL2hRANCAAQog+pt2aP7PfEYRKnk46pPRi+2KWVU
+LoXOIcKGRtbGHQHs7WII7Dn0ykR62RaIBlP11x2+3kvFBfso7dw1eT8g
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBZDCCAQqgAwIBAgIBAjAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhlbHMudGVz
+dDAgFw0yNTAxMDEwMDAwMDBaGA8yMTI1MDEwMTAwMDAwMFowEzERMA8GA1UEAwwI
+ZWxzLnRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQog+pt2aP7PfEYRKnk
+46pPRi+2KWVULoXOIcKGRtbGHQHs7WII7Dn0ykR62RaIBlP11x2+3kvFBfso7dw1
+eT8go00wSzAZBgNVHREEEjAQgg5lbHNld2hlcmUudGVzdDAPBgNVHRMBAf8EBTAD
+AQH/MB0GA1UdDgQWBBQMharrpyrZi9MXZA0UwDHbqMvTITAKBggqhkjOPQQDAgNI
+ADBFAiBnDO2K3toWrg4jBKULk2klTEKWLB7vv/40DhUp76onoQIhAPTKOD5zyoFa
+HG+2zqwQ/IbpWDfcqf1jfIC0Djr/eUrj
 -----END CERTIFICATE-----
 `,
 };

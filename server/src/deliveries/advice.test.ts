@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FAILURE_CODES, OUTCOMES } from "#contract/deliveries.ts";
+import { nextStepOf, type Tried } from "./advice.ts";
+
+test("whatever went wrong there is one sentence that says what to do", () => {
+  for (const cause of FAILURE_CODES) {
+    assert.match(nextStepOf({ outcome: "unreachable", status_code: null, cause }) ?? "", /^[A-Z].*\.$/);
+  }
+  for (let status_code = 300; status_code < 600; status_code++) {
+    assert.match(nextStepOf({ outcome: "refused", status_code, cause: null }) ?? "", /^[A-Z].*\.$/);
+  }
+  assert.match(nextStepOf({ outcome: "misconfigured", status_code: null, cause: null }) ?? "", /settings/);
+});
+
+test("what went well, or was never sent, needs nothing done", () => {
+  const cases: Tried[] = [
+    { outcome: "accepted", status_code: 200, cause: null },
+    { outcome: "skipped", status_code: null, cause: null },
+    { outcome: "interrupted", status_code: null, cause: null },
+  ];
+  for (const tried of cases) assert.equal(nextStepOf(tried), null);
+  const known = cases.map(({ outcome }) => outcome);
+  assert.ok(known.every((outcome) => (OUTCOMES as readonly string[]).includes(outcome)));
+});
+
+test("answers of the same class are told apart where something else is to be done", () => {
+  const step = (status_code: number) => nextStepOf({ outcome: "refused", status_code, cause: null });
+  const statuses = [302, 401, 404, 405, 410, 413, 415, 429, 500, 418];
+  assert.equal(new Set(statuses.map(step)).size, statuses.length);
+  assert.match(step(307) ?? "", /never followed/);
+});

@@ -1,0 +1,63 @@
+// What to do about an attempt that went wrong, in one sentence for whoever owns the receiver. Pure. Called where attempts
+// are shown, and by the check of a receiver.
+import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
+
+const GONE = 410;
+
+/** What the advice depends on. */
+export interface Tried {
+  outcome: OutcomeKind;
+  status_code: number | null;
+  cause: FailureCode | null;
+}
+
+/** Null when nothing went wrong, or nothing is known that would help. */
+export function nextStepOf({ outcome, status_code, cause }: Tried): string | null {
+  if (outcome === "misconfigured") return "Correct the settings of this webhook, then retry the delivery.";
+  if (cause !== null) return FAILURE_STEPS[cause];
+  const has_failed = outcome === "refused" || outcome === "unreachable" || outcome === "ambiguous";
+  return has_failed && status_code !== null ? stepForStatus(status_code) : null;
+}
+
+export const FAILURE_STEPS: Readonly<Record<FailureCode, string>> = {
+  refused_address:
+    "Use a URL with a public address, or let the operator allow this network with the setting LINKME_EGRESS_ALLOW.",
+  dns: "Correct the host name in the URL, or add its DNS record and wait until it has spread.",
+  connect: "Start the receiver, have it listen on this port, and let the connection through its firewall.",
+  tls: "Give the receiver a valid certificate for this host name, with its intermediate certificates, from an authority that is publicly trusted.",
+  timeout:
+    "Answer before the work is done: store the event, answer 2xx, and do the rest afterwards. Or raise timeout_ms.",
+  reset:
+    "Look into the receiver's log, and into that of the proxy before it: it closed the connection without an answer.",
+  protocol: "Make sure that an HTTP/1.1 server listens at this URL.",
+  aborted: "Nothing: this server closed the connection because it was stopping, and tries again.",
+};
+
+/** For an answer that is not 2xx. */
+export function stepForStatus(status: number): string {
+  if (status >= 300 && status < 400 && status !== 304)
+    return "Set the URL to where the redirect leads: redirects are never followed.";
+  const known = STATUS_STEPS[status];
+  if (known !== undefined) return known;
+  if (status >= 500)
+    return "Look into the receiver's log: it failed while it worked on the event, or its gateway did not reach it.";
+  return "Answer any 2xx to an event that was taken; every other answer is a failed delivery.";
+}
+
+const CREDENTIALS =
+  "Give the receiver this webhook's signing secret, verify the raw bytes of the body before parsing them, and send any credentials that it wants in `headers`.";
+const LIMITS = "Loosen the receiver's limits for this sender, or lower rate_per_second and max_in_flight.";
+
+const STATUS_STEPS: Readonly<Record<number, string>> = {
+  400: CREDENTIALS,
+  401: CREDENTIALS,
+  403: CREDENTIALS,
+  404: "Correct the path of the URL, or add the route to the receiver.",
+  405: "Let the receiver take POST at this URL.",
+  408: LIMITS,
+  [GONE]: "Answer 2xx and enable the webhook again, if it is to get events.",
+  413: "Raise the receiver's limit on bodies: an event has up to 256 KiB.",
+  415: "Let the receiver accept application/json.",
+  425: LIMITS,
+  429: LIMITS,
+};

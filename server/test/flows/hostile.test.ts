@@ -1,0 +1,168 @@
+// A real server against receivers that behave badly on the wire: each gets the right outcome, cause and next step, within
+// its timeout and with bounded memory, and a receiver that behaves gets its events beside them.
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { DeliveryDetail } from "#contract/deliveries.ts";
+import { DELAY_SECONDS, hostileReceivers, startHostile } from "../support/hostile.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type ServerProcess, startServer } from "../support/server-process.ts";
+import { elsewhere_pair, expired_pair } from "../support/tls-keys.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const TIMEOUT_MS = 1_000;
+/** Each receiver gets so many at once: kept whole, their bodies would be gigabytes. */
+const EVENTS = 20;
+const MEMORY_GROWTH_MAX_BYTES = 200 * 1024 * 1024;
+const EVENT = { event: "link.claim", data: { link_id: "lnk_1" } };
+
+describe("a receiver that", () => {
+  let server: ServerProcess;
+  let call: <Body>(method: string, path: string, body?: unknown) => Promise<Body>;
+  let memory_before = 0;
+  const webhooks = new Map<string, string>();
+  let trapped = 0;
+  const trap = createServer((_request, response) => {
+    trapped++;
+    response.end();
+  });
+  const now = Date.now();
+  const open: { close(): Promise<void> }[] = [];
+
+  before(async () => {
+    await new Promise<void>((resolve) => trap.listen(0, "127.0.0.1", resolve));
+    // A server that listens on TCP has an address of this form.
+    const { port } = trap.address() as AddressInfo;
+    server = await startTrusting();
+    const headers = { authorization: `Bearer ${server.admin_token}` };
+    call = async <Body>(method: string, path: string, body?: unknown) => {
+      const answer = await server.request<Body>(method, path, body, headers);
+      assert.ok(answer.status < 300, JSON.stringify(answer));
+      return answer.body;
+    };
+    const app = await call<{ id: string }>("POST", "/api/apps", { name: "Shop" });
+    for (const one of hostileReceivers(`http://127.0.0.1:${port}/`, now)) {
+      const receiver = await startHostile(one);
+      open.push(receiver);
+      webhooks.set(one.title, await createWebhook(app.id, receiver.url));
+    }
+    const healthy = await startReceiver();
+    open.push(healthy);
+    await createWebhook(app.id, healthy.url);
+    memory_before = residentBytes(server.pid);
+    const events = Array.from({ length: EVENTS }, () => EVENT);
+    await call("POST", `/api/apps/${app.id}/events`, { events });
+    await healthy.waitFor(EVENTS);
+  });
+
+  after(async () => {
+    await server.stop();
+    for (const receiver of open) await receiver.close();
+    trap.closeAllConnections();
+    await new Promise((resolve) => trap.close(resolve));
+  });
+
+  async function createWebhook(app_id: string, url: string): Promise<string> {
+    const settings = { url, events: ["link.claim"], timeout_ms: TIMEOUT_MS, retry_schedule: [DELAY_SECONDS] };
+    return (await call<{ id: string }>("POST", `/api/apps/${app_id}/webhooks`, settings)).id;
+  }
+
+  for (const expected of hostileReceivers("", now)) {
+    test(expected.title, async () => {
+      const delivery = await firstAttempted(webhooks.get(expected.title) ?? "");
+      const [attempt] = delivery.attempts;
+      assert.ok(attempt !== undefined);
+      const seen = JSON.stringify(delivery, null, 2);
+      assert.equal(delivery.state, expected.state, seen);
+      assert.equal(attempt.outcome, expected.outcome, seen);
+      assert.equal(attempt.status_code, expected.status ?? null, seen);
+      assert.equal(attempt.cause, expected.cause ?? null, seen);
+      if (expected.state === "succeeded") assert.deepEqual([attempt.error, attempt.next_step], [null, null]);
+      else assert.ok(attempt.error, "a failure says what happened");
+      if (expected.error !== undefined) assert.match(attempt.error ?? "", expected.error);
+      if (expected.next_step !== undefined) assert.match(attempt.next_step ?? "", expected.next_step);
+      assert.equal(attempt.response_truncated, expected.truncated ?? false, seen);
+      if (expected.delay_seconds !== undefined) assertDelay(delivery, expected.delay_seconds);
+    });
+  }
+
+  async function firstAttempted(webhook_id: string): Promise<DeliveryDetail> {
+    return waitUntil(async () => {
+      const { items } = await call<{ items: { id: string }[] }>(
+        "GET",
+        `/api/webhooks/${webhook_id}/deliveries?limit=100`,
+      );
+      const details = await Promise.all(items.map(({ id }) => call<DeliveryDetail>("GET", `/api/deliveries/${id}`)));
+      return details.find((one) => one.attempts.length > 0);
+    }, "an attempt to be recorded");
+  }
+
+  test("redirects is not followed anywhere", () => assert.equal(trapped, 0));
+
+  test("sends more than is wanted costs no memory", () => {
+    const grown = residentBytes(server.pid) - memory_before;
+    assert.ok(grown < MEMORY_GROWTH_MAX_BYTES, `the server grew by ${grown} bytes`);
+  });
+});
+
+/** The end of the attempt is not told, but it lies within the timeout after its start. */
+function assertDelay(delivery: DeliveryDetail, [least, most]: readonly [number, number]): void {
+  const started_at = Date.parse(delivery.attempts[0]?.started_at ?? "");
+  const delay = (Date.parse(delivery.next_attempt_at ?? "") - started_at) / 1_000;
+  const slack = (2 * TIMEOUT_MS) / 1_000;
+  assert.ok(delay >= least && delay <= most + slack, `the next attempt comes ${delay} s later`);
+}
+
+/** A server that trusts the authors of two certificates that are bad for other reasons. */
+async function startTrusting(): Promise<ServerProcess> {
+  const server = await startServer();
+  await server.stop();
+  const file = join(server.dir, "authorities.pem");
+  writeFileSync(file, expired_pair.cert + elsewhere_pair.cert);
+  return startServer({ dir: server.dir, env: { NODE_EXTRA_CA_CERTS: file } });
+}
+
+function residentBytes(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kib) * 1024;
+}
+
+test("a connection that is closed as the next request goes out costs an attempt and loses nothing", async () => {
+  let requests = 0;
+  const receiver = createTcpServer((socket) => {
+    socket.on("error", () => {});
+    let answered = false;
+    socket.on("data", () => {
+      requests++;
+      // The second request on a connection finds it closed.
+      if (answered) socket.resetAndDestroy();
+      else socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+      answered = true;
+    });
+  });
+  await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
+  // A server that listens on TCP has an address of this form.
+  const { port } = receiver.address() as AddressInfo;
+  const server = await startServer();
+  after(() => server.stop());
+  const headers = { authorization: `Bearer ${server.admin_token}` };
+  const call = async <Body>(method: string, path: string, body?: unknown) =>
+    (await server.request<Body>(method, path, body, headers)).body;
+  const app = await call<{ id: string }>("POST", "/api/apps", { name: "Shop" });
+  const settings = { url: `http://127.0.0.1:${port}/`, events: ["link.claim"], retry_schedule: [0, 0, 0, 0] };
+  const webhook = await call<{ id: string }>("POST", `/api/apps/${app.id}/webhooks`, settings);
+  const succeeded = async () =>
+    (await call<{ items: unknown[] }>("GET", `/api/webhooks/${webhook.id}/deliveries?state=succeeded`)).items.length;
+  for (let sent = 1; sent <= 6; sent++) {
+    await call("POST", `/api/apps/${app.id}/events`, EVENT);
+    await waitUntil(async () => (await succeeded()) === sent, "the event to be delivered");
+  }
+  assert.ok(requests > 6, "connections were used again, and found closed");
+  await new Promise<void>((resolve) => {
+    receiver.close(() => resolve());
+    void server.stop();
+  });
+});
