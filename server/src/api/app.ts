@@ -14,6 +14,7 @@ import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
 import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
+import { createLoad } from "./load.ts";
 
 export const BODY_MAX_BYTES = 1024 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
@@ -97,10 +98,11 @@ function numberMaxOf(name: RouteName | undefined): number {
 
 async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = [] }: AppOptions): Promise<void> {
   const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
+  const door = { gate, load: createLoad(BODY_MAX_BYTES) };
   bind(
     app,
     pick(handlers, (name) => !isSdk(name)),
-    gate,
+    door,
   );
   const sdk = pick(handlers, isSdk);
   await app.register(async (scope) => {
@@ -115,7 +117,7 @@ async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = []
       strictPreflight: false,
       preflight: true,
     });
-    bind(scope, sdk, gate);
+    bind(scope, sdk, door);
     for (const name of Object.keys(sdk) as RouteName[]) addPreflight(scope, ROUTES[name].path);
   });
   registerDocs(app);

@@ -7,6 +7,7 @@ import { ROUTES, type RouteName, type Routes } from "#contract/routes.ts";
 import { invalid, notFound } from "../errors.ts";
 import type { Access, Gate } from "./access.ts";
 import { refuseIssues } from "./issues.ts";
+import type { Load } from "./load.ts";
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 type Answer<Schema> = Schema extends z.ZodType ? z.output<Schema> | Promise<z.output<Schema>> : Promise<void>;
@@ -43,16 +44,21 @@ declare module "fastify" {
 /** For routes that web pages of other origins may call; credentials are never sent along. */
 export const ANY_ORIGIN = { origin: "*" } as const;
 
+export interface Door {
+  gate: Gate;
+  load: Load;
+}
+
 /** Binds those routes for which there is a handler. */
-export function bind(app: FastifyInstance, handlers: Partial<Handlers>, gate: Gate): void {
+export function bind(app: FastifyInstance, handlers: Partial<Handlers>, door: Door): void {
   for (const name of Object.keys(handlers) as RouteName[]) {
     const handler = handlers[name];
     // The name ties handler and route together; the compiler cannot follow that through a loop.
-    if (handler !== undefined) bindOne(app, name, handler as unknown as Handler<Route>, gate);
+    if (handler !== undefined) bindOne(app, name, handler as unknown as Handler<Route>, door);
   }
 }
 
-function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>, gate: Gate): void {
+function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>, door: Door): void {
   const route: Route = ROUTES[name];
   const has_answer = route.answer !== null;
   app.route({
@@ -61,7 +67,15 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
-      admit(request, route, gate, done);
+      admit(request, route, door.gate, (error) => {
+        if (error !== undefined) return done(error);
+        try {
+          door.load.enter(route.scope, request.raw, reply.raw);
+          done();
+        } catch (refusal) {
+          done(refusal as Error);
+        }
+      });
     },
     async handler(request, reply) {
       const call = parseCall(route, request, reply);

@@ -19,7 +19,9 @@ const OUTPUT_SHOWN_CHARS = 8_000;
 // Loaded into the server before its own code: the channel to the test process closes however that process ends, SIGKILL
 // included, and takes the server with it.
 const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
-  "process.on('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();",
+  "process.on('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();" +
+    // Where a test limits the size of files, a write beyond it fails as on a full disk, and does not end the process.
+    "process.on('SIGXFSZ', () => {});",
 )}`;
 
 export interface ServerOptions {

@@ -1,0 +1,164 @@
+// More than the server can take, and disks and databases that take nothing: callers are told to come again, memory stays
+// bounded, nothing is acknowledged that is not stored, and it goes on by itself when there is room.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, test } from "node:test";
+import { startCluster } from "../support/postgres.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type ServerProcess, startServer } from "../support/server-process.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const EVENTS_PER_CALL = 400;
+const FILLER_CHARS = 2_000;
+const CALLS = 300;
+/** Held whole, the calls of the flood were twice as much. */
+const MEMORY_GROWTH_MAX_BYTES = 512 * 1024 * 1024;
+/** Less than any file of the server has already: no write that makes one longer succeeds. */
+const FULL_DISK_BYTES = 4_096;
+
+interface Site {
+  app_id: string;
+  webhook_id: string;
+  /** Sends events with ids of their own; null when it was asked to come again. */
+  ingest(ids: string[]): Promise<string[] | null>;
+  deliveries(state: string): Promise<number>;
+}
+
+async function furnish(server: ServerProcess, url: string): Promise<Site> {
+  const headers = { authorization: `Bearer ${server.admin_token}` };
+  const call = async <Body>(method: string, path: string, body?: unknown) =>
+    server.request<Body>(method, path, body, headers);
+  const { body: app } = await call<{ id: string }>("POST", "/api/apps", { name: "Shop" });
+  const settings = { url, events: ["link.claim"] };
+  const { body: webhook } = await call<{ id: string }>("POST", `/api/apps/${app.id}/webhooks`, settings);
+  return {
+    app_id: app.id,
+    webhook_id: webhook.id,
+    async ingest(ids) {
+      const events = ids.map((id) => ({ id, event: "link.claim", data: {} }));
+      const answer = await call<{ accepted: string[] }>("POST", `/api/apps/${app.id}/events`, { events });
+      if (answer.status === 202) return answer.body.accepted;
+      assert.equal(answer.status, 503, JSON.stringify(answer));
+      assert.ok(Number(answer.headers["retry-after"]) >= 1);
+      return null;
+    },
+    async deliveries(state) {
+      const path = `/api/webhooks/${webhook.id}/deliveries?limit=100&state=${state}`;
+      return (await call<{ items: unknown[] }>("GET", path)).body.items.length;
+    },
+  };
+}
+
+function residentBytes(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
+}
+
+test("a flood of large bodies beside a database that is locked is turned away before memory grows", async () => {
+  const server = await startServer({ role: "edge,api" });
+  after(() => server.stop());
+  const headers = { authorization: `Bearer ${server.admin_token}`, "content-type": "application/json" };
+  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "Shop" }, headers);
+  const event = { event: "link.claim", data: { text: "x".repeat(FILLER_CHARS) } };
+  const body = Buffer.from(JSON.stringify({ events: Array.from({ length: EVENTS_PER_CALL }, () => event) }));
+  const send = () => server.request<{ accepted?: string[] }>("POST", `/api/apps/${app.id}/events`, body, headers);
+  assert.equal((await send()).status, 202);
+  const before = residentBytes(server.pid);
+
+  const file = new DatabaseSync(join(server.dir, "linkme.db"));
+  file.exec("begin immediate");
+  const flood = Array.from({ length: CALLS }, send);
+  // What finds no room is answered at once, while what found some waits for the lock.
+  const first = await Promise.race(flood);
+  assert.equal(first.status, 503);
+  const health = await server.request("GET", "/api/health");
+  assert.equal(health.status, 200, "calls without a body are answered all the while");
+  file.exec("rollback");
+  const answers = await Promise.all(flood);
+  const accepted = answers.filter(({ status }) => status === 202);
+  const refused = answers.filter(({ status }) => status === 503);
+  assert.equal(accepted.length + refused.length, CALLS);
+  assert.ok(refused.length > CALLS / 2 && accepted.length > 0, `${accepted.length} of ${CALLS} were taken`);
+  for (const answer of refused) assert.equal(answer.headers["retry-after"], "1");
+  const grown = residentBytes(server.pid) - before;
+  assert.ok(grown < MEMORY_GROWTH_MAX_BYTES, `the server grew by ${grown} bytes`);
+  const stored = file.prepare("select count(*) as count from events").get()?.["count"];
+  assert.equal(
+    stored,
+    (accepted.length + 1) * EVENTS_PER_CALL,
+    "what was refused left nothing, what was accepted is there",
+  );
+  assert.equal((await send()).status, 202, "there is room again");
+  file.close();
+});
+
+test("a full disk is answered 503, never 202, and the server goes on when there is space", async () => {
+  const receiver = await startReceiver();
+  after(() => receiver.close());
+  const server = await startServer();
+  after(() => server.stop());
+  const site = await furnish(server, receiver.url);
+  const accepted = new Set(await site.ingest([randomUUID(), randomUUID()]));
+  const refused = new Set<string>();
+  const limitFiles = (soft: string) => execFileSync("prlimit", [`--pid=${server.pid}`, `--fsize=${soft}:`]);
+
+  limitFiles(String(FULL_DISK_BYTES));
+  for (let tries = 0; tries < 20; tries++) {
+    const ids = [randomUUID(), randomUUID()];
+    const taken = await site.ingest(ids);
+    // A little may still fit into what the files have already.
+    for (const id of ids) (taken === null ? refused : accepted).add(id);
+  }
+  assert.ok(refused.size > 0);
+  assert.equal((await server.request("GET", "/api/ready")).status, 503);
+  assert.match(server.stdout(), /"event":"database\.not_writing"/);
+
+  limitFiles("unlimited");
+  const id = randomUUID();
+  await waitUntil(async () => (await site.ingest([id])) !== null, "the server to take events again");
+  accepted.add(id);
+  const delivered = () => new Set(receiver.received.map(({ body }) => JSON.parse(body.toString()).id));
+  await waitUntil(() => [...accepted].every((one) => delivered().has(one)), "every accepted event to be delivered");
+  await waitUntil(async () => (await site.deliveries("pending")) === 0, "every delivery to be recorded");
+  assert.deepEqual(
+    [...refused].filter((one) => delivered().has(one)),
+    [],
+    "what was refused was not sent",
+  );
+  assert.equal((await server.request("GET", "/api/ready")).status, 200);
+});
+
+test("a database that became read-only is answered 503, never 202, until it takes writes again", async () => {
+  const cluster = await startCluster();
+  after(() => cluster.remove());
+  const receiver = await startReceiver();
+  after(() => receiver.close());
+  const server = await startServer({ env: { DATABASE_URL: cluster.url } });
+  after(() => server.stop());
+  const site = await furnish(server, receiver.url);
+  assert.equal((await site.ingest([randomUUID()]))?.length, 1);
+  await receiver.waitFor(1);
+
+  await setReadOnly(cluster.url, true);
+  await waitUntil(async () => (await site.ingest([randomUUID()])) === null, "the server to refuse events");
+  const sent = receiver.received.length;
+  assert.equal(await site.ingest([randomUUID()]), null);
+  assert.equal(receiver.received.length, sent, "what was refused is not sent");
+
+  await setReadOnly(cluster.url, false);
+  await waitUntil(async () => (await site.ingest([randomUUID()])) !== null, "the server to take events again");
+  await receiver.waitFor(sent + 1);
+});
+
+async function setReadOnly(url: string, is_read_only: boolean): Promise<void> {
+  const { default: pg } = await import("pg");
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query("set default_transaction_read_only = off");
+  await client.query(`alter system set default_transaction_read_only = ${is_read_only ? "on" : "off"}`);
+  await client.query("select pg_reload_conf()");
+  await client.end();
+}
