@@ -21,7 +21,12 @@ const OUTPUT_SHOWN_CHARS = 8_000;
 const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
   "process.on('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();" +
     // Where a test limits the size of files, a write beyond it fails as on a full disk, and does not end the process.
-    "process.on('SIGXFSZ', () => {});",
+    "process.on('SIGXFSZ', () => {});" +
+    // A wall clock that a test can set, beside timers that go on as they do when a real one is set.
+    "let ahead_ms = 0; const { now } = Date; Date.now = () => now() + ahead_ms;" +
+    "const RealDate = Date; globalThis.Date = class extends RealDate" +
+    " { constructor(...of) { if (of.length === 0) super(RealDate.now()); else super(...of); } };" +
+    "process.on('message', (message) => { ahead_ms = message.clock_ahead_ms; }); process.channel?.unref();",
 )}`;
 
 export interface ServerOptions {
@@ -49,6 +54,8 @@ export interface ServerProcess {
   /** Asks it to stop (SIGTERM) and resolves with how it ended. */
   stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   kill9(): Promise<void>;
+  /** Sets its clock ahead of the test's by so much; once it returns the next request finds it so. */
+  setClock(ahead_ms: number): Promise<void>;
   /** All it has printed so far. */
   stdout(): string;
   /**
@@ -100,6 +107,10 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
     async kill9() {
       await end("SIGKILL");
     },
+    setClock: (ahead_ms) =>
+      new Promise((resolve, reject) => {
+        child.send({ clock_ahead_ms: ahead_ms }, (error) => (error === null ? resolve() : reject(error)));
+      }),
     stdout: output.stdout,
     request: (method, path, body, headers) => send(method, `${url}${path}`, body, headers),
   };

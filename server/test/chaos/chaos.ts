@@ -1,0 +1,282 @@
+// What can befall a server, one thing after another while its load goes on: kills, restarts, a database that goes away, a
+// clock that is set by an hour, a full disk. After each of them it has to recover by itself; in the end nothing that was
+// promised is lost, every event has its fate at every destination, and what came twice was in flight when something broke.
+// Run by chaos/main.ts for as long as wanted, and in a short form by flows/chaos.test.ts.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Database } from "../../src/platform/database.ts";
+import { openDatabase } from "../../src/platform/database-open.ts";
+import { sql } from "../../src/platform/sql.ts";
+import { waitUntilDrained } from "../support/drain.ts";
+import {
+  assertNone,
+  assertPromisesKept,
+  assertWhole,
+  type Ledger,
+  readLedger,
+  verifyAnyTime,
+} from "../support/ledger.ts";
+import { type Cluster, startCluster } from "../support/postgres.ts";
+import type { Random } from "../support/random.ts";
+import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type ServerProcess, startServer } from "../support/server-process.ts";
+import { createSite, type Site } from "../support/site.ts";
+import { createTraffic, type Traffic } from "../support/traffic.ts";
+import { waitUntil } from "../support/wait.ts";
+
+export interface ChaosOptions {
+  engine: "sqlite" | "postgres";
+  random: Random;
+  /** How many things befall it. */
+  mishaps: number;
+  /** How long it may take, once the cause is gone, until a new event is accepted and delivered. */
+  recovery_max_ms: number;
+  log(text: string): void;
+}
+
+export interface ChaosReport {
+  promised: number;
+  requests: number;
+  repeated: number;
+  /** What befell it, and how long it took to recover, in ms. */
+  recoveries: { mishap: string; ms: number }[];
+}
+
+const HOOK_IN_FLIGHT_MAX = 20;
+const HOOKS = [
+  { path: "/all", settings: { max_in_flight: HOOK_IN_FLIGHT_MAX, retry_schedule: Array(10).fill(1) } },
+  { path: "/clicks", events: ["link.click"], settings: { max_in_flight: HOOK_IN_FLIGHT_MAX } },
+];
+/** Finished attempts that may wait to be recorded when the database or the process goes (deliveries/settling.ts). */
+const UNSETTLED_MAX = 2_000;
+const REFUSED_SHARE = 8;
+const HOUR_MS = 3_600_000;
+const FULL_DISK_BYTES = 4_096;
+/** How long a mishap lasts, at the most. */
+const LASTS_MAX_MS = 1_500;
+/** Answers between two mishaps, at the most. */
+const CALM_MAX = 300;
+const DRAIN_TIMEOUT_MS = 180_000;
+const PROBE_PERIOD_MS = 20;
+
+interface World {
+  options: ChaosOptions;
+  dir: string;
+  env: Record<string, string>;
+  cluster: Cluster | undefined;
+  receiver: Receiver;
+  server: ServerProcess;
+  site: Site;
+  traffic: Traffic;
+  clock_ahead_ms: number;
+  /** Ids of the events that showed that it had recovered. */
+  probes: Set<string>;
+}
+
+/** Answers when its cause was gone: from then on the time of recovery counts, that of a start included. */
+type Mishap = (world: World) => Promise<number>;
+
+/** Throws when a promise was broken. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const dir = mkdtempSync(join(tmpdir(), "linkme-chaos-"));
+  const cluster = options.engine === "postgres" ? await startCluster() : undefined;
+  const receiver = await startReceiver(refuseSomeFirstAttempts);
+  let world: World | undefined;
+  try {
+    world = await open(options, { dir, cluster, receiver });
+    const recoveries = await befall(world);
+    await settle(world);
+    return await verify(world, recoveries);
+  } finally {
+    world?.traffic.stop();
+    await world?.server.kill9();
+    await receiver.close();
+    await cluster?.remove();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function open(options: ChaosOptions, place: Pick<World, "dir" | "cluster" | "receiver">): Promise<World> {
+  const env: Record<string, string> = { LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url") };
+  if (place.cluster !== undefined) env["DATABASE_URL"] = place.cluster.url;
+  const server = await startServer({ dir: place.dir, env });
+  const site = await createSite(server, place.receiver.url, HOOKS);
+  const traffic = createTraffic(site, options.random);
+  return { options, ...place, env, server, site, traffic, clock_ahead_ms: 0, probes: new Set() };
+}
+
+async function befall(world: World): Promise<ChaosReport["recoveries"]> {
+  const { random, mishaps, log } = world.options;
+  const names = Object.keys(MISHAPS).filter((name) => name !== "the database restarts" || world.cluster !== undefined);
+  const recoveries: ChaosReport["recoveries"] = [];
+  for (let count = 0; count < mishaps; count++) {
+    // Each of them comes at least once when there are as many mishaps.
+    const mishap = (count < names.length ? names[count] : random.pick(names)) ?? "";
+    const ms = await suffer(world, MISHAPS[mishap] ?? killed);
+    recoveries.push({ mishap, ms });
+    log(`${mishap}: recovered after ${Math.round(ms)} ms`);
+  }
+  return recoveries;
+}
+
+/** Load, a mishap in its midst, and the time from its end until a new event comes through. */
+async function suffer(world: World, mishap: Mishap): Promise<number> {
+  const { traffic, options } = world;
+  const calm_end = traffic.counts.answered + options.random.below(CALM_MAX);
+  let sending = traffic.run(world.server.url);
+  await Promise.race([sending, waitUntil(() => traffic.counts.answered >= calm_end, "the moment of the next mishap")]);
+  const before = world.server;
+  const ended_at = await mishap(world);
+  if (world.server !== before) {
+    // Whoever was cut off comes again.
+    await sending;
+    sending = traffic.run(world.server.url);
+  }
+  await Promise.race([comesThrough(world), sending.then(() => comesThrough(world))]);
+  const ms = performance.now() - ended_at;
+  traffic.stop();
+  await sending;
+  return ms;
+}
+
+async function comesThrough({ server, site, receiver, options, probes }: World): Promise<void> {
+  const headers = { authorization: `Bearer ${site.admin_token}` };
+  const id = options.random.uuid();
+  probes.add(id);
+  const body = { id, event: "link.app_open", data: { probe: true } };
+  await waitUntil(
+    async () => {
+      const answer = await server.request("POST", `/api/apps/${site.app_id}/events`, body, headers);
+      const is_sent = answer.status === 202 && receiver.received.some((one) => one.headers["webhook-id"] === id);
+      return is_sent;
+    },
+    "a new event to be accepted and delivered",
+    { timeout_ms: options.recovery_max_ms, poll_ms: PROBE_PERIOD_MS },
+  );
+}
+
+const MISHAPS: Record<string, Mishap> = {
+  "the process is killed": killed,
+  "the process is restarted": async (world) => {
+    assert.deepEqual(await world.server.stop(), { code: 0, signal: null });
+    return start(world);
+  },
+  "the disk is full": async ({ server, options }) => {
+    limitFiles(server, String(FULL_DISK_BYTES));
+    await pause(options.random.below(LASTS_MAX_MS));
+    limitFiles(server, "unlimited");
+    return performance.now();
+  },
+  "the database restarts": async ({ cluster, options }) => {
+    await cluster?.stop("immediate");
+    await pause(options.random.below(LASTS_MAX_MS));
+    await cluster?.start();
+    return performance.now();
+  },
+  "the clock is set by an hour": async (world) => {
+    world.clock_ahead_ms += world.clock_ahead_ms > 0 || world.options.random.below(2) === 0 ? -HOUR_MS : HOUR_MS;
+    await world.server.setClock(world.clock_ahead_ms);
+    return performance.now();
+  },
+  "the process stands still": async ({ server, options }) => {
+    process.kill(server.pid, "SIGSTOP");
+    await pause(options.random.below(LASTS_MAX_MS));
+    process.kill(server.pid, "SIGCONT");
+    return performance.now();
+  },
+  "the process is killed while the disk is full": async (world) => {
+    limitFiles(world.server, String(FULL_DISK_BYTES));
+    await pause(world.options.random.below(LASTS_MAX_MS));
+    return killed(world);
+  },
+};
+
+async function killed(world: World): Promise<number> {
+  await world.server.kill9();
+  return start(world);
+}
+
+async function start(world: World): Promise<number> {
+  const started_at = performance.now();
+  world.server = await startServer({ dir: world.dir, env: world.env });
+  await world.server.setClock(world.clock_ahead_ms);
+  return started_at;
+}
+
+function limitFiles({ pid }: ServerProcess, soft: string): void {
+  execFileSync("prlimit", [`--pid=${pid}`, `--fsize=${soft}:`]);
+}
+
+/** Everything comes to rest. Retries that were planned while the clock was ahead are due when time has caught up. */
+async function settle(world: World): Promise<void> {
+  world.clock_ahead_ms = 3 * HOUR_MS;
+  await world.server.setClock(world.clock_ahead_ms);
+  await waitUntilDrained([world.server], world.site, DRAIN_TIMEOUT_MS);
+  assert.deepEqual(await world.server.stop(), { code: 0, signal: null });
+}
+
+async function verify(world: World, recoveries: ChaosReport["recoveries"]): Promise<ChaosReport> {
+  const { site, traffic, receiver, cluster, dir } = world;
+  const url = cluster?.url ?? `file:${join(dir, "linkme.db")}`;
+  const db = await openDatabase(url);
+  try {
+    const ledger = readLedger(receiver.received, site.hooks, verifyAnyTime);
+    assertPromisesKept(ledger, site, traffic.promises);
+    const delivered = new Set(ledger.sent.map(({ event_id }) => event_id));
+    assertNone(
+      [...world.probes].filter((id) => !delivered.has(id)),
+      "events accepted after a mishap and not delivered",
+    );
+    await assertWhole(ledger, db, site);
+    await assertFates(db);
+    const repeated = await countRepeats(ledger, db);
+    const in_flight_max = HOOKS.length * HOOK_IN_FLIGHT_MAX + UNSETTLED_MAX;
+    assert.ok(repeated <= recoveries.length * in_flight_max, `${repeated} requests were sent again`);
+    if (cluster === undefined) assertSound(dir);
+    const { clicks, claims, opens, events } = traffic.promises;
+    const promised = clicks.size + claims.size + opens.size + events.size + world.probes.size;
+    return { promised, requests: ledger.sent.length, repeated, recoveries };
+  } finally {
+    await db.close();
+  }
+}
+
+/** Each event has a delivery at each webhook that wants it, and no other. */
+async function assertFates(db: Database): Promise<void> {
+  const facts = await db.query<{ what: string; n: number }>(sql`
+    select 'events' as what, count(*) as n from events
+    union all select 'clicks', count(*) from events where event = 'link.click'
+    union all select 'deliveries', count(*) from deliveries`);
+  const stored = Object.fromEntries(facts.map(({ what, n }) => [what, Number(n)]));
+  assert.equal(stored["deliveries"], (stored["events"] ?? 0) + (stored["clicks"] ?? 0), "the fates add up");
+}
+
+/** Requests beside those that were refused and the one that was accepted. */
+async function countRepeats(ledger: Ledger, db: Database): Promise<number> {
+  const [refused] = await db.query<{ n: number }>(
+    sql`select count(*) as n from attempt_history where outcome <> 'accepted' and status_code is not null`,
+  );
+  for (const [id, sent] of ledger.by_delivery) {
+    const numbers = new Set(sent.map(({ attempt }) => attempt));
+    assert.equal(numbers.size, sent.length, `${id} was sent twice under one number`);
+  }
+  return ledger.sent.length - ledger.by_delivery.size - Number(refused?.n ?? 0);
+}
+
+function assertSound(dir: string): void {
+  const file = new DatabaseSync(join(dir, "linkme.db"));
+  assert.equal(file.prepare("pragma integrity_check").get()?.["integrity_check"], "ok");
+  file.close();
+}
+
+/** Some deliveries wait for a retry when something befalls the server. */
+function refuseSomeFirstAttempts({ headers }: ReceivedRequest) {
+  const isChosen = Number.parseInt(String(headers["webhook-id"]).slice(-2), 16) % REFUSED_SHARE === 0;
+  return { status: isChosen && headers["x-linkme-attempt"] === "1" ? 503 : 200 };
+}
