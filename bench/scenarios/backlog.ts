@@ -1,14 +1,15 @@
 // Scenario `backlog`: the receiver refuses, hangs or is gone while events keep coming, in batches of 500, until a
 // million deliveries are pending. What counts is the server's memory: it must not grow with the backlog, which
-// belongs on disk. Longer than the others, so it runs only when it is named.
+// belongs on disk. Then the receiver is well, and what counts is how fast the backlog drains. Longer than the others, so it
+// runs only when it is named.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "undici";
-import { createApp, createServerKey, createWebhook, pendingDeliveries } from "../api.ts";
+import { callApi, createApp, createServerKey, createWebhook, pendingDeliveries } from "../api.ts";
 import { readUsage } from "../measure.ts";
 import type { BacklogSink, Engine, Options } from "../options.ts";
-import { type Server, startServer, startSink } from "../processes.ts";
+import { type Server, type SinkProcess, startServer, startSink } from "../processes.ts";
 import { formatCount, formatGoals, formatMib, formatTable, type Goal } from "../report.ts";
-import { batchBody } from "../workload.ts";
+import { batchBody, EVENT_ID_BYTES } from "../workload.ts";
 
 const EVENTS_PER_CALL = 500;
 const CALLS_IN_FLIGHT = 4;
@@ -21,6 +22,8 @@ const PEAK_MAX_MIB = 350;
 /** Flat: the second half of the ingest may peak this much above the first, which garbage collection alone explains. */
 const GROWTH_MAX = 1.15;
 const STEPS = 4;
+/** Seconds of the drain that are measured: lanes that have been slow take a moment to widen. */
+const DRAIN_WARM_UP_S = 3;
 
 /** `steps`: the highest memory while each quarter of the events came in; `held`: while nothing came in any more. */
 export type Backlog = {
@@ -33,13 +36,15 @@ export type Backlog = {
   peak_bytes: number;
   steps: { events: number; rss_bytes: number }[];
   held_rss_bytes: number;
+  drained_per_s: number;
+  drain_rss_bytes: number;
   goals: Goal[];
   problems: string[];
 };
 
 export async function runBacklog(options: Options, say: (text: string) => void): Promise<Backlog> {
   say(`backlog: ${formatCount(options.events)} events, receiver ${options.sink}`);
-  const sink = await startSink();
+  let sink = await startSink();
   const server = await startServer(options.engine);
   try {
     if (options.sink === "stopped") await sink.stop();
@@ -55,6 +60,8 @@ export async function runBacklog(options: Options, say: (text: string) => void):
     const held = await hold(server, options.seconds);
     const pending = await pendingDeliveries(server, webhookId);
     const accepted = steps.at(-1)?.events ?? 0;
+    if (options.sink === "stopped") sink = await startSink();
+    const drained = await drain({ server, sink, webhook_id: webhookId }, options.seconds);
     const peak = Math.max(readUsage(server.pid).peak_bytes, held, ...steps.map((step) => step.rss_bytes));
     return {
       engine: options.engine.kind,
@@ -66,6 +73,8 @@ export async function runBacklog(options: Options, say: (text: string) => void):
       peak_bytes: peak,
       steps,
       held_rss_bytes: held,
+      drained_per_s: drained.per_s,
+      drain_rss_bytes: drained.rss_bytes,
       goals: memoryGoals(peak, steps),
       problems: pending < accepted ? [`${accepted - pending} of ${accepted} deliveries are not pending`] : [],
     };
@@ -136,6 +145,23 @@ async function hold(server: Server, seconds: number): Promise<number> {
   return highest;
 }
 
+type Drain = { server: Server; sink: SinkProcess; webhook_id: string };
+
+/** The receiver takes everything, and the webhook is as if it had never failed. */
+async function drain({ server, sink, webhook_id }: Drain, seconds: number) {
+  await sink.ask({ do: "mode", mode: "ok" });
+  const path = `/api/webhooks/${webhook_id}`;
+  for (const change of [{ enabled: false }, { enabled: true, url: sink.url }]) {
+    await callApi(server, { method: "PATCH", path, body: change });
+  }
+  await sleep(DRAIN_WARM_UP_S * 1000);
+  await sink.ask({ do: "reset", marker: '"id":"', key_bytes: EVENT_ID_BYTES });
+  const started_at = performance.now();
+  const rss_bytes = await hold(server, seconds);
+  const { count } = await sink.ask({ do: "count" });
+  return { per_s: count / ((performance.now() - started_at) / 1000), rss_bytes };
+}
+
 function sampleMemory(server: Server): number {
   try {
     return readUsage(server.pid).rss_bytes;
@@ -168,7 +194,13 @@ export function formatBacklog(backlog: Backlog): string {
     `backlog, receiver ${backlog.sink}: ${formatCount(backlog.accepted)} accepted, ${formatCount(backlog.pending)} pending`,
     `${formatCount(backlog.accepted_per_s)} accepted/s, ${backlog.cpu_us_per_event.toFixed(1)} µs CPU per event`,
     "",
-    formatTable([...memory, ["  afterwards, nothing coming in", formatMib(backlog.held_rss_bytes)]]),
+    formatTable([
+      ...memory,
+      ["  afterwards, nothing coming in", formatMib(backlog.held_rss_bytes)],
+      ["  while it drains", formatMib(backlog.drain_rss_bytes)],
+    ]),
+    "",
+    `drained once the receiver is well: ${formatCount(backlog.drained_per_s)} deliveries/s`,
     "",
     formatGoals(backlog.goals),
     ...backlog.problems.map((text) => `PROBLEM  ${text}`),
