@@ -72,6 +72,7 @@ const BODIES: Partial<Record<RouteName, object>> = {
   patchWebhook: { description: "changed" },
   testWebhook: {},
   promoteSecret: { grace_seconds: 60 },
+  resendDelivery: {},
   checkReceiver: { url: ENDPOINT },
   createReplay: REPLAY,
   resumeReplay: { rate_per_second: 5 },
