@@ -75,7 +75,9 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
     return after;
   }
 
-  function note({ id: replay_id, destination_id, state: now_state, reason, created, succeeded, failed }: ReplayRow) {
+  /** The webhook that is named is the one that is sent to. */
+  function note({ id: replay_id, target_id: destination_id, state: now_state, reason, ...counts }: ReplayRow) {
+    const { created, succeeded, failed } = counts;
     if (now_state === "paused") log("replay.paused", { replay_id, destination_id, reason }, "warn");
     if (now_state === "done") log("replay.done", { replay_id, destination_id, created, succeeded, failed });
   }
