@@ -7,7 +7,7 @@ import { headersOf, input, openWorld, outgoing, refused, START, type World } fro
 import { forEachEngine } from "../../test/support/engines.ts";
 import { sql } from "../platform/sql.ts";
 import { VERSION_CHECK_MS } from "./registry.ts";
-import { DOCUMENT_KEPT_MS } from "./signing-keys.ts";
+import { createSigningKeys, DOCUMENT_KEPT_MS, DOCUMENT_WEBHOOKS_MAX } from "./signing-keys.ts";
 
 const ED25519 = { signature_scheme: "ed25519" } as const;
 const DAY_MS = 86_400_000;
@@ -207,4 +207,50 @@ forEachEngine((engine) => {
     await world.destinations.deleteWebhook(id, "shop");
     assert.deepEqual(await published(world, id), []);
   });
+});
+
+function openDocument() {
+  const world = { at: START, rows: 1, is_down: false, reads: 0 };
+  const document = createSigningKeys({
+    now: () => world.at,
+    store: {
+      async publicKeys(_webhook_id, limit) {
+        world.reads += 1;
+        if (world.is_down) throw new Error("the database is away");
+        const key = {
+          public_key: `whpk_${Buffer.alloc(32, 1).toString("base64")}`,
+          status: "current",
+          valid_until: null,
+        };
+        const rows = Array.from({ length: world.rows }, (_, n) => ({
+          id: `dst_${n}`,
+          public_keys: JSON.stringify([key]),
+        }));
+        return rows.slice(0, limit);
+      },
+    },
+  });
+  return { world, ...document };
+}
+
+test("more webhooks than a document holds are refused with what to ask for, and never cut", async () => {
+  const { world, signingKeys } = openDocument();
+  world.rows = DOCUMENT_WEBHOOKS_MAX;
+  assert.equal((await signingKeys(null)).document.keys.length, DOCUMENT_WEBHOOKS_MAX);
+  world.rows += 1;
+  world.at += DOCUMENT_KEPT_MS;
+  const error = await refused(signingKeys(null), "invalid_request", "webhook_id");
+  assert.match(error.details?.[0]?.message ?? "", /the id of a webhook: more than 5000 have keys/);
+});
+
+test("many readers of the whole document cost one look at the table, and a failed one is not kept", async () => {
+  const { world, signingKeys } = openDocument();
+  world.is_down = true;
+  await assert.rejects(signingKeys(null), /the database is away/);
+  world.is_down = false;
+  await Promise.all(Array.from({ length: 20 }, () => signingKeys(null)));
+  assert.equal(world.reads, 2);
+  world.at -= 1;
+  await signingKeys(null);
+  assert.equal(world.reads, 3, "a clock that was set back keeps nothing");
 });

@@ -10,7 +10,7 @@ import { readPublished } from "./key-pairs.ts";
 import type { DestinationStore } from "./store.ts";
 
 /** Webhooks whose keys stand in one document, each with up to three; about 1 kB for each. */
-const DOCUMENT_WEBHOOKS_MAX = 5_000;
+export const DOCUMENT_WEBHOOKS_MAX = 5_000;
 /** How long the whole document is kept, in ms: many may ask for it, and a change may take as long to be seen. */
 export const DOCUMENT_KEPT_MS = 1_000;
 

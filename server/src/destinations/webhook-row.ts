@@ -96,6 +96,7 @@ function storedScheme(scheme: SignatureScheme): { signature_scheme?: SignatureSc
 function withKeysFor(scheme: SignatureScheme, row: DestinationRow, sealer: Sealer): DestinationRow {
   if (scheme === "hmac") return { ...row, public_keys: null };
   if (row.public_keys !== null) return row;
+  // Secrets that cannot be opened are refused here, in words for the caller.
   openForCaller(readSecrets(row), sealer);
   const secrets = withPrivateKeys(readSecrets(row), sealer);
   const public_keys = publish(scheme, openForCaller(secrets, sealer));
