@@ -2,6 +2,8 @@
 // scripts/generate.ts writes what generateSpec returns; a test compares it with what is committed. Deterministic:
 // no clock, no random, so a difference is always a change that somebody made.
 import { createHash, createHmac } from "node:crypto";
+import { type AsymmetricVector, asymmetricVectors } from "./generate-asymmetric.ts";
+import { type Body, bodyBytes, text } from "./vector-bodies.ts";
 
 /** Line width up to which an array of plain values stays on one line, as the formatter wants it. */
 const LINE_WIDTH_CHARS = 120;
@@ -29,9 +31,8 @@ export type SignatureVectors = {
   about: string;
   x_linkme_signature: LinkMeVector[];
   standard_webhooks: StandardVector[];
+  ed25519: AsymmetricVector[];
 };
-
-type Body = Pick<LinkMeVector, "body" | "body_encoding" | "body_repeat">;
 
 const SECRET = secretOf("current");
 const NEXT_SECRET = secretOf("next");
@@ -60,25 +61,17 @@ export function signatureVectors(): SignatureVectors {
       "secret, `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, joined by spaces; the key is the " +
       "base64-decoded rest of the secret after `whsec_`. The body is `body`, decoded when `body_encoding` is base64, " +
       "`body_repeat` times in a row. A null header is an absent one. `raises`: no secret to check with, an error of " +
-      "the receiver.",
+      "the receiver. ed25519: the header webhook-signature holds, among others, `v1a,` and the base64 Ed25519 signature of " +
+      "`id.timestamp.body`; a public key is `whpk_` and the base64 of its 32 bytes.",
     x_linkme_signature: [...validLinkMe(), ...wrongSecretOrBody(), ...wrongForm(), ...missing()],
     standard_webhooks: [...validStandard(), ...wrongStandard()],
+    ed25519: asymmetricVectors({ ascii: ASCII, unicode: UNICODE, empty: EMPTY, large: LARGE, not_utf8: NOT_UTF8 }),
   };
-}
-
-/** The bytes that a vector's body stands for. */
-export function bodyBytes(body: Body): Buffer {
-  const once = Buffer.from(body.body, body.body_encoding);
-  return Buffer.concat(Array.from({ length: body.body_repeat }, () => once));
 }
 
 /** A secret in the server's own form, made from a public sentence: it protects nothing. */
 function secretOf(name: string): string {
   return `whsec_${createHash("sha256").update(`LinkMe signature vectors: the secret ${name}`).digest("base64")}`;
-}
-
-function text(body: string): Body {
-  return { body, body_encoding: "utf8", body_repeat: 1 };
 }
 
 function linkMeHex(secret: string, body: Body): string {

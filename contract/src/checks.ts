@@ -1,7 +1,7 @@
 // Trying out a receiver: what is sent to a URL before its webhook is saved, how it answered, and what to do about it.
 import { z } from "zod";
 import { OUTCOMES } from "./deliveries.ts";
-import { TIMEOUT_DEFAULT_MS, WEBHOOK_SETTINGS } from "./destinations.ts";
+import { PublicKey, TIMEOUT_DEFAULT_MS, WEBHOOK_SETTINGS } from "./destinations.ts";
 import { EVENT_TYPES, EventType } from "./events.ts";
 
 /** What the Standard Webhooks specification asks of a secret. */
@@ -23,6 +23,13 @@ function isSecret(text: string): boolean {
   return bytes >= SECRET_MIN_BYTES && bytes <= SECRET_MAX_BYTES;
 }
 
+const PRIVATE_KEY_FORM = /^whsk_[A-Za-z0-9+/]{43}=$/;
+
+const GivenPrivateKey = z
+  .string()
+  .regex(PRIVATE_KEY_FORM, { error: "whsk_ and the base64 of 32 bytes, such as an earlier check answered" })
+  .describe("with ed25519: signs instead of a temporary one, so that a receiver can know its public key beforehand");
+
 export const CheckRequest = z
   .strictObject({
     url: WEBHOOK_SETTINGS.url,
@@ -31,6 +38,12 @@ export const CheckRequest = z
     timeout_ms: WEBHOOK_SETTINGS.timeout_ms.default(TIMEOUT_DEFAULT_MS),
     forged: z.boolean().default(false).describe("send the same event again with a wrong signature"),
     secret: GivenSecret.optional(),
+    signature_scheme: WEBHOOK_SETTINGS.signature_scheme.optional(),
+    private_key: GivenPrivateKey.optional(),
+  })
+  .refine(({ private_key, signature_scheme }) => private_key === undefined || signature_scheme === "ed25519", {
+    path: ["private_key"],
+    error: 'signs only with `signature_scheme` "ed25519"',
   })
   .meta({ id: "CheckRequest" });
 export type CheckRequest = z.infer<typeof CheckRequest>;
@@ -72,6 +85,8 @@ export const CheckAnswer = z
     findings: z.array(Finding),
     event_id: z.string(),
     signing_secret: z.string().describe("what signed: yours, or a temporary one that is stored nowhere"),
+    public_key: PublicKey.optional().describe("with ed25519: what verifies it"),
+    private_key: z.string().optional().describe("with ed25519: what signed, for the next check; stored nowhere"),
   })
   .meta({ id: "CheckAnswer" });
 export type CheckAnswer = z.infer<typeof CheckAnswer>;

@@ -1,7 +1,7 @@
 // Deliveries and attempts: the ledger as the API shows it.
 import { z } from "zod";
 import { EventType } from "./events.ts";
-import { pageOf, TimeInput, Timestamp } from "./fields.ts";
+import { Id, pageOf, TimeInput, Timestamp } from "./fields.ts";
 
 export const DELIVERY_STATES = ["pending", "succeeded", "failed", "skipped", "canceled"] as const;
 export const DeliveryState = z.enum(DELIVERY_STATES, { error: `one of ${DELIVERY_STATES.join(", ")}` });
@@ -78,6 +78,15 @@ export const DeliveryDetail = Delivery.extend({
   attempts: z.array(Attempt),
 }).meta({ id: "DeliveryDetail" });
 export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
+
+export const ResendBody = z
+  .strictObject({
+    destination_id: Id.optional().describe(
+      "another webhook of the same app, in any state; default: the same one, as a retry",
+    ),
+  })
+  .optional();
+export type ResendBody = z.infer<typeof ResendBody>;
 
 export const DeliveriesQuery = z.strictObject({
   state: DeliveryState.optional(),

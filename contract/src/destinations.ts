@@ -56,6 +56,13 @@ export const RETRY_ON = ["retriable", "any_failure"] as const;
 export const RetryOn = z.enum(RETRY_ON, { error: `one of ${RETRY_ON.join(", ")}` });
 export type RetryOn = z.infer<typeof RetryOn>;
 
+/** How requests are signed: by secrets that both sides share, or by a key pair as well, of which receivers know one half. */
+export const SIGNATURE_SCHEMES = ["hmac", "ed25519"] as const;
+export const SignatureScheme = z.enum(SIGNATURE_SCHEMES, { error: `one of ${SIGNATURE_SCHEMES.join(", ")}` });
+export type SignatureScheme = z.infer<typeof SignatureScheme>;
+
+export const PublicKey = z.string().describe("whpk_ and the base64 of the 32 bytes of an Ed25519 public key");
+
 export const EventTypes = z
   .array(EventType, { error: "a non-empty array of event types" })
   .min(1, { error: "at least one event type" })
@@ -86,6 +93,9 @@ export const WEBHOOK_SETTINGS = {
   description: LongText,
   enabled: z.boolean(),
   signing: z.boolean(),
+  signature_scheme: SignatureScheme.describe(
+    "ed25519: webhook-signature carries `v1a,…` as well, which the webhook's public key verifies; default: hmac",
+  ),
   retry_schedule: RetrySchedule,
   timeout_ms: z
     .number()
@@ -108,6 +118,7 @@ export const WebhookCreate = z
     description: WEBHOOK_SETTINGS.description.default(""),
     enabled: WEBHOOK_SETTINGS.enabled.default(true),
     signing: WEBHOOK_SETTINGS.signing.default(true),
+    signature_scheme: WEBHOOK_SETTINGS.signature_scheme.optional(),
     retry_schedule: WEBHOOK_SETTINGS.retry_schedule.optional().describe("delays in seconds; default: the server's"),
     timeout_ms: WEBHOOK_SETTINGS.timeout_ms.default(TIMEOUT_DEFAULT_MS),
     max_in_flight: WEBHOOK_SETTINGS.max_in_flight.default(IN_FLIGHT_DEFAULT),
@@ -144,6 +155,8 @@ export const Webhook = z
     state_changed_at: Timestamp,
     signing: z.boolean(),
     signing_secret: z.string().optional().describe("whsec_…; only in the answer to create"),
+    signature_scheme: SignatureScheme,
+    public_key: PublicKey.optional().describe("whpk_…; only with ed25519: what verifies its `v1a` signatures"),
     retry_schedule: z.array(z.number()),
     timeout_ms: z.number(),
     max_in_flight: z.number(),

@@ -26,7 +26,7 @@ export const REPLAY_ROUTES = {
     path: "/api/webhooks/{id}/replays",
     scope: "app_read",
     tag: "Replays",
-    summary: "List a webhook's replays",
+    summary: "List the replays of a webhook, and those that send to it",
     params: by_id,
     query: PageQuery,
     status: 200,

@@ -36,6 +36,9 @@ export const ReplayCreate = z
         "only these types; when left out, all types of deliveries, and of `missing` those the webhook is set to",
       ),
     link_id: Id.optional().describe("only events of this link"),
+    target_id: Id.optional().describe(
+      "another webhook of the same app, which gets them; all else is still about the webhook in the address",
+    ),
     dry_run: z.boolean().default(false).describe("true: say what would be sent, and send nothing"),
     rate_per_second: Rate.default(null).describe("null: as fast as the webhook takes them"),
   })
@@ -62,9 +65,10 @@ export const Replay = z
   .object({
     id: z.string(),
     app_id: z.string(),
-    destination_id: z.string(),
+    destination_id: z.string().describe("the webhook whose deliveries say what is sent"),
+    target_id: z.string().describe("the webhook that gets it: the same one, or another one of the app"),
     state: z.enum(REPLAY_STATES),
-    reason: z.string().nullable().describe("why it is paused or canceled"),
+    reason: z.string().nullable().describe("why it is paused or canceled, or what it waits for"),
     total: z.number().int().describe("what matched when it was asked for"),
     created: z.number().int().describe("deliveries handed to the webhook's queue so far"),
     succeeded: z.number().int(),

@@ -13,7 +13,7 @@ import {
   KeysPage,
   NewKey,
 } from "./apps.ts";
-import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail } from "./deliveries.ts";
+import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail, ResendBody } from "./deliveries.ts";
 import { EventQuery, EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
@@ -208,6 +208,18 @@ const DELIVERY_ROUTES = {
     summary: "Grant one attempt now, in any state",
     params: by_id,
     query: NoQuery,
+    status: 202,
+    answer: Delivery,
+  },
+  resendDelivery: {
+    method: "POST",
+    path: "/api/deliveries/{id}/resend",
+    scope: "app_write",
+    tag: "Deliveries",
+    summary: "Send the same event to another webhook of the app, now; answers the delivery there",
+    params: by_id,
+    query: NoQuery,
+    body: ResendBody,
     status: 202,
     answer: Delivery,
   },

@@ -2,6 +2,7 @@
 // a grace period, undone, revoked. Secrets are in these answers alone, and in the answer that creates a webhook.
 import { z } from "zod";
 import { TriedRequest } from "./checks.ts";
+import { PublicKey } from "./destinations.ts";
 import { Timestamp } from "./fields.ts";
 
 export const GRACE_DEFAULT_SECONDS = 86_400;
@@ -10,15 +11,23 @@ export const GRACE_MAX_SECONDS = 604_800;
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
 const PreviousValidUntil = Timestamp.describe("until then the replaced secret signs too");
 
-export const Secret = z.object({ signing_secret: SigningSecret }).meta({ id: "Secret" });
+export const Secret = z
+  .object({
+    signing_secret: SigningSecret,
+    public_key: PublicKey.optional().describe("with ed25519: the key that signs beside it"),
+  })
+  .meta({ id: "Secret" });
 
 export const SecretState = Secret.extend({
   next_secret: SigningSecret.optional().describe("while one is staged"),
+  next_public_key: PublicKey.optional().describe("with ed25519, while one is staged"),
   previous_valid_until: PreviousValidUntil.optional(),
 }).meta({ id: "SecretState" });
 export type SecretState = z.infer<typeof SecretState>;
 
-export const NextSecret = z.object({ next_secret: SigningSecret }).meta({ id: "NextSecret" });
+export const NextSecret = z
+  .object({ next_secret: SigningSecret, next_public_key: PublicKey.optional().describe("with ed25519") })
+  .meta({ id: "NextSecret" });
 
 export const PromoteBody = z
   .strictObject({

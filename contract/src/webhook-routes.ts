@@ -5,6 +5,7 @@ import { TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPag
 import { PageQuery } from "./fields.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { NextSecret, PromoteBody, Promotion, Secret, SecretCheck, SecretState } from "./secrets.ts";
+import { SIGNING_KEYS_PATH, SigningKeys, SigningKeysQuery } from "./signing-keys.ts";
 
 const in_app = under("app_id");
 const by_id = under("id");
@@ -163,6 +164,19 @@ const SECRET_ROUTES = {
   },
 } as const satisfies Record<string, Route>;
 
+const PUBLIC_KEY_ROUTES = {
+  getSigningKeys: {
+    method: "GET",
+    path: SIGNING_KEYS_PATH,
+    scope: "public",
+    tag: "Webhooks",
+    summary: "The public keys of webhooks that sign with Ed25519, as a JSON Web Key Set",
+    query: SigningKeysQuery,
+    status: 200,
+    answer: SigningKeys,
+  },
+} as const satisfies Record<string, Route>;
+
 const CHECK_ROUTES = {
   checkReceiver: {
     method: "POST",
@@ -181,5 +195,6 @@ const CHECK_ROUTES = {
 export const WEBHOOK_ROUTES = {
   ...CONFIG_ROUTES,
   ...SECRET_ROUTES,
+  ...PUBLIC_KEY_ROUTES,
   ...CHECK_ROUTES,
 } as const satisfies Record<string, Route>;

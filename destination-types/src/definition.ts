@@ -57,6 +57,8 @@ export interface SigningSecrets {
   next?: string;
   /** Replaced, but honoured until this time, in ms since 1970. */
   previous?: { secret: string; valid_until: number };
+  /** The Ed25519 key beside each secret, `whsk_…`: only what is to sign asymmetrically has one. */
+  private_keys?: { current?: string; next?: string; previous?: string };
 }
 
 export interface PrepareContext {

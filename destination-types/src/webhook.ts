@@ -1,8 +1,9 @@
 // The webhook: LinkMe's own kind of destination, one POST of the envelope to the customer's URL, signed twice.
 // Called by the server for every attempt, so everything constant is prepared once: 5 µs per request are the budget.
 // Sources: the management API contract, "What a receiver sees"; the Standard Webhooks specification.
+import type { KeyObject } from "node:crypto";
 import { z } from "zod";
-import { MASK } from "#contract/destinations.ts";
+import { MASK, SignatureScheme } from "#contract/destinations.ts";
 import { ENVELOPE_MAX_BYTES } from "#contract/events.ts";
 import {
   type BuiltRequest,
@@ -13,12 +14,15 @@ import {
   secret,
 } from "./definition.ts";
 import { judgeHttp } from "./judging.ts";
+import { preparePrivateKey, signAsymmetric } from "./key-pair.ts";
 import { prepareKeys, type SigningKeys, signBody, signMessage } from "./signing.ts";
 
 /** As it is stored; what a caller may send is narrower and defined by the contract. */
 export const WebhookConfig = z.strictObject({
   url: z.string(),
   signing: z.boolean(),
+  /** Absent: HMAC alone. */
+  signature_scheme: SignatureScheme.optional(),
   headers: z.record(z.string(), secret(z.string())),
 });
 export type WebhookConfig = z.infer<typeof WebhookConfig>;
@@ -32,11 +36,18 @@ export interface PreparedWebhook {
 }
 
 interface PreparedKeys {
-  readonly current: SigningKeys;
-  readonly next: SigningKeys | null;
-  readonly previous: SigningKeys | null;
+  readonly current: Signer;
+  readonly next: Signer | null;
+  readonly previous: Signer | null;
   /** Milliseconds since 1970: from then on `previous` signs nothing. */
   readonly previous_valid_until: number;
+}
+
+/** What signs with one secret. */
+interface Signer {
+  readonly keys: SigningKeys;
+  /** Signs asymmetrically beside it. */
+  readonly private_key: KeyObject | null;
 }
 
 export const webhook: Definition<WebhookConfig, PreparedWebhook> = {
@@ -63,15 +74,22 @@ function prepare(config: WebhookConfig, context: PrepareContext): PreparedWebhoo
       ...custom.flat(),
     ],
     masked_names: new Set(custom.map(([name]) => name)),
-    keys: config.signing ? prepareAll(context.secrets) : null,
+    keys: config.signing ? prepareAll(context.secrets, config.signature_scheme === "ed25519") : null,
   };
 }
 
-function prepareAll({ current, next, previous }: SigningSecrets): PreparedKeys {
+function prepareAll(
+  { current, next, previous, private_keys = {} }: SigningSecrets,
+  is_asymmetric: boolean,
+): PreparedKeys {
+  const prepareOne = (secret: string, private_key: string | undefined): Signer => ({
+    keys: prepareKeys(secret),
+    private_key: is_asymmetric && private_key !== undefined ? preparePrivateKey(private_key) : null,
+  });
   return {
-    current: prepareKeys(current),
-    next: next === undefined ? null : prepareKeys(next),
-    previous: previous === undefined ? null : prepareKeys(previous.secret),
+    current: prepareOne(current, private_keys.current),
+    next: next === undefined ? null : prepareOne(next, private_keys.next),
+    previous: previous === undefined ? null : prepareOne(previous.secret, private_keys.previous),
     previous_valid_until: previous?.valid_until ?? 0,
   };
 }
@@ -89,13 +107,19 @@ function buildRequest(delivery: Outgoing, prepared: PreparedWebhook): BuiltReque
 /** X-LinkMe-Signature is always one signature: the published verifiers break on two. webhook-signature carries all. */
 function pushSignatures(headers: string[], keys: PreparedKeys, { body, at }: Outgoing, prefix: string): void {
   const previous = at < keys.previous_valid_until ? keys.previous : null;
-  let signatures = signMessage(keys.current, prefix, body);
-  if (keys.next !== null) signatures += ` ${signMessage(keys.next, prefix, body)}`;
+  let signatures = signAll(keys.current, prefix, body);
+  if (keys.next !== null) signatures += ` ${signAll(keys.next, prefix, body)}`;
   if (previous !== null) {
-    signatures += ` ${signMessage(previous, prefix, body)}`;
-    headers.push("X-LinkMe-Signature-Previous", signBody(previous, body));
+    signatures += ` ${signAll(previous, prefix, body)}`;
+    headers.push("X-LinkMe-Signature-Previous", signBody(previous.keys, body));
   }
-  headers.push("webhook-signature", signatures, "X-LinkMe-Signature", signBody(keys.current, body));
+  headers.push("webhook-signature", signatures, "X-LinkMe-Signature", signBody(keys.current.keys, body));
+}
+
+/** The asymmetric one first: receivers pass over the versions that they do not look for. */
+function signAll({ keys, private_key }: Signer, prefix: string, body: string): string {
+  const symmetric = signMessage(keys, prefix, body);
+  return private_key === null ? symmetric : `${signAsymmetric(private_key, prefix, body)} ${symmetric}`;
 }
 
 /** Signatures are shown: whoever may read the body may see that they fit. Values of custom headers are not. */

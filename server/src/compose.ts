@@ -13,6 +13,7 @@ import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
 import { replayHandlers } from "./api/replays.ts";
+import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
@@ -69,7 +70,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
 
   const askDatabase = createReadiness(db);
   const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
-  const handlers: Partial<Handlers> = healthHandlers(isReady);
+  const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
       await destinations.refresh(app_id);

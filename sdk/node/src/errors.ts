@@ -1,7 +1,12 @@
 // The two errors of this package, each with a closed set of stable codes to switch on. The first is about what was
 // received; the second is about how this package was called, so it belongs in a log and never in an answer.
 
-export type LinkMeWebhookErrorCode = "envelope_not_object" | "field_missing" | "field_invalid";
+export type LinkMeWebhookErrorCode =
+  | "envelope_not_object"
+  | "field_missing"
+  | "field_invalid"
+  | "key_document_invalid"
+  | "key_document_unavailable";
 
 /**
  * What was received is not a LinkMe webhook. `field` names the offending member, if it is one member's fault.
@@ -24,7 +29,13 @@ export class LinkMeWebhookError extends Error {
   }
 }
 
-export type LinkMeUsageErrorCode = "raw_body_parsed" | "raw_body_missing" | "raw_body_type" | "secret_missing";
+export type LinkMeUsageErrorCode =
+  | "raw_body_parsed"
+  | "raw_body_missing"
+  | "raw_body_type"
+  | "secret_missing"
+  | "key_missing"
+  | "key_invalid";
 
 /** A mistake in the code or the configuration of the receiver; the message says how to mend it. */
 export class LinkMeUsageError extends TypeError {

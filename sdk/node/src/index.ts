@@ -20,5 +20,17 @@ export type {
   LinkTokenCreatedData,
 } from "./events.ts";
 export { isLinkMeEvent } from "./is-event.ts";
+export {
+  createLinkMeKeyReader,
+  type LinkMeFetch,
+  type LinkMeKeyReader,
+  type LinkMeKeyReaderOptions,
+  selectLinkMeWebhookKeys,
+} from "./keys.ts";
 export { parseLinkMeWebhookEnvelope } from "./parse-envelope.ts";
+export {
+  type LinkMeHeaders,
+  type LinkMeTimeOptions,
+  verifyLinkMeWebhookEd25519,
+} from "./verify-ed25519.ts";
 export { verifyLinkMeWebhookSignature } from "./verify-signature.ts";

@@ -42,7 +42,7 @@ export function verifyLinkMeWebhookSignature(
   return matches;
 }
 
-function requireRawBody(rawBody: unknown): string | Uint8Array {
+export function requireRawBody(rawBody: unknown): string | Uint8Array {
   // isUint8Array and not instanceof: a Buffer of another realm (a test runner's, for example) is a Buffer too.
   if (typeof rawBody === "string" || isUint8Array(rawBody)) return rawBody;
   if (rawBody === undefined || rawBody === null) {

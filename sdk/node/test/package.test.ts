@@ -15,7 +15,16 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const SDK = join(ROOT, "sdk/node");
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 const SECRET = "whsec_local";
-const MODULES = ["errors", "events", "index", "is-event", "parse-envelope", "verify-signature"];
+const MODULES = [
+  "errors",
+  "events",
+  "index",
+  "is-event",
+  "keys",
+  "parse-envelope",
+  "verify-ed25519",
+  "verify-signature",
+];
 
 /** A user's project, with the package below its node_modules. */
 let project = "";
@@ -46,7 +55,8 @@ const USE = `
   console.log(sdk.parseLinkMeWebhookEnvelope({ id: "1", event: "e", more: 1 }));
 `;
 const PRINTED = [
-  "LinkMeUsageError,LinkMeWebhookError,isLinkMeEvent,parseLinkMeWebhookEnvelope,verifyLinkMeWebhookSignature",
+  "LinkMeUsageError,LinkMeWebhookError,createLinkMeKeyReader,isLinkMeEvent,parseLinkMeWebhookEnvelope," +
+    "selectLinkMeWebhookKeys,verifyLinkMeWebhookEd25519,verifyLinkMeWebhookSignature",
   "true",
   "{ id: '1', event: 'e' }",
 ];

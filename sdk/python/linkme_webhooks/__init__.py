@@ -1,5 +1,9 @@
-"""Verify and read LinkMe webhooks. The words are those of the Node SDK; nothing beyond the standard library."""
+"""Verify and read LinkMe webhooks. The words are those of the Node SDK.
 
+Nothing beyond the standard library, but for signatures of Ed25519: those need the package ``cryptography``.
+"""
+
+from .ed25519 import select_linkme_webhook_keys, verify_linkme_webhook_ed25519
 from .envelope import LinkMeWebhookEnvelope, parse_linkme_webhook_envelope
 from .errors import LinkMeUsageError, LinkMeWebhookError
 from .signature import verify_linkme_webhook_signature
@@ -9,5 +13,7 @@ __all__ = [
     "LinkMeWebhookEnvelope",
     "LinkMeWebhookError",
     "parse_linkme_webhook_envelope",
+    "select_linkme_webhook_keys",
+    "verify_linkme_webhook_ed25519",
     "verify_linkme_webhook_signature",
 ]

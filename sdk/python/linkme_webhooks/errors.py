@@ -10,8 +10,8 @@ from typing import Optional
 class LinkMeWebhookError(ValueError):
     """What was received is not a LinkMe webhook.
 
-    ``code`` is ``envelope_not_object``, ``field_missing`` or ``field_invalid``; ``field`` names the offending member,
-    if it is one member's fault.
+    ``code`` is ``envelope_not_object``, ``field_missing``, ``field_invalid`` or ``key_document_invalid``; ``field``
+    names the offending member, if it is one member's fault.
     """
 
     def __init__(self, code: str, message: str, field: Optional[str] = None) -> None:
@@ -23,7 +23,8 @@ class LinkMeWebhookError(ValueError):
 class LinkMeUsageError(TypeError):
     """A mistake in the code or the configuration of the receiver; the message says how to mend it.
 
-    ``code`` is ``raw_body_parsed``, ``raw_body_missing``, ``raw_body_type`` or ``secret_missing``.
+    ``code`` is ``raw_body_parsed``, ``raw_body_missing``, ``raw_body_type``, ``secret_missing``, ``key_missing``,
+    ``key_invalid`` or ``cryptography_missing``.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -35,7 +35,7 @@ def verify_linkme_webhook_signature(
     >>> verify_linkme_webhook_signature(b"{}", "sha256=" + "0" * 64, "whsec_local")
     False
     """
-    body = _require_raw_body(raw_body)
+    body = require_raw_body(raw_body)
     secrets = _require_secrets(secret)
     # fullmatch and not match with `$`, which would allow a line break at the end.
     form = _HEADER_FORM.fullmatch(signature_header) if isinstance(signature_header, str) else None
@@ -49,7 +49,7 @@ def verify_linkme_webhook_signature(
     return matches
 
 
-def _require_raw_body(raw_body: object) -> bytes:
+def require_raw_body(raw_body: object) -> bytes:
     if isinstance(raw_body, str):
         return _utf8(raw_body)
     if isinstance(raw_body, (bytes, bytearray, memoryview)):

@@ -7,9 +7,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
 
 
-def read_vectors():
+def read_vectors(group="x_linkme_signature"):
     text = (ROOT / "spec/vectors/signatures.json").read_text(encoding="utf-8")
-    return json.loads(text)["x_linkme_signature"]
+    return json.loads(text)[group]
 
 
 def read_samples():

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
+import { SIGNING_KEYS_PATH } from "#contract/signing-keys.ts";
 import { openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 
@@ -25,6 +26,8 @@ async function validCalls(api: TestApi): Promise<Calls> {
   const webhook = (await api.call("POST", `${url}/webhooks`, target)).body;
   await api.call("POST", `${url}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
   await api.call("POST", `${url}/events`, { event: "link.claim", data: { link_id: "lnk_1" } });
+  const other = (await api.call("POST", `${url}/webhooks`, { ...target, signature_scheme: "ed25519" })).body;
+  const [delivery] = (await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`)).body.items;
   const started = (await api.call("POST", `/api/webhooks/${webhook.id}/replays`, replay)).body;
   const link = (await api.call("POST", `${url}/links`, { slug: "fuzz", deepLink: "x" })).body;
   return [
@@ -44,7 +47,9 @@ async function validCalls(api: TestApi): Promise<Calls> {
     ["POST", `/api/webhooks/${webhook.id}/secret/undo`],
     ["POST", `${url}/webhooks/check`, { ...CHECK, headers: { "x-a": "b" }, event: "link.click", forged: true }],
     ["POST", `/api/webhooks/${webhook.id}/replays`, replay],
-    ["POST", `/api/webhooks/${webhook.id}/replays`, { ...replay, dry_run: true }],
+    ["POST", `/api/webhooks/${webhook.id}/replays`, { ...replay, dry_run: true, target_id: other.id }],
+    ["POST", `/api/deliveries/${delivery.id}/resend`, { destination_id: other.id }],
+    ["GET", `${SIGNING_KEYS_PATH}?webhook_id=${webhook.id}`],
     ["GET", `/api/webhooks/${webhook.id}/replays?limit=5&cursor=WyJhIl0`],
     ["POST", `/api/replays/${started.id}/pause`],
     ["POST", `/api/replays/${started.id}/resume`, { rate_per_second: 2.5 }],

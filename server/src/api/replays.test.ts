@@ -33,6 +33,7 @@ test("a replay is shown with all that it was asked for, and steered by its id", 
   const { id, app_id, created_at, ...shown } = body;
   assert.match(id, /^rpl_/);
   assert.deepEqual(shown, {
+    ...{ target_id: url.split("/").at(-1) },
     ...{ destination_id: url.split("/").at(-1), state: "running", reason: null, total: 1, created: 0, succeeded: 0 },
     ...{ failed: 0, canceled: 0, pending: 0, since: "2026-01-01T00:00:00.000Z", until: "9999-01-01T00:00:00.000Z" },
     ...{ states: ["missing"], events: [event.event], link_id: null, rate_per_second: 0.5, finished_at: null },

@@ -8,6 +8,7 @@ import { encodeCursor, positionRange } from "../platform/cursor.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
+  DUE_FIRST,
   deliveryId,
   parseDeliveryId,
   showAttempts,
@@ -89,6 +90,25 @@ export function createDeliveries(options: DeliveriesOptions) {
     return showWithEvent(granted, destination);
   }
 
+  /**
+   * Sends the event to another webhook of the app, which may be off or set to other types: a person asks for it. One that has
+   * a delivery of it already is granted an attempt. What became of the event at the first webhook stays as it is.
+   * @throws AppError not_found, conflict when the event was erased
+   */
+  async function resendDelivery(id: string, app_scope: AppScope, destination_id?: string): Promise<Delivery> {
+    const { row } = await findDelivery(id, app_scope);
+    if (destination_id === undefined || destination_id === row.destination_id) return retryDelivery(id, app_scope);
+    const target = await findDestination(destination_id, app_scope);
+    // The operator sees every app, and yet an event never leaves its own.
+    if (target.app_id !== row.app_id) throw notFound("webhook");
+    const event = await store.eventOf(row);
+    if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
+    const made = await store.insertAsked(resentRow(row, destination_id, now()));
+    if (made === undefined) return retryDelivery(deliveryId({ ...row, destination_id }), app_scope);
+    dispatcher.wake(destination_id, now());
+    return showDelivery(made, event.id, now(), target.state);
+  }
+
   /** @throws AppError not_found, conflict when it is settled already */
   async function cancelDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
     const { row, destination } = await findDelivery(id, app_scope);
@@ -121,7 +141,16 @@ export function createDeliveries(options: DeliveriesOptions) {
     return { row, destination };
   }
 
-  return { listDeliveries, getDelivery, retryDelivery, cancelDelivery };
+  return { listDeliveries, getDelivery, retryDelivery, resendDelivery, cancelDelivery };
+}
+
+/** The first attempt is by hand, and the webhook's schedule follows when it fails. */
+function resentRow(row: DeliveryRow, destination_id: string, now: number): DeliveryRow {
+  return {
+    ...{ destination_id, position: row.position, app_id: row.app_id, event: row.event, state: "pending" },
+    ...{ reason: `Asked for by hand, from ${deliveryId(row)}.`, attempt: 0, failures: 0, leased: 0, due_at: DUE_FIRST },
+    ...{ trigger: "manual", resume_state: null, resume_at: null, created_at: now, settled_at: null },
+  };
 }
 
 /** The request of the last attempt, or of the first to come, as the present settings make it; secrets are masked. */

@@ -57,20 +57,27 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
 
   async function stepOnce(row: ReplayRow): Promise<ReplayRow | null> {
     const now = clock.now();
-    const [destination, facts] = await Promise.all([destinations.find(row.destination_id), store.factsOf(row, now)]);
-    const plan = planStep(row, destination, facts, now);
+    const [source, target, facts] = await Promise.all([
+      destinations.find(row.destination_id),
+      destinations.find(row.target_id),
+      store.factsOf(row, now),
+    ]);
+    // Without the one there is nothing to choose by, without the other nothing to send to.
+    const plan = planStep(row, source && target, facts, now);
     const found =
       plan.take > 0
         ? await walk.next(row, row.at_position, plan.take)
         : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
     const after = await store.step({ row, plan, waiting: facts.waiting, found, now });
     if (after === null) return null;
-    if (after.created > row.created) dispatcher.wake(row.destination_id, now);
+    if (after.created > row.created) dispatcher.wake(row.target_id, now);
     if (after.state !== row.state) note(after);
     return after;
   }
 
-  function note({ id: replay_id, destination_id, state: now_state, reason, created, succeeded, failed }: ReplayRow) {
+  /** The webhook that is named is the one that is sent to. */
+  function note({ id: replay_id, target_id: destination_id, state: now_state, reason, ...counts }: ReplayRow) {
+    const { created, succeeded, failed } = counts;
     if (now_state === "paused") log("replay.paused", { replay_id, destination_id, reason }, "warn");
     if (now_state === "done") log("replay.done", { replay_id, destination_id, created, succeeded, failed });
   }

@@ -40,15 +40,19 @@ const UNCOUNTED = sql`
 export function createReplayStore(database: Pick<Database, "query" | "transaction">) {
   const { query } = database;
 
-  /** Unless so many of the webhook are open; two that ask at the same moment may be one too many. */
-  function insert(row: ReplayRow): Promise<"inserted" | "too_many"> {
-    return database.transaction(async (within) => {
-      const [open] = await within<{ count: number }>(sql`select count(*) as count from replays
-        where destination_id = ${row.destination_id} and finished_at is null and state <> 'canceled'`);
-      if ((open?.count ?? 0) >= OPEN_REPLAYS_MAX) return "too_many";
-      await within(insertRow(row));
+  /** Unless so many to that webhook are open. Who loses a place to another one that asks at the same moment takes the next. */
+  async function insert(row: ReplayRow): Promise<"inserted" | "too_many"> {
+    if (row.finished_at !== null) {
+      await query(insertRow(row));
       return "inserted";
-    });
+    }
+    for (let slot = 1; slot <= OPEN_REPLAYS_MAX; slot++) {
+      const inserted = await query(
+        sql`${insertRow({ ...row, slot })} on conflict (target_id, slot) where slot is not null do nothing returning id`,
+      );
+      if (inserted.length > 0) return "inserted";
+    }
+    return "too_many";
   }
 
   function find(id: string): Promise<(ReplayRow & Uncounted) | undefined> {
@@ -60,15 +64,23 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
   /** Newest first. */
   function page(destination_id: string, before: string | null, limit: number): Promise<(ReplayRow & Uncounted)[]> {
     const range = before === null ? sql`true` : sql`id < ${before}`;
-    return query(sql`select r.*, ${UNCOUNTED} from (select * from replays
-      where destination_id = ${destination_id} and ${range} order by id desc limit ${limit}) as r order by r.id desc`);
+    // Two seeks, each in its own index; those of other webhooks come second.
+    return query(sql`select r.*, ${UNCOUNTED} from (
+        select * from (select * from replays where destination_id = ${destination_id} and ${range}
+          order by id desc limit ${limit}) as asked
+        union all
+        select * from (select * from replays where target_id = ${destination_id} and destination_id <> ${destination_id}
+          and ${range} order by id desc limit ${limit}) as sent
+      ) as r order by r.id desc limit ${limit}`);
   }
 
   /** Changes a replay that is in one of these states; false when it is not. */
   async function change(
     id: string,
     from: readonly ReplayState[],
-    changes: Partial<Pick<ReplayRow, "state" | "reason" | "rate_per_second" | "paced_at" | "resumed_at" | "due_at">>,
+    changes: Partial<
+      Pick<ReplayRow, "state" | "reason" | "rate_per_second" | "paced_at" | "resumed_at" | "due_at" | "slot">
+    >,
   ): Promise<boolean> {
     const changed = await query(sql`update replays set revision = revision + 1, ${assign(changes)}
       where id = ${id} and state in (${list(from)}) and finished_at is null returning id`);
@@ -88,7 +100,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
         where replay_id = ${row.id} and state = 'pending' and failures = 0 limit ${2 * STEP_MAX}) as waiting`),
       query<{ attempts: number; failures: number }>(sql`select count(*) as attempts,
           count(case when outcome in ('accepted', 'accepted_unverified', 'skipped') then null else 1 end) as failures
-        from (select outcome from attempts where destination_id = ${row.destination_id} and trigger = 'replay'
+        from (select outcome from attempts where destination_id = ${row.target_id} and trigger = 'replay'
           and started_at >= ${since} order by started_at desc limit ${RECENT_ATTEMPTS_MAX}) as recent`),
     ]);
     return {
@@ -163,12 +175,12 @@ const PICKED = sql`(destination_id, position) in (select destination_id, positio
 
 /** Answers how many there are: what somebody else has changed since it was found is left alone. */
 async function handOut(within: Query, row: ReplayRow, matches: readonly Match[], now: number): Promise<number> {
-  const missing = matches.filter(({ state }) => state === "missing");
-  const settled = matches.filter(({ state }) => state !== "missing");
+  const missing = matches.filter(({ target_state }) => target_state === "missing");
+  const settled = matches.filter(({ target_state }) => target_state !== "missing");
   let count = 0;
   if (missing.length > 0) {
     const values = missing.map(({ position, event }): SqlValue[] => [
-      ...[row.destination_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
+      ...[row.target_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
     ]);
     const inserted = await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
         failures, leased, due_at, trigger, replay_id, replay_from, created_at)
@@ -176,8 +188,8 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly Match[],
     count += inserted.length;
   }
   if (settled.length > 0) {
-    const values = settled.map(({ position, state }): SqlValue[] => [
-      ...[row.destination_id, position, state, row.created_at, now, row.id],
+    const values = settled.map(({ position, target_state }): SqlValue[] => [
+      ...[row.target_id, position, target_state, row.created_at, now, row.id],
     ]);
     // What its last state said stays until there is something new to say, and comes back when the replay is canceled.
     const armed = await within(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
@@ -195,9 +207,9 @@ function insertRow(row: ReplayRow) {
     ...[row.id, row.destination_id, row.app_id, row.state, row.reason, row.since, row.until, row.states, row.events],
     ...[row.missing_events, row.link_id, row.rate_per_second, row.total, row.created, row.succeeded, row.failed],
     ...[row.at_position, row.end_position, row.walked, row.paced_at, row.resumed_at, row.revision, row.due_at],
-    ...[row.created_at, row.finished_at],
+    ...[row.created_at, row.finished_at, row.target_id, row.slot],
   ];
   return sql`insert into replays (id, destination_id, app_id, state, reason, since, until, states, events, missing_events,
       link_id, rate_per_second, total, created, succeeded, failed, at_position, end_position, walked, paced_at,
-      resumed_at, revision, due_at, created_at, finished_at) values (${list(columns)})`;
+      resumed_at, revision, due_at, created_at, finished_at, target_id, slot) values (${list(columns)})`;
 }

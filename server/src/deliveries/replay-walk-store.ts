@@ -4,7 +4,7 @@
 // the app by (app_id, position) when what is missing or delivered is wanted, else only the deliveries of the index
 // deliveries_unhappy.
 import type { EventType } from "#contract/events.ts";
-import type { ReplayedState } from "#contract/replays.ts";
+import { REPLAYED_STATES, type ReplayedState } from "#contract/replays.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
@@ -17,7 +17,15 @@ const STRETCH_MAX = 2_000;
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
   ReplayRow,
-  "app_id" | "destination_id" | "states" | "events" | "missing_events" | "link_id" | "end_position" | "created_at"
+  | "app_id"
+  | "destination_id"
+  | "target_id"
+  | "states"
+  | "events"
+  | "missing_events"
+  | "link_id"
+  | "end_position"
+  | "created_at"
 >;
 
 export interface Match {
@@ -26,6 +34,8 @@ export interface Match {
   event: EventType;
   created_at: number;
   state: ReplayedState;
+  /** What it has come to at the webhook that gets it. */
+  target_state: ReplayedState;
   /** Under the name of another replay that has not counted it yet: it must be waited for. */
   replay_id: string | null;
 }
@@ -90,8 +100,7 @@ function stretchOf(wanted: Wanted, after: string, size: number): Stretch {
   const range = sql`position > ${after} and position < ${end_position}`;
   const states = statesOf(wanted);
   const unhappy = states.flatMap((state) => (isUnhappy(state) ? [INDEXED_STATE[state]] : []));
-  // As it was when the replay was asked for: what was settled since has been sent since.
-  const state = sql`case when coalesce(d.settled_at, d.created_at) <= ${wanted.created_at} then d.state else 'later' end`;
+  const state = stateThen(wanted);
   if (unhappy.length < states.length) {
     const of_app = sql`app_id = ${app_id} and ${range} order by position limit ${size}`;
     // Asked for row by row: joined, PostgreSQL may read the whole ledger of a webhook that its statistics do not know.
@@ -127,10 +136,25 @@ function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
   }
   const [first = sql`false`, second = sql`false`] = ways;
   const of_link = wanted.link_id === null ? sql`true` : sql`e.link_id = ${wanted.link_id}`;
-  return sql`select e.position, e.id as event_id, e.event, e.created_at, coalesce(e.state, 'missing') as state,
-      (select d.replay_id from deliveries as d where d.destination_id = ${wanted.destination_id}
+  const matches = sql`select e.position, e.id as event_id, e.event, e.created_at, coalesce(e.state, 'missing') as state,
+      coalesce(${stateAtTarget(wanted)}, 'missing') as target_state,
+      (select d.replay_id from deliveries as d where d.destination_id = ${wanted.target_id}
         and d.position = e.position) as replay_id
     from (${events}) as e where e.target_id is null and ${of_link} and ((${first}) or (${second}))`;
+  if (wanted.target_id === wanted.destination_id) return matches;
+  // What is pending there comes by itself, and what was sent there since the replay was asked for has been sent.
+  return sql`select free.* from (${matches}) as free where free.target_state in (${list(REPLAYED_STATES)})`;
+}
+
+/** As it was when the replay was asked for: what was settled since has been sent since. */
+function stateThen({ created_at }: Wanted): Statement {
+  return sql`case when coalesce(d.settled_at, d.created_at) <= ${created_at} then d.state else 'later' end`;
+}
+
+function stateAtTarget(wanted: Wanted): Statement {
+  if (wanted.target_id === wanted.destination_id) return sql`e.state`;
+  return sql`(select ${stateThen(wanted)} from deliveries as d
+    where d.destination_id = ${wanted.target_id} and d.position = e.position)`;
 }
 
 function isUnhappy(state: ReplayedState): state is "failed" | "canceled" | "skipped" {

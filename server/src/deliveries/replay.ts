@@ -27,7 +27,10 @@ export const FAILING_WINDOW_MS = 60_000;
 /** A row of the table `replays`. */
 export interface ReplayRow {
   id: string;
+  /** Whose deliveries say what is sent. */
   destination_id: string;
+  /** Which gets it. */
+  target_id: string;
   app_id: string;
   state: ReplayState;
   reason: string | null;
@@ -52,6 +55,8 @@ export interface ReplayRow {
   due_at: number | null;
   created_at: number;
   finished_at: number | null;
+  /** Its place among the open replays to its target; null when it is over or canceled. */
+  slot: number | null;
 }
 
 /** What is known of the deliveries under way and of the attempts of the last minute. */
@@ -93,11 +98,17 @@ export function planStep(
   const stays: StepPlan = { state: row.state, reason: row.reason, take: 0 };
   if (row.state !== "running") return stays;
   // Everything is handed out: it only waits for the results.
-  if (row.walked === 1) return stays;
+  if (row.walked === 1) return { ...stays, reason: waitingFor(destination.state) };
   const obstacle = obstacleOf(destination.state) ?? failing(facts);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = windowOf(destination) - facts.waiting;
   return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
+}
+
+/** What a replay that has handed out everything still waits for; null when that comes by itself. */
+function waitingFor(state: Destination["state"]): string | null {
+  if (obstacleOf(state) === null) return null;
+  return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on, or cancel the replay.`;
 }
 
 /** Why a replay cannot send to a webhook in this state; null when it can. */
@@ -164,6 +175,7 @@ export function afterStep(row: ReplayRow, plan: StepPlan, result: StepResult, no
     paced_at: paceAfter(row, now, result.created),
     due_at: is_over ? null : dueAfter(row, plan, result, now),
     finished_at: is_over ? now : null,
+    slot: is_over || plan.state === "canceled" ? null : row.slot,
   } satisfies Partial<ReplayRow>;
 }
 
@@ -195,6 +207,7 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     id: row.id,
     app_id: row.app_id,
     destination_id: row.destination_id,
+    target_id: row.target_id,
     state: row.state,
     reason: row.reason,
     total: row.total,

@@ -31,8 +31,8 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     app_scope: AppScope,
     input: ReplayCreate,
   ): Promise<ReplayPreview> {
-    const destination = await findDestination(destination_id, app_scope);
-    const row = newRow("", destination, input, now());
+    const { source, target } = await findBoth(destination_id, app_scope, input);
+    const row = newRow("", source, { ...input, target_id: target.id }, now());
     const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX);
     return {
       count: total,
@@ -44,11 +44,11 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
 
   /** @throws AppError not_found, invalid_request, conflict when the webhook takes nothing or has too many replays */
   async function startReplay(destination_id: string, app_scope: AppScope, input: ReplayCreate): Promise<Replay> {
-    const destination = await findDestination(destination_id, app_scope);
-    const obstacle = obstacleOf(destination.state);
+    const { source, target } = await findBoth(destination_id, app_scope, input);
+    const obstacle = obstacleOf(target.state);
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
-    const row = newRow(ids.prefixed("rpl"), destination, input, at);
+    const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
     row.total = (await walk.count(row, row.at_position, 0)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {
@@ -89,8 +89,8 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   /** @throws AppError not_found, conflict */
   async function resumeReplay(id: string, app_scope: AppScope, input: ReplayResume): Promise<Replay> {
     const row = await findReplay(id, app_scope);
-    const destination = await findDestination(row.destination_id, app_scope);
-    const obstacle = row.state === "paused" ? obstacleOf(destination.state) : null;
+    const target = await findDestination(row.target_id, app_scope);
+    const obstacle = row.state === "paused" ? obstacleOf(target.state) : null;
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const rate_per_second = input?.rate_per_second === undefined ? row.rate_per_second : input.rate_per_second;
@@ -107,7 +107,8 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   async function cancelReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
     const open: ReplayState[] = ["running", "paused"];
-    const changed = await store.change(id, open, { state: "canceled", reason: "Canceled by hand.", due_at: now() });
+    const canceled = { state: "canceled", reason: "Canceled by hand.", due_at: now(), slot: null } as const;
+    const changed = await store.change(id, open, canceled);
     if (!changed) await refuseState(id, app_scope, "Only a running or paused replay can be canceled");
     wake();
     return getReplay(id, app_scope);
@@ -126,6 +127,14 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     return row;
   }
 
+  /** An event never leaves its app, not even for the operator. */
+  async function findBoth(destination_id: string, app_scope: AppScope, { target_id = destination_id }: ReplayCreate) {
+    const source = await findDestination(destination_id, app_scope);
+    const target = target_id === destination_id ? source : await findDestination(target_id, app_scope);
+    if (target.app_id !== source.app_id) throw notFound("webhook");
+    return { source, target };
+  }
+
   async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {
     const destination = await destinations.find(id);
     if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
@@ -139,7 +148,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
 function newRow(
   id: string,
   destination: Pick<Destination, "id" | "app_id" | "events">,
-  input: ReplayCreate,
+  input: ReplayCreate & { target_id: string },
   at: number,
 ): ReplayRow {
   const since = Date.parse(input.since);
@@ -147,7 +156,8 @@ function newRow(
   if (since > until) throw invalid("since", "a time before until");
   const events = input.events === undefined ? null : JSON.stringify(input.events);
   return {
-    ...{ id, destination_id: destination.id, app_id: destination.app_id, state: "running", reason: null, since, until },
+    ...{ id, destination_id: destination.id, target_id: input.target_id, app_id: destination.app_id, slot: null },
+    ...{ state: "running", reason: null, since, until },
     ...{ states: JSON.stringify([...new Set(input.states)]), events, link_id: input.link_id ?? null },
     missing_events: events ?? JSON.stringify([...destination.events]),
     ...{ rate_per_second: input.rate_per_second, total: 0, created: 0, succeeded: 0, failed: 0 },

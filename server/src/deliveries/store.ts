@@ -239,6 +239,11 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     ).then((found) => found[0]);
   }
 
+  /** A delivery that a person asked for; undefined when there is one already. */
+  function insertAsked(row: DeliveryRow): Promise<DeliveryRow | undefined> {
+    return query<DeliveryRow>(sql`${insertDeliveries([row])} returning *`).then((made) => made[0]);
+  }
+
   /** Grants one attempt now, in any state, and remembers what to put back when it fails. */
   function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
     return query<DeliveryRow>(sql`update deliveries set
@@ -278,7 +283,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   return {
     ...{ claim, claimProbe, readBodies, findDue, releaseAll, renew, release },
-    ...{ find, page, attemptsOf, countRecords, eventOf, grantAttempt, cancel, ofEvent },
+    ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
   };
 }
 

@@ -14,6 +14,7 @@ import {
 import { webhook } from "#destination-types/webhook.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { createHider, type Hide } from "./hiding.ts";
+import { openMaterial } from "./key-pairs.ts";
 
 /** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
 export interface DestinationRow {
@@ -35,6 +36,8 @@ export interface DestinationRow {
   retry_on: RetryOn;
   created_at: number;
   updated_at: number;
+  /** What is published of its key pairs, as JSON; null unless it signs with Ed25519. */
+  public_keys: string | null;
 }
 
 /** The column `secrets`: what signs, what is staged to sign next, and what was replaced but still signs for a while. */
@@ -142,12 +145,21 @@ function prepareWith<Config, Prepared>(
 }
 
 export function openSecrets({ current, next, previous }: SealedSecrets, sealer: Sealer): SigningSecrets {
-  const secrets: SigningSecrets = { current: sealer.open(current) };
-  if (next !== undefined) secrets.next = sealer.open(next);
-  if (previous !== undefined) {
-    secrets.previous = { secret: sealer.open(previous.secret), valid_until: previous.valid_until };
+  const signs = openMaterial(current, sealer);
+  const secrets: SigningSecrets = { current: signs.secret };
+  const private_keys: NonNullable<SigningSecrets["private_keys"]> = {};
+  if (signs.private_key !== undefined) private_keys.current = signs.private_key;
+  if (next !== undefined) {
+    const { secret, private_key } = openMaterial(next, sealer);
+    secrets.next = secret;
+    if (private_key !== undefined) private_keys.next = private_key;
   }
-  return secrets;
+  if (previous !== undefined) {
+    const { secret, private_key } = openMaterial(previous.secret, sealer);
+    secrets.previous = { secret, valid_until: previous.valid_until };
+    if (private_key !== undefined) private_keys.previous = private_key;
+  }
+  return { ...secrets, private_keys };
 }
 
 function misconfigured(reason: string): Sending {

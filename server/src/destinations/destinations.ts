@@ -5,6 +5,7 @@ import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
+import { createSigningKeys } from "./signing-keys.ts";
 import { createDestinationStore } from "./store.ts";
 import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
@@ -91,6 +92,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     ...createWebhooks(dependencies),
     ...createRotation(dependencies),
     ...createTrials(dependencies),
+    ...createSigningKeys(dependencies),
     ...{ disable, review, resume, onChange },
   };
 }

@@ -1,11 +1,13 @@
 // The signing secret of a webhook over its life: shown, staged, promoted, undone, dropped, revoked. Called by the API.
 // Each change is one transaction of the store, which reads the row again and lets changes of one app wait for each other;
 // when the call answers, this process signs by it, and every other one within a second. Works with signing off too.
+import type { SignatureScheme } from "#contract/destinations.ts";
 import { GRACE_DEFAULT_SECONDS, type SecretState } from "#contract/secrets.ts";
 import type { SigningSecrets } from "#destination-types/definition.ts";
 import type { Sealer } from "../platform/sealing.ts";
-import type { SealedSecrets } from "./destination.ts";
+import type { DestinationRow, SealedSecrets } from "./destination.ts";
 import { timeText } from "./health.ts";
+import { newPrivateKey, publish, publishedKey, schemeOf, sealMaterial } from "./key-pairs.ts";
 import { dropNext, promote, readSecrets, stage, undo } from "./secrets.ts";
 import type { DestinationStore } from "./store.ts";
 import { found, newSecret, openForCaller, within } from "./webhook-rules.ts";
@@ -21,7 +23,13 @@ interface RotationDependencies {
 /** Which webhook is meant; an app's key means those of its app. */
 type Named = [id: string, app_scope: string | null];
 
-type Step = (secrets: SealedSecrets, at: number) => SealedSecrets;
+type Step = (secrets: SealedSecrets, at: number, scheme: SignatureScheme) => SealedSecrets;
+
+/** The secrets after a step, and the row that holds them. */
+interface Changed {
+  secrets: SigningSecrets;
+  row: DestinationRow;
+}
 
 export function createRotation({ store, sealer, now, changed }: RotationDependencies) {
   async function getSecret(...named: Named): Promise<SecretState> {
@@ -30,30 +38,31 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
     const { current, next, previous } = openForCaller(readSecrets(row), sealer);
     return {
       signing_secret: current,
+      ...withKey("public_key", publishedKey(row, "current")),
       ...(next !== undefined && { next_secret: next }),
+      ...withKey("next_public_key", publishedKey(row, "next")),
       ...(previous !== undefined &&
         previous.valid_until > now() && { previous_valid_until: timeText(previous.valid_until) }),
     };
   }
 
-  async function rotateSecret(...named: Named): Promise<{ next_secret: string }> {
-    const next_secret = newSecret();
-    await change(named, "secret staged", (secrets, at) => stage(secrets, sealer.seal(next_secret), at));
-    return { next_secret };
+  async function rotateSecret(...named: Named) {
+    const made = { secret: newSecret(), private_key: newPrivateKey() };
+    const { row } = await change(named, "secret staged", (secrets, at, scheme) =>
+      stage(secrets, sealNew(made, scheme), at),
+    );
+    return { next_secret: made.secret, ...withKey("next_public_key", publishedKey(row, "next")) };
   }
 
   async function promoteSecret(id: string, app_scope: string | null, grace_seconds = GRACE_DEFAULT_SECONDS) {
     const at = now();
     const valid_until = at + grace_seconds * 1000;
-    const { current } = await change([id, app_scope], "secret promoted", (secrets) =>
-      promote(secrets, valid_until, at),
-    );
-    return { signing_secret: current, previous_valid_until: timeText(valid_until) };
+    const changed = await change([id, app_scope], "secret promoted", (secrets) => promote(secrets, valid_until, at));
+    return { ...shown(changed), previous_valid_until: timeText(valid_until) };
   }
 
-  async function undoPromotion(...named: Named): Promise<{ signing_secret: string }> {
-    const { current } = await change(named, "promotion of the secret undone", undo);
-    return { signing_secret: current };
+  async function undoPromotion(...named: Named) {
+    return shown(await change(named, "promotion of the secret undone", undo));
   }
 
   async function dropNextSecret(...named: Named): Promise<void> {
@@ -61,21 +70,28 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
   }
 
   /** Also the way out when the secrets of before cannot be read any more: none of them is opened. */
-  async function revokeSecret(...named: Named): Promise<{ signing_secret: string }> {
-    const { current } = await change(named, "secret revoked", () => ({ current: sealer.seal(newSecret()) }));
-    return { signing_secret: current };
+  async function revokeSecret(...named: Named) {
+    const made = { secret: newSecret(), private_key: newPrivateKey() };
+    return shown(await change(named, "secret revoked", (_, __, scheme) => ({ current: sealNew(made, scheme) })));
   }
 
-  /** Answers the secrets as they are afterwards; a step that cannot be taken, or read, changes nothing. */
-  async function change([id, app_scope]: Named, cause: string, step: Step): Promise<SigningSecrets> {
+  /** A webhook that does not sign with Ed25519 keeps no key. */
+  function sealNew({ secret, private_key }: { secret: string; private_key: string }, scheme: SignatureScheme) {
+    return sealMaterial(scheme === "ed25519" ? { secret, private_key } : { secret }, sealer);
+  }
+
+  /** Answers what is there afterwards; a step that cannot be taken, or read, changes nothing. */
+  async function change([id, app_scope]: Named, cause: string, step: Step): Promise<Changed> {
     const at = now();
     const opened: SigningSecrets[] = [];
     const result = await found(
       store.change(id, within(app_scope), at, (row) => {
-        const secrets = step(readSecrets(row), at);
-        opened.push(openForCaller(secrets, sealer));
+        const scheme = schemeOf(row);
+        const secrets = step(readSecrets(row), at, scheme);
+        const plain = openForCaller(secrets, sealer);
+        opened.push(plain);
         return {
-          row: { ...row, secrets: JSON.stringify(secrets), updated_at: at },
+          row: { ...row, secrets: JSON.stringify(secrets), public_keys: publish(scheme, plain), updated_at: at },
           cause,
           reset_health: false,
         };
@@ -85,8 +101,18 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
     // A transaction may run its decision again; the last time counts.
     const last = opened.at(-1);
     if (last === undefined) throw new Error("a change of secrets was decided");
-    return last;
+    return { secrets: last, row: result.row };
   }
 
   return { getSecret, rotateSecret, promoteSecret, undoPromotion, dropNextSecret, revokeSecret };
+}
+
+function shown({ secrets, row }: Changed) {
+  return { signing_secret: secrets.current, ...withKey("public_key", publishedKey(row, "current")) };
+}
+
+/** A member that is absent without a key. */
+function withKey<Name extends string>(name: Name, key: string | undefined): { [Key in Name]?: string } {
+  // The computed key widens to string; there is this one member or none.
+  return (key === undefined ? {} : { [name]: key }) as { [Key in Name]?: string };
 }

@@ -144,11 +144,18 @@ export function createDestinationStore(db: Database) {
     return new Map(ids.map((id) => [id, factsOf(id, totals, attempts, pending)]));
   }
 
+  /** Of those that have any, by id: at most `limit` destinations, or this one. */
+  function publicKeys(webhook_id: string | null, limit: number): Promise<Pick<DestinationRow, "id" | "public_keys">[]> {
+    const which = webhook_id === null ? sql`true` : sql`id = ${webhook_id}`;
+    return db.query(sql`select id, public_keys from destinations
+      where public_keys is not null and ${which} order by id limit ${limit}`);
+  }
+
   async function runOf(id: string): Promise<FailureRun> {
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
-  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf, runOf };
+  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf, runOf, publicKeys };
 }
 
 const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null };
@@ -232,11 +239,12 @@ function resetHealth(id: string): Statement {
 
 function insertRow(row: DestinationRow): Statement {
   return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
-      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at)
+      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at,
+      public_keys)
     values (${row.id}, ${row.app_id}, ${row.type}, ${row.config}, ${row.secrets}, ${row.events}, ${row.description},
       ${row.enabled}, ${row.state}, ${row.state_reason}, ${row.state_changed_at}, ${row.retry_schedule},
       ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.created_at},
-      ${row.updated_at})`;
+      ${row.updated_at}, ${row.public_keys})`;
 }
 
 function updateRow(row: DestinationRow): Statement {
@@ -244,6 +252,7 @@ function updateRow(row: DestinationRow): Statement {
       description = ${row.description}, enabled = ${row.enabled}, state = ${row.state},
       state_reason = ${row.state_reason}, state_changed_at = ${row.state_changed_at},
       retry_schedule = ${row.retry_schedule}, timeout_ms = ${row.timeout_ms}, max_in_flight = ${row.max_in_flight},
-      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on}, updated_at = ${row.updated_at}
+      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on}, updated_at = ${row.updated_at},
+      public_keys = ${row.public_keys}
     where id = ${row.id}`;
 }

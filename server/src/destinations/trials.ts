@@ -1,9 +1,12 @@
 // Destinations made ready to be tried out: what is staged or not yet saved, prepared like any other and stored nowhere.
 // Called by the checks of the events module, which send with them.
 import type { CheckRequest } from "#contract/checks.ts";
+import { publicKeyOf } from "#destination-types/key-pair.ts";
 import { refuse, unavailable } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
-import { type Destination, type Preparing, prepareDestination } from "./destination.ts";
+import type { Sealed } from "../platform/sealing.ts";
+import { type Destination, type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
+import { type Material, newPrivateKey, openMaterial, schemeOf, sealMaterial } from "./key-pairs.ts";
 import { readSecrets } from "./secrets.ts";
 import type { DestinationStore } from "./store.ts";
 import { newWebhookRow, readWebhookConfig } from "./webhook-row.ts";
@@ -23,13 +26,16 @@ export interface Trial {
   forger: Destination;
   /** What `genuine` signs with, plain. */
   secret: string;
+  /** With Ed25519: what it signs with besides, and what verifies that. */
+  key_pair: { private_key: string; public_key: string } | null;
 }
 
 export function createTrials(dependencies: TrialDependencies) {
   const { store, sealer, ids, now, egress } = dependencies;
 
   /**
-   * The webhook as it will sign once its staged secret is promoted, but for webhook-signature, which carries both.
+   * The webhook as it will sign once its staged secret is promoted, but for webhook-signature, which carries both. With
+   * Ed25519 the staged key alone signs: it is what the receiver has to know.
    * @throws AppError not_found, conflict, temporarily_unavailable
    */
   async function stagedTrial(id: string, app_scope: string | null): Promise<Destination> {
@@ -44,7 +50,7 @@ export function createTrials(dependencies: TrialDependencies) {
         "Signing is off for this webhook, so there is no signature to check: set `signing` to true.",
       );
     }
-    const swapped = { ...row, secrets: JSON.stringify({ current: next, next: current }) };
+    const swapped = { ...row, secrets: JSON.stringify({ current: next, next: withoutKey(row, current) }) };
     const destination = prepareDestination(swapped, dependencies);
     const { misconfigured } = destination;
     if (misconfigured !== null) throw unavailable(`${misconfigured}.`, SEAL_RETRY_SECONDS);
@@ -56,14 +62,30 @@ export function createTrials(dependencies: TrialDependencies) {
     await checkUrl(egress, request.url);
     const secret = request.secret ?? newSecret();
     const made = { id: ids.prefixed("dst"), app_id, now: now(), default_retry_schedule: [] };
-    const { url, headers, timeout_ms, event } = request;
+    const { url, headers, timeout_ms, event, signature_scheme } = request;
     const input = {
       ...{ url, headers, timeout_ms, events: [event], description: "", enabled: true, signing: true },
-      ...{ max_in_flight: 1, rate_per_second: null, retry_on: "retriable" as const },
+      ...{ max_in_flight: 1, rate_per_second: null, retry_on: "retriable" as const, signature_scheme },
     };
-    const prepare = (signs_with: string) =>
-      prepareDestination(newWebhookRow({ ...made, secret: signs_with }, input, sealer), dependencies);
-    return { genuine: prepare(secret), forger: prepare(newSecret()), secret };
+    const prepare = (signs_with: Material) =>
+      prepareDestination(newWebhookRow({ ...made, ...signs_with }, input, sealer), dependencies);
+    const private_key = request.private_key ?? newPrivateKey();
+    return {
+      genuine: prepare({ secret, private_key }),
+      forger: prepare({ secret: newSecret(), private_key: newPrivateKey() }),
+      secret,
+      key_pair: signature_scheme === "ed25519" ? { private_key, public_key: publicKeyOf(private_key) } : null,
+    };
+  }
+
+  /** What cannot be opened stays, for the preparation to say so. */
+  function withoutKey(row: DestinationRow, sealed: Sealed): Sealed {
+    if (schemeOf(row) === "hmac") return sealed;
+    try {
+      return sealMaterial({ secret: openMaterial(sealed, sealer).secret }, sealer);
+    } catch {
+      return sealed;
+    }
   }
 
   return { stagedTrial, newTrial };

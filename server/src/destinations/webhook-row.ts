@@ -1,6 +1,13 @@
 // What creating and changing a webhook makes of its row, and how a row is shown. Pure but for the sealer.
 // Called by webhooks.ts and trials.ts; input has passed the contract's schemas.
-import { type Health, MASK, type Webhook, type WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
+import {
+  type Health,
+  MASK,
+  type SignatureScheme,
+  type Webhook,
+  type WebhookCreate,
+  type WebhookPatch,
+} from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { mapSecrets } from "#destination-types/definition.ts";
 import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
@@ -8,19 +15,26 @@ import { invalid } from "../errors.ts";
 import type { Sealer } from "../platform/sealing.ts";
 import type { DestinationRow, SealedSecrets } from "./destination.ts";
 import { timeText } from "./health.ts";
+import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
+import { readSecrets } from "./secrets.ts";
+import { openForCaller } from "./webhook-rules.ts";
 
 interface NewWebhook {
   id: string;
   app_id: string;
   /** The signing secret, plain. */
   secret: string;
+  /** Signs beside it with Ed25519; a new one when it is needed and not given. */
+  private_key?: string | undefined;
   now: number;
   default_retry_schedule: readonly number[];
 }
 
 export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Sealer): DestinationRow {
-  const config = { url: input.url, signing: input.signing, headers: sealHeaders(input.headers, {}, sealer) };
-  const secrets: SealedSecrets = { current: sealer.seal(made.secret) };
+  const { url, signing, signature_scheme = "hmac" } = input;
+  const config = { url, signing, ...storedScheme(signature_scheme), headers: sealHeaders(input.headers, {}, sealer) };
+  const private_key = signature_scheme === "ed25519" ? (made.private_key ?? newPrivateKey()) : undefined;
+  const secrets: SealedSecrets = { current: sealMaterial({ secret: made.secret, private_key }, sealer) };
   return {
     id: made.id,
     app_id: made.app_id,
@@ -40,6 +54,10 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
     retry_on: input.retry_on,
     created_at: made.now,
     updated_at: made.now,
+    public_keys: publish(signature_scheme, {
+      current: made.secret,
+      private_keys: private_key === undefined ? {} : { current: private_key },
+    }),
   };
 }
 
@@ -48,11 +66,13 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
   if (Object.values(patch).every((value) => value === undefined)) return null;
   const { url, events, description, signing, retry_schedule, timeout_ms, max_in_flight, retry_on, headers } = patch;
   const config = readWebhookConfig(row);
+  const scheme = patch.signature_scheme ?? config.signature_scheme ?? "hmac";
   const changed: DestinationRow = {
     ...row,
     config: JSON.stringify({
       url: url ?? config.url,
       signing: signing ?? config.signing,
+      ...storedScheme(scheme),
       headers: headers === undefined ? config.headers : sealHeaders(headers, config.headers, sealer),
     }),
     events: events === undefined ? row.events : JSON.stringify(events),
@@ -64,7 +84,23 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     retry_on: retry_on ?? row.retry_on,
     updated_at: now,
   };
-  return switchState(changed, patch.enabled, now);
+  return switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now);
+}
+
+/** As the config holds it: what was stored before there was a choice says nothing. */
+function storedScheme(scheme: SignatureScheme): { signature_scheme?: SignatureScheme } {
+  return scheme === "hmac" ? {} : { signature_scheme: scheme };
+}
+
+/** Keys are made when they are first needed, and published as long as they sign. */
+function withKeysFor(scheme: SignatureScheme, row: DestinationRow, sealer: Sealer): DestinationRow {
+  if (scheme === "hmac") return { ...row, public_keys: null };
+  if (row.public_keys !== null) return row;
+  // Secrets that cannot be opened are refused here, in words for the caller.
+  openForCaller(readSecrets(row), sealer);
+  const secrets = withPrivateKeys(readSecrets(row), sealer);
+  const public_keys = publish(scheme, openForCaller(secrets, sealer));
+  return { ...row, secrets: JSON.stringify(secrets), public_keys };
 }
 
 /** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
@@ -103,6 +139,8 @@ export function showWebhook(row: DestinationRow, health: Health, problem: string
     state_reason: row.state_reason ?? problem,
     state_changed_at: timeText(row.state_changed_at),
     signing: config.signing,
+    signature_scheme: config.signature_scheme ?? "hmac",
+    ...(row.public_keys !== null && { public_key: publishedKey(row, "current") }),
     retry_schedule: JSON.parse(row.retry_schedule) as number[],
     timeout_ms: row.timeout_ms,
     max_in_flight: row.max_in_flight,

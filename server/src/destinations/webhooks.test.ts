@@ -24,6 +24,7 @@ forEachEngine((engine) => {
       state_reason: null,
       state_changed_at: at,
       signing: true,
+      signature_scheme: "hmac",
       retry_schedule: [5, 300],
       timeout_ms: 15_000,
       max_in_flight: 50,

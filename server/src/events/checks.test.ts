@@ -4,7 +4,7 @@ import { type TestContext, test } from "node:test";
 import { Webhook as Verifier } from "standardwebhooks";
 import { CheckAnswer } from "#contract/checks.ts";
 import { SecretCheck } from "#contract/secrets.ts";
-import { verifyLinkMeWebhookSignature as verify } from "../../../sdk/node/src/index.ts";
+import { verifyLinkMeWebhookSignature as verify, verifyLinkMeWebhookEd25519 } from "../../../sdk/node/src/index.ts";
 import { type Answer, openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { type Answerer, type ReceivedRequest, startReceiver } from "../../test/support/receiver.ts";
@@ -248,3 +248,33 @@ test("so many checks run at a time and no more; the next one is asked to come ag
   for (const { ok } of await Promise.all(running)) assert.equal(ok, true);
   assert.equal((await check(api, { url: receiver.url }, app_id)).ok, true);
 });
+
+test("a receiver that verifies a public key passes once it knows the one of an earlier check", async (t) => {
+  const api = await openApi(ALLOWED);
+  let known = `whpk_${Buffer.alloc(32, 1).toString("base64")}`;
+  const receiver = await listen(t, ({ headers, body }) => ({
+    status: verifyLinkMeWebhookEd25519(body, headers, known) ? 204 : 401,
+  }));
+  const request = { url: receiver.url, signature_scheme: "ed25519", forged: true };
+  const first = await check(api, request);
+  assert.deepEqual([first.ok, first.signed.status_code], [false, 401]);
+  assert.match(first.findings[0]?.fix ?? "", /public_key.*private_key/);
+  known = first.public_key ?? "";
+  const second = await check(api, { ...request, private_key: first.private_key });
+  assert.deepEqual([second.ok, second.signed.status_code, second.forged?.status_code], [true, 204, 401]);
+  assert.equal(second.public_key, first.public_key);
+});
+
+for (const [private_key, signature_scheme] of [
+  ["whsk_AAAA", "ed25519"],
+  [`whpk_${"A".repeat(43)}=`, "ed25519"],
+  [`whsk_${"A".repeat(43)}=`, undefined],
+  [`whsk_${"A".repeat(43)}=`, "hmac"],
+]) {
+  test(`a check refuses the private key ${private_key} with the scheme ${signature_scheme}`, async () => {
+    const api = await openApi(ALLOWED);
+    const url = `/api/apps/${await api.createApp()}/webhooks/check`;
+    const answer = await api.call("POST", url, { url: "http://127.0.0.1:9/", private_key, signature_scheme });
+    assert.deepEqual([answer.status, answer.body.details[0].path], [400, "private_key"]);
+  });
+}

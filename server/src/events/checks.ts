@@ -48,14 +48,20 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
 
   /** @throws AppError invalid_request, temporarily_unavailable */
   async function checkReceiver(app_id: string, request: CheckRequest): Promise<CheckAnswer> {
-    const { genuine, forger, secret } = await destinations.newTrial(app_id, request);
+    const { genuine, forger, secret, key_pair } = await destinations.newTrial(app_id, request);
     const event = sample(genuine, request.event);
     return bound(async () => {
       const signed = await tryOut(genuine, event);
       // Without an answer to the signed event, a second silence would say nothing.
       const forged = request.forged && signed.exchange.kind === "response" ? await tryOut(forger, event) : null;
       const { url, timeout_ms, forged: wants_forged } = request;
-      const trying = { url, timeout_ms, wants_forged, is_secret_given: request.secret !== undefined };
+      const trying = {
+        url,
+        timeout_ms,
+        wants_forged,
+        is_secret_given: request.secret !== undefined,
+        is_asymmetric: key_pair !== null,
+      };
       return {
         ok: isAccepted(signed) && (forged === null || !isAccepted(forged)),
         signed: show(signed, genuine),
@@ -63,6 +69,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
         findings: findingsOf(trying, signed, forged),
         event_id: event.id,
         signing_secret: secret,
+        ...key_pair,
       };
     });
   }

@@ -20,6 +20,8 @@ export interface Trying {
   timeout_ms: number;
   /** The caller brought the secret, so the receiver can know it. */
   is_secret_given: boolean;
+  /** Signed with Ed25519 too. */
+  is_asymmetric?: boolean;
   wants_forged: boolean;
 }
 
@@ -62,8 +64,12 @@ function fixFailure(code: FailureCode): string {
     : FAILURE_STEPS[code];
 }
 
-function fixStatus(status: number, { is_secret_given }: Trying): string {
+const FIX_FOR_KEYS =
+  "Give the receiver the public_key of this answer, have it verify `v1a` over the raw bytes of the body, and check again with the private_key of this answer as `private_key`. Credentials that it wants go into `headers`.";
+
+function fixStatus(status: number, { is_secret_given, is_asymmetric = false }: Trying): string {
   if (status === 400 || status === 401 || status === 403) {
+    if (is_asymmetric) return FIX_FOR_KEYS;
     return is_secret_given
       ? "Give the receiver exactly this secret, verify the raw bytes of the body before parsing them, and send any credentials that it wants in `headers`."
       : "A receiver that verifies cannot know a temporary secret: give it the signing_secret of this answer, and check again with the same one as `secret`. Credentials that it wants go into `headers`.";

@@ -66,7 +66,7 @@ export async function openApi(env: Record<string, string> = {}): Promise<TestApi
       },
       ...(body !== undefined && { payload: is_raw ? body : JSON.stringify(body) }),
     });
-    const is_json = String(response.headers["content-type"]).includes("json");
+    const is_json = String(response.headers["content-type"]).includes("json") && response.body !== "";
     return { status: response.statusCode, headers: response.headers, body: is_json ? response.json() : response.body };
   }
 

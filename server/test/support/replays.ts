@@ -52,11 +52,17 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const settings: Settings = {
     ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], ...changes },
   };
-  const world = { is_deleted: false };
+  const world = { is_deleted: false, is_target_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
+  /** Another webhook of the app, with a state of its own, and one of another app. */
+  const target = { id: `dst_${name}t`, app_id: key.app_id, state: "active" as Destination["state"] };
+  const foreign = { id: `dst_${name}f`, app_id: `app_${name}f` };
   // What replays look at; nothing is built or sent here.
-  const find = async () =>
-    world.is_deleted ? null : ({ ...key, events: new Set(["link.click"]), ...settings } as unknown as Destination);
+  const find = async (id: string) => {
+    if (id === target.id ? world.is_target_deleted : world.is_deleted) return null;
+    const own = id === target.id ? target : id === foreign.id ? foreign : key;
+    return { events: new Set(["link.click"]), ...settings, ...own } as unknown as Destination;
+  };
   const destinations = { find };
 
   /** The same database as one process of several sees it. */
@@ -77,33 +83,46 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     const at = now();
     await db.query(sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body) values
       ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, `{"id":"${id}"}`]))}`);
-    if (state !== undefined) {
-      const due_at = state === "pending" ? at + HOUR_MS : null;
-      const settled_at = state === "pending" ? null : at;
-      await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures,
-          leased, due_at, trigger, created_at, settled_at) values
-        ${rows(positions.map((id) => [key.id, id, key.app_id, event, state, `was ${state}`, 1, 1, 0, due_at, "auto", at, settled_at]))}`);
-    }
+    if (state !== undefined) await addDeliveries(key.id, positions, state, event);
     clock.at++;
     return positions;
+  }
+
+  /** What has become of events at a webhook, as of this moment. */
+  async function addDeliveries(
+    destination_id: string,
+    positions: readonly string[],
+    state: DeliveryState,
+    event: EventType = "link.click",
+  ) {
+    const at = now();
+    const due_at = state === "pending" ? at + HOUR_MS : null;
+    const settled_at = state === "pending" ? null : at;
+    await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures,
+          leased, due_at, trigger, created_at, settled_at) values
+        ${rows(positions.map((id) => [destination_id, id, key.app_id, event, state, `was ${state}`, 1, 1, 0, due_at, "auto", at, settled_at]))}`);
   }
 
   const store = createDeliveryStore(db);
 
   /** Claims what is due, and settles each as the answer says; answers the positions. */
-  async function deliver(answer: (position: string, index: number) => Outcome, limit = CLAIM_MAX): Promise<string[]> {
+  async function deliver(
+    answer: (position: string, index: number) => Outcome,
+    limit = CLAIM_MAX,
+    destination_id = key.id,
+  ): Promise<string[]> {
     const bounds = { now: now(), lease_until: now() + LEASE_MS, limit, asked_only: false };
-    const { claimed } = await store.claim(key.id, bounds);
+    const { claimed } = await store.claim(destination_id, bounds);
     const settlements = claimed.map((row, index): Settlement => {
       const outcome = answer(row.position, index);
       const at = { now: now(), random: 0.5 };
       const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
       return {
-        ...{ key: { destination_id: key.id, position: row.position }, attempt: row.attempt, decision, outcome },
+        ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
         ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
         counts: row.trigger === "auto" || row.trigger === "manual",
         record: {
-          ...{ destination_id: key.id, position: row.position, number: row.attempt, trigger: row.trigger },
+          ...{ destination_id, position: row.position, number: row.attempt, trigger: row.trigger },
           ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null, cause: null },
           ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
         },
@@ -120,7 +139,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   }
 
   return {
-    ...{ db, clock, key, settings, world, store, openProcess, addEvents, deliver, request },
+    ...{ db, clock, key, target, foreign, settings, world, store, openProcess },
+    ...{ addEvents, addDeliveries, deliver, request },
     ...openProcess(),
   };
 }
