@@ -5,6 +5,7 @@ import { EVENT_DATA } from "#contract/events.ts";
 import { Link, LinkCreated, ListedLink } from "#contract/links.ts";
 import { openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 
 const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) Version/17.4 Mobile/15E148 Safari/604.1";
 const PIXEL = "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/126.0.0.0 Mobile Safari/537.36";
@@ -116,6 +117,9 @@ forEachEngine((engine) => {
     assert.equal(list[0].slugUrl, made.slugUrl);
 
     assert.equal((await open(api, `/${made.slug}`)).headers["location"], `http://${HOST}/d/${made.slug}`);
+    // The visitor waits 20 ms for the commit of the click and no longer: counted late, it would come between what follows.
+    const isCounted = async () => (await api.call("GET", `/api/links/${made.id}`)).body.click_count === 1;
+    await waitUntil(isCounted, "the click to be counted");
     const patched = await api.call("PATCH", `/api/links/${made.id}`, {
       web_fallback_url: "https://new.example/",
       metadata: 1,

@@ -12,10 +12,11 @@ const ORIGIN = "http://127.0.0.1:8080";
 /** Links on a database that answers, fails or hangs as the test says, with a clock of the test's own. */
 function remembering() {
   const state = { now: 1_000_000, mode: "answers" as "answers" | "fails" | "hangs", found: [BLANK], reads: 0 };
+  const hanging = Promise.withResolvers<void>();
   const query = async () => {
     state.reads++;
     if (state.mode === "fails") throw new DatabaseError("unavailable", "down");
-    if (state.mode === "hangs") await new Promise(() => {});
+    if (state.mode === "hangs") await hanging.promise;
     return state.found;
   };
   const source = { now: () => state.now, random: () => {} };
@@ -32,7 +33,12 @@ function remembering() {
     },
     publicUrl: () => ORIGIN,
   });
-  return { state, resolve: async (slug = "hello") => (await links.resolve(ORIGIN, slug))?.row.id ?? null };
+  return {
+    state,
+    links,
+    answer: hanging.resolve,
+    resolve: async (slug = "hello") => (await links.resolve(ORIGIN, slug))?.row.id ?? null,
+  };
 }
 
 test("a link is read once while it is fresh, and again afterwards", async () => {
@@ -68,6 +74,19 @@ test("a link that was gone or switched off before the outage stays so", async ()
     const answer = await resolve().catch((error: unknown) => error);
     assert.ok(answer === null || answer instanceof DatabaseError);
   }
+});
+
+test("what this process has changed is waited for, however slow the database is", async (t) => {
+  const { state, links, answer } = remembering();
+  await links.resolve(ORIGIN, "hello");
+  state.found = [{ ...BLANK, web_fallback_url: "https://new.example/", updated_at: state.now }];
+  await links.patch("hello", null, { web_fallback_url: "https://new.example/" });
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  state.mode = "hangs";
+  const found = Promise.resolve(links.resolve(ORIGIN, "hello"));
+  t.mock.timers.tick(60_000);
+  answer();
+  assert.equal((await found)?.row.web_fallback_url, "https://new.example/");
 });
 
 test("a link that is not remembered cannot be served", async () => {

@@ -70,6 +70,8 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
   });
   /** By origin and slug; older than LINK_TTL_MS they serve while the database does not answer. */
   const prepared = createBoundedMap<PreparedLink | null>(LINKS_MAX);
+  /** When this process last changed a link, by its id: what was known before is not served while the database is slow. */
+  const changed_at = createBoundedMap<number>(LINKS_MAX);
 
   /** @throws AppError slug_taken, not_found */
   async function create(app_id: string, input: LinkCreate): Promise<LinkCreated> {
@@ -116,6 +118,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
     const { id } = await findRow(id_or_slug, app_scope);
     const changed = await store.updateLink(db, id, { ...changes, updated_at: source.now() });
     if (changed === null) throw notFound("link");
+    changed_at.set(id, changed.updated_at);
     forget(changed);
     return presentLink(changed);
   }
@@ -159,7 +162,9 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
     const key = `${origin}/${slug}`;
     const known = prepared.get(key) ?? null;
     if (known !== null && isCurrent(known, slug)) return enabled(known);
-    return known === null ? read(origin, slug) : readInTime(known, read(origin, slug));
+    if (known === null) return read(origin, slug);
+    const is_old = known.row.updated_at < (changed_at.get(known.row.id) ?? 0);
+    return readInTime(known, read(origin, slug), is_old ? null : STALE_WAIT_MS);
   }
 
   /** True when nothing that the prepared link was made of has been read anew, changed or forgotten since. */
@@ -204,15 +209,20 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
   return { create, list, get, patch, remove, resolve, addressOf, isOwnHost, findLink: links.find };
 }
 
-/** The fresh read, unless it fails or takes longer than a visitor should wait: then what was known before. */
-async function readInTime(known: PreparedLink, fresh: Promise<PreparedLink | null>): Promise<PreparedLink | null> {
+/** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */
+async function readInTime(
+  known: PreparedLink,
+  fresh: Promise<PreparedLink | null>,
+  wait_max_ms: number | null,
+): Promise<PreparedLink | null> {
   const before = enabled(known);
-  const late = Promise.withResolvers<PreparedLink | null>();
-  const timer = setTimeout(late.resolve, STALE_WAIT_MS, before);
   const current = fresh.catch((error: unknown) => {
     if (isDatabaseError(error, "unavailable")) return before;
     throw error;
   });
+  if (wait_max_ms === null) return current;
+  const late = Promise.withResolvers<PreparedLink | null>();
+  const timer = setTimeout(late.resolve, wait_max_ms, before);
   try {
     return await Promise.race([current, late.promise]);
   } finally {
