@@ -3,6 +3,7 @@
 import { CheckAnswer, CheckRequest } from "./checks.ts";
 import { TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "./destinations.ts";
 import { PageQuery } from "./fields.ts";
+import { FilterCheck, FilterCheckAnswer } from "./filters.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { NextSecret, PromoteBody, Promotion, Secret, SecretCheck, SecretState } from "./secrets.ts";
 
@@ -175,6 +176,18 @@ const CHECK_ROUTES = {
     body: CheckRequest,
     status: 200,
     answer: CheckAnswer,
+  },
+  checkFilter: {
+    method: "POST",
+    path: "/api/apps/{app_id}/webhooks/filter-check",
+    scope: "app_read",
+    tag: "Webhooks",
+    summary: "Try a filter before it is saved: which of the last events would pass, and why the others would not",
+    params: in_app,
+    query: NoQuery,
+    body: FilterCheck,
+    status: 200,
+    answer: FilterCheckAnswer,
   },
 } as const satisfies Record<string, Route>;
 

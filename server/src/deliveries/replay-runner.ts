@@ -61,7 +61,7 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
     const plan = planStep(row, destination, facts, now);
     const found =
       plan.take > 0
-        ? await walk.next(row, row.at_position, plan.take)
+        ? await walk.next(row, row.at_position, plan.take, destination?.filter ?? null)
         : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
     const after = await store.step({ row, plan, waiting: facts.waiting, found, now });
     if (after === null) return null;

@@ -33,7 +33,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   ): Promise<ReplayPreview> {
     const destination = await findDestination(destination_id, app_scope);
     const row = newRow("", destination, input, now());
-    const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX);
+    const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX, destination.filter);
     return {
       count: total,
       sample: sample.map(({ event_id, event, state, created_at }) => {
@@ -49,7 +49,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), destination, input, at);
-    row.total = (await walk.count(row, row.at_position, 0)).total;
+    row.total = (await walk.count(row, row.at_position, 0, destination.filter)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {
       const sentence = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time: wait for one, or cancel one.`;

@@ -14,7 +14,7 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 50, rate_per_second: null };
   return {
     ...{ id, app_id: "shop", type: "webhook", events: new Set(events), state, state_reason: null, created_at: 0 },
-    ...{ ...settings, retry_on: "retriable", misconfigured: null },
+    ...{ ...settings, retry_on: "retriable", filter: null, misconfigured: null },
     build: () => assert.fail("fan-out builds nothing"),
     judge: () => assert.fail("fan-out judges nothing"),
     mask: () => assert.fail("fan-out shows nothing"),
@@ -113,6 +113,6 @@ test("nothing comes of no events, of no destinations and of none that wants any"
     [[event("p1")], []],
     [[event("p1")], [destination("dst_a", "active", "link.claim")]],
   ] as const) {
-    assert.deepEqual(fanOut(events, to, all, NOW), { deliveries: [], ready: new Map() });
+    assert.deepEqual(fanOut(events, to, all, NOW), { deliveries: [], skipped: [], ready: new Map() });
   }
 });
