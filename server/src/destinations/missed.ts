@@ -39,10 +39,15 @@ export function showMissed({ since, until }: Stop, { count, is_exact }: { count:
 }
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
-export function nextStep({ id, state }: Pick<DestinationRow, "id" | "state">, missed: Missed | null): string | null {
+export function nextStep(
+  row: Pick<DestinationRow, "id" | "state" | "state_changed_at">,
+  missed: Missed | null,
+): string | null {
+  const { id, state } = row;
   const enable = `PATCH /api/webhooks/${id} {"enabled": true}`;
   const recover = `with "recover": true it is also sent what it has missed, else it goes on from now`;
-  if (state === "off") return `Turn it on with ${enable}; ${recover}.`;
+  if (state === "off")
+    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable}; ${recover}.`;
   if (state === "disabled") {
     return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable}; ${recover}.`;
   }

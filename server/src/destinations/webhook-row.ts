@@ -128,7 +128,7 @@ export function showWebhook(row: DestinationRow, { health, missed, problem }: Fa
     description: row.description,
     enabled: row.enabled === 1,
     state: row.state,
-    state_reason: row.state_reason ?? problem ?? (row.state === "off" ? "It was turned off." : null),
+    state_reason: row.state_reason ?? problem,
     state_changed_at: timeText(row.state_changed_at),
     signing: config.signing,
     retry_schedule: JSON.parse(row.retry_schedule) as number[],

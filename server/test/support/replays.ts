@@ -28,7 +28,7 @@ const databases = new Map<string, Promise<Database>>();
 let worlds = 0;
 
 type Settings = {
-  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule"]: Destination[Name];
+  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule" | "filter"]: Destination[Name];
 };
 
 export interface EventOptions {
@@ -50,7 +50,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const now = () => clock.at;
   const ids = createIds({ now, random: (bytes) => void randomFillSync(bytes) });
   const settings: Settings = {
-    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], ...changes },
+    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], filter: null, ...changes },
   };
   const world = { is_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
