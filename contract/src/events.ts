@@ -198,6 +198,8 @@ export const FatesQuery = z.strictObject({
   cursor: z.string().min(1).max(CURSOR_MAX_CHARS).optional().describe("the next_cursor of the part before"),
 });
 
+export type FatesQuery = z.infer<typeof FatesQuery>;
+
 /** For every destination the fates add up to `events`. */
 export const FatesAnswer = z
   .object({

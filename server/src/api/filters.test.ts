@@ -113,7 +113,9 @@ forEachEngine((engine) => {
       const webhook = await answered("PATCH", url, { filter });
       assert.deepEqual(webhook.filter, filter);
       const [event] = await click("android");
-      return (await fateOf(event)).state === "skipped" ? "skipped" : (await becomes(event, "succeeded"), "sent");
+      if ((await fateOf(event)).state === "skipped") return "skipped";
+      await becomes(event, "succeeded");
+      return "sent";
     };
     assert.equal(await states({ not: { path: "platform", equals: "ios" } }), "sent");
     assert.equal(await states({ any: [IOS_ONLY, { path: "link_id", prefix: "lnk_2" }] }), "skipped");

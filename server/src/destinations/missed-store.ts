@@ -35,12 +35,13 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Missed>> {
     const stopped = shown.flatMap(({ row, destination }) => {
       const stop = stopOf(row);
-      return stop === null ? [] : [{ stop, destination }];
+      return stop === null ? [] : [{ stop, destination, events: row.events }];
     });
     const found = await Promise.all(
-      stopped.map(async ({ stop, destination }): Promise<[string, Missed]> => {
+      stopped.map(async ({ stop, destination, events }): Promise<[string, Missed]> => {
         const counted = await count(destination, stop, { now, sharing: stopped.length });
-        return [destination.id, showMissed(stop, counted)];
+        const is_over = !counted.is_exact && (await isReplayed(destination, events, stop));
+        return [destination.id, showMissed(stop, is_over ? { count: 0, is_exact: true } : counted)];
       }),
     );
     return new Map(found);
@@ -80,6 +81,15 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return { count: missed, is_exact: false };
   }
 
+  /** For what is too much to look through: whether a replay of it all has ended. A filter may have changed since then. */
+  async function isReplayed({ id, filter }: Shown["destination"], events: string, { since, until }: Stop) {
+    if (until === null || filter !== null) return false;
+    const found = await query(sql`select 1 as one from replays where destination_id = ${id} and state = 'done'
+      and since <= ${since} and until >= ${until} and created_at >= ${until} and events is null and link_id is null
+      and missing_events = ${events} and states like '%"missing"%' limit 1`);
+    return found.length > 0;
+  }
+
   return { missedOf };
 }
 
@@ -90,14 +100,14 @@ interface Range {
   scan_max: number;
 }
 
-/** Asked for row by row, for the reason that replay-walk-store.ts gives. Test events are nobody's to miss. */
+/** Asked for row by row (and not by `exists`, which may become a join), for the reason that replay-walk-store.ts gives. Test events are nobody's to miss. */
 function looked(
   { id, app_id, events }: Pick<Destination, "id" | "app_id" | "events">,
   { after, end_position }: Range,
   { columns, limit }: { columns: Statement; limit: number },
 ): Statement {
-  return sql`select position, case when target_id is null and event in (${list([...events])}) and not exists (
-        select 1 from deliveries as d where d.destination_id = ${id} and d.position = events.position)
+  return sql`select position, case when target_id is null and event in (${list([...events])}) and (
+        select 1 from deliveries as d where d.destination_id = ${id} and d.position = events.position) is null
       then 1 else 0 end as is_missing ${columns}
     from events where app_id = ${app_id} and position > ${after} and position < ${end_position}
     order by position limit ${limit}`;

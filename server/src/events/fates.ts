@@ -9,7 +9,6 @@ import { fateWithout } from "./fate.ts";
 import type { FateCount, FatesStore, Stretch } from "./fates-store.ts";
 import type { EventStore } from "./store.ts";
 
-/** Pairs of an event and a destination that one answer counts. */
 const FATES_PAIRS_MAX = 100_000;
 /** Events that one answer counts, however few destinations there are. */
 const FATES_EVENTS_MAX = 20_000;
@@ -22,14 +21,16 @@ export interface FatesOptions {
   store: FatesStore;
   history: Pick<EventStore, "historyAround">;
   destinations: { ofApp(app_id: string): Promise<AppDestinations> };
+  /** Pairs of an event and a destination that one answer counts. */
+  pairs_max?: number;
 }
 
-export function createFates({ store, history, destinations }: FatesOptions) {
+export function createFates({ store, history, destinations, pairs_max = FATES_PAIRS_MAX }: FatesOptions) {
   /** @throws AppError invalid_request (since, cursor) */
   async function countFates(app_id: string, query: z.output<typeof FatesQuery>): Promise<z.output<typeof FatesAnswer>> {
     const stretch = stretchOf(app_id, query);
     const { destinations: known } = await destinations.ofApp(app_id);
-    const size = Math.min(FATES_EVENTS_MAX, Math.floor(FATES_PAIRS_MAX / Math.max(1, known.length)));
+    const size = Math.min(FATES_EVENTS_MAX, Math.ceil(pairs_max / Math.max(1, known.length)));
     const edge = await store.edgeOf(stretch, size);
     const part: Stretch = edge === null ? stretch : { ...stretch, end_position: edge };
     const found = await store.countFates(part);

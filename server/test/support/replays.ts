@@ -35,6 +35,7 @@ export interface EventOptions {
   event?: EventType;
   link_id?: string;
   target_id?: string;
+  data?: Record<string, unknown>;
   /** What became of it at the webhook; left out: it has no delivery there. */
   state?: DeliveryState;
 }
@@ -72,11 +73,14 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   }
 
   /** Stores so many events of this moment; a millisecond later nothing of the next ones is older. */
-  async function addEvents(count: number, { event = "link.click", link_id, target_id, state }: EventOptions = {}) {
+  async function addEvents(
+    count: number,
+    { event = "link.click", link_id, target_id, data = {}, state }: EventOptions = {},
+  ) {
     const positions = Array.from({ length: count }, () => ids.uuid());
     const at = now();
     await db.query(sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body) values
-      ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, `{"id":"${id}"}`]))}`);
+      ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, JSON.stringify({ id, data })]))}`);
     if (state !== undefined) {
       const due_at = state === "pending" ? at + HOUR_MS : null;
       const settled_at = state === "pending" ? null : at;
