@@ -35,7 +35,10 @@ export function createFatesStore({ query }: Pick<Database, "query">) {
     return edge?.position ?? null;
   }
 
-  /** The state of each pair is looked up by key, row by row, for the reason that replay-walk-store.ts gives. */
+  /**
+   * The state of each pair is looked up by key, row by row, for the reason that replay-walk-store.ts gives, and kept: merged
+   * into the rest, both engines would look it up again wherever it is named.
+   */
   function countFates(stretch: Stretch): Promise<FateCount[]> {
     const pairs = sql`select d.id as destination_id, e.event, e.created_at,
         case when e.target_id is null or e.target_id = d.id then 0 else 1 end as for_another,
@@ -44,7 +47,8 @@ export function createFatesStore({ query }: Pick<Database, "query">) {
         cross join (select id from destinations where app_id = ${stretch.app_id}) as d`;
     const told = sql`select destination_id, state, case when state is null then event end as event,
         case when state is null then created_at end as created_at,
-        case when state is null then for_another else 0 end as for_another from (${pairs}) as p`;
+        case when state is null then for_another else 0 end as for_another
+      from (with pairs as materialized (${pairs}) select * from pairs) as p`;
     return query<FateCount>(sql`select destination_id, state, event, created_at, for_another, count(*) as count
       from (${told}) as t group by destination_id, state, event, created_at, for_another`);
   }

@@ -9,7 +9,7 @@ import { fateWithout } from "./fate.ts";
 import type { FateCount, FatesStore, Stretch } from "./fates-store.ts";
 import type { EventStore } from "./store.ts";
 
-const FATES_PAIRS_MAX = 100_000;
+const FATES_PAIRS_MAX = 50_000;
 /** Events that one answer counts, however few destinations there are. */
 const FATES_EVENTS_MAX = 20_000;
 
