@@ -31,7 +31,7 @@ export const FILTER_GROUPS = ["all", "any", "not"] as const;
 export const FILTER_OPERATORS = ["equals", "in", "exists", "prefix"] as const;
 
 const FORM = `an object with one of ${FILTER_GROUPS.join(", ")}, or with path and one of ${FILTER_OPERATORS.join(", ")}`;
-const PATH_FORM = "event, link_id, platform, utm.<name>, or data.<name> with up to 8 names, none of them empty";
+const PATH_FORM = `event, link_id, platform, utm.<name>, or data.<name> with up to ${FILTER_PATH_MAX_NAMES} names, none of them empty`;
 
 /** One thing that is wrong with a filter, and where. */
 interface Problem {

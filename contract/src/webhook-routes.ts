@@ -50,7 +50,8 @@ const CONFIG_ROUTES = {
     path: "/api/webhooks/{id}",
     scope: "app_write",
     tag: "Webhooks",
-    summary: "Change a webhook; `enabled: true` re-enables a disabled one",
+    summary:
+      "Change a webhook; `enabled: true` re-enables a disabled one, and with `recover: true` sends what it missed",
     params: by_id,
     query: NoQuery,
     body: WebhookPatch,
