@@ -15,6 +15,7 @@ test("a webhook needs a URL and events; everything else has a default", () => {
     rate_per_second: null,
     retry_on: "retriable",
     headers: {},
+    filter: null,
   });
 });
 

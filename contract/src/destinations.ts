@@ -3,6 +3,8 @@
 import { z } from "zod";
 import { DataObject, EventType } from "./events.ts";
 import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
+import { Filter } from "./filters.ts";
+import { Replay } from "./replays.ts";
 
 export const RETRY_SCHEDULE_MAX_ITEMS = 24;
 export const RETRY_DELAY_MAX_SECONDS = 604_800;
@@ -107,9 +109,22 @@ export const WEBHOOK_SETTINGS = {
   rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
   retry_on: RetryOn,
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
+  filter: Filter.nullable().describe("which events of its types it takes; null: all of them"),
 };
 
-export const WebhookPatch = z.strictObject(WEBHOOK_SETTINGS).partial().meta({ id: "WebhookPatch" });
+export const WebhookPatch = z
+  .strictObject({
+    ...WEBHOOK_SETTINGS,
+    recover: z
+      .boolean()
+      .describe("with `enabled: true`: also replay what it missed since it was last stopped; default: go on from now"),
+  })
+  .partial()
+  .refine(({ recover, enabled }) => recover !== true || enabled === true, {
+    path: ["recover"],
+    error: "true only together with enabled: true",
+  })
+  .meta({ id: "WebhookPatch" });
 export type WebhookPatch = z.infer<typeof WebhookPatch>;
 
 export const WebhookCreate = z
@@ -125,6 +140,7 @@ export const WebhookCreate = z
     rate_per_second: WEBHOOK_SETTINGS.rate_per_second.default(null),
     retry_on: WEBHOOK_SETTINGS.retry_on.default("retriable"),
     headers: WEBHOOK_SETTINGS.headers.default({}),
+    filter: WEBHOOK_SETTINGS.filter.default(null),
   })
   .meta({ id: "WebhookCreate" });
 export type WebhookCreate = z.infer<typeof WebhookCreate>;
@@ -141,6 +157,17 @@ export const Health = z
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
+
+/** What a webhook was not sent because it was off or disabled, the last time that it was. */
+export const Missed = z
+  .object({
+    count: z.number().int().describe("events of its types that pass its filter and have no delivery; replays lower it"),
+    is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
+    since: Timestamp.describe("when it was stopped"),
+    until: Timestamp.nullable().describe("when it was turned on again; null: it is still stopped"),
+  })
+  .meta({ id: "Missed" });
+export type Missed = z.infer<typeof Missed>;
 
 export const Webhook = z
   .object({
@@ -163,9 +190,15 @@ export const Webhook = z
     rate_per_second: z.number().nullable(),
     retry_on: RetryOn,
     headers: z.record(z.string(), z.string()),
+    filter: Filter.nullable(),
     created_at: Timestamp,
     updated_at: Timestamp,
     health: Health,
+    missed: Missed.nullable().describe("null: it was never off or disabled"),
+    next_step: z.string().nullable().describe("what to do when it is not active, or has missed something"),
+    recovery: Replay.nullable()
+      .optional()
+      .describe("only in the answer to `recover: true`: the replay that was started; null: it was never stopped"),
   })
   .meta({ id: "Webhook" });
 export type Webhook = z.infer<typeof Webhook>;

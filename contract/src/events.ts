@@ -1,7 +1,7 @@
 // The five events and their envelope: what receivers verify and parse, and what ingest accepts.
 // `data` members that are unknown are absent, never null: LinkMe's published helper schema refuses null.
 import { z } from "zod";
-import { Id, pageOf, TimeInput, Timestamp } from "./fields.ts";
+import { CURSOR_MAX_CHARS, Id, pageOf, TimeInput, Timestamp } from "./fields.ts";
 
 export const EVENT_TYPES = [
   "link.click",
@@ -174,6 +174,7 @@ export const FATE_STATES = [
   "not_subscribed",
   "off",
   "not_yet_created",
+  "missed",
 ] as const;
 
 /** What became of one event at one destination. */
@@ -183,12 +184,30 @@ export const Fate = z
     state: z.enum(FATE_STATES),
     reason: z.string().nullable(),
     delivery_id: z.string().optional(),
+    next_step: z.string().nullable().describe("what to do so that it arrives; null: nothing"),
   })
   .meta({ id: "Fate" });
 export type Fate = z.infer<typeof Fate>;
 
 export const EventWithFates = Envelope.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
 export type EventWithFates = z.infer<typeof EventWithFates>;
+
+export const FatesQuery = z.strictObject({
+  since: TimeInput.optional().describe("events that were accepted at this time or later"),
+  until: TimeInput.optional().describe("events that were accepted before this time"),
+  cursor: z.string().min(1).max(CURSOR_MAX_CHARS).optional().describe("the next_cursor of the part before"),
+});
+
+export type FatesQuery = z.infer<typeof FatesQuery>;
+
+/** For every destination the fates add up to `events`. */
+export const FatesAnswer = z
+  .object({
+    events: z.number().int().describe("how many events this part of the range has, the oldest first"),
+    items: z.array(z.object({ destination_id: z.string(), fates: z.record(z.enum(FATE_STATES), z.number().int()) })),
+    next_cursor: z.string().nullable().describe("null: the range ends with this part; else ask for the next, and add"),
+  })
+  .meta({ id: "FatesAnswer" });
 
 export const EventsQuery = z.strictObject({
   event: EventType.optional(),

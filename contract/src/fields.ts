@@ -3,7 +3,7 @@ import { z } from "zod";
 
 export const PAGE_LIMIT_DEFAULT = 50;
 export const PAGE_LIMIT_MAX = 100;
-const CURSOR_MAX_CHARS = 512;
+export const CURSOR_MAX_CHARS = 512;
 const LABEL_MAX_CHARS = 200;
 export const TEXT_MAX_CHARS = 2_000;
 export const URL_MAX_CHARS = 2_048;

@@ -14,7 +14,16 @@ import {
   NewKey,
 } from "./apps.ts";
 import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail, ResendBody } from "./deliveries.ts";
-import { EventQuery, EventsPage, EventsQuery, EventWithFates, IngestAnswer, IngestBody } from "./events.ts";
+import {
+  EventQuery,
+  EventsPage,
+  EventsQuery,
+  EventWithFates,
+  FatesAnswer,
+  FatesQuery,
+  IngestAnswer,
+  IngestBody,
+} from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
@@ -270,6 +279,17 @@ const EVENT_ROUTES = {
     query: EventQuery,
     status: 200,
     answer: EventWithFates,
+  },
+  countFates: {
+    method: "GET",
+    path: "/api/apps/{app_id}/fates",
+    scope: "app_read",
+    tag: "Events",
+    summary: "Count what became of the app's events at each destination; the fates add up to the events",
+    params: in_app,
+    query: FatesQuery,
+    status: 200,
+    answer: FatesAnswer,
   },
 } as const satisfies Record<string, Route>;
 

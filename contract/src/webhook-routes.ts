@@ -3,6 +3,7 @@
 import { CheckAnswer, CheckRequest } from "./checks.ts";
 import { TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "./destinations.ts";
 import { PageQuery } from "./fields.ts";
+import { FilterCheck, FilterCheckAnswer } from "./filters.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { NextSecret, PromoteBody, Promotion, Secret, SecretCheck, SecretState } from "./secrets.ts";
 import { SIGNING_KEYS_PATH, SigningKeys, SigningKeysQuery } from "./signing-keys.ts";
@@ -50,7 +51,8 @@ const CONFIG_ROUTES = {
     path: "/api/webhooks/{id}",
     scope: "app_write",
     tag: "Webhooks",
-    summary: "Change a webhook; `enabled: true` re-enables a disabled one",
+    summary:
+      "Change a webhook; `enabled: true` re-enables a disabled one, and with `recover: true` sends what it missed",
     params: by_id,
     query: NoQuery,
     body: WebhookPatch,
@@ -189,6 +191,18 @@ const CHECK_ROUTES = {
     body: CheckRequest,
     status: 200,
     answer: CheckAnswer,
+  },
+  checkFilter: {
+    method: "POST",
+    path: "/api/apps/{app_id}/webhooks/filter-check",
+    scope: "app_read",
+    tag: "Webhooks",
+    summary: "Try a filter before it is saved: which of the last events would pass, and why the others would not",
+    params: in_app,
+    query: NoQuery,
+    body: FilterCheck,
+    status: 200,
+    answer: FilterCheckAnswer,
   },
 } as const satisfies Record<string, Route>;
 

@@ -95,7 +95,7 @@ function deliveryOf(
 }
 
 function fate(delivery_id: string): EventWithFates["fates"][number] {
-  return { destination_id: "dst_1", state: "succeeded", reason: null, delivery_id };
+  return { destination_id: "dst_1", state: "succeeded", reason: null, next_step: null, delivery_id };
 }
 
 /** A copy with one receipt changed; the one at `index` in the order of arrival. */

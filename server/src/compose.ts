@@ -20,6 +20,7 @@ import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
 import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
 import { createReplayWalk } from "./deliveries/replay-walk-store.ts";
@@ -29,6 +30,9 @@ import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
 import { createEvents } from "./events/events.ts";
+import { createFates } from "./events/fates.ts";
+import { createFatesStore } from "./events/fates-store.ts";
+import { createFilterChecks } from "./events/filter-check.ts";
 import { createEventStore } from "./events/store.ts";
 import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
@@ -80,10 +84,13 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       handlers,
       appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
-      webhookHandlers(destinations, pipeline.events, pipeline.checks),
+      webhookHandlers({ ...destinations, ...pipeline.recovery }, pipeline.events, {
+        ...pipeline.checks,
+        ...pipeline.filter_checks,
+      }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
-      eventHandlers(pipeline.events),
+      eventHandlers(pipeline.events, pipeline.fates),
       edge.link_handlers,
     );
   }
@@ -167,14 +174,19 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
     exclusive: db.engine === "sqlite",
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
-  const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
+  const event_store = createEventStore(db);
+  const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
+  const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
+  const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
   const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
   const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
+  const recovery = createRecovery({ webhooks: destinations, replays, now });
+  const looking = { fates, filter_checks, recovery };
   const recording = { writes, committer, egress, event_log, events, checks };
-  return { ...recording, destinations, dispatcher, deliveries, replays, replay_runner };
+  return { ...recording, ...looking, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

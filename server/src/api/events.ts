@@ -1,11 +1,19 @@
 // Events: ingest (the hot path), list, and the fate of one.
 import type { z } from "zod";
-import type { EventInput, EventsPage, EventsQuery, EventWithFates, IngestAnswer } from "#contract/events.ts";
+import type {
+  EventInput,
+  EventsPage,
+  EventsQuery,
+  EventWithFates,
+  FatesAnswer,
+  FatesQuery,
+  IngestAnswer,
+} from "#contract/events.ts";
 import type { PageQuery } from "#contract/fields.ts";
 import { notFound } from "../errors.ts";
 import type { Handlers } from "./bind.ts";
 
-type Names = "ingestEvents" | "listEvents" | "getEvent";
+type Names = "ingestEvents" | "listEvents" | "getEvent" | "countFates";
 
 /** What this file needs of the events; `app_scope` null means any app. */
 export interface Events {
@@ -18,13 +26,18 @@ export interface Events {
   getEvent(id: string, app_scope: string | null): Promise<z.output<typeof EventWithFates>>;
 }
 
-export function eventHandlers(events: Events): Handlers<Names> {
+export interface Fates {
+  countFates(app_id: string, query: z.output<typeof FatesQuery>): Promise<z.output<typeof FatesAnswer>>;
+}
+
+export function eventHandlers(events: Events, fates: Fates): Handlers<Names> {
   return {
     ingestEvents: ({ params, body }) => events.ingest(params.app_id, "events" in body ? body.events : [body]),
     listEvents({ params, query }) {
       const { limit, cursor, ...filter } = query;
       return events.listEvents(params.app_id, filter, { limit, cursor });
     },
+    countFates: ({ params, query }) => fates.countFates(params.app_id, query),
     getEvent({ params, query, access }) {
       const { app_id = access.app_scope } = query;
       // A key sees its own app alone, whatever it names.

@@ -78,6 +78,21 @@ const WEBHOOK_REFUSED: Table["refused"] = [
   ["rate_per_second", 0],
   ["rate_per_second", -1],
   ["retry_on", "always"],
+  ["filter", "ios"],
+  ["filter", {}],
+  ["filter", { path: "platform", equals: "symbian" }, "filter.equals"],
+  [
+    "filter",
+    {
+      all: [
+        { path: "platform", equals: "ios" },
+        { path: "dat.a", exists: true },
+      ],
+    },
+    "filter.all.1.path",
+  ],
+  ["filter", { any: [{ not: { path: "data.a", prefix: 5 } }] }, "filter.any.0.not.prefix"],
+  ["filter", { path: "data.a", equals: 1, or: [] }, "filter.or"],
   ["headers", []],
   ["headers", { "X-Linkme-Signature": "x" }, "headers.X-Linkme-Signature"],
   ["headers", { "Content-Length": "1" }, "headers.Content-Length"],

@@ -10,7 +10,16 @@ import { forEachEngine } from "../../test/support/engines.ts";
 const ROUNDS = 150;
 const SEEDS = [1, 2, randomInt(2 ** 31)];
 
-const target = { url: "https://example.com/", events: ["link.click"], headers: { "x-a": "b" }, retry_schedule: [1, 2] };
+const filter = {
+  all: [
+    { any: [{ path: "platform", in: ["ios", "web"] }, { not: { path: "utm.source", exists: true } }] },
+    { path: "data.user.plan", prefix: "pr" },
+    { path: "event", equals: "link.click" },
+  ],
+};
+const target = {
+  ...{ url: "https://example.com/", events: ["link.click"], headers: { "x-a": "b" }, retry_schedule: [1, 2], filter },
+};
 
 /** Refused whatever else is bent, so that no bent call leaves this machine. */
 const CHECK = { url: "http://127.0.0.1/", secret: "short" };
@@ -40,12 +49,15 @@ async function validCalls(api: TestApi): Promise<Calls> {
     ["POST", `${url}/keys`, { kind: "app", label: "x", expires_at: "2199-01-01T00:00:00Z" }],
     ["POST", `${url}/domains`, { hostname: "a.example.com" }],
     ["POST", `${url}/webhooks`, target],
-    ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true }],
+    ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true, recover: true }],
     ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
     ["POST", `/api/webhooks/${webhook.id}/secret/rotate`],
     ["POST", `/api/webhooks/${webhook.id}/secret/promote`, { grace_seconds: 60 }],
     ["POST", `/api/webhooks/${webhook.id}/secret/undo`],
     ["POST", `${url}/webhooks/check`, { ...CHECK, headers: { "x-a": "b" }, event: "link.click", forged: true }],
+    ["POST", `${url}/webhooks/filter-check`, { filter, event: { event: "link.click", data: { platform: "ios" } } }],
+    ["POST", `${url}/webhooks/filter-check`, { filter }],
+    ["GET", `${url}/fates?since=2026-01-31T09:30:00Z&until=9999-01-31T09:30:00Z&cursor=WyJhIl0`],
     ["POST", `/api/webhooks/${webhook.id}/replays`, replay],
     ["POST", `/api/webhooks/${webhook.id}/replays`, { ...replay, dry_run: true, target_id: other.id }],
     ["POST", `/api/deliveries/${delivery.id}/resend`, { destination_id: other.id }],

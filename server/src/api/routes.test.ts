@@ -74,6 +74,7 @@ const BODIES: Partial<Record<RouteName, object>> = {
   promoteSecret: { grace_seconds: 60 },
   resendDelivery: {},
   checkReceiver: { url: ENDPOINT },
+  checkFilter: { filter: { path: "platform", equals: "ios" } },
   createReplay: REPLAY,
   resumeReplay: { rate_per_second: 5 },
   ingestEvents: { event: "link.claim", data: {} },

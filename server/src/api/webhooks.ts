@@ -10,10 +10,11 @@ import type {
   WebhooksPage,
 } from "#contract/destinations.ts";
 import type { PageQuery } from "#contract/fields.ts";
+import type { FilterCheck, FilterCheckAnswer } from "#contract/filters.ts";
 import type { NextSecret, Promotion, Secret, SecretCheck, SecretState } from "#contract/secrets.ts";
 import type { Handlers } from "./bind.ts";
 
-type Names = ConfigNames | SecretNames | "testWebhook" | "checkReceiver";
+type Names = ConfigNames | SecretNames | "testWebhook" | "checkReceiver" | "checkFilter";
 
 type ConfigNames = "createWebhook" | "listWebhooks" | "getWebhook" | "patchWebhook" | "deleteWebhook";
 
@@ -54,8 +55,17 @@ export interface Checks {
   checkReceiver(app_id: string, request: CheckRequest): Promise<CheckAnswer>;
 }
 
-export function webhookHandlers(webhooks: Webhooks & Rotation, tests: Tests, checks: Checks): Handlers<Names> {
+export interface FilterChecks {
+  checkFilter(app_id: string, request: FilterCheck): Promise<z.output<typeof FilterCheckAnswer>>;
+}
+
+export function webhookHandlers(
+  webhooks: Webhooks & Rotation,
+  tests: Tests,
+  checks: Checks & FilterChecks,
+): Handlers<Names> {
   return {
+    checkFilter: ({ params, body }) => checks.checkFilter(params.app_id, body),
     createWebhook: ({ params, body }) => webhooks.createWebhook(params.app_id, body),
     listWebhooks: ({ params, query }) => webhooks.listWebhooks(params.app_id, query),
     getWebhook: ({ params, access }) => webhooks.getWebhook(params.id, access.app_scope),

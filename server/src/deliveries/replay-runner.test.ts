@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld, REFUSED, type ReplayWorld } from "../../test/support/replays.ts";
+import { compileFilter } from "../destinations/filter.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 
@@ -65,6 +66,29 @@ forEachEngine((engine) => {
     ]);
     const hours = await world.db.query(sql`select * from destination_hours where destination_id = ${world.key.id}`);
     assert.deepEqual(hours, []);
+  });
+
+  test("of what is missing a filter lets through what passes; what it once refused is sent, for somebody asked for it", async () => {
+    const filter = compileFilter({
+      any: [
+        { path: "data.n", in: [1, 2] },
+        { path: "link_id", equals: "lnk_2" },
+      ],
+    });
+    const world = await openReplayWorld(engine, { filter });
+    const passing = await world.addEvents(130, { data: { n: 1 } });
+    await world.addEvents(1_200, { data: { n: 3 } });
+    const linked = await world.addEvents(2, { link_id: "lnk_2" });
+    const skipped = await world.addEvents(3, { data: { n: 3 }, state: "skipped" });
+    const request = world.request({ states: ["missing", "skipped"] });
+    const { count, sample } = await world.replays.previewReplay(world.key.id, null, { ...request, dry_run: true });
+    assert.deepEqual([count, sample.length, sample[0]?.event_id], [135, 10, passing[0]]);
+    const { replay, sent } = await finish(world, await start(world, { states: ["missing", "skipped"] }));
+    assert.deepEqual(sent.sort(), [...passing, ...linked, ...skipped]);
+    assert.deepEqual([replay.total, replay.created, replay.succeeded, replay.state], [135, 135, 135, "done"]);
+    world.settings.filter = compileFilter({ path: "event", equals: "link.click" });
+    const without_data = await world.replays.previewReplay(world.key.id, null, world.request());
+    assert.equal(without_data.count, 1_200);
   });
 
   test("few wait at a time, so that what is fresh has few before it", async () => {

@@ -66,7 +66,7 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
     const plan = planStep(row, source && target, facts, now);
     const found =
       plan.take > 0
-        ? await walk.next(row, row.at_position, plan.take)
+        ? await walk.next(row, row.at_position, plan.take, source?.filter ?? null)
         : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
     const after = await store.step({ row, plan, waiting: facts.waiting, found, now });
     if (after === null) return null;

@@ -5,6 +5,7 @@
 // deliveries_unhappy.
 import type { EventType } from "#contract/events.ts";
 import { REPLAYED_STATES, type ReplayedState } from "#contract/replays.ts";
+import { type CompiledFilter, subjectOf } from "../destinations/filter.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
@@ -13,6 +14,10 @@ import { INDEXED_STATE } from "./store.ts";
 
 /** Rows that one stretch of a step looks at, at the most. */
 const STRETCH_MAX = 2_000;
+/** The same for a count where a filter has to see each event that is missing. */
+const FILTERED_STRETCH_MAX = 1_000;
+/** Bodies that one query answers: each may have 256 KiB. */
+const BODIES_AT_ONCE = 100;
 
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
@@ -32,6 +37,7 @@ export interface Match {
   position: string;
   event_id: string;
   event: EventType;
+  link_id: string | null;
   created_at: number;
   state: ReplayedState;
   /** What it has come to at the webhook that gets it. */
@@ -43,8 +49,16 @@ export interface Match {
 export type ReplayWalk = ReturnType<typeof createReplayWalk>;
 
 export function createReplayWalk({ query }: Pick<Database, "query">) {
-  /** The next matches behind a position, at most `limit`, and up to where the search is complete. */
-  async function next(wanted: Wanted, after: string, limit: number) {
+  /**
+   * The next matches behind a position, at most `limit`, and up to where the search is complete. Of what is missing only what
+   * passes the filter; what has a delivery, a filtered one included, is sent because somebody asked for it.
+   */
+  async function next(wanted: Wanted, after: string, limit: number, filter: CompiledFilter | null) {
+    const found = await nextUnfiltered(wanted, after, limit);
+    return filter === null ? found : { ...found, matches: await sift(wanted, found.matches, filter) };
+  }
+
+  async function nextUnfiltered(wanted: Wanted, after: string, limit: number) {
     const stretch = stretchOf(wanted, after, STRETCH_MAX);
     const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m
       order by m.position limit ${limit}`);
@@ -56,8 +70,24 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     return { matches, at_position: edge ?? wanted.end_position, walked: edge === null };
   }
 
+  /** Those that pass, and all that are not missing. */
+  async function sift(wanted: Wanted, matches: readonly Match[], filter: CompiledFilter): Promise<Match[]> {
+    const missing = matches.filter(({ state }) => state === "missing").map(({ position }) => position);
+    const bodies = new Map<string, string>();
+    for (let from = 0; filter.needs_data && from < missing.length; from += BODIES_AT_ONCE) {
+      const found = await query<{ position: string; body: string }>(sql`select position, body from events
+        where app_id = ${wanted.app_id} and position in (${list(missing.slice(from, from + BODIES_AT_ONCE))})`);
+      for (const { position, body } of found) bodies.set(position, body);
+    }
+    return matches.filter(({ state, position, event, link_id }) => {
+      const body = bodies.get(position) ?? "{}";
+      return state !== "missing" || filter.refusal(subjectOf({ event, link_id, body })) === null;
+    });
+  }
+
   /** Exact, in pieces, each a short look of its own. */
-  async function count(wanted: Wanted, from: string, sample_max: number) {
+  async function count(wanted: Wanted, from: string, sample_max: number, filter: CompiledFilter | null) {
+    if (filter !== null && statesOf(wanted).includes("missing")) return countPassing(wanted, from, sample_max, filter);
     const sample: Match[] = [];
     let total = 0;
     for (let after: string | null = from; after !== null; ) {
@@ -73,6 +103,20 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
         );
       }
       after = await edgeOf(stretch, PAGE_SCAN_MAX);
+    }
+    return { total, sample };
+  }
+
+  async function countPassing(wanted: Wanted, from: string, sample_max: number, filter: CompiledFilter) {
+    const sample: Match[] = [];
+    let total = 0;
+    for (let after: string | null = from; after !== null; ) {
+      const stretch = stretchOf(wanted, after, FILTERED_STRETCH_MAX);
+      const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m order by m.position`);
+      const passing = await sift(wanted, found, filter);
+      total += passing.length;
+      sample.push(...passing.slice(0, sample_max - sample.length));
+      after = await edgeOf(stretch, FILTERED_STRETCH_MAX);
     }
     return { total, sample };
   }
@@ -136,7 +180,7 @@ function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
   }
   const [first = sql`false`, second = sql`false`] = ways;
   const of_link = wanted.link_id === null ? sql`true` : sql`e.link_id = ${wanted.link_id}`;
-  const matches = sql`select e.position, e.id as event_id, e.event, e.created_at, coalesce(e.state, 'missing') as state,
+  const matches = sql`select e.position, e.id as event_id, e.event, e.link_id, e.created_at, coalesce(e.state, 'missing') as state,
       coalesce(${stateAtTarget(wanted)}, 'missing') as target_state,
       (select d.replay_id from deliveries as d where d.destination_id = ${wanted.target_id}
         and d.position = e.position) as replay_id

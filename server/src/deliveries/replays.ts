@@ -33,7 +33,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   ): Promise<ReplayPreview> {
     const { source, target } = await findBoth(destination_id, app_scope, input);
     const row = newRow("", source, { ...input, target_id: target.id }, now());
-    const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX);
+    const { total, sample } = await walk.count(row, row.at_position, REPLAY_SAMPLE_MAX, source.filter);
     return {
       count: total,
       sample: sample.map(({ event_id, event, state, created_at }) => {
@@ -49,7 +49,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
-    row.total = (await walk.count(row, row.at_position, 0)).total;
+    row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {
       const sentence = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time: wait for one, or cancel one.`;

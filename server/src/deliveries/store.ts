@@ -39,6 +39,24 @@ export function insertDeliveriesOfStored(deliveries: readonly DeliveryRow[]): St
     where exists (select 1 from events where app_id = column3 and position = column2) on conflict do nothing`;
 }
 
+/** Deliveries that a filter refused, and that end as they begin; only where the event itself was stored. */
+export function insertSkipped(deliveries: readonly DeliveryRow[]): Statement {
+  const values = deliveries.map((row): SqlValue[] => [
+    ...[row.destination_id, row.position, row.app_id, row.event, row.state, row.reason, row.trigger],
+    ...[row.created_at, row.settled_at],
+  ]);
+  return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, trigger, created_at,
+      settled_at, attempt, failures, leased, due_at)
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, 0, 0, 0, null
+    from (values ${rows(values, SKIPPED_TYPES)}) as v
+    where exists (select 1 from events where app_id = column3 and position = column2) on conflict do nothing`;
+}
+
+const SKIPPED_TYPES = [
+  ...(["text", "text", "text", "text", "text", "text", "text"] as const),
+  ...(["bigint", "bigint"] as const),
+];
+
 const DELIVERY_TYPES = [
   ...(["text", "text", "text", "text", "text", "text"] as const),
   ...(["bigint", "bigint", "bigint", "bigint", "text", "bigint"] as const),

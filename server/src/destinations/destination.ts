@@ -2,6 +2,7 @@
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
 import type { DestinationState, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
+import { type Filter, filterProblems } from "#contract/filters.ts";
 import {
   type BuiltRequest,
   type Definition,
@@ -13,6 +14,7 @@ import {
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
+import { type CompiledFilter, compileFilter } from "./filter.ts";
 import { createHider, type Hide } from "./hiding.ts";
 import { openMaterial } from "./key-pairs.ts";
 
@@ -34,6 +36,11 @@ export interface DestinationRow {
   max_in_flight: number;
   rate_per_second: number | null;
   retry_on: RetryOn;
+  /** JSON text; null takes every event of its types. */
+  filter: string | null;
+  /** The last time that it was off or disabled: from, and until when; null while it still is. */
+  stopped_at: number | null;
+  restarted_at: number | null;
   created_at: number;
   updated_at: number;
   /** What is published of its key pairs, as JSON; null unless it signs with Ed25519. */
@@ -63,6 +70,8 @@ export interface Destination {
   readonly max_in_flight: number;
   readonly rate_per_second: number | null;
   readonly retry_on: RetryOn;
+  /** Null takes every event of its types. */
+  readonly filter: CompiledFilter | null;
   /** Why it cannot send although it is stored, for the engineer on call; null as a rule. Then `build` throws. */
   readonly misconfigured: string | null;
   build(delivery: Outgoing): BuiltRequest;
@@ -97,8 +106,20 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
     max_in_flight: row.max_in_flight,
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
-    ...prepareSending(row, preparing),
+    ...prepareFiltered(row, preparing),
   };
+}
+
+/** With a filter that cannot be read it sends nothing and takes everything: what waits is sent when it is set again. */
+function prepareFiltered(row: DestinationRow, preparing: Preparing): Sending & Pick<Destination, "filter"> {
+  if (row.filter === null) return { filter: null, ...prepareSending(row, preparing) };
+  const filter: unknown = JSON.parse(row.filter);
+  if (filterProblems(filter).length > 0) {
+    const reason = "Its stored filter cannot be read by this version of the server: set it again";
+    return { filter: null, ...misconfigured(reason) };
+  }
+  // Checked by the line above.
+  return { filter: compileFilter(filter as Filter), ...prepareSending(row, preparing) };
 }
 
 /** One line for each type of destination. */

@@ -3,6 +3,7 @@
 import type { Database } from "../platform/database.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
+import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
 import { createSigningKeys } from "./signing-keys.ts";
@@ -86,7 +87,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     listeners.add(listener);
   }
 
-  const dependencies = { ...options, store, changed };
+  const dependencies = { ...options, store, missed_store: createMissedStore(options.db), changed };
   return {
     ...registry,
     ...createWebhooks(dependencies),

@@ -89,7 +89,7 @@ export function createDestinationStore(db: Database) {
       if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
       await query(insertRow(row));
       await query(resetHealth(row.id));
-      await addHistory(query, row, row.created_at, row.state === "off" ? "turned off from the start" : "created");
+      await query(insertHistory(row, row.created_at, row.state === "off" ? "turned off from the start" : "created"));
       return "inserted";
     });
   }
@@ -105,11 +105,14 @@ export function createDestinationStore(db: Database) {
       if (row === undefined) return null;
       const decision = decide(row, (await query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES);
       if (decision === null) return { row, changed: false };
-      await query(updateRow(decision.row));
+      const is_kept = belongsInHistory(row, decision.row);
+      const at = is_kept ? await historyTime(query, id, now) : now;
+      const after = { ...decision.row, ...stopAfter(row, decision.row, at) };
+      await query(updateRow(after));
       if (decision.reset_health) await query(resetHealth(id));
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
-      if (belongsInHistory(row, decision.row)) await addHistory(query, decision.row, now, decision.cause);
-      return { row: decision.row, changed: true };
+      if (is_kept) await query(insertHistory(after, at, decision.cause));
+      return { row: after, changed: true };
     });
   }
 
@@ -211,24 +214,35 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
 }
 
 /**
- * State and events decide what an event meets; other settings must not date what it does. A change of the secrets is kept
+ * State, events and filter decide what an event meets; other settings must not date what it does. A change of the secrets is kept
  * too, unless the last entry says why the destination is stopped: that is the reason given for every event it misses.
  */
 function belongsInHistory(before: DestinationRow, after: DestinationRow): boolean {
-  if (after.state !== before.state || after.events !== before.events) return true;
+  if (after.state !== before.state || after.events !== before.events || after.filter !== before.filter) return true;
   return after.secrets !== before.secrets && (after.state === "active" || after.state === "paused");
 }
 
 /** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */
-async function addHistory(query: Query, row: DestinationRow, now: number, cause: string): Promise<void> {
+async function historyTime(query: Query, id: string, now: number): Promise<number> {
   const last = await query<{ at: number | null }>(
-    sql`select max(at) as at from destination_history where destination_id = ${row.id}`,
+    sql`select max(at) as at from destination_history where destination_id = ${id}`,
   );
-  const at = Math.max(now, (last[0]?.at ?? 0) + 1);
-  await query(
-    sql`insert into destination_history (destination_id, at, state, events, cause)
-      values (${row.id}, ${at}, ${row.state}, ${row.events}, ${cause})`,
-  );
+  return Math.max(now, (last[0]?.at ?? 0) + 1);
+}
+
+function insertHistory(row: DestinationRow, at: number, cause: string): Statement {
+  return sql`insert into destination_history (destination_id, at, state, events, filter, cause)
+    values (${row.id}, ${at}, ${row.state}, ${row.events}, ${row.filter}, ${cause})`;
+}
+
+/** While it is off or disabled nothing is stored for it; the last such time is kept, for what was missed in it. */
+function stopAfter(before: DestinationRow, after: DestinationRow, at: number) {
+  if (isStopped(before.state) === isStopped(after.state)) return {};
+  return isStopped(after.state) ? { stopped_at: at, restarted_at: null } : { restarted_at: at };
+}
+
+function isStopped(state: DestinationRow["state"]): boolean {
+  return state === "off" || state === "disabled";
 }
 
 function resetHealth(id: string): Statement {
@@ -239,12 +253,12 @@ function resetHealth(id: string): Statement {
 
 function insertRow(row: DestinationRow): Statement {
   return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
-      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at,
-      public_keys)
+      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, filter, stopped_at,
+      restarted_at, created_at, updated_at, public_keys)
     values (${row.id}, ${row.app_id}, ${row.type}, ${row.config}, ${row.secrets}, ${row.events}, ${row.description},
       ${row.enabled}, ${row.state}, ${row.state_reason}, ${row.state_changed_at}, ${row.retry_schedule},
-      ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.created_at},
-      ${row.updated_at}, ${row.public_keys})`;
+      ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.filter},
+      ${row.stopped_at}, ${row.restarted_at}, ${row.created_at}, ${row.updated_at}, ${row.public_keys})`;
 }
 
 function updateRow(row: DestinationRow): Statement {
@@ -252,7 +266,8 @@ function updateRow(row: DestinationRow): Statement {
       description = ${row.description}, enabled = ${row.enabled}, state = ${row.state},
       state_reason = ${row.state_reason}, state_changed_at = ${row.state_changed_at},
       retry_schedule = ${row.retry_schedule}, timeout_ms = ${row.timeout_ms}, max_in_flight = ${row.max_in_flight},
-      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on}, updated_at = ${row.updated_at},
+      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on},
+      filter = ${row.filter}, stopped_at = ${row.stopped_at}, restarted_at = ${row.restarted_at}, updated_at = ${row.updated_at},
       public_keys = ${row.public_keys}
     where id = ${row.id}`;
 }

@@ -3,12 +3,14 @@
 import {
   type Health,
   MASK,
+  type Missed,
   type SignatureScheme,
   type Webhook,
   type WebhookCreate,
   type WebhookPatch,
 } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
+import type { Filter } from "#contract/filters.ts";
 import { mapSecrets } from "#destination-types/definition.ts";
 import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
 import { invalid } from "../errors.ts";
@@ -16,6 +18,7 @@ import type { Sealer } from "../platform/sealing.ts";
 import type { DestinationRow, SealedSecrets } from "./destination.ts";
 import { timeText } from "./health.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
+import { nextStep } from "./missed.ts";
 import { readSecrets } from "./secrets.ts";
 import { openForCaller } from "./webhook-rules.ts";
 
@@ -52,6 +55,9 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
     max_in_flight: input.max_in_flight,
     rate_per_second: input.rate_per_second,
     retry_on: input.retry_on,
+    filter: filterText(input.filter),
+    stopped_at: input.enabled ? null : made.now,
+    restarted_at: null,
     created_at: made.now,
     updated_at: made.now,
     public_keys: publish(signature_scheme, {
@@ -82,9 +88,12 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     max_in_flight: max_in_flight ?? row.max_in_flight,
     rate_per_second: patch.rate_per_second === undefined ? row.rate_per_second : patch.rate_per_second,
     retry_on: retry_on ?? row.retry_on,
+    filter: patch.filter === undefined ? row.filter : filterText(patch.filter),
     updated_at: now,
   };
-  return switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now);
+  const switched = switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now);
+  if (changed.filter === row.filter || switched.cause !== CHANGED) return switched;
+  return { ...switched, cause: changed.filter === null ? "its filter was removed" : "its filter was changed" };
 }
 
 /** As the config holds it: what was stored before there was a choice says nothing. */
@@ -102,6 +111,12 @@ function withKeysFor(scheme: SignatureScheme, row: DestinationRow, sealer: Seale
   const public_keys = publish(scheme, openForCaller(secrets, sealer));
   return { ...row, secrets: JSON.stringify(secrets), public_keys };
 }
+
+function filterText(filter: Filter | null): string | null {
+  return filter === null ? null : JSON.stringify(filter);
+}
+
+const CHANGED = "changed";
 
 /** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
 function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
@@ -121,11 +136,18 @@ function switchState(row: DestinationRow, enabled: boolean | undefined, now: num
 /** A destination that was stopped stays so for the same reason, whatever else changes. */
 function whyUnchanged({ state, state_reason }: DestinationRow): string {
   if (state === "off") return "turned off";
-  return state === "disabled" && state_reason !== null ? state_reason : "changed";
+  return state === "disabled" && state_reason !== null ? state_reason : CHANGED;
 }
 
-/** As the API shows it; `problem` says why a stored webhook cannot send. */
-export function showWebhook(row: DestinationRow, health: Health, problem: string | null): Webhook {
+/** What is known of a webhook beside its row; `problem` says why it cannot send. */
+export interface Facts {
+  health: Health;
+  missed: Missed | null;
+  problem: string | null;
+}
+
+/** As the API shows it. */
+export function showWebhook(row: DestinationRow, { health, missed, problem }: Facts): Webhook {
   const config = readWebhookConfig(row);
   return {
     id: row.id,
@@ -147,9 +169,12 @@ export function showWebhook(row: DestinationRow, health: Health, problem: string
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
     headers: mapSecrets(webhook.config, config, () => MASK).headers,
+    filter: row.filter === null ? null : (JSON.parse(row.filter) as Filter),
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),
     health,
+    missed,
+    next_step: nextStep(row, missed),
   };
 }
 

@@ -31,6 +31,9 @@ forEachEngine((engine) => {
       rate_per_second: null,
       retry_on: "retriable",
       headers: {},
+      filter: null,
+      missed: null,
+      next_step: null,
       created_at: at,
       updated_at: at,
       health: {

@@ -7,6 +7,8 @@ import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
 import { composeHealth, NO_FACTS } from "./health.ts";
+import { type Stop, stopOf } from "./missed.ts";
+import type { MissedStore } from "./missed-store.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
 import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
@@ -21,6 +23,7 @@ export interface WebhookOptions extends Preparing {
 
 interface WebhookDependencies extends WebhookOptions {
   store: DestinationStore;
+  missed_store: MissedStore;
   /** Called after a change was committed, before the call that made it answers. */
   changed(row: { id: string; app_id: string }): Promise<void>;
 }
@@ -41,7 +44,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
       throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} destinations: delete one first.`);
     }
     await changed(row);
-    return { ...showWebhook(row, composeHealth(NO_FACTS), null), signing_secret: secret };
+    return { ...(await showOne(row)), signing_secret: secret };
   }
 
   async function listWebhooks(app_id: string, page: { limit: number; cursor?: string | undefined }) {
@@ -77,13 +80,18 @@ export function createWebhooks(dependencies: WebhookDependencies) {
   }
 
   async function show(rows: readonly DestinationRow[]): Promise<Webhook[]> {
-    const facts = await store.healthOf(
-      rows.map(({ id }) => id),
-      now(),
-    );
-    return rows.map((row) => {
-      const { misconfigured } = prepareDestination(row, dependencies);
-      return showWebhook(row, composeHealth(facts.get(row.id) ?? NO_FACTS), misconfigured);
+    const at = now();
+    const prepared = rows.map((row) => ({ row, destination: prepareDestination(row, dependencies) }));
+    const [facts, missed] = await Promise.all([
+      store.healthOf(
+        rows.map(({ id }) => id),
+        at,
+      ),
+      dependencies.missed_store.missedOf(prepared, at),
+    ]);
+    return prepared.map(({ row, destination: { misconfigured } }) => {
+      const health = composeHealth(facts.get(row.id) ?? NO_FACTS);
+      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured });
     });
   }
 
@@ -93,7 +101,12 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     return shown;
   }
 
-  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook };
+  /** The last time that it was off or disabled, in ms since 1970. @throws AppError not_found */
+  async function lastStop(id: string, app_scope: string | null): Promise<Stop | null> {
+    return stopOf(await found(store.find(id, within(app_scope))));
+  }
+
+  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, lastStop };
 }
 
 function readCursor(cursor: string): [number, string] {

@@ -4,7 +4,7 @@
 import type { Ready } from "../deliveries/attempt.ts";
 import type { DeliveryRow } from "../deliveries/delivery.ts";
 import type { Dispatcher } from "../deliveries/dispatcher.ts";
-import { insertDeliveries, insertDeliveriesOfStored } from "../deliveries/store.ts";
+import { insertDeliveries, insertDeliveriesOfStored, insertSkipped } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import type { ChannelOptions, Committer, Submit } from "../platform/committer.ts";
@@ -92,8 +92,9 @@ function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
   const made = unit.events.filter((event) => event.id === event.position);
   const given = made.length === unit.events.length ? [] : unit.events.filter((event) => event.id !== event.position);
   const guards: Statement[] = [];
-  const fresh = spread(made, plan, guards, options);
-  const conditional = spread(given, plan, guards, options);
+  const skipped: DeliveryRow[] = [];
+  const fresh = spread(made, plan, { guards, skipped }, options);
+  const conditional = spread(given, plan, { guards, skipped }, options);
   // Guards stand first: nothing is written when they do not hold.
   plan.statements.push(...guards, ...unit.statements);
   if (made.length > 0) plan.statements.push(insertEvents(made));
@@ -103,22 +104,30 @@ function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
   }
   if (fresh.length > 0) plan.statements.push(insertDeliveries(fresh));
   if (conditional.length > 0) plan.statements.push(insertDeliveriesOfStored(conditional));
+  if (skipped.length > 0) plan.statements.push(insertSkipped(skipped));
+}
+
+/** What `spread` adds to beside the deliveries. */
+interface Found {
+  guards: Statement[];
+  skipped: DeliveryRow[];
 }
 
 /** Fans out app by app, so that each app's version is guarded once. */
-function spread(events: readonly EventRow[], plan: Plan, guards: Statement[], options: EventLogOptions): DeliveryRow[] {
+function spread(events: readonly EventRow[], plan: Plan, found: Found, options: EventLogOptions): DeliveryRow[] {
   const deliveries: DeliveryRow[] = [];
   const now = options.now();
   for (const [app_id, of_app] of groupByApp(events)) {
     const known = options.destinations.peek(app_id);
     // A guard that cannot hold sends the items to `refresh`.
-    if (!plan.apps.has(app_id)) guards.push(guardVersion(app_id, known?.version ?? NO_VERSION));
+    if (!plan.apps.has(app_id)) found.guards.push(guardVersion(app_id, known?.version ?? NO_VERSION));
     plan.apps.add(app_id);
     const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.reserve, now);
     for (const delivery of result.deliveries) {
       if (delivery.leased === 0) plan.due.add(delivery.destination_id);
       deliveries.push(delivery);
     }
+    found.skipped.push(...result.skipped);
     plan.ready.push(...result.ready);
   }
   return deliveries;

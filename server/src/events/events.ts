@@ -109,8 +109,9 @@ export function createEvents(options: EventsOptions) {
     const fates = await Promise.all(
       all.map(async (destination) => {
         const delivery = deliveries.find((one) => one.destination_id === destination.id);
-        const settings = delivery ? undefined : await store.settingsAt(destination.id, event.created_at);
-        return fateOf(event, destination, { delivery, settings }, at);
+        const around = { from: event.created_at, until: event.created_at };
+        const history = delivery ? [] : await store.historyAround(destination.id, around);
+        return fateOf(event, destination, { delivery, history }, at);
       }),
     );
     return { ...parseEnvelope(event.body), fates };

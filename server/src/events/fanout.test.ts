@@ -5,6 +5,7 @@ import type { EventType } from "#contract/events.ts";
 import { DUE_FIRST } from "../deliveries/delivery.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { compileFilter } from "../destinations/filter.ts";
 import type { EventRow } from "./event.ts";
 import { fanOut } from "./fanout.ts";
 
@@ -14,7 +15,7 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 50, rate_per_second: null };
   return {
     ...{ id, app_id: "shop", type: "webhook", events: new Set(events), state, state_reason: null, created_at: 0 },
-    ...{ ...settings, retry_on: "retriable", misconfigured: null },
+    ...{ ...settings, retry_on: "retriable", filter: null, misconfigured: null },
     build: () => assert.fail("fan-out builds nothing"),
     judge: () => assert.fail("fan-out judges nothing"),
     mask: () => assert.fail("fan-out shows nothing"),
@@ -25,7 +26,7 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
 function event(position: string, type: EventType = "link.click", target_id: string | null = null): EventRow {
   return {
     ...{ app_id: "shop", position, id: `id-${position}`, event: type, link_id: null, target_id },
-    ...{ created_at: NOW, body: `{"p":"${position}"}` },
+    ...{ created_at: NOW, body: `{"data":{"p":"${position}"}}` },
   };
 }
 
@@ -84,8 +85,8 @@ test("as many as there is room for are born with a lease, the first ones, and ha
   assert.deepEqual(
     ready.get(a)?.map((one) => [one.position, one.event_id, one.body, one.attempt, one.trigger, one.lease_until]),
     [
-      ["p1", "id-p1", '{"p":"p1"}', 1, "auto", NOW + LEASE_MS],
-      ["p2", "id-p2", '{"p":"p2"}', 1, "auto", NOW + LEASE_MS],
+      ["p1", "id-p1", '{"data":{"p":"p1"}}', 1, "auto", NOW + LEASE_MS],
+      ["p2", "id-p2", '{"data":{"p":"p2"}}', 1, "auto", NOW + LEASE_MS],
     ],
   );
 });
@@ -107,12 +108,65 @@ test("a test event is due before everything else, so that it is sent also while 
   assert.equal(leased[0]?.due_at, NOW + LEASE_MS);
 });
 
+test("what a filter refuses is settled at once, without a lease or room; what it lets through goes on as ever", () => {
+  const refuses = (wanted: string) => compileFilter({ path: "data.p", equals: wanted });
+  const a = { ...destination("dst_a", "active", "link.click"), filter: refuses("p1") };
+  const b = { ...destination("dst_b", "paused", "link.click"), filter: refuses("p3") };
+  const asked: [string, number][] = [];
+  const reserve = (one: Destination, wanted: number) => {
+    asked.push([one.id, wanted]);
+    return wanted;
+  };
+  const events = [event("p1"), event("p2"), event("p4", "link.claim")];
+  const { deliveries, skipped, ready } = fanOut(events, [a, b], reserve, NOW);
+  assert.deepEqual(
+    deliveries.map((one) => [one.destination_id, one.position, one.leased]),
+    [["dst_a", "p1", 1]],
+  );
+  assert.deepEqual([...ready.keys()], [a]);
+  assert.deepEqual(asked, [["dst_a", 1]]);
+  assert.deepEqual(
+    skipped.map((one) => [one.destination_id, one.position, one.reason]),
+    [
+      ["dst_a", "p2", 'Filtered: data.p is "p2", and the filter wants "p1".'],
+      ["dst_b", "p1", 'Filtered: data.p is "p1", and the filter wants "p3".'],
+      ["dst_b", "p2", 'Filtered: data.p is "p2", and the filter wants "p3".'],
+    ],
+  );
+  for (const { state, attempt, leased, due_at, settled_at } of skipped) {
+    assert.deepEqual([state, attempt, leased, due_at, settled_at], ["skipped", 0, 0, null, NOW]);
+  }
+});
+
+test("a test event passes every filter", () => {
+  const a = { ...destination("dst_a", "off"), filter: compileFilter({ path: "data.p", equals: "x" }) };
+  const { deliveries, skipped } = fanOut([event("p1", "link.click", "dst_a")], [a], none, NOW);
+  assert.deepEqual([deliveries.length, skipped.length], [1, 0]);
+});
+
+test("bodies are read once for all filters that ask for data, and not at all for the others", (t) => {
+  const parse = t.mock.method(JSON, "parse");
+  const filtered = (id: string, path: string) => {
+    return { ...destination(id, "active", "link.click"), filter: compileFilter({ path, exists: true }) };
+  };
+  fanOut(
+    [event("p1"), event("p2")],
+    [destination("dst_a", "active", "link.click"), filtered("dst_b", "event")],
+    none,
+    NOW,
+  );
+  assert.equal(parse.mock.callCount(), 0);
+  const two = [filtered("dst_c", "data.p"), filtered("dst_d", "platform")];
+  fanOut([event("p1"), event("p2"), event("p3", "link.claim")], two, none, NOW);
+  assert.equal(parse.mock.callCount(), 2);
+});
+
 test("nothing comes of no events, of no destinations and of none that wants any", () => {
   for (const [events, to] of [
     [[], [destination("dst_a", "active", "link.click")]],
     [[event("p1")], []],
     [[event("p1")], [destination("dst_a", "active", "link.claim")]],
   ] as const) {
-    assert.deepEqual(fanOut(events, to, all, NOW), { deliveries: [], ready: new Map() });
+    assert.deepEqual(fanOut(events, to, all, NOW), { deliveries: [], skipped: [], ready: new Map() });
   }
 });

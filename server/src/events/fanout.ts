@@ -4,10 +4,13 @@ import type { Ready } from "../deliveries/attempt.ts";
 import { type DeliveryRow, DUE_FIRST } from "../deliveries/delivery.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { type CompiledFilter, type Subject, subjectOf } from "../destinations/filter.ts";
 import type { EventRow } from "./event.ts";
 
 export interface FanOut {
   deliveries: DeliveryRow[];
+  /** Those that a filter refused: settled at once, with the reason. */
+  skipped: DeliveryRow[];
   /** Those that were given a lease, to be handed to the dispatcher after the commit. */
   ready: Map<Destination, Ready[]>;
 }
@@ -25,10 +28,20 @@ export function fanOut(
   reserve: Reserve,
   now: number,
 ): FanOut {
-  const result: FanOut = { deliveries: [], ready: new Map() };
+  const result: FanOut = { deliveries: [], skipped: [], ready: new Map() };
+  // Shared by all filters, so that each body is read once; made when the first filter comes.
+  let subjects: ReadonlyMap<EventRow, Subject> | undefined;
   for (const destination of destinations) {
-    const wanted = events.filter((event) => isWanted(event, destination));
+    let wanted = events.filter((event) => isWanted(event, destination));
     if (wanted.length === 0) continue;
+    const { filter } = destination;
+    if (filter !== null) {
+      subjects ??= new Map(events.map((event) => [event, subjectOf(event)]));
+      const { passing, skipped } = sift(wanted, { destination, filter, subjects, now });
+      result.skipped.push(...skipped);
+      if (passing.length === 0) continue;
+      wanted = passing;
+    }
     const leased = reserve(destination, wanted.length);
     wanted.forEach((event, index) => {
       result.deliveries.push(toDelivery(event, destination, index < leased, now));
@@ -42,6 +55,31 @@ export function fanOut(
 function isWanted(event: EventRow, destination: Destination): boolean {
   if (event.target_id !== null) return event.target_id === destination.id;
   return isReceiving(destination) && destination.events.has(event.event);
+}
+
+interface Sieve {
+  destination: Destination;
+  filter: CompiledFilter;
+  subjects: ReadonlyMap<EventRow, Subject>;
+  now: number;
+}
+
+/** What a person sends as a test is meant to arrive. */
+function sift(events: readonly EventRow[], { destination, filter, subjects, now }: Sieve) {
+  const passing: EventRow[] = [];
+  const skipped: DeliveryRow[] = [];
+  for (const event of events) {
+    const subject = event.target_id === null ? subjects.get(event) : undefined;
+    const reason = subject === undefined ? null : filter.refusal(subject);
+    if (reason === null) passing.push(event);
+    else skipped.push(toSkipped(event, destination, reason, now));
+  }
+  return { passing, skipped };
+}
+
+function toSkipped(event: EventRow, destination: Destination, reason: string, now: number): DeliveryRow {
+  const row = toDelivery(event, destination, false, now);
+  return { ...row, state: "skipped", reason, due_at: null, settled_at: now };
 }
 
 function isReceiving(destination: Destination): boolean {

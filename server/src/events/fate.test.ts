@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
-import { fateOf, type PastSettings } from "./fate.ts";
+import { fateOf, fateWithout } from "./fate.ts";
+import type { PastSettings } from "./past-settings.ts";
 
 const AT = Date.UTC(2026, 0, 31, 9, 30);
 const TIME = "2026-01-31T09:30:00.000Z";
@@ -15,7 +16,7 @@ const delivery: DeliveryRow = {
   ...{ resume_state: null, resume_at: null, created_at: AT, settled_at: null },
 };
 
-const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string | null }[] = [
+const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string | null; step?: boolean }[] = [
   { changes: {}, state: "pending", reason: `Next attempt at ${TIME}.` },
   { changes: { reason: "It broke." }, state: "pending", reason: `It broke. Next attempt at ${TIME}.` },
   { changes: { reason: "It broke" }, state: "pending", reason: `It broke. Next attempt at ${TIME}.` },
@@ -29,23 +30,28 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
   { changes: { leased: 1, due_at: AT + 1 }, state: "pending", reason: "An attempt is under way." },
   { changes: { leased: 1, due_at: AT }, state: "pending", reason: `Next attempt at ${new Date(AT).toISOString()}.` },
   { changes: { due_at: null }, state: "pending", reason: null },
-  { changes: { state: "succeeded", due_at: null }, state: "succeeded", reason: null },
-  { changes: { state: "failed", reason: "All 3 attempts failed." }, state: "failed", reason: "All 3 attempts failed." },
-  { changes: { state: "canceled", reason: "By hand." }, state: "canceled", reason: "By hand." },
+  {
+    changes: { state: "succeeded", due_at: null, settled_at: AT },
+    state: "succeeded",
+    reason: `Delivered at ${TIME}.`,
+  },
+  { changes: { state: "failed", reason: "All 3 failed." }, state: "failed", reason: "All 3 failed.", step: true },
+  { changes: { state: "canceled", reason: "By hand." }, state: "canceled", reason: "By hand.", step: true },
+  { changes: { state: "skipped", reason: "Filtered: …" }, state: "skipped", reason: "Filtered: …", step: true },
 ];
-for (const { changes, state, reason } of delivered) {
+for (const { changes, state, reason, step = false } of delivered) {
   test(`with a delivery ${JSON.stringify(changes)} the fate is ${state}: ${reason}`, () => {
     const row = { ...delivery, ...changes };
     // What it was set to does not matter once there is a delivery.
-    assert.deepEqual(fateOf(event, destination, { delivery: row, settings: undefined }, AT), {
-      ...{ destination_id: "dst_a", state, reason, delivery_id: deliveryId(row) },
-    });
+    const { next_step, ...fate } = fateOf(event, destination, { delivery: row, history: [] }, AT);
+    assert.deepEqual(fate, { destination_id: "dst_a", state, reason, delivery_id: deliveryId(row) });
+    assert.equal(next_step !== null, step, String(next_step));
   });
 }
 
 test("a delivery whose destination is not active says that it waits, unless a person asked for it", () => {
   const fate = (changes: Partial<DeliveryRow>, state: "paused" | "off") =>
-    fateOf(event, { ...destination, state }, { delivery: { ...delivery, ...changes }, settings: undefined }, AT).reason;
+    fateOf(event, { ...destination, state }, { delivery: { ...delivery, ...changes }, history: [] }, AT).reason;
   assert.equal(fate({}, "off"), "It waits, for the destination is off.");
   assert.equal(fate({ reason: "It broke" }, "paused"), "It broke. It waits, for the destination is paused.");
   assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
@@ -82,9 +88,103 @@ const undelivered: { title: string; target_id?: string; settings?: PastSettings;
 ];
 for (const { title, target_id = null, settings, state, reason } of undelivered) {
   test(`without a delivery, ${title} is ${state}`, () => {
-    const fate = fateOf({ ...event, target_id }, destination, { delivery: undefined, settings }, AT);
+    const history = settings === undefined ? [] : [settings];
+    const fate = fateOf({ ...event, target_id }, destination, { delivery: undefined, history }, AT);
     assert.equal(fate.state, state);
     assert.match(fate.reason ?? "", reason);
     assert.equal("delivery_id" in fate, false);
   });
 }
+
+const off = { ...on, state: "off", cause: "turned off" };
+const others = { ...on, events: '["link.claim"]', cause: "changed" };
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600_000;
+
+const raced: { title: string; history: PastSettings[]; state: string; reason: RegExp }[] = [
+  {
+    title: "was stored before the creation of the same millisecond",
+    history: [on],
+    state: "not_yet_created",
+    reason: /created at/,
+  },
+  {
+    title: "was stored before the webhook was turned on in the same millisecond",
+    history: [{ ...off, at: AT - HOUR_MS }, on],
+    state: "off",
+    reason: new RegExp(`It was off since ${new Date(AT - HOUR_MS).toISOString()}: turned off`),
+  },
+  {
+    title: "was stored a moment after its date, when the webhook was off",
+    history: [
+      { ...on, at: AT - HOUR_MS },
+      { ...off, at: AT + 2 },
+    ],
+    state: "off",
+    reason: /It was stored when the destination was off since 2026-01-31T09:30:00\.002Z: turned off/,
+  },
+  {
+    title: "came from a spool hours later, when the webhook was off",
+    history: [
+      { ...on, at: AT - HOUR_MS },
+      { ...on, at: AT + HOUR_MS },
+      { ...off, at: AT + 2 * HOUR_MS },
+    ],
+    state: "off",
+    reason: /It was stored when/,
+  },
+  {
+    title: "was stored a moment after its date, when the webhook took another type",
+    history: [
+      { ...on, at: AT - HOUR_MS },
+      { ...others, at: AT + 1 },
+    ],
+    state: "not_subscribed",
+    reason: /set to link\.claim only/,
+  },
+  {
+    title: "lies nearer to the change behind it than to the one before it",
+    history: [
+      { ...others, at: AT - 2 * HOUR_MS },
+      { ...on, at: AT - SECOND_MS },
+      { ...off, at: AT + 1 },
+    ],
+    state: "off",
+    reason: /turned off/,
+  },
+  {
+    title: "has no change near it that explains it",
+    history: [{ ...on, at: AT - HOUR_MS }],
+    state: "missed",
+    reason: /nothing on record/,
+  },
+  {
+    title: "was accepted while it was off, which another change did not end",
+    history: [
+      { ...on, at: AT - 3 * HOUR_MS },
+      { ...off, at: AT - 2 * HOUR_MS },
+      { ...off, at: AT - HOUR_MS },
+    ],
+    state: "off",
+    reason: new RegExp(`off since ${new Date(AT - 2 * HOUR_MS).toISOString()}`),
+  },
+];
+for (const { title, history, state, reason } of raced) {
+  test(`an event without a delivery that ${title} is ${state}`, () => {
+    const fate = fateOf(event, destination, { delivery: undefined, history }, AT);
+    assert.equal(fate.state, state);
+    assert.match(fate.reason ?? "", reason);
+    assert.equal(fateWithout(event, "dst_a", history), state);
+    assert.match(fate.next_step ?? "", /POST \/api\/webhooks\/dst_a\/replays \{"since":/);
+  });
+}
+
+test("what to do about an event that was not delivered begins with the webhook when that is off", () => {
+  const step = (state: "active" | "off" | "disabled") =>
+    fateOf(event, { ...destination, state }, { delivery: undefined, history: [off] }, AT).next_step ?? "";
+  assert.match(step("active"), /^Send what/);
+  assert.match(step("off"), /^Turn the webhook on with PATCH \/api\/webhooks\/dst_a/);
+  assert.match(step("disabled"), /^Turn the webhook on/);
+  const held = fateOf(event, { ...destination, state: "off" }, { delivery, history: [] }, AT);
+  assert.match(held.next_step ?? "", /^Turn the webhook on with .*\/retry\.$/);
+});

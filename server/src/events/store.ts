@@ -4,6 +4,14 @@ import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { EventRow } from "./event.ts";
+import type { PastSettings } from "./past-settings.ts";
+
+/** Changes of a destination before and after a time, for what was stored while they were made. */
+const HISTORY_NEAR_MAX = 20;
+/** Changes of a destination within one look at its history. */
+const HISTORY_MAX = 10_000;
+/** Events among which the newest that are no tests are looked for. */
+const NEWEST_SCAN_MAX = 1_000;
 
 export interface EventFilter extends PositionRange {
   event?: EventType | undefined;
@@ -79,14 +87,25 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     return { found, end: edge?.position ?? null };
   }
 
-  /** What a destination was set to when an event was accepted: the last change at or before that time. */
-  async function settingsAt(destination_id: string, at: number) {
-    const [row] = await query<{ state: string; events: string; cause: string; at: number }>(
-      sql`select state, events, cause, at from destination_history
-        where destination_id = ${destination_id} and at <= ${at} order by at desc limit 1`,
+  /** What a destination was set to from a time to another, and shortly before and after: oldest first. */
+  function historyAround(destination_id: string, { from, until }: { from: number; until: number }) {
+    const entries = sql`select at, state, events, cause from destination_history where destination_id = ${destination_id}`;
+    return query<PastSettings>(
+      sql`select * from (select * from (${entries} and at <= ${from} order by at desc limit ${HISTORY_NEAR_MAX}) as before
+        union all select * from (${entries} and at > ${from} and at <= ${until} order by at limit ${HISTORY_MAX}) as within
+        union all select * from (${entries} and at > ${until} order by at limit ${HISTORY_NEAR_MAX}) as after) as h
+        order by at`,
     );
-    return row;
   }
 
-  return { find, page, settingsAt };
+  /** The newest events that destinations get by themselves: no tests. */
+  function newest(app_id: string, limit: number): Promise<EventRow[]> {
+    return query<EventRow>(sql`select * from events where app_id = ${app_id} and position in (
+        select position from (select position, target_id from events where app_id = ${app_id}
+          order by position desc limit ${NEWEST_SCAN_MAX}) as e
+        where target_id is null order by position desc limit ${limit})
+      order by position desc`);
+  }
+
+  return { find, page, historyAround, newest };
 }

@@ -28,13 +28,14 @@ const databases = new Map<string, Promise<Database>>();
 let worlds = 0;
 
 type Settings = {
-  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule"]: Destination[Name];
+  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule" | "filter"]: Destination[Name];
 };
 
 export interface EventOptions {
   event?: EventType;
   link_id?: string;
   target_id?: string;
+  data?: Record<string, unknown>;
   /** What became of it at the webhook; left out: it has no delivery there. */
   state?: DeliveryState;
 }
@@ -50,7 +51,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const now = () => clock.at;
   const ids = createIds({ now, random: (bytes) => void randomFillSync(bytes) });
   const settings: Settings = {
-    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], ...changes },
+    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], filter: null, ...changes },
   };
   const world = { is_deleted: false, is_target_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
@@ -78,11 +79,14 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   }
 
   /** Stores so many events of this moment; a millisecond later nothing of the next ones is older. */
-  async function addEvents(count: number, { event = "link.click", link_id, target_id, state }: EventOptions = {}) {
+  async function addEvents(
+    count: number,
+    { event = "link.click", link_id, target_id, data = {}, state }: EventOptions = {},
+  ) {
     const positions = Array.from({ length: count }, () => ids.uuid());
     const at = now();
     await db.query(sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body) values
-      ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, `{"id":"${id}"}`]))}`);
+      ${rows(positions.map((id) => [key.app_id, id, id, event, link_id ?? null, target_id ?? null, at, JSON.stringify({ id, data })]))}`);
     if (state !== undefined) await addDeliveries(key.id, positions, state, event);
     clock.at++;
     return positions;

@@ -1,0 +1,42 @@
+// Turning a webhook on again with recovery: what it missed while it was off or disabled is replayed. Called by the API in
+// the place of a plain change; without `recover` it is one.
+import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
+import type { Replay, ReplayCreate } from "#contract/replays.ts";
+import { rangeOf, type Stop } from "../destinations/missed.ts";
+import { AppError, refuse } from "../errors.ts";
+
+export interface RecoveryOptions {
+  webhooks: {
+    patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook>;
+    lastStop(id: string, app_scope: string | null): Promise<Stop | null>;
+  };
+  replays: {
+    startReplay(destination_id: string, app_scope: string | null, input: ReplayCreate): Promise<Replay>;
+  };
+  now(): number;
+}
+
+export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
+  /** @throws AppError as a change does, and conflict when the webhook is on but its replay could not begin */
+  async function patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook> {
+    const { recover, ...changes } = patch;
+    const webhook = await webhooks.patchWebhook(id, app_scope, changes);
+    if (recover !== true) return webhook;
+    const stop = await webhooks.lastStop(id, app_scope);
+    return { ...webhook, recovery: stop === null ? null : await startRecovery(id, app_scope, stop) };
+  }
+
+  async function startRecovery(id: string, app_scope: string | null, stop: Stop): Promise<Replay> {
+    const { since, until } = rangeOf(stop, now());
+    const range = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
+    try {
+      const settings = { states: ["missing" as const], dry_run: false, rate_per_second: null };
+      return await replays.startReplay(id, app_scope, { ...range, ...settings });
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== "conflict") throw error;
+      throw refuse("conflict", `The webhook is on, but what it missed is not replayed yet. ${error.message}`);
+    }
+  }
+
+  return { patchWebhook };
+}

@@ -1,0 +1,191 @@
+// Whether an event passes a destination's filter, and if not, which condition refuses it, in words. Pure: compiled once for
+// each destination by destination.ts, asked by fan-out, by replays of what was missing and by the check of a filter.
+import type { Filter, FilterLeaf } from "#contract/filters.ts";
+
+/** Of a value of the event, in the sentence that says why it was refused. */
+const SHOWN_MAX_CHARS = 80;
+/** Of the values that a condition wants. */
+const SHOWN_VALUES_MAX = 5;
+/** Of the alternatives of an `any` that all refused. */
+const SHOWN_ALTERNATIVES_MAX = 3;
+const REASON_MAX_CHARS = 500;
+
+/** An event as a filter looks at it. */
+export interface Subject {
+  readonly event: string;
+  readonly link_id: string | null;
+  /** The event's `data`; called only when a condition asks for it. */
+  data(): unknown;
+}
+
+export interface CompiledFilter {
+  /** Whether more is asked for than the type and the link. */
+  readonly needs_data: boolean;
+  /** Null when the event passes; else a sentence such as `Filtered: platform is "web", and the filter wants "ios".` */
+  refusal(subject: Subject): string | null;
+}
+
+/** Null: it holds. Else why not, as part of a sentence. */
+type Condition = (subject: Subject) => string | null;
+
+type Read = (subject: Subject) => unknown;
+
+/** @param filter one that the contract's check has passed */
+export function compileFilter(filter: Filter): CompiledFilter {
+  const holds = compile(filter, true);
+  return {
+    needs_data: pathsOf(filter).some((path) => path !== "event" && path !== "link_id"),
+    refusal(subject) {
+      const reason = holds(subject);
+      return reason === null ? null : `Filtered: ${cut(reason, REASON_MAX_CHARS)}.`;
+    },
+  };
+}
+
+/** An event that is stored; its body is read at most once, however many conditions and destinations ask. */
+export function subjectOf({ event, link_id, body }: { event: string; link_id: string | null; body: string }): Subject {
+  let parsed: { data?: unknown } | undefined;
+  return {
+    event,
+    link_id,
+    data() {
+      // Written by composeEvent alone.
+      parsed ??= JSON.parse(body) as { data?: unknown };
+      return parsed.data;
+    },
+  };
+}
+
+/** `wanted` false is a `not` around it: it is carried down to the leaves, so that those can say what they exclude. */
+function compile(filter: Filter, wanted: boolean): Condition {
+  if ("not" in filter) return compile(filter.not, !wanted);
+  if ("all" in filter) return join(filter.all, wanted, wanted);
+  if ("any" in filter) return join(filter.any, wanted, !wanted);
+  return leaf(filter, wanted);
+}
+
+function join(filters: readonly Filter[], wanted: boolean, is_all: boolean): Condition {
+  const conditions = filters.map((one) => compile(one, wanted));
+  return is_all || conditions.length === 1 ? everyOf(conditions) : oneOf(conditions);
+}
+
+function everyOf(conditions: readonly Condition[]): Condition {
+  return (subject) => {
+    for (const condition of conditions) {
+      const reason = condition(subject);
+      if (reason !== null) return reason;
+    }
+    return null;
+  };
+}
+
+function oneOf(conditions: readonly Condition[]): Condition {
+  return (subject) => {
+    const reasons: string[] = [];
+    for (const condition of conditions) {
+      const reason = condition(subject);
+      if (reason === null) return null;
+      if (reasons.length < SHOWN_ALTERNATIVES_MAX) reasons.push(reason);
+    }
+    const others = conditions.length - reasons.length;
+    const rest = others === 0 ? "" : `; and ${others} more`;
+    return `none of ${conditions.length} alternatives holds (${reasons.join("; ")}${rest})`;
+  };
+}
+
+function leaf(condition: FilterLeaf, wanted: boolean): Condition {
+  const read = reader(condition.path);
+  const { test, yes, no } = operatorOf(condition);
+  const wish = `the filter ${wanted ? yes : no}`;
+  return (subject) => {
+    const value = read(subject);
+    if (test(value) === wanted) return null;
+    return `${condition.path} is ${show(value)}, and ${wish}`;
+  };
+}
+
+interface Operator {
+  test(value: unknown): boolean;
+  /** After "the filter": what it says when it is wanted, and when it is not. */
+  yes: string;
+  no: string;
+}
+
+function operatorOf(condition: FilterLeaf): Operator {
+  if ("exists" in condition) {
+    const words = ["wants it to be there", "wants it to be absent"] as const;
+    const [yes, no] = condition.exists ? words : ([words[1], words[0]] as const);
+    return { test: (value) => isThere(value) === condition.exists, yes, no };
+  }
+  if ("prefix" in condition) {
+    const { prefix } = condition;
+    const test = (one: unknown) => typeof one === "string" && one.startsWith(prefix);
+    const what = `one that begins with ${show(prefix)}`;
+    return { test: someOf(test), yes: `wants ${what}`, no: `excludes ${what}` };
+  }
+  if ("in" in condition) {
+    const values = new Set<unknown>(condition.in);
+    const shown = condition.in.slice(0, SHOWN_VALUES_MAX).map(show).join(", ");
+    const rest = values.size > SHOWN_VALUES_MAX ? ` and ${values.size - SHOWN_VALUES_MAX} more` : "";
+    const what = `one of ${shown}${rest}`;
+    return { test: someOf((one) => values.has(one)), yes: `wants ${what}`, no: `excludes ${what}` };
+  }
+  const { equals } = condition;
+  return { test: someOf((one) => one === equals), yes: `wants ${show(equals)}`, no: `excludes ${show(equals)}` };
+}
+
+/** Of a list, one element is enough. */
+function someOf(test: (value: unknown) => boolean): (value: unknown) => boolean {
+  return (value) => (Array.isArray(value) ? value.some(test) : test(value));
+}
+
+/** `null` says nothing, so it counts as absent; LinkMe's own events never hold it. */
+function isThere(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function reader(path: string): Read {
+  if (path === "event") return (subject) => subject.event;
+  if (path === "link_id") return (subject) => subject.link_id ?? undefined;
+  const [root, ...names] = path.split(".");
+  if (root === "platform") return within(["platform"]);
+  if (root === "data") return within(names);
+  const [name = ""] = names;
+  return within(["utm", name.startsWith("utm_") ? name : `utm_${name}`]);
+}
+
+/** Through objects only; what an object has from its prototype is not in the event. */
+function within(names: readonly string[]): Read {
+  return (subject) => {
+    let value = subject.data();
+    for (const name of names) {
+      if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) {
+        return undefined;
+      }
+      value = (value as Record<string, unknown>)[name];
+    }
+    return value;
+  };
+}
+
+function pathsOf(filter: Filter): string[] {
+  if ("all" in filter) return filter.all.flatMap(pathsOf);
+  if ("any" in filter) return filter.any.flatMap(pathsOf);
+  return "not" in filter ? pathsOf(filter.not) : [filter.path];
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "absent";
+  if (Array.isArray(value)) {
+    return value.length === 0
+      ? "an empty list"
+      : cut(JSON.stringify(value.slice(0, SHOWN_VALUES_MAX)), SHOWN_MAX_CHARS);
+  }
+  if (typeof value === "object" && value !== null) return "an object";
+  return JSON.stringify(typeof value === "string" ? cut(value, SHOWN_MAX_CHARS) : value);
+}
+
+/** Never between the halves of a character: databases refuse a lone half. */
+function cut(text: string, max_chars: number): string {
+  return text.length <= max_chars ? text : `${text.slice(0, max_chars - 1).toWellFormed()}…`;
+}
