@@ -58,6 +58,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
     destinations,
     dispatcher,
     positionOf: events.positionOf,
+    keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
     now: Date.now,
   });
   after(async () => {
