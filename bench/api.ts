@@ -11,7 +11,7 @@ export const LINK_HOST = "go.benchmark.example";
 export const LINK_SLUG = "spring";
 
 type Entity = Record<string, unknown>;
-type Call = { method: "GET" | "POST"; path: string; body?: unknown };
+type Call = { method: "GET" | "POST" | "PATCH"; path: string; body?: unknown };
 
 /** @throws Error with the server's answer when it is not a 2xx */
 export async function callApi(server: Server, { method, path, body }: Call): Promise<Entity> {
