@@ -70,7 +70,7 @@ export async function runHistory(options: Options, say: (text: string) => void):
 type Place = { app_id: string; webhook_id: string; end: number; attempts: number };
 
 /** When the n-th event was accepted: evenly over the span. */
-function timeOf({ end, attempts }: Place, n: number): number {
+export function timeOf({ end, attempts }: Place, n: number): number {
   return end - SPAN_MS + Math.floor((n * SPAN_MS) / attempts);
 }
 
@@ -80,7 +80,7 @@ export function positionOf(at: number, n: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${n.toString(16).padStart(12, "0")}`;
 }
 
-async function fill(db: Database, place: Place, say: (text: string) => void): Promise<void> {
+export async function fill(db: Database, place: Place, say: (text: string) => void): Promise<void> {
   for (let from = 0; from < place.attempts; from += CHUNK_ROWS) {
     const to = Math.min(from + CHUNK_ROWS, place.attempts);
     await db.batch(fillStatements(db.engine, place, from, to));
