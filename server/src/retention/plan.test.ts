@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { DAY_MS } from "../deliveries/expiry.ts";
 import type { AgedDelivery } from "../deliveries/expiry-store.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { FIRST_PACE, nextPace, planDeliveries, REST_MAX_MS, STEP_ROWS_MAX, STEP_ROWS_MIN } from "./plan.ts";
+import { FIRST_PACE, nextPace, planDeliveries, planEvents, REST_MAX_MS, STEP_ROWS_MAX, STEP_ROWS_MIN } from "./plan.ts";
 
 const NOW = Date.UTC(2027, 0, 31);
 const CUTOFFS = { now: NOW, records: NOW - 30 * DAY_MS, events: NOW - 395 * DAY_MS };
@@ -26,6 +26,32 @@ for (const { title, row, expires } of [
 ]) {
   test(`the records of a delivery ${title} ${expires ? "go" : "stay"}`, () => {
     assert.equal(planDeliveries([row], CUTOFFS, 10).expired.length === 1, expires);
+  });
+}
+
+for (const { title, changes, goes } of [
+  { title: "without a delivery", changes: null, goes: true },
+  { title: "whose delivery ended long ago", changes: {}, goes: true },
+  { title: "whose delivery ended a day ago", changes: { settled_at: NOW - DAY_MS }, goes: true },
+  { title: "whose delivery ended less than a day ago", changes: { settled_at: NOW - DAY_MS + 1 }, goes: false },
+  { title: "whose delivery ended in a year, by a clock that was wrong", changes: { settled_at: 2 * NOW }, goes: true },
+  { title: "whose delivery is pending", changes: { state: "pending", settled_at: null, due_at: NOW }, goes: false },
+] as const) {
+  test(`an expired event ${title} ${goes ? "goes" : "stays"}`, () => {
+    const position = uuidFloor(CUTOFFS.events);
+    const delivery = {
+      destination_id: "dst_1",
+      position,
+      attempt: 1,
+      leased: 0,
+      due_at: null,
+      trigger: "auto",
+    } as const;
+    const settled = { state: "failed", resume_state: null, settled_at: CUTOFFS.events, replay_id: null } as const;
+    const deliveries = changes === null ? [] : [{ ...delivery, ...settled, ...changes }];
+    const plan = planEvents([position], deliveries, { now: NOW, cutoff: CUTOFFS.events });
+    assert.deepEqual(plan.leaving, goes ? [position] : []);
+    assert.equal(plan.deliveries, goes ? deliveries.length : 0);
   });
 }
 

@@ -260,8 +260,10 @@ forEachEngine((engine) => {
     const late: Database = {
       ...world.db,
       async batch(statements) {
-        if (is_first) await world.deliveries.retryDelivery(id, null);
-        is_first = false;
+        // What removes something says how many rows it expects.
+        const is_removal = statements.some(({ expect }) => expect !== undefined);
+        if (is_first && is_removal) await world.deliveries.retryDelivery(id, null);
+        is_first &&= !is_removal;
         return world.db.batch(statements);
       },
     };
