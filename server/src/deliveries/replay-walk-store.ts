@@ -5,7 +5,6 @@
 // deliveries_unhappy.
 import type { EventType } from "#contract/events.ts";
 import type { ReplayedState } from "#contract/replays.ts";
-import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { ReplayRow } from "./replay.ts";
@@ -13,6 +12,8 @@ import { INDEXED_STATE } from "./store.ts";
 
 /** Rows that one stretch of a step looks at, at the most. */
 const STRETCH_MAX = 2_000;
+/** The same for a piece of a count, which nobody else waits for. */
+const COUNTED_MAX = 20_000;
 
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
@@ -51,7 +52,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     const sample: Match[] = [];
     let total = 0;
     for (let after: string | null = from; after !== null; ) {
-      const stretch = stretchOf(wanted, after, PAGE_SCAN_MAX);
+      const stretch = stretchOf(wanted, after, COUNTED_MAX);
       const matches = matchesIn(stretch, wanted);
       const [counted] = await query<{ count: number }>(sql`select count(*) as count from (${matches}) as m`);
       const matched = counted?.count ?? 0;
@@ -62,7 +63,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
           ...(await query<Match>(sql`select m.* from (${matches}) as m order by m.position limit ${lacking}`)),
         );
       }
-      after = await edgeOf(stretch, PAGE_SCAN_MAX);
+      after = await edgeOf(stretch, COUNTED_MAX);
     }
     return { total, sample };
   }
