@@ -57,6 +57,13 @@ export function fateOf(
   };
 }
 
+/** Of an event that was erased while deliveries of it are on record; null when nothing of it is left to tell. */
+export function erasedFate(deliveries: readonly DeliveryRow[]): string | null {
+  if (deliveries.length === 0) return null;
+  const told = deliveries.map((delivery) => `${deliveryId(delivery)} is ${delivery.state}`);
+  return `The event was erased: its body is not kept any more. Of its deliveries, ${told.join(", ")}.`;
+}
+
 function explain(delivery: DeliveryRow, { state }: Pick<Destination, "state">, now: number): string | null {
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (isUnderWay(delivery, now)) return "An attempt is under way.";
