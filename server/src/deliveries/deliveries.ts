@@ -79,7 +79,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const last_attempt_at = records.reduce((last, { started_at }) => Math.max(last, started_at), 0);
     const found = { has_event: event !== undefined, last_attempt_at };
     const expired = keeping && expiryOf(row, found, keeping, at);
-    // Without its body nothing can be signed, and with the event alone nobody knows what was sent.
+    // The attempts at an event that was erased stay: they tell what its receiver answered.
     const attempts = expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
     const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
     return {

@@ -37,7 +37,7 @@ export function expiryOf(
   const cutoff = cutoffOf(days, now);
   const last = lastOf(row, found.last_attempt_at);
   if (cutoff !== null && days !== null && last !== null && last <= cutoff) {
-    const reason = `What was sent and answered has expired: this app keeps it for ${count(days)} after a delivery has ended. The event itself is kept longer.`;
+    const reason = `What was sent and answered has expired: this app keeps it for ${inWords(days)} after a delivery has ended. The event itself is kept longer.`;
     return { at: toTime(last + days * DAY_MS), reason };
   }
   if ((row.expired_attempt ?? 0) === 0 || last === null || row.expired_attempt !== row.attempt) return null;
@@ -47,12 +47,12 @@ export function expiryOf(
 function goneEvent(position: string, days: number | null, now: number): Expired {
   const expires_at = days === null ? Number.NaN : uuidTime(position) + days * DAY_MS;
   if (days !== null && expires_at <= now) {
-    return { at: toTime(expires_at), reason: `The event has expired: this app keeps events for ${count(days)}.` };
+    return { at: toTime(expires_at), reason: `The event has expired: this app keeps events for ${inWords(days)}.` };
   }
   return { at: null, reason: "The event was erased: its body is not kept any more." };
 }
 
-function count(days: number): string {
+function inWords(days: number): string {
   return days === 1 ? "a day" : `${days} days`;
 }
 
