@@ -7,6 +7,7 @@ import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
+import { formatHistory, type History, runHistory } from "./scenarios/history.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
 
@@ -25,9 +26,10 @@ async function main(args: string[]): Promise<number> {
   try {
     const report = summarise(await runRounds(options, say));
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
-    print(options, report, backlog);
-    const failed = report.lost > 0 || report.problems.length > 0 || (backlog !== null && backlog.problems.length > 0);
-    return failed ? EXIT_FAILED : 0;
+    const history = options.scenarios.includes("history") ? await runHistory(options, say) : null;
+    print(options, report, { backlog, history });
+    const problems = [...report.problems, ...(backlog?.problems ?? []), ...(history?.problems ?? [])];
+    return report.lost > 0 || problems.length > 0 ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
     return EXIT_FAILED;
@@ -88,7 +90,9 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   return rounds;
 }
 
-function print(options: Options, report: ReturnType<typeof summarise>, backlog: Backlog | null): void {
+type Special = { backlog: Backlog | null; history: History | null };
+
+function print(options: Options, report: ReturnType<typeof summarise>, { backlog, history }: Special): void {
   const machine = {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
@@ -99,7 +103,7 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
   const { rounds, seconds, connections, visitors, engine } = options;
   const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog, history }, null, 2)}\n`);
     return;
   }
   const parts = [
@@ -107,6 +111,7 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
       `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
     backlog === null ? "" : formatBacklog(backlog),
+    history === null ? "" : formatHistory(history),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

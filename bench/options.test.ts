@@ -10,6 +10,7 @@ const defaults = {
   visitors: 256,
   engine: { kind: "sqlite" },
   events: 1_000_000,
+  attempts: 10_000_000,
   sink: "503",
   json: false,
 };
@@ -23,6 +24,7 @@ test("Options have defaults and are read from the command line", () => {
     [["--scenario=redirect", "redirect"], { scenarios: ["redirect"] }],
     [["--rounds", "1", "--seconds=120", "--connections", "8"], { rounds: 1, seconds: 120, connections: 8 }],
     [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
+    [["history", "--attempts", "1000"], { scenarios: ["history"], attempts: 1000 }],
     [["--visitors", "1000"], { visitors: 1000 }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
@@ -40,10 +42,11 @@ test("A wrong option is refused with what is accepted", () => {
     [["--connections", "1001"], /1 to 1000/],
     [["--visitors", "0"], /--visitors .* 1 to 1000/],
     [["--events", "1e9"], /--events/],
+    [["--attempts", "0"], /--attempts/],
     [["--engine", "mysql"], /sqlite, postgres/],
     [["--engine", "postgres"], /LINKME_BENCH_POSTGRES_URL/],
     [["--sink", "slow"], /503, hang, stopped/],
-    [["pipelines"], /pipeline, redirect, backlog/],
+    [["pipelines"], /pipeline, redirect, backlog, history/],
     [["--round", "3"], /round/],
   ];
   for (const [args, message] of cases) assert.throws(() => parseOptions(args, {}), message, args.join(" "));

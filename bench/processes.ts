@@ -30,7 +30,7 @@ const ADMIN_TOKEN = "benchmark-admin-token-0123456789abcdef";
 /** Something that takes requests and is measured: the server or a floor. */
 export type Target = { pid: number; host: string; port: number; url: string; stop: () => Promise<void> };
 /** `startDispatcher`: a second process on the same database that only delivers; to be stopped before the server. */
-export type Server = Target & { admin_token: string; startDispatcher: () => Promise<Target> };
+export type Server = Target & { admin_token: string; database_url: string; startDispatcher: () => Promise<Target> };
 export type SinkProcess = {
   url: string;
   ask: (command: SinkCommand) => Promise<SinkReport>;
@@ -97,6 +97,7 @@ export async function startServer(engine: Engine, role?: string): Promise<Server
     return {
       ...server,
       admin_token: ADMIN_TOKEN,
+      database_url: database.url,
       startDispatcher: () => spawnServer({ ...place, LINKME_ROLE: "dispatcher" }),
       stop: async () => {
         await server.stop();

@@ -7,8 +7,21 @@ const MATCH_WINDOW_MAX_SECONDS = 24 * 3600;
 /** How long after a click a claim without a token may still match it. */
 export const MATCH_WINDOW_DEFAULT_SECONDS = 3600;
 const FINGERPRINTS_MAX = 10;
+const RETENTION_MIN_DAYS = 1;
+export const RETENTION_MAX_DAYS = 3_650;
+/** Thirteen months: a whole year can be held against the same month of the year before. */
+export const EVENT_RETENTION_DEFAULT_DAYS = 395;
+export const DELIVERY_RETENTION_DEFAULT_DAYS = 30;
 
 export const APP_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+const DAYS_ERROR = `a whole number of days from ${RETENTION_MIN_DAYS} to ${RETENTION_MAX_DAYS}, or null`;
+const RetentionDays = z
+  .number({ error: DAYS_ERROR })
+  .int({ error: DAYS_ERROR })
+  .min(RETENTION_MIN_DAYS, { error: DAYS_ERROR })
+  .max(RETENTION_MAX_DAYS, { error: DAYS_ERROR })
+  .nullable();
 
 /** Settings of an app; every one can be given on create and changed later. */
 export const AppSettings = z.strictObject({
@@ -31,6 +44,12 @@ export const AppSettings = z.strictObject({
   web_fallback_url: WebUrl.nullable(),
   require_api_key: z.boolean().describe("SDK calls must carry x-app-id and a valid x-api-key"),
   match_window_seconds: z.number().int().min(MATCH_WINDOW_MIN_SECONDS).max(MATCH_WINDOW_MAX_SECONDS),
+  event_retention_days: RetentionDays.describe(
+    "how long events, their deliveries and their clicks are kept; null for ever",
+  ),
+  delivery_retention_days: RetentionDays.describe(
+    "how long what was sent and answered is kept after a delivery has ended; null as long as its event",
+  ),
 });
 export type AppSettings = z.infer<typeof AppSettings>;
 
@@ -45,6 +64,8 @@ export const APP_DEFAULTS: AppSettings = {
   web_fallback_url: null,
   require_api_key: false,
   match_window_seconds: MATCH_WINDOW_DEFAULT_SECONDS,
+  event_retention_days: EVENT_RETENTION_DEFAULT_DAYS,
+  delivery_retention_days: DELIVERY_RETENTION_DEFAULT_DAYS,
 };
 
 const AppName = z.string().trim().min(1, { error: "a name of 1 to 100 characters" }).max(100);

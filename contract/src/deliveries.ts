@@ -73,9 +73,18 @@ export const Delivery = z
   .meta({ id: "Delivery" });
 export type Delivery = z.infer<typeof Delivery>;
 
+/** What is not kept any more of a delivery, since when, and why. */
+export const Expired = z
+  .object({ at: Timestamp.nullable().describe("null when it is not known"), reason: z.string() })
+  .meta({ id: "Expired" });
+export type Expired = z.infer<typeof Expired>;
+
 export const DeliveryDetail = Delivery.extend({
   request: z.object({ url: z.string(), headers: z.record(z.string(), z.string()), body: z.string() }),
-  attempts: z.array(Attempt),
+  attempts: z.array(Attempt).describe("those that are kept; attempt_count has all"),
+  expired: Expired.nullable().describe(
+    "null while everything is kept; else the body is empty, and attempts are missing",
+  ),
 }).meta({ id: "DeliveryDetail" });
 export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
 

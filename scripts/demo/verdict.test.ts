@@ -91,6 +91,7 @@ function deliveryOf(
     ...{ attempt_count: attempts.length, next_attempt_at: null, created_at: at, settled_at: at },
     request: { url: "http://127.0.0.1:1/", headers: {}, body },
     attempts,
+    expired: null,
   };
 }
 

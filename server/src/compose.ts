@@ -18,8 +18,9 @@ import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
-import { createDeliveries } from "./deliveries/deliveries.ts";
+import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
 import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createExpiryStore } from "./deliveries/expiry-store.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -30,10 +31,12 @@ import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
 import { createEvents } from "./events/events.ts";
+import { createEventExpiry } from "./events/expiry-store.ts";
 import { createFates } from "./events/fates.ts";
 import { createFatesStore } from "./events/fates-store.ts";
 import { createFilterChecks } from "./events/filter-check.ts";
 import { createEventStore } from "./events/store.ts";
+import { createClickExpiry } from "./links/expiry-store.ts";
 import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
 import { createEgress } from "./platform/egress.ts";
@@ -42,6 +45,8 @@ import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
 import { createSealer } from "./platform/sealing.ts";
 import { createWriteWatch } from "./platform/write-watch.ts";
+import { createRetention } from "./retention/retention.ts";
+import { createRetentionStore } from "./retention/store.ts";
 
 const REMOVALS_EVERY_MS = 60_000;
 /** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
@@ -56,8 +61,10 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const source = SYSTEM_IDS;
   const ids = createIds(source);
   const state = { is_open: false, is_stopping: false };
-  const accounts = createAccounts({ db, ids, source });
-  const pipeline = composePipeline(config, secrets, db, ids);
+  const { event_retention_days, delivery_retention_days } = config;
+  const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
+  const pipeline = composePipeline(config, secrets, { db, ids, keepingOf: accounts.findApp });
+  const retention = composeRetention(db, ids);
   const { destinations, dispatcher } = pipeline;
   // One that the end of the process cuts short goes on at the next start.
   const removeRest = () => runInBackground("removals", accounts.finishRemovals(), () => !state.is_stopping);
@@ -110,6 +117,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     if (config.roles.includes("dispatcher")) {
       await dispatcher.start();
       pipeline.replay_runner.start();
+      retention.start();
     }
     if (config.roles.includes("edge")) await edge.start();
     if (!config.roles.includes("api")) return;
@@ -126,10 +134,12 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     clearInterval(removals);
     pipeline.checks.stop();
     const replaying = pipeline.replay_runner.stop();
+    const removing = retention.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     await closeApp(app);
     const is_drained = await draining;
     await replaying;
+    await removing;
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -140,8 +150,15 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   return { app, open, stop, address: () => addressOf(app.server, config) };
 }
 
+interface PipelineParts {
+  db: Database;
+  ids: Ids;
+  keepingOf: DeliveriesOptions["keepingOf"];
+}
+
 /** From an event to its deliveries and out: the modules that every role shares. */
-function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Ids) {
+function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts) {
+  const { db, ids, keepingOf } = parts;
   const { now } = Date;
   const writes = createWriteWatch({ database: db, log, now });
   const committer = createCommitter(writes);
@@ -179,7 +196,9 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
   const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
-  const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
+  const deliveries = createDeliveries({
+    ...{ store, destinations, dispatcher, positionOf: events.positionOf, keepingOf, now },
+  });
   const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
@@ -187,6 +206,19 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const looking = { fates, filter_checks, recovery };
   const recording = { writes, committer, egress, event_log, events, checks };
   return { ...recording, ...looking, destinations, dispatcher, deliveries, replays, replay_runner };
+}
+
+function composeRetention(db: Database, ids: Ids) {
+  return createRetention({
+    store: createRetentionStore(db),
+    deliveries: createExpiryStore(db),
+    events: createEventExpiry(db),
+    clicks: createClickExpiry(db),
+    clock: { now: Date.now, after: runAfter },
+    elapsed: () => performance.now(),
+    holder: ids.uuid(),
+    log,
+  });
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

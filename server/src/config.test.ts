@@ -38,6 +38,8 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     pause_after_failures: 20,
     pause_after_seconds: 300,
     disable_after_seconds: 432_000,
+    event_retention_days: 395,
+    delivery_retention_days: 30,
     is_run_by_npm: false,
   });
 });
@@ -64,6 +66,9 @@ const ACCEPTED: [string, string, keyof Config, unknown][] = [
   ["LINKME_ROLE", "dispatcher, edge,edge", "roles", ["edge", "dispatcher"]],
   ["LINKME_RETRY_SCHEDULE", "0, 604800", "retry_schedule", [0, 604_800]],
   ["LINKME_RETRY_SCHEDULE", "none", "retry_schedule", []],
+  ["LINKME_EVENT_RETENTION_DAYS", "forever", "event_retention_days", null],
+  ["LINKME_EVENT_RETENTION_DAYS", "3650", "event_retention_days", 3_650],
+  ["LINKME_DELIVERY_RETENTION_DAYS", "1", "delivery_retention_days", 1],
   ["LINKME_PAUSE_AFTER_FAILURES", "1", "pause_after_failures", 1],
   ["LINKME_PAUSE_AFTER_SECONDS", "31536000", "pause_after_seconds", 31_536_000],
   ["LINKME_DISABLE_AFTER_SECONDS", "86400", "disable_after_seconds", 86_400],

@@ -3,6 +3,7 @@
 // All problems are reported together, so that one restart mends them all.
 import { dirname } from "node:path";
 import { z } from "zod";
+import { DELIVERY_RETENTION_DEFAULT_DAYS, EVENT_RETENTION_DEFAULT_DAYS, RETENTION_MAX_DAYS } from "#contract/apps.ts";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
@@ -52,6 +53,7 @@ const networks = text.transform(readNetworks).refine((cidrs) => cidrs !== null);
 const roles = text.transform(readRoles).refine((list) => list !== null);
 const failures = wholeNumber(1, 1_000_000);
 const seconds = wholeNumber(1, 31_536_000);
+const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
 const delays = text.transform(readDelays).refine((list) => list !== null);
 
 function wholeNumber(min: number, max: number) {
@@ -66,6 +68,7 @@ function setting<Value, Fallback extends string | null>(row: Setting<Value, Fall
   return row;
 }
 
+const A_NUMBER_OF_DAYS = `a whole number of days from 1 to ${RETENTION_MAX_DAYS}, or forever`;
 const A_LIST_OF_NETWORKS = "a comma-separated list of networks or addresses, like 10.0.0.0/8,192.168.1.7,fd00::/8";
 
 export const SETTINGS = {
@@ -191,6 +194,22 @@ export const SETTINGS = {
     accepts: "a whole number from 1 to 31536000",
     description: "A destination whose attempts have all failed for so long is disabled, until somebody enables it.",
     schema: seconds,
+  }),
+  event_retention_days: setting({
+    name: "LINKME_EVENT_RETENTION_DAYS",
+    fallback: String(EVENT_RETENTION_DEFAULT_DAYS),
+    unit: "days",
+    accepts: A_NUMBER_OF_DAYS,
+    description: "How long an app that is created without a limit of its own keeps events, deliveries and clicks.",
+    schema: days,
+  }),
+  delivery_retention_days: setting({
+    name: "LINKME_DELIVERY_RETENTION_DAYS",
+    fallback: String(DELIVERY_RETENTION_DEFAULT_DAYS),
+    unit: "days",
+    accepts: A_NUMBER_OF_DAYS,
+    description: "The same for what was sent and answered, counted from the end of the delivery.",
+    schema: days,
   }),
 };
 

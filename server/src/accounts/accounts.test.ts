@@ -30,6 +30,7 @@ forEachEngine((engine) => {
     assert.equal(made.id, "shop");
     assert.equal(made.require_api_key, true);
     assert.equal(made.match_window_seconds, 3600);
+    assert.deepEqual([made.event_retention_days, made.delivery_retention_days], [395, 30]);
     assert.equal(made.created_at, "2026-01-31T09:30:00.000Z");
     clock.now += 5;
     const changed = await accounts.patchApp("shop", { web_fallback_url: "https://shop.example" });
@@ -188,7 +189,8 @@ forEachEngine((engine) => {
     const columns = { android_sha256: "[]", require_api_key: 0, match_window_seconds: 1, ios_enable_pasteboard: 0 };
     const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
     const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
-    const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest });
+    const days = { event_retention_days: null, delivery_retention_days: null };
+    const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest, ...days });
     await assert.rejects(early, { kind: "unmet" });
     await accounts.createApp(app({ id: "shop" }));
     for (const table of ["events", "clicks"]) {

@@ -42,11 +42,15 @@ export interface AccountsOptions {
   db: Database;
   ids: Ids;
   source: IdSource;
+  /** For apps that are created without. */
+  keeping?: Keeping;
 }
+
+type Keeping = Partial<Pick<AppSettings, "event_retention_days" | "delivery_retention_days">>;
 
 export type Accounts = ReturnType<typeof createAccounts>;
 
-export function createAccounts({ db, ids, source }: AccountsOptions) {
+export function createAccounts({ db, ids, source, keeping = {} }: AccountsOptions) {
   const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
   const keys = createLookup<ApiKey>({
     ...lookup,
@@ -62,7 +66,7 @@ export function createAccounts({ db, ids, source }: AccountsOptions) {
     const { name, id = ids.prefixed("app"), ...settings } = input;
     if (input.id !== undefined) await waitForRemoval(id);
     const now = source.now();
-    const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(settings) };
+    const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(keeping), ...toColumns(settings) };
     // The defaults name every setting, so no column is missing.
     const row = { ...columns, id, name, created_at: now, updated_at: now } as store.AppRow;
     try {
@@ -299,6 +303,8 @@ function toApp(row: store.AppRow): App {
     web_fallback_url: row.web_fallback_url,
     require_api_key: row.require_api_key === 1,
     match_window_seconds: row.match_window_seconds,
+    event_retention_days: row.event_retention_days,
+    delivery_retention_days: row.delivery_retention_days,
     created_at: new Date(row.created_at).toISOString(),
     updated_at: new Date(row.updated_at).toISOString(),
   };

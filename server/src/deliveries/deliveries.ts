@@ -15,6 +15,7 @@ import {
   showDelivery,
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { expiryOf, type Keeping } from "./expiry.ts";
 import type { DeliveryFilter, DeliveryStore } from "./store.ts";
 
 export type Deliveries = ReturnType<typeof createDeliveries>;
@@ -25,6 +26,8 @@ export interface DeliveriesOptions {
   dispatcher: Pick<Dispatcher, "wake" | "forget">;
   /** The position of an event of an app, or null. */
   positionOf(app_id: string, event_id: string): Promise<string | null>;
+  /** Null when the app is gone. */
+  keepingOf(app_id: string): Promise<Keeping | null>;
   now(): number;
 }
 
@@ -67,14 +70,24 @@ export function createDeliveries(options: DeliveriesOptions) {
   /** @throws AppError not_found */
   async function getDelivery(id: string, app_scope: AppScope): Promise<DeliveryDetail> {
     const { row, destination } = await findDelivery(id, app_scope);
-    const [attempts, event] = await Promise.all([store.attemptsOf(row), store.eventOf(row)]);
+    const [records, event, keeping] = await Promise.all([
+      store.attemptsOf(row),
+      store.eventOf(row),
+      options.keepingOf(row.app_id),
+    ]);
     const event_id = event?.id ?? row.position;
-    const body = event?.body ?? "";
     const at = now();
+    const last_attempt_at = records.reduce((last, { started_at }) => Math.max(last, started_at), 0);
+    const found = { has_event: event !== undefined, last_attempt_at };
+    const expired = keeping && expiryOf(row, found, keeping, at);
+    // The attempts at an event that was erased stay: they tell what its receiver answered.
+    const attempts = expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
+    const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
     return {
       ...showDelivery(row, event_id, at, destination.state),
-      request: requestOf(row, destination, { id: event_id, body }, attempts),
-      attempts: showAttempts(row, attempts, at),
+      request: expired === null ? request : { url: request.url, headers: {}, body: "" },
+      attempts,
+      expired,
     };
   }
 

@@ -28,6 +28,8 @@ export interface DeliveryRow {
   settled_at: number | null;
   /** The replay that has it under way; absent on rows that are about to be stored, which no replay has. */
   replay_id?: string | null;
+  /** The records of the attempts up to this number have expired; absent on rows that are about to be stored. */
+  expired_attempt?: number | null;
 }
 
 /** A row of the view `attempt_history`: of the table `attempts`, or the first attempt in its delivery's own row. */
@@ -128,12 +130,15 @@ export function showDelivery(
   };
 }
 
-/** Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted. */
+/**
+ * Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted, unless its
+ * record may have expired.
+ */
 export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[], now: number): Attempt[] {
   const by_number = new Map(attempts.map((attempt) => [attempt.number, attempt]));
   const in_flight = isUnderWay(row, now) ? row.attempt : 0;
   const shown: Attempt[] = [];
-  for (let number = 1; number <= row.attempt; number++) {
+  for (let number = (row.expired_attempt ?? 0) + 1; number <= row.attempt; number++) {
     const attempt = by_number.get(number);
     if (attempt !== undefined) shown.push(showAttempt(attempt));
     else if (number !== in_flight) shown.push(interrupted(row, number));

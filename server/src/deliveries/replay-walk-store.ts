@@ -6,7 +6,6 @@
 import type { EventType } from "#contract/events.ts";
 import { REPLAYED_STATES, type ReplayedState } from "#contract/replays.ts";
 import { type CompiledFilter, subjectOf } from "../destinations/filter.ts";
-import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { ReplayRow } from "./replay.ts";
@@ -18,6 +17,8 @@ const STRETCH_MAX = 2_000;
 const FILTERED_STRETCH_MAX = 1_000;
 /** Bodies that one query answers: each may have 256 KiB. */
 const BODIES_AT_ONCE = 100;
+/** The same for a piece of a count, which nobody else waits for. */
+const COUNTED_MAX = 20_000;
 
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
@@ -91,7 +92,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     const sample: Match[] = [];
     let total = 0;
     for (let after: string | null = from; after !== null; ) {
-      const stretch = stretchOf(wanted, after, PAGE_SCAN_MAX);
+      const stretch = stretchOf(wanted, after, COUNTED_MAX);
       const matches = matchesIn(stretch, wanted);
       const [counted] = await query<{ count: number }>(sql`select count(*) as count from (${matches}) as m`);
       const matched = counted?.count ?? 0;
@@ -102,7 +103,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
           ...(await query<Match>(sql`select m.* from (${matches}) as m order by m.position limit ${lacking}`)),
         );
       }
-      after = await edgeOf(stretch, PAGE_SCAN_MAX);
+      after = await edgeOf(stretch, COUNTED_MAX);
     }
     return { total, sample };
   }

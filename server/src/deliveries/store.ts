@@ -244,10 +244,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
       where destination_id = ${key.destination_id} and position = ${key.position} order by number`);
   }
 
-  /** How many attempts have a result. */
+  /** How many attempts have a result, or had one that has expired. */
   async function countRecords(key: DeliveryKey): Promise<number> {
-    const [counted] = await query<{ count: number }>(sql`select count(*) as count from attempt_history
-      where destination_id = ${key.destination_id} and position = ${key.position}`);
+    const [counted] = await query<{ count: number }>(sql`select
+        (select count(*) from attempt_history as a where a.destination_id = d.destination_id and a.position = d.position)
+          + coalesce(expired_attempt, 0) as count
+      from deliveries as d where destination_id = ${key.destination_id} and position = ${key.position}`);
     return counted?.count ?? 0;
   }
 

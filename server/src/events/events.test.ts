@@ -58,6 +58,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
     destinations,
     dispatcher,
     positionOf: events.positionOf,
+    keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
     now: Date.now,
   });
   after(async () => {
@@ -70,6 +71,21 @@ async function openPipeline(engine: Engine, exclusive = true) {
 const click = (n: number) => ({ event: "link.click" as const, data: { n, link_id: "lnk_1" } });
 
 forEachEngine((engine) => {
+  test("of an event that was erased the app is told what became of it, and others are told nothing", async () => {
+    const { db, destinations, events } = await openPipeline(engine);
+    const input = WebhookCreate.parse({ url: "http://127.0.0.1:9/", events: ["link.click"] });
+    await destinations.createWebhook("shop", input);
+    const { accepted } = await events.ingest("shop", [click(1), { event: "link.claim", data: {} }]);
+    await db.query(sql`delete from events`);
+    const [sent = "", unwanted = ""] = accepted;
+    const told = { code: "not_found", message: /was erased.* dlv_[0-9a-f]{32}_[0-9a-f]+ is pending\.$/ };
+    await assert.rejects(events.getEvent(sent, "shop"), told);
+    const untold = { code: "not_found", message: /^There is no such event/ };
+    await assert.rejects(events.getEvent(unwanted, "shop"), untold);
+    await assert.rejects(events.getEvent(sent, "blog"), untold);
+    await assert.rejects(events.getEvent(sent, null), untold);
+  });
+
   test("an event reaches its webhook once, and its fate says so", async () => {
     const { destinations, dispatcher, events, deliveries } = await openPipeline(engine);
     const receiver = await startReceiver();

@@ -8,14 +8,14 @@ import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
-import { notFound, unavailable } from "../errors.ts";
+import { type AppError, notFound, refuse, unavailable } from "../errors.ts";
 import { encodeCursor, positionRange } from "../platform/cursor.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { Ids } from "../platform/ids.ts";
 import { createTimeText } from "../platform/time-text.ts";
 import type { EventLog } from "./append.ts";
 import { composeEvent, type EventRow, type NewEvent } from "./event.ts";
-import { fateOf } from "./fate.ts";
+import { erasedFate, fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore } from "./store.ts";
 
@@ -99,7 +99,7 @@ export function createEvents(options: EventsOptions) {
   /** The envelope and what became of it at every destination of its app. @throws AppError not_found */
   async function getEvent(id: string, app_scope: AppScope): Promise<EventWithFates> {
     const event = await store.find(id.toLowerCase(), app_scope);
-    if (event === undefined) throw notFound("event");
+    if (event === undefined) throw await goneEvent(id.toLowerCase(), app_scope);
     const { destinations: all } = await destinations.ofApp(event.app_id);
     const deliveries = await options.deliveries.ofEvent(
       event.position,
@@ -115,6 +115,14 @@ export function createEvents(options: EventsOptions) {
       }),
     );
     return { ...parseEnvelope(event.body), fates };
+  }
+
+  /** Deliveries are found by destination, so only where the app is known something is left to tell. */
+  async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
+    if (app_scope === null) return notFound("event");
+    const of_app = (await destinations.ofApp(app_scope)).destinations.map((destination) => destination.id);
+    const told = erasedFate(await options.deliveries.ofEvent(id, of_app));
+    return told === null ? notFound("event") : refuse("not_found", told);
   }
 
   /**

@@ -46,6 +46,13 @@ export function fateOf(
   return { destination_id, state: absence.kind, reason, next_step: stepWithout(event, destination, absence) };
 }
 
+/** Of an event that was erased while deliveries of it are on record; null when nothing of it is left to tell. */
+export function erasedFate(deliveries: readonly DeliveryRow[]): string | null {
+  if (deliveries.length === 0) return null;
+  const told = deliveries.map((delivery) => `${deliveryId(delivery)} is ${delivery.state}`);
+  return `The event was erased: its body is not kept any more. Of its deliveries, ${told.join(", ")}.`;
+}
+
 /** The word alone, for an event without a delivery. */
 export function fateWithout(event: KnownEvent, destination_id: string, history: readonly PastSettings[]) {
   return isForAnother(event, destination_id) ? "not_subscribed" : absenceOf(event, history).kind;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createIds, uuidFloor } from "./ids.ts";
+import { createIds, uuidFloor, uuidTime } from "./ids.ts";
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -49,4 +49,7 @@ test("the floor of a time lies below every id of that millisecond and above the 
   assert.ok(uuidFloor(at) < idsAt([at]).uuid());
   assert.ok(uuidFloor(at) > idsAt([at - 1]).uuid());
   assert.equal(uuidFloor(-5), "00000000-0000-0000-0000-000000000000");
+  assert.equal(uuidTime(uuidFloor(at)), at);
+  assert.equal(uuidTime(idsAt([at]).uuid()), at);
+  assert.ok(Number.isNaN(uuidTime("p000001")));
 });

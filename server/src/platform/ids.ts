@@ -59,6 +59,13 @@ export function createIds(source: IdSource = SYSTEM_IDS): Ids {
   return { uuid, prefixed: (prefix) => `${prefix}_${timed()}`, cid: timed };
 }
 
+/** The millisecond that a UUID version 7 begins with; NaN for another text. */
+export function uuidTime(uuid: string): number {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(uuid)
+    ? Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16)
+    : Number.NaN;
+}
+
 /** The smallest UUID version 7 of a millisecond: a bound for ranges over positions. */
 export function uuidFloor(at_ms: number): string {
   const time = Math.max(0, Math.floor(at_ms)).toString(16).padStart(12, "0").slice(-12);

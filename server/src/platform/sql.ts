@@ -88,6 +88,15 @@ export function list(values: readonly SqlValue[]): Statement {
   };
 }
 
+/**
+ * The same, for long lists of any length: filled up with their last value to a power of two, so that there are few texts
+ * to keep prepared.
+ */
+export function paddedList(values: readonly SqlValue[]): Statement {
+  const length = 2 ** Math.ceil(Math.log2(values.length));
+  return list(Array.from({ length }, (_, index) => values[Math.min(index, values.length - 1)] ?? null));
+}
+
 function join(statements: readonly Statement[], separator: string): Statement {
   const parts: string[] = [""];
   const values: (SqlValue | Rows)[] = [];

@@ -73,6 +73,7 @@ export function createProcess(
   });
   const deliveries = createDeliveries({
     ...{ store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
+    keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
   });
 
   function losing(wake: Dispatcher["wake"]): Dispatcher["wake"] {
