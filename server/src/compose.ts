@@ -18,7 +18,7 @@ import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
-import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
 import { createReplayWalk } from "./deliveries/replay-walk-store.ts";
@@ -32,6 +32,7 @@ import { createEventStore } from "./events/store.ts";
 import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
 import { createEgress } from "./platform/egress.ts";
+import { createHints, type Hints } from "./platform/hints.ts";
 import { createIds, type Ids, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
@@ -72,6 +73,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const handlers: Partial<Handlers> = healthHandlers(isReady);
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
+      pipeline.hints.changed(app_id);
       await destinations.refresh(app_id);
       removeRest();
     };
@@ -103,6 +105,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       await dispatcher.start();
       pipeline.replay_runner.start();
     }
+    listenToOthers(pipeline);
     if (config.roles.includes("edge")) await edge.start();
     if (!config.roles.includes("api")) return;
     removeRest();
@@ -122,6 +125,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     await closeApp(app);
     const is_drained = await draining;
     await replaying;
+    await pipeline.hints.stop();
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -138,6 +142,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const writes = createWriteWatch({ database: db, log, now });
   const committer = createCommitter(writes);
   const egress = createEgress({ allow: config.egress_allow });
+  const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
   const destinations = createDestinations({
     db,
     ids,
@@ -151,6 +156,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
       pause_after_ms: config.pause_after_seconds * 1_000,
       disable_after_ms: config.disable_after_seconds * 1_000,
     },
+    announce: hints.changed,
   });
   const store = createDeliveryStore(db);
   const clock = { now, after: runAfter };
@@ -165,15 +171,51 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
     // An SQLite file has one process; with PostgreSQL there may be others whose leases are alive.
     exclusive: db.engine === "sqlite",
   });
-  const event_log = createEventLog({ committer, destinations, dispatcher, now });
+  const waking = wakeOthersToo(dispatcher, hints);
+  const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
   const events = createEvents({ event_log, store: createEventStore(db), deliveries: store, destinations, ids, now });
   const checks = createChecks({ destinations, egress, ids, now });
-  const deliveries = createDeliveries({ store, destinations, dispatcher, positionOf: events.positionOf, now });
+  const deliveries = createDeliveries({ store, destinations, dispatcher: waking, positionOf: events.positionOf, now });
   const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
-  const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
-  const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
-  const recording = { writes, committer, egress, event_log, events, checks };
-  return { ...recording, destinations, dispatcher, deliveries, replays, replay_runner };
+  const replay_runner = createReplayRunner({ ...replaying, dispatcher: waking, clock, log });
+  const wakeReplays = () => {
+    replay_runner.wake();
+    hints.replays();
+  };
+  const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
+  const recording = { writes, committer, egress, hints, event_log, events, checks };
+  return { ...recording, store, destinations, dispatcher, deliveries, replays, replay_runner };
+}
+
+/** What is due and in no memory here may be delivered by any process. */
+function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
+  return {
+    ...dispatcher,
+    wake(destination_id, due_at) {
+      dispatcher.wake(destination_id, due_at);
+      hints.due(destination_id);
+    },
+  };
+}
+
+function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
+  const { hints, store, destinations, dispatcher, replay_runner } = pipeline;
+  const wakeAll = async () => {
+    for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
+  };
+  hints.listen({
+    due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
+    changed(app_id) {
+      // What is not in memory is read when it is needed; what cannot be read now was dropped, and is read then too.
+      if (destinations.peek(app_id) !== undefined) destinations.refresh(app_id).catch(() => {});
+    },
+    replays: replay_runner.wake,
+    all() {
+      // The next poll finds the same.
+      wakeAll().catch(() => {});
+      replay_runner.wake();
+    },
+  });
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */
