@@ -7,6 +7,7 @@ import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
+import { formatNodes, type Nodes, runNodes } from "./scenarios/nodes.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
 
@@ -25,8 +26,10 @@ async function main(args: string[]): Promise<number> {
   try {
     const report = summarise(await runRounds(options, say));
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
-    print(options, report, backlog);
-    const failed = report.lost > 0 || report.problems.length > 0 || (backlog !== null && backlog.problems.length > 0);
+    const nodes = options.scenarios.includes("nodes") ? await runNodes(options, say) : null;
+    print(options, report, { backlog, nodes });
+    const problems = [report, backlog, nodes].flatMap((part) => part?.problems ?? []);
+    const failed = report.lost > 0 || problems.length > 0;
     return failed ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
@@ -88,7 +91,10 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   return rounds;
 }
 
-function print(options: Options, report: ReturnType<typeof summarise>, backlog: Backlog | null): void {
+/** Scenarios that run when they are named. */
+type Long = { backlog: Backlog | null; nodes: Nodes | null };
+
+function print(options: Options, report: ReturnType<typeof summarise>, long: Long): void {
   const machine = {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
@@ -99,14 +105,15 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
   const { rounds, seconds, connections, visitors, engine } = options;
   const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ machine, run, ...report, ...long }, null, 2)}\n`);
     return;
   }
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}\n` +
       `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
-    backlog === null ? "" : formatBacklog(backlog),
+    long.backlog === null ? "" : formatBacklog(long.backlog),
+    long.nodes === null ? "" : formatNodes(long.nodes),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

@@ -24,6 +24,7 @@ test("Options have defaults and are read from the command line", () => {
     [["--rounds", "1", "--seconds=120", "--connections", "8"], { rounds: 1, seconds: 120, connections: 8 }],
     [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
     [["--visitors", "1000"], { visitors: 1000 }],
+    [["nodes", "--engine", "postgres"], { scenarios: ["nodes"], engine: { kind: "postgres", url } }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
   for (const [args, expected] of cases) {
@@ -41,6 +42,7 @@ test("A wrong option is refused with what is accepted", () => {
     [["--visitors", "0"], /--visitors .* 1 to 1000/],
     [["--events", "1e9"], /--events/],
     [["--engine", "mysql"], /sqlite, postgres/],
+    [["nodes"], /nodes takes --engine postgres/],
     [["--engine", "postgres"], /LINKME_BENCH_POSTGRES_URL/],
     [["--sink", "slow"], /503, hang, stopped/],
     [["pipelines"], /pipeline, redirect, backlog/],
