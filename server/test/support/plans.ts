@@ -4,7 +4,7 @@ import type { Database, Query } from "../../src/platform/database.ts";
 import { isRows, type Statement } from "../../src/platform/sql.ts";
 
 /** Tables with millions of rows. */
-const LARGE = ["events", "deliveries", "attempts", "clicks"];
+export const LARGE_TABLES = ["events", "deliveries", "attempts", "clicks"];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 
 export interface Recording {
@@ -67,10 +67,10 @@ function postgresScans(rows: readonly Record<string, unknown>[]): string[] {
 
 function* scansOf(node: Node, is_limited: boolean): Generator<string> {
   const { "Node Type": type, "Relation Name": table = "", "Index Name": index = "" } = node;
-  if (type === "Seq Scan" && LARGE.includes(table)) yield `Seq Scan of ${table}`;
+  if (type === "Seq Scan" && LARGE_TABLES.includes(table)) yield `Seq Scan of ${table}`;
   // Reading an index in its order, until there is enough, is a seek too.
   const reads_all = /^(Index|Bitmap Index|Index Only) Scan$/.test(type) && node["Index Cond"] === undefined;
-  if (reads_all && !is_limited && LARGE.some((large) => index.startsWith(large))) yield `all of ${index}`;
+  if (reads_all && !is_limited && LARGE_TABLES.some((large) => index.startsWith(large))) yield `all of ${index}`;
   const below = is_limited || type === "Limit";
   for (const child of node.Plans ?? []) yield* scansOf(child, below);
 }
@@ -79,7 +79,7 @@ function sqliteScans(rows: readonly Record<string, unknown>[], text: string): st
   const details = rows.map(({ detail }) => String(detail));
   return details.filter((detail) => {
     const [, name = ""] = /^SCAN (\w+)/.exec(detail) ?? [];
-    if (!LARGE.some((large) => name === large || aliasesOf(large, text).includes(name))) return false;
+    if (!LARGE_TABLES.some((large) => name === large || aliasesOf(large, text).includes(name))) return false;
     // An index is read in its order until there is enough.
     return !/USING (COVERING )?INDEX/.test(detail) || !/\blimit\b/.test(text);
   });
