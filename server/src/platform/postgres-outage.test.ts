@@ -131,6 +131,23 @@ test("a migration waits 3 s for a table that is in use, holds nobody up for long
   assert.deepEqual(await migrate(db, next), [`${version}_x.sql`]);
 });
 
+test("whoever waits 3 s for a connection is told that all were in use", async (t) => {
+  const { url, open } = await openWorld(t);
+  const narrow = open(url, { connections: 2 });
+  const began = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  const holding = narrow.transaction(async (query) => {
+    await query(ONE);
+    began.resolve();
+    await end.promise;
+  });
+  await began.promise;
+  await assert.rejects(narrow.query(ONE), { kind: "unavailable", message: /all 1 connections were in use/ });
+  end.resolve();
+  await holding;
+  assert.deepEqual(await narrow.query(ONE), [{ one: 1 }]);
+});
+
 test("more callers than can wait for a connection are told so at once", async (t) => {
   const { url, db, open } = await openWorld(t);
   const narrow = open(url, { connections: 2, statement_timeout_ms: 1_000 });
@@ -144,7 +161,10 @@ test("more callers than can wait for a connection are told so at once", async (t
   const waiting = Array.from({ length: 1_000 }, () => narrow.query(ONE));
   await assert.rejects(narrow.query(ONE), { kind: "unavailable", message: /1000 callers wait/ });
   await holding;
-  await Promise.all(waiting);
+  // On a busy machine the last of them may have waited for too long.
+  for (const one of await Promise.allSettled(waiting)) {
+    if (one.status === "rejected") assert.equal(one.reason.kind, "unavailable");
+  }
 });
 
 async function openWorld(t: TestContext) {

@@ -10,6 +10,8 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 /** How much longer than the server's own limit an answer is waited for: a server that has vanished keeps to none. */
 const ANSWER_MARGIN_MS = 2_000;
+/** What the pool says to whoever waited so long for a connection. */
+const WAITED_MESSAGE = "timeout exceeded when trying to connect";
 /** Callers that wait for a connection; with more the database is behind by seconds, and they are told to come again. */
 const WAITING_MAX = 1_000;
 
@@ -74,15 +76,15 @@ export function createPool(url: string, { connections, statement_timeout_ms }: P
     let failures = 0;
     for (;;) {
       const tried = host;
-      const is_full = pool.totalCount >= connections && pool.idleCount === 0;
       try {
         const client = await pool.connect();
         if (born.get(client) === generation) return client;
         client.release(true);
       } catch (error) {
-        // What was too long in use says nothing about the host.
-        if (!is_full) tryNextHost(tried);
-        if (is_full || ++failures >= hosts.length) throw connectionError(error);
+        // That all are in use says nothing about the host.
+        if (error instanceof Error && error.message === WAITED_MESSAGE) throw allInUse(connections);
+        tryNextHost(tried);
+        if (++failures >= hosts.length) throw connectionError(error);
       }
     }
   }
@@ -103,6 +105,11 @@ export function createPool(url: string, { connections, statement_timeout_ms }: P
   }
 
   return { connect, release, config, close: () => pool.end() };
+}
+
+function allInUse(connections: number): DatabaseError {
+  const message = `PostgreSQL: all ${connections} connections were in use for ${CONNECT_TIMEOUT_MS} ms. It is too slow for this load, or LINKME_DATABASE_CONNECTIONS is too low.`;
+  return new DatabaseError("unavailable", message);
 }
 
 function tooMany(): DatabaseError {
