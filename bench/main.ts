@@ -8,6 +8,7 @@ import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
 import { formatHistory, type History, runHistory } from "./scenarios/history.ts";
+import { formatNodes, type Nodes, runNodes } from "./scenarios/nodes.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
 
@@ -27,8 +28,9 @@ async function main(args: string[]): Promise<number> {
     const report = summarise(await runRounds(options, say));
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
     const history = options.scenarios.includes("history") ? await runHistory(options, say) : null;
-    print(options, report, { backlog, history });
-    const problems = [...report.problems, ...(backlog?.problems ?? []), ...(history?.problems ?? [])];
+    const nodes = options.scenarios.includes("nodes") ? await runNodes(options, say) : null;
+    print(options, report, { backlog, history, nodes });
+    const problems = [report, backlog, history, nodes].flatMap((part) => part?.problems ?? []);
     return report.lost > 0 || problems.length > 0 ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
@@ -90,9 +92,10 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   return rounds;
 }
 
-type Special = { backlog: Backlog | null; history: History | null };
+/** Scenarios that run when they are named. */
+type Long = { backlog: Backlog | null; history: History | null; nodes: Nodes | null };
 
-function print(options: Options, report: ReturnType<typeof summarise>, { backlog, history }: Special): void {
+function print(options: Options, report: ReturnType<typeof summarise>, long: Long): void {
   const machine = {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
@@ -103,15 +106,16 @@ function print(options: Options, report: ReturnType<typeof summarise>, { backlog
   const { rounds, seconds, connections, visitors, engine } = options;
   const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog, history }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ machine, run, ...report, ...long }, null, 2)}\n`);
     return;
   }
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}\n` +
       `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
-    backlog === null ? "" : formatBacklog(backlog),
-    history === null ? "" : formatHistory(history),
+    long.backlog === null ? "" : formatBacklog(long.backlog),
+    long.history === null ? "" : formatHistory(long.history),
+    long.nodes === null ? "" : formatNodes(long.nodes),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

@@ -26,6 +26,7 @@ test("Options have defaults and are read from the command line", () => {
     [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
     [["history", "--attempts", "1000"], { scenarios: ["history"], attempts: 1000 }],
     [["--visitors", "1000"], { visitors: 1000 }],
+    [["nodes", "--engine", "postgres"], { scenarios: ["nodes"], engine: { kind: "postgres", url } }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
   for (const [args, expected] of cases) {
@@ -44,6 +45,7 @@ test("A wrong option is refused with what is accepted", () => {
     [["--events", "1e9"], /--events/],
     [["--attempts", "0"], /--attempts/],
     [["--engine", "mysql"], /sqlite, postgres/],
+    [["nodes"], /nodes takes --engine postgres/],
     [["--engine", "postgres"], /LINKME_BENCH_POSTGRES_URL/],
     [["--sink", "slow"], /503, hang, stopped/],
     [["pipelines"], /pipeline, redirect, backlog, history/],

@@ -1,7 +1,7 @@
 // What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
 import { parseArgs } from "node:util";
 
-export const SCENARIOS = ["pipeline", "redirect", "backlog", "history"] as const;
+export const SCENARIOS = ["pipeline", "redirect", "backlog", "history", "nodes"] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
 export const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
@@ -25,14 +25,14 @@ export type Options = {
 
 export const USAGE = `npm run bench -- [scenario ...] [options]
 
-  scenario                pipeline, redirect (both by default), backlog or history
+  scenario                pipeline, redirect (both by default), backlog, history or nodes (with --engine postgres)
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
   --connections <n>       pipeline: connections of the backend that sends events (128)
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
-  --events <n>            backlog: deliveries to pile up (1000000)
+  --events <n>            backlog, nodes: deliveries to pile up (1000000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
   --attempts <n>          history: finished attempts in the database (10000000)
   --json                  print one JSON document instead of tables`;
@@ -65,13 +65,16 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     },
   });
   const named = [...positionals, ...(values.scenario ?? [])].map((name) => oneOf("scenario", SCENARIOS, name));
+  const engine = parseEngine(values.engine, env);
+  if (named.includes("nodes") && engine.kind !== "postgres")
+    throw new Error("The scenario nodes takes --engine postgres.");
   return {
     scenarios: named.length > 0 ? [...new Set(named)] : ["pipeline", "redirect"],
     rounds: count("rounds", values.rounds),
     seconds: count("seconds", values.seconds),
     connections: count("connections", values.connections),
     visitors: count("visitors", values.visitors),
-    engine: parseEngine(values.engine, env),
+    engine,
     events: count("events", values.events),
     attempts: count("attempts", values.attempts),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),

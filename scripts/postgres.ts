@@ -43,6 +43,8 @@ export interface Cluster {
   stop(mode?: "fast" | "immediate"): Promise<void>;
   /** Starts it again on the same port, with the same data. */
   start(): Promise<void>;
+  /** Makes another server that follows this one and may be read from until it is promoted. Restarts this one for it. */
+  startStandby(): Promise<Cluster>;
   /** Stops it and deletes its data. */
   remove(): Promise<void>;
 }
@@ -53,6 +55,12 @@ export async function startCluster(bin = ensureBinaries()): Promise<Cluster> {
   const password = randomBytes(12).toString("hex");
   const folder = createFolder(account);
   initialise(bin, folder, password, account);
+  return runCluster(bin, folder, password);
+}
+
+/** Starts the server whose data is in the folder. */
+async function runCluster(bin: string, folder: string, password: string): Promise<Cluster> {
+  const account = unprivilegedAccount();
   let { port, guard } = await startOnFreePort(bin, folder, account);
 
   async function stop(mode: "fast" | "immediate" = "fast"): Promise<void> {
@@ -62,13 +70,23 @@ export async function startCluster(bin = ensureBinaries()): Promise<Cluster> {
     guard.stdin?.write(`${mode}\n`);
     await ended;
   }
+  async function start(): Promise<void> {
+    if (hasEnded(guard)) guard = await startServer(bin, folder, port, account);
+  }
+
+  async function startStandby(): Promise<Cluster> {
+    await stop();
+    const copy = copyAsStandby(folder, `host=127.0.0.1 port=${port} user=${USER} password=${password}`);
+    await start();
+    return runCluster(bin, copy, password);
+  }
+
   return {
     url: `postgres://${USER}:${password}@127.0.0.1:${port}/postgres`,
     port,
     stop,
-    async start() {
-      if (hasEnded(guard)) guard = await startServer(bin, folder, port, account);
-    },
+    start,
+    startStandby,
     async remove() {
       await stop("immediate");
       rmSync(folder, { recursive: true, force: true });
@@ -102,6 +120,22 @@ function createFolder(account: Account | undefined): string {
   writeFileSync(join(folder, "owner"), `${process.pid}\n`);
   if (account) chownSync(folder, account.uid, account.gid);
   return folder;
+}
+
+/** Of a server that was stopped cleanly a copy of its files is a whole backup, so no further program is needed. */
+function copyAsStandby(folder: string, primary: string): string {
+  const account = unprivilegedAccount();
+  const copy = createFolder(account);
+  const data = join(copy, "data");
+  // Keeps the owner, which Node's own copying does not.
+  const result = spawnSync("cp", ["-a", join(folder, "data"), data], { encoding: "utf8", timeout: START_TIMEOUT_MS });
+  if (result.status !== 0) throw new Error(`The data could not be copied: ${result.error?.message ?? result.stderr}`);
+  const files = { "standby.signal": "", "postgresql.auto.conf": `primary_conninfo = '${primary}'\n` };
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(data, name), text, { mode: 0o600 });
+    if (account) chownSync(join(data, name), account.uid, account.gid);
+  }
+  return copy;
 }
 
 /** Root's own temporary folder may be closed to the account that runs the server; /tmp is open to all. */
@@ -171,7 +205,8 @@ async function startServer(
 async function waitUntilReady(guard: ChildProcess, folder: string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   // PostgreSQL writes its state to this line of its lock file; a line from an earlier start is gone by then.
-  while (readLines(join(folder, "data", "postmaster.pid"))[7]?.trim() !== "ready") {
+  const state = () => readLines(join(folder, "data", "postmaster.pid"))[7]?.trim();
+  while (state() !== "ready" && state() !== "standby") {
     if (hasEnded(guard) || performance.now() > deadline) {
       guard.stdin?.end();
       const log = readLines(join(folder, "postgres.log")).join("\n").slice(-LOG_TAIL_CHARS);

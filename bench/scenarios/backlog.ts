@@ -84,10 +84,10 @@ export async function runBacklog(options: Options, say: (text: string) => void):
   }
 }
 
-type Ingest = { server: Server; app_id: string; key: string };
+export type Ingest = { server: Server; app_id: string; key: string };
 
 /** Sends batches until `events` are accepted, and notes the highest memory of each quarter. */
-async function ingest(target: Ingest, events: number, say: (text: string) => void): Promise<Backlog["steps"]> {
+export async function ingest(target: Ingest, events: number, say: (text: string) => void): Promise<Backlog["steps"]> {
   const agent = new Agent({ connections: CALLS_IN_FLIGHT, pipelining: 1 });
   const body = Buffer.from(batchBody(EVENTS_PER_CALL));
   const steps: Backlog["steps"] = [];

@@ -19,7 +19,7 @@ import { composeEdge } from "./compose-edge.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
-import { createDispatcher } from "./deliveries/dispatcher.ts";
+import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { createExpiryStore } from "./deliveries/expiry-store.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
@@ -40,6 +40,7 @@ import { createClickExpiry } from "./links/expiry-store.ts";
 import { createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
 import { createEgress } from "./platform/egress.ts";
+import { createHints, type Hints } from "./platform/hints.ts";
 import { createIds, type Ids, SYSTEM_IDS } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
@@ -84,6 +85,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
+      pipeline.hints.changed(app_id);
       await destinations.refresh(app_id);
       removeRest();
     };
@@ -119,6 +121,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       pipeline.replay_runner.start();
       retention.start();
     }
+    listenToOthers(pipeline);
     if (config.roles.includes("edge")) await edge.start();
     if (!config.roles.includes("api")) return;
     removeRest();
@@ -140,6 +143,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     const is_drained = await draining;
     await replaying;
     await removing;
+    await pipeline.hints.stop();
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -163,6 +167,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
   const writes = createWriteWatch({ database: db, log, now });
   const committer = createCommitter(writes);
   const egress = createEgress({ allow: config.egress_allow });
+  const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
   const destinations = createDestinations({
     db,
     ids,
@@ -176,6 +181,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
       pause_after_ms: config.pause_after_seconds * 1_000,
       disable_after_ms: config.disable_after_seconds * 1_000,
     },
+    announce: hints.changed,
   });
   const store = createDeliveryStore(db);
   const clock = { now, after: runAfter };
@@ -190,22 +196,27 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
     // An SQLite file has one process; with PostgreSQL there may be others whose leases are alive.
     exclusive: db.engine === "sqlite",
   });
-  const event_log = createEventLog({ committer, destinations, dispatcher, now });
+  const waking = wakeOthersToo(dispatcher, hints);
+  const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
   const event_store = createEventStore(db);
   const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
   const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
   const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
   const deliveries = createDeliveries({
-    ...{ store, destinations, dispatcher, positionOf: events.positionOf, keepingOf, now },
+    ...{ store, destinations, dispatcher: waking, positionOf: events.positionOf, keepingOf, now },
   });
   const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
-  const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
-  const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
+  const replay_runner = createReplayRunner({ ...replaying, dispatcher: waking, clock, log });
+  const wakeReplays = () => {
+    replay_runner.wake();
+    hints.replays();
+  };
+  const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery };
-  const recording = { writes, committer, egress, event_log, events, checks };
-  return { ...recording, ...looking, destinations, dispatcher, deliveries, replays, replay_runner };
+  const recording = { writes, committer, egress, hints, event_log, events, checks };
+  return { ...recording, ...looking, store, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 
 function composeRetention(db: Database, ids: Ids) {
@@ -218,6 +229,37 @@ function composeRetention(db: Database, ids: Ids) {
     elapsed: () => performance.now(),
     holder: ids.uuid(),
     log,
+  });
+}
+
+/** What is due and in no memory here may be delivered by any process. */
+function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
+  return {
+    ...dispatcher,
+    wake(destination_id, due_at) {
+      dispatcher.wake(destination_id, due_at);
+      hints.due(destination_id);
+    },
+  };
+}
+
+function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
+  const { hints, store, destinations, dispatcher, replay_runner } = pipeline;
+  const wakeAll = async () => {
+    for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
+  };
+  hints.listen({
+    due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
+    changed(app_id) {
+      // What is not in memory is read when it is needed; what cannot be read now was dropped, and is read then too.
+      if (destinations.peek(app_id) !== undefined) destinations.refresh(app_id).catch(() => {});
+    },
+    replays: replay_runner.wake,
+    all() {
+      // The next poll finds the same.
+      wakeAll().catch(() => {});
+      replay_runner.wake();
+    },
   });
 }
 

@@ -7,6 +7,7 @@ import { DELIVERY_RETENTION_DEFAULT_DAYS, EVENT_RETENTION_DEFAULT_DAYS, RETENTIO
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
+import { HOSTS_MAX, splitHosts } from "./platform/postgres-hosts.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
@@ -51,6 +52,7 @@ const origin = text.refine(isOrigin).transform((url) => new URL(url).origin);
 const sealKey = text.transform(decodeSealKey).refine((key) => key !== null);
 const networks = text.transform(readNetworks).refine((cidrs) => cidrs !== null);
 const roles = text.transform(readRoles).refine((list) => list !== null);
+const connections = wholeNumber(2, 1_000);
 const failures = wholeNumber(1, 1_000_000);
 const seconds = wholeNumber(1, 31_536_000);
 const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
@@ -92,9 +94,19 @@ export const SETTINGS = {
     name: "DATABASE_URL",
     fallback: "file:./data/linkme.db",
     unit: "URL",
-    accepts: "file: and a path, like file:./data/linkme.db, or postgres://user:password@host:5432/name",
+    accepts:
+      "file: and a path, like file:./data/linkme.db, or postgres://user:password@host:5432/name; several hosts are separated by commas, each with its port",
     description: "Where everything is stored: an SQLite file for one machine, or PostgreSQL for many processes.",
     schema: databaseUrl,
+  }),
+  database_connections: setting({
+    name: "LINKME_DATABASE_CONNECTIONS",
+    fallback: "10",
+    unit: "connections",
+    accepts: "a whole number from 2 to 1000",
+    description:
+      "The most connections that this process opens to PostgreSQL; one of them listens for hints of other processes. An SQLite file has no use for it.",
+    schema: connections,
   }),
   data_dir: setting({
     name: "LINKME_DATA_DIR",
@@ -291,7 +303,10 @@ function defaultDataDir(config: { database_url: string }): string {
 }
 
 function isDatabaseUrl(url: string): boolean {
-  if (/^postgres(ql)?:\/\/./.test(url)) return URL.canParse(url);
+  if (/^postgres(ql)?:\/\/./.test(url)) {
+    const hosts = splitHosts(url);
+    return hosts.length <= HOSTS_MAX && hosts.every((host) => URL.canParse(host));
+  }
   if (!/^file:[^?#]+$/.test(url) || /:memory:|[/\\]$/.test(url)) return false;
   return !url.startsWith("file://") || url.startsWith("file:///");
 }

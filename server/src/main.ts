@@ -32,7 +32,9 @@ async function start(): Promise<void> {
   const config = loadConfig();
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
-  const db = await openDatabase(config.database_url).catch((error) => fail(EXIT_BAD_CONFIG, sentenceOf(error)));
+  const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch((error) =>
+    fail(EXIT_BAD_CONFIG, sentenceOf(error)),
+  );
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);

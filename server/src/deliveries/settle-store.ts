@@ -76,6 +76,13 @@ const DELIVERED_TYPES = [
   ...(["text", "text", "bigint", "bigint", "bigint", "bigint", "text", "text", "bigint"] as const),
 ];
 
+/**
+ * The delivery's own row does not hold the record. The number stands inside: beside it, in an `or`, PostgreSQL would read
+ * all deliveries into a table of its own as long as it takes them for few.
+ */
+const NOT_IN_ROW = sql`not exists (select 1 from deliveries where deliveries.destination_id = made.column1
+  and deliveries.position = made.column2 and made.column3 = 1 and deliveries.first_started_at is not null)`;
+
 /** A record that comes again, because nobody heard of its commit, may be in the delivery's own row already. */
 function insertAttempts(attempts: readonly AttemptRow[]): Statement {
   const values = attempts.map((row): SqlValue[] => [
@@ -98,9 +105,7 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
     select made.column1, made.column2, made.column3, made.column4, made.column5, made.column6, made.column7, made.column8,
       made.column9, made.column10, made.column11, made.column12, made.column13
     from (values ${rows(values, ATTEMPT_TYPES)}) as made
-    where made.column3 <> 1 or not exists (select 1 from deliveries where deliveries.destination_id = made.column1
-      and deliveries.position = made.column2 and deliveries.first_started_at is not null)
-    on conflict do nothing`;
+    where ${NOT_IN_ROW} on conflict do nothing`;
 }
 
 const ATTEMPT_TYPES = [
@@ -191,8 +196,9 @@ function addHoursUnlessRecorded(settlements: readonly Settlement[]): Statement {
 const HEALTH_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint", "bigint"] as const;
 const HOUR_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint"] as const;
 
-const UNRECORDED = sql`not exists (select 1 from attempt_history where attempt_history.destination_id = made.column1
-  and attempt_history.position = made.column2 and attempt_history.number = made.column3)`;
+/** Asked of the tables and not of the view over both, which SQLite would read from end to end for each attempt. */
+const UNRECORDED = sql`not exists (select 1 from attempts where attempts.destination_id = made.column1
+  and attempts.position = made.column2 and attempts.number = made.column3) and ${NOT_IN_ROW}`;
 
 const ADD_TO_HEALTH = sql`on conflict (destination_id) do update set
   last_success_at = case when destination_health.last_success_at > excluded.last_success_at

@@ -16,7 +16,14 @@ const ANY = { type: null, app_id: null };
 
 export type Destinations = ReturnType<typeof createDestinations>;
 
-export function createDestinations(options: WebhookOptions & { db: Database; failure_rules: FailureRules }) {
+interface DestinationsOptions extends WebhookOptions {
+  db: Database;
+  failure_rules: FailureRules;
+  /** Told of each change that was made here and is committed, for the other processes. */
+  announce?(app_id: string): void;
+}
+
+export function createDestinations(options: DestinationsOptions) {
   const { now, failure_rules } = options;
   const store = createDestinationStore(options.db);
   const listeners = new Set<(destination_id: string) => void>();
@@ -27,6 +34,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
   const registry = createRegistry({ store, prepare, now, changed: notify });
 
   async function changed({ id, app_id }: { id: string; app_id: string }): Promise<void> {
+    options.announce?.(app_id);
     try {
       await registry.refresh(app_id);
     } catch {

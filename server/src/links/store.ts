@@ -111,11 +111,20 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
       sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
         created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
     ),
-    // VALUES names its columns column1, column2, … on both engines.
-    sql`update links set click_count = click_count + counted.column2,
-        last_click_at = case when last_click_at > counted.column3 then last_click_at else counted.column3 end
-      from (values ${rows(countByLink(clicks), ["text", "bigint", "bigint"])}) as counted where links.id = counted.column1`,
+    countClicks(countByLink(clicks)),
   ];
+}
+
+/**
+ * VALUES names its columns column1, column2, … on both engines. PostgreSQL changes the rows of an update in the order of its
+ * plan, which for few links is where they happen to lie: locked by id first, two processes never wait in a circle.
+ */
+function countClicks(counts: readonly (readonly [string, number, number])[]): Statement {
+  return sql`with counted as (values ${rows(counts, ["text", "bigint", "bigint"])}),
+      locked as (select id from links where id in (select column1 from counted) order by id /* locked */)
+    update links set click_count = click_count + counted.column2,
+      last_click_at = case when last_click_at > counted.column3 then last_click_at else counted.column3 end
+    from locked join counted on counted.column1 = locked.id where links.id = locked.id`;
 }
 
 /** What explains that a click was not taken: it is stored, or its app is gone and nothing can be stored for it. */

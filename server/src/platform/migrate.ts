@@ -19,26 +19,40 @@ export class MigrationError extends Error {
 
 /** Any number: it only has to be the same in every process that migrates this database. */
 const ADVISORY_LOCK = 7_235_846_113;
+/** An index over millions of rows takes minutes. */
+const STATEMENT_MAX_MS = 30 * 60_000;
+/** How long one process waits for its turn; then it says that it waits, and asks again. */
+const TURN_MAX_MS = 10_000;
+/** Whoever waits for a table's lock holds up everybody behind it, so the wait is short, and whoever starts asks again. */
+const LOCK_MAX_MS = 3_000;
 const MIGRATIONS_DIR = fileURLToPath(new URL("../../migrations/", import.meta.url));
 
 /**
- * Applies what is missing and answers the names of the files that it applied.
+ * Applies what is missing and answers the names of the files that it applied. Unavailable while another process is at it,
+ * or while a table is in use: to be called again.
  * @throws MigrationError when the database is newer than this program, or an applied file was edited.
  */
 export function migrate(database: Database, migrations = readMigrations()): Promise<string[]> {
-  return database.transaction(async (query) => {
-    // SQLite transactions exclude each other from the start; PostgreSQL needs to be told.
-    if (database.engine === "postgres") await query(sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`);
-    await query(sql`create table if not exists schema_migrations (
-      version bigint primary key, name text not null, checksum text not null, applied_at bigint not null)`);
-    const applied = await query<{ version: number; name: string; checksum: string }>(
-      sql`select version, name, checksum from schema_migrations order by version`,
-    );
-    refuseMismatch(applied, migrations);
-    const missing = migrations.filter((one) => !applied.some((other) => other.version === one.version));
-    for (const migration of missing) await apply(query, migration);
-    return missing.map((one) => one.name);
-  });
+  const work = (query: Query) => applyMissing(query, database.engine, migrations);
+  return database.transaction(work, { statement_ms: STATEMENT_MAX_MS });
+}
+
+async function applyMissing(query: Query, engine: Database["engine"], migrations: readonly Migration[]) {
+  // SQLite transactions exclude each other from the start; PostgreSQL needs to be told.
+  if (engine === "postgres") {
+    await query(sql`select set_config('lock_timeout', ${String(TURN_MAX_MS)}, true)`);
+    await query(sql`select pg_advisory_xact_lock(${ADVISORY_LOCK})`);
+    await query(sql`select set_config('lock_timeout', ${String(LOCK_MAX_MS)}, true)`);
+  }
+  await query(sql`create table if not exists schema_migrations (
+    version bigint primary key, name text not null, checksum text not null, applied_at bigint not null)`);
+  const applied = await query<{ version: number; name: string; checksum: string }>(
+    sql`select version, name, checksum from schema_migrations order by version`,
+  );
+  refuseMismatch(applied, migrations);
+  const missing = migrations.filter((one) => !applied.some((other) => other.version === one.version));
+  for (const migration of missing) await apply(query, migration);
+  return missing.map((one) => one.name);
 }
 
 function refuseMismatch(

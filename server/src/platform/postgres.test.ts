@@ -1,10 +1,9 @@
 // What only PostgreSQL can do to a process: break a connection under it. A proxy in between breaks it without a word, as
 // a network does; a server that says goodbye first is the gentler case.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { createTestDatabase } from "../../test/support/postgres.ts";
+import { startSwitch } from "../../test/support/tcp-switch.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import type { Database } from "./database.ts";
 import { openPostgres } from "./postgres.ts";
@@ -39,7 +38,7 @@ test("connections that break while nobody uses them are replaced", async (t) => 
 async function openThroughProxy(t: TestContext) {
   const database = await createTestDatabase();
   const direct = openPostgres(database.url);
-  const proxy = await startProxy(Number(new URL(database.url).port));
+  const proxy = await startSwitch(Number(new URL(database.url).port));
   const url = new URL(database.url);
   url.port = String(proxy.port);
   const db = openPostgres(url.href);
@@ -56,34 +55,4 @@ async function openThroughProxy(t: TestContext) {
     return (found[0]?.n ?? 0) > 0;
   };
   return { db, proxy, countSleeping };
-}
-
-async function startProxy(target: number) {
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(target, "127.0.0.1");
-    for (const socket of [near, far]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => sockets.delete(socket));
-    }
-    near.pipe(far);
-    far.pipe(near);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const breakAll = () => {
-    for (const socket of sockets) socket.resetAndDestroy();
-  };
-  // A server that listens on TCP has an address of this form.
-  const { port } = server.address() as AddressInfo;
-  return {
-    port,
-    breakAll,
-    async close() {
-      breakAll();
-      server.close();
-      await once(server, "close");
-    },
-  };
 }

@@ -1,70 +1,63 @@
 // PostgreSQL 15 or newer behind `Database`: a bounded pool of pipelined connections, so that a batch is one round trip.
 // Opened by database-open.ts. Deadlocks and serialization failures are tried again here; everything else is reported.
-import pg from "pg";
-import { AppError } from "../errors.ts";
-import { type Database, DatabaseError, type DatabaseErrorKind, type Query, type Row } from "./database.ts";
-import { isRows, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
+import type pg from "pg";
+import { type Database, DatabaseError, type Limits, type Query, type Row } from "./database.ts";
+import { codeOf, kindOf, translate } from "./postgres-errors.ts";
+import { answerTimeoutMs, createPool, type Pool } from "./postgres-pool.ts";
+import { createWire, openLine } from "./postgres-wire.ts";
+import { isRows, LOCKED_TEXT, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
 
 const CONNECTIONS_DEFAULT = 10;
-const CONNECT_TIMEOUT_MS = 3_000;
+/** Kept for the connection that listens. */
+const LISTENING = 1;
 const STATEMENT_TIMEOUT_MS = 10_000;
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
-/** A server that has vanished answers nothing, not even the statement timeout. */
-const ANSWER_TIMEOUT_MS = 12_000;
 /** The protocol counts parameters in 16 bits. */
 const PARAMETERS_MAX = 60_000;
 const CONFLICT_TRIES = 5;
 
-const OID_INT8 = 20;
-
 export interface PostgresOptions {
-  /** Most connections that this process opens. */
+  /** Most connections that this process opens, the one that listens included; at least 2. */
   readonly connections?: number;
+  readonly statement_timeout_ms?: number;
 }
 
 /** Opens a pool; the first query connects. */
 export function openPostgres(url: string, options: PostgresOptions = {}): Database {
-  const types = new pg.TypeOverrides();
-  // Times and counts stay far below 2^53.
-  types.setTypeParser(OID_INT8, Number);
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: options.connections ?? CONNECTIONS_DEFAULT,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
-    keepAlive: true,
-    pipeline: true,
-    application_name: "linkme-server",
-    types,
+  const pool = createPool(url, {
+    connections: Math.max(1, (options.connections ?? CONNECTIONS_DEFAULT) - LISTENING),
+    statement_timeout_ms: options.statement_timeout_ms ?? STATEMENT_TIMEOUT_MS,
   });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  pool.on("error", () => {});
-  // The same while it is in use, when the pool does not listen: whoever waits for its answers is told by their queries.
-  pool.on("connect", (client) => client.on("error", () => {}));
 
   const query: Query = async <Result>(statement: Statement) => {
     if (statement.expect !== undefined || isChunked(statement)) return (await batch([statement]))[0] as Result[];
-    return retryConflicts(() => translate(async () => (await run(pool, statement)) as Result[]));
+    return retryConflicts(() => withClient(pool, async (client) => (await run(client, statement)) as Result[], false));
   };
 
   function batch(statements: readonly Statement[]): Promise<Row[][]> {
     return retryConflicts(() => withClient(pool, (client) => runBatch(client, statements)));
   }
 
-  function transaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
+  function transaction<Result>(work: (query: Query) => Promise<Result>, limits: Limits = {}): Promise<Result> {
+    const { statement_ms } = limits;
+    const wait_ms = statement_ms === undefined ? undefined : answerTimeoutMs(statement_ms);
     return retryConflicts(() =>
       withClient(pool, async (client) => {
         await client.query("begin");
-        const result = await work(async <R>(statement: Statement) => (await run(client, statement)) as R[]);
+        if (statement_ms !== undefined) await client.query(`set local statement_timeout = ${statement_ms}`);
+        const result = await work(async <R>(statement: Statement) => (await run(client, statement, wait_ms)) as R[]);
         await client.query("commit");
         return result;
       }),
     );
   }
 
-  return { engine: "postgres", query, batch, transaction, close: () => pool.end() };
+  const wire = createWire({
+    open: (channel) => openLine(pool.config(), channel),
+    async notify(channel, text) {
+      await withClient(pool, (client) => client.query("select pg_notify($1, $2)", [channel, text]), false);
+    },
+  });
+  return { engine: "postgres", query, batch, transaction, wire, close: pool.close };
 }
 
 /** One transaction in one round trip: everything is sent before the first answer, unless a result decides. */
@@ -90,30 +83,37 @@ async function settle<Result>(promises: readonly Promise<Result>[]): Promise<Res
   });
 }
 
-async function withClient<Result>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+/** `in_transaction`: what fails is undone before the connection is given back. */
+async function withClient<Result>(
+  pool: Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+  in_transaction = true,
+): Promise<Result> {
   return translate(async () => {
     const client = await pool.connect();
     let broken = true;
+    let failure: unknown;
     try {
       const result = await work(client);
       broken = false;
       return result;
     } catch (error) {
+      failure = error;
       if (kindOf(error) !== "unavailable") {
-        await client.query("rollback");
+        if (in_transaction) await client.query("rollback");
         broken = false;
       }
       throw error;
     } finally {
       // A connection in an unknown state is closed, which also undoes its transaction.
-      client.release(broken);
+      pool.release(client, broken, failure);
     }
   });
 }
 
-async function run(client: pg.Pool | pg.PoolClient, statement: Statement): Promise<Row[]> {
+async function run(client: pg.PoolClient, statement: Statement, wait_ms?: number): Promise<Row[]> {
   const pieces = isChunked(statement) ? chunks(statement) : [statement];
-  const found = await settle(pieces.map((piece) => client.query<Row>(render(piece))));
+  const found = await settle(pieces.map((piece) => client.query<Row>(render(piece, wait_ms))));
   const result = found.length === 1 ? (found[0]?.rows ?? []) : found.flatMap((one) => one.rows);
   const count = found.reduce((sum, one) => sum + (one.fields.length > 0 ? one.rows.length : (one.rowCount ?? 0)), 0);
   if (statement.expect !== undefined && statement.expect !== count) {
@@ -139,14 +139,20 @@ function chunks(statement: Statement): Statement[] {
   return pieces;
 }
 
-function render(statement: Statement): { text: string; values: SqlValue[] } {
+/** `query_timeout`: how long the client waits for the answer, where that differs from its pool's. */
+interface Rendered extends pg.QueryConfig {
+  query_timeout?: number;
+}
+
+function render(statement: Statement, wait_ms: number | undefined): Rendered {
   const values: SqlValue[] = [];
   let text = statement.parts[0] ?? "";
   statement.values.forEach((value, index) => {
     text += isRows(value) ? renderRows(value, values) : `$${values.push(value)}`;
     text += statement.parts[index + 1] ?? "";
   });
-  return { text: text.replaceAll(SKIP_LOCKED_TEXT, "for update skip locked"), values };
+  text = text.replaceAll(SKIP_LOCKED_TEXT, "for update skip locked").replaceAll(LOCKED_TEXT, "for no key update");
+  return wait_ms === undefined ? { text, values } : { text, values, query_timeout: wait_ms };
 }
 
 function renderRows(bulk: Rows, values: SqlValue[]): string {
@@ -168,39 +174,8 @@ async function retryConflicts<Result>(work: () => Promise<Result>): Promise<Resu
       return await work();
     } catch (error) {
       // 40001 serialization failure, 40P01 deadlock: PostgreSQL undid everything and asks for another try.
-      const code = codeOf(error instanceof DatabaseError ? error.cause : error);
+      const code = codeOf(error);
       if (left === 0 || (code !== "40001" && code !== "40P01")) throw error;
     }
   }
-}
-
-async function translate<Result>(work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof DatabaseError || !isDriverError(error)) throw error;
-    throw new DatabaseError(kindOf(error), `PostgreSQL: ${error.message}`, { cause: error });
-  }
-}
-
-/** A refusal thrown inside a transaction is the caller's own, although it has a code too. */
-function isDriverError(error: unknown): error is Error {
-  if (!(error instanceof Error) || error instanceof AppError) return false;
-  return codeOf(error) !== undefined || CONNECTION_MESSAGES.test(error.message);
-}
-
-const CONNECTION_MESSAGES = /terminated|timeout|not queryable|closed|ended|ECONN|socket/i;
-/** Connection lost, out of resources, shutting down or starting up, lock or statement timeout, network errors. */
-const UNAVAILABLE_CODES = /^(08|53|57P|58|55P03|57014|25P0[34]|40001|40P01|25006|E[A-Z]+$)/;
-
-function kindOf(error: unknown): DatabaseErrorKind {
-  if (error instanceof DatabaseError) return error.kind;
-  if (!isDriverError(error)) return "bug";
-  const code = codeOf(error);
-  if (code === "23505") return "unique";
-  return code === undefined || UNAVAILABLE_CODES.test(code) ? "unavailable" : "bug";
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

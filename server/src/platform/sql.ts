@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the one dialect difference is SKIP_LOCKED.
+// Portable text only; the dialect differences are SKIP_LOCKED and LOCKED_TEXT.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -25,6 +25,9 @@ export interface Statement {
 /** Locks claimed rows and passes over those that another process has locked; SQLite has one writer and needs neither. */
 export const SKIP_LOCKED_TEXT = "/* skip locked */";
 export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_TEXT], values: [] };
+
+/** As a text of its own, so that a template stays one: locks what a subquery finds, in its order. See SKIP_LOCKED. */
+export const LOCKED_TEXT = "/* locked */";
 
 /**
  * Builds a statement. Values become placeholders; a nested statement is spliced in.

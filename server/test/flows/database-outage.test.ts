@@ -1,4 +1,4 @@
-// A PostgreSQL that goes away under a running server, and comes back. Visitors are redirected all the while, their clicks
+// A PostgreSQL that goes away under running servers, and comes back. `npm run test:failover` has more of this, with a standby. Visitors are redirected all the while, their clicks
 // wait in the local spool and are drained exactly once; whoever could not be answered for good is asked to come again.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -23,32 +23,43 @@ import { waitUntil } from "../support/wait.ts";
 const MOMENT_MAX = 200;
 const CLICKS_WITHOUT_DATABASE = 100;
 const IN_FLIGHT_MAX = 20;
+/** Promised: so long after the database is back everything works again. */
+const RECOVERY_MAX_MS = 10_000;
 /** Deliveries whose commit or sender was lost are due again when their lease of 45 s has run out. */
 const DRAIN_TIMEOUT_MS = 100_000;
 
 const cluster: Cluster = await startCluster();
 after(() => cluster.remove());
 
-test("while the database is away redirects go on, everything else answers 503, and the spool drains exactly once", async (t) => {
+test("while the database is away redirects go on, everything else answers 503, and the spools drain exactly once", async (t) => {
   const world = await openWorld(t);
-  const server = await world.start();
-  const { site, traffic } = await world.furnish(server);
-  const sending = traffic.run(server.url);
+  const servers = [await world.start(), await world.startAnother()] as const;
+  const { site, traffic } = await world.furnish(servers[0]);
+  const traffics = [traffic, createTraffic(site, world.random)];
+  const sending = traffics.map((one, index) => one.run(servers[index]?.url ?? ""));
+  const both = async (step: (one: Traffic, url: string) => Promise<void>) => {
+    for (const [index, one] of traffics.entries()) await step(one, servers[index]?.url ?? "");
+  };
   for (const mode of ["immediate", "fast"] as const) {
-    await goOn(traffic, world.random.below(MOMENT_MAX));
+    await both((one) => goOn(one, world.random.below(MOMENT_MAX)));
     await cluster.stop(mode);
-    await clickOn(traffic);
-    await assertAway(server.url, site, traffic);
+    await both(clickOn);
+    await both((one, url) => assertAway(url, site, one));
     await cluster.start();
-    await waitUntil(async () => (await ask(server.url, "GET", "/api/ready")).status === 200, "readiness");
+    await both(async (_one, url) => {
+      const isReady = async () => (await ask(url, "GET", "/api/ready")).status === 200;
+      await waitUntil(isReady, "readiness", { timeout_ms: RECOVERY_MAX_MS });
+    });
   }
-  await goOn(traffic, MOMENT_MAX);
-  traffic.stop();
-  await sending;
-  await waitUntilDrained([server], site, DRAIN_TIMEOUT_MS);
-  assert.deepEqual(await server.stop(), { code: 0, signal: null });
-  assert.doesNotMatch(server.stdout(), /"level":"error"/);
-  const { ledger, interrupted } = await verify(t, world, { site, traffic });
+  await both((one) => goOn(one, MOMENT_MAX));
+  for (const one of traffics) one.stop();
+  await Promise.all(sending);
+  await waitUntilDrained([...servers], site, DRAIN_TIMEOUT_MS);
+  for (const server of servers) {
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    assert.doesNotMatch(server.stdout(), /"level":"error"/);
+  }
+  const { ledger, interrupted } = await verify(t, world, site, traffics);
   assert.deepEqual([interrupted.length, ledger.sent.length - ledger.by_delivery.size], [0, 0], "requests sent again");
 });
 
@@ -78,10 +89,16 @@ test("a server that is killed without its database starts without it, and drains
   await draining.kill9();
 
   const last = await world.start();
+  await waitUntil(() => countSpooled(world.dir) === 0, "the rest of the spool to be drained");
+  for (const cid of traffic.promises.clicks) {
+    const claim = await ask(last.url, "GET", `/api/deeplink?cid=${cid}`, undefined, { "x-app-id": site.app_id });
+    assert.equal(claim.status, 200, `the claim of ${cid}`);
+    traffic.promises.claims.add(cid);
+  }
   await waitUntilDrained([last], site, DRAIN_TIMEOUT_MS);
   assert.deepEqual(await last.stop(), { code: 0, signal: null });
   for (const one of [server, draining, last]) assert.doesNotMatch(one.stdout(), /"level":"error"/);
-  await verify(t, world, { site, traffic });
+  await verify(t, world, site, [traffic]);
 });
 
 interface World {
@@ -91,6 +108,8 @@ interface World {
   receiver: Receiver;
   /** Each time on the same port and the same folder. */
   start(): Promise<ServerProcess>;
+  /** Beside it, with a spool of its own in the same folder. */
+  startAnother(): Promise<ServerProcess>;
   furnish(server: ServerProcess): Promise<{ site: Site; traffic: Traffic }>;
 }
 
@@ -107,14 +126,15 @@ async function openWorld(t: TestContext): Promise<World> {
   const env = {
     DATABASE_URL: database_url,
     LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    PORT: String(await findFreePort()),
   };
+  const port = String(await findFreePort());
   return {
     dir,
     database_url,
     random,
     receiver,
-    start: () => startServer({ dir, env }),
+    start: () => startServer({ dir, env: { ...env, PORT: port } }),
+    startAnother: () => startServer({ dir, env }),
     async furnish(server) {
       const hook = { path: "/all", settings: { max_in_flight: IN_FLIGHT_MAX } };
       const site = await createSite(server, receiver.url, [hook]);
@@ -191,13 +211,14 @@ function assertComeAgain({ status, retry_after }: Reply, what: string): void {
   assert.match(String(retry_after), /^[1-9]\d*$/, `Retry-After of ${what}`);
 }
 
-async function verify(t: TestContext, world: World, { site, traffic }: { site: Site; traffic: Traffic }) {
+async function verify(t: TestContext, world: World, site: Site, traffics: readonly Traffic[]) {
   const db = await openDatabase(world.database_url);
   t.after(() => db.close());
   const ledger = readLedger(world.receiver.received, site.hooks);
-  assertPromisesKept(ledger, site, traffic.promises);
+  for (const { promises } of traffics) assertPromisesKept(ledger, site, promises);
   await assertWhole(ledger, db, site);
   const interrupted = await assertRepeatsExplained(ledger, db);
-  t.diagnostic(`${JSON.stringify(traffic.counts)}, ${ledger.sent.length} requests, ${interrupted.length} interrupted`);
+  const counts = JSON.stringify(traffics.map((traffic) => traffic.counts));
+  t.diagnostic(`${counts}, ${ledger.sent.length} requests, ${interrupted.length} interrupted`);
   return { ledger, interrupted };
 }

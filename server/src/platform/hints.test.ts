@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WIRE_TEXT_MAX_CHARS, type Wire, type WireListener } from "./database.ts";
+import { createHints } from "./hints.ts";
+
+test("hints that come together are sent once, after a moment, and heard by the others alone", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  one.hints.due("d1");
+  one.hints.due("d1");
+  one.hints.due("d2");
+  one.hints.changed("a1");
+  one.hints.replays();
+  assert.equal(world.sent.length, 0, "sent before the moment was over");
+  await world.pass();
+  assert.equal(world.sent.length, 1);
+  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays"]);
+  assert.deepEqual(one.heard, []);
+  other.hints.due("d3");
+  await world.pass();
+  assert.deepEqual(one.heard, ["due d3"]);
+  await world.pass();
+  assert.equal(world.sent.length, 2, "nothing is sent when there is nothing to say");
+});
+
+test("too many hints, or too long ones, become one to look for everything", async () => {
+  const ids: [string, string[]][] = [
+    ["due", Array.from({ length: 50 }, (_, n) => `d${n}`)],
+    ["all", Array.from({ length: 51 }, (_, n) => `d${n}`)],
+    ["all", Array.from({ length: 100_000 }, (_, n) => `d${n}`)],
+    ["all", Array.from({ length: 50 }, (_, n) => `${n}`.padEnd(150, "x"))],
+  ];
+  for (const [expected, list] of ids) {
+    const world = createWorld();
+    const [one, other] = [world.join("one"), world.join("other")];
+    for (const id of list) one.hints.due(id);
+    await world.pass();
+    assert.deepEqual(other.heard, expected === "all" ? ["all"] : list.map((id) => `due ${id}`));
+    assert.ok((world.sent[0]?.length ?? 0) <= WIRE_TEXT_MAX_CHARS);
+  }
+});
+
+test("what comes while others are being sent goes with the next, also when sending failed", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  const failing = Promise.withResolvers<void>();
+  world.wait = failing.promise;
+  one.hints.due("lost");
+  await world.pass();
+  one.hints.due("kept");
+  await world.pass();
+  failing.reject(new Error("the database is away"));
+  world.wait = Promise.resolve();
+  await world.settle();
+  await world.pass();
+  assert.deepEqual(other.heard, ["due kept"]);
+});
+
+test("texts that are no hints are passed over", () => {
+  const world = createWorld();
+  const { heard } = world.join("one");
+  const texts = ["", "x", "null", "7", "[]", "{}", '{"from":1}', '{"from":"x","due":"d"}', '{"from":"x","due":[1,{}]}'];
+  for (const text of texts) world.say(text);
+  assert.deepEqual(heard, []);
+  world.say('{"from":"x","due":["d"],"later":true}');
+  assert.deepEqual(heard, ["due d"]);
+});
+
+test("whoever begins to listen again looks for everything, for what was sent meanwhile is lost", () => {
+  const world = createWorld();
+  const { heard } = world.join("one");
+  for (const ears of world.ears) ears.missed();
+  assert.deepEqual(heard, ["all"]);
+});
+
+test("a process that stops sends nothing more and listens no more", async () => {
+  const world = createWorld();
+  const { hints } = world.join("one");
+  hints.due("d1");
+  await hints.stop();
+  hints.due("d2");
+  await world.pass();
+  assert.deepEqual([world.sent, world.ears.size], [[], 0]);
+});
+
+test("without a wire hints go nowhere", async () => {
+  const hints = createHints({ wire: undefined, sender: "one", after: () => assert.fail("no timer"), log: () => {} });
+  hints.due("d1");
+  hints.changed("a1");
+  hints.replays();
+  await hints.stop();
+});
+
+function createWorld() {
+  const ears = new Set<WireListener>();
+  const timers = new Set<() => void>();
+  const say = (text: string) => {
+    for (const { heard } of ears) heard(text);
+  };
+  const world = { sent: [] as string[], ears, wait: Promise.resolve(), say, join, pass, settle };
+  const wire: Wire = {
+    async send(text) {
+      await world.wait;
+      world.sent.push(text);
+      say(text);
+    },
+    listen(listener) {
+      ears.add(listener);
+      return async () => void ears.delete(listener);
+    },
+  };
+
+  function join(sender: string) {
+    const heard: string[] = [];
+    const after = (_delay_ms: number, run: () => void) => {
+      timers.add(run);
+      return () => void timers.delete(run);
+    };
+    const hints = createHints({ wire, sender, after, log: () => {} });
+    hints.listen({
+      due: (id) => void heard.push(`due ${id}`),
+      changed: (id) => void heard.push(`changed ${id}`),
+      replays: () => void heard.push("replays"),
+      all: () => void heard.push("all"),
+    });
+    return { hints, heard };
+  }
+
+  /** The moment in which hints are gathered is over. */
+  async function pass(): Promise<void> {
+    for (const run of timers) {
+      timers.delete(run);
+      run();
+    }
+    await settle();
+  }
+
+  return world;
+}
+
+/** What was begun in this turn has been done. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

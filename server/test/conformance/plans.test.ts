@@ -1,0 +1,295 @@
+// No statement of the running server reads a large table from end to end: a whole server works on tables with many rows, what
+// it asks is recorded, and each engine says how it would go about it. Statements are not named here, so one that is
+// added to the server is covered as soon as what follows makes the server use it.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { composeServer } from "../../src/compose.ts";
+import { readConfig } from "../../src/config.ts";
+import { settle } from "../../src/deliveries/settle-store.ts";
+import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import type { Database } from "../../src/platform/database.ts";
+import { openDatabase } from "../../src/platform/database-open.ts";
+import { migrate } from "../../src/platform/migrate.ts";
+import { type Statement, sql } from "../../src/platform/sql.ts";
+import { type Engine, forEachEngine } from "../support/engines.ts";
+import { findScans, LARGE_TABLES, record } from "../support/plans.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { settlementOf } from "../support/settlements.ts";
+import { PHONE } from "../support/site.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const TOKEN = "the-operator-of-these-tests";
+/** So many that reading them all is never the cheapest way, and few enough to be made in a moment. */
+const ROWS = 20_000;
+const SHOWN_MAX = 5;
+
+/** SQLite has none unless an operator made some; PostgreSQL's are older than a backlog, at first those of empty tables. */
+const STATISTICS = ["old", "fresh"] as const;
+/** PostgreSQL is told that the tables are so much larger than they are. */
+const LARGER = 100;
+/** Asked once by each process, at its start, of an index that holds the clicks of a day; which old statistics do not know. */
+const SELDOM = /select min\(created_at\) as oldest from clicks/;
+
+forEachEngine((engine) => {
+  for (const statistics of STATISTICS) {
+    test(`no statement scans a large table, with statistics: ${statistics}`, async (t) => {
+      const { db, recording, work } = await openWorld(t, engine, statistics);
+      await work();
+      const statements = recording.statements();
+      const scans: string[] = [];
+      for (const statement of statements) {
+        const found = await findScans(db, statement);
+        scans.push(...found.filter((scan) => !SELDOM.test(scan) || (statistics === "fresh" && scan.startsWith("Seq"))));
+      }
+      assert.deepEqual(scans.slice(0, SHOWN_MAX), [], `${scans.length} of ${statements.length} statements`);
+      assertRecorded(statements);
+    });
+  }
+
+  test("a scan would be found", async () => {
+    const db = await engine.open();
+    await fill(db, { app_id: "a", destination_id: "d" });
+    const cases: [Statement, number][] = [
+      [sql`select count(*) as n from deliveries where reason = 'x'`, 1],
+      [sql`select body from events as e where e.body like ${"%x%"}`, 1],
+      [sql`update clicks set claim_type = null where link_id = ${"x"}`, 1],
+      [sql`select count(*) as n from deliveries where state = 'pending'`, 1],
+      [sql`select outcome from attempts where number = 3`, 1],
+      [sql`select cid from clicks where cid = ${"x"}`, 0],
+      [sql`select position from deliveries where destination_id = ${"d"} order by position desc limit 1`, 0],
+    ];
+    for (const [statement, count] of cases) {
+      assert.equal((await findScans(db, statement)).length, count, statement.parts.join("?"));
+    }
+  });
+});
+
+/** The test is worth nothing when the server was not made to use what matters. */
+function assertRecorded(statements: readonly Statement[]): void {
+  const texts = statements.map(({ parts }) => parts.join("?").replaceAll(/\s+/g, " "));
+  for (const [what, pattern] of [
+    ["claim", /update deliveries set attempt = attempt \+ 1.*from due/],
+    ["claimProbe", /trigger = 'probe'.*from next/],
+    ["findDue", /with recursive d/],
+    ["readBodies", /select position, id, body, target_id from events/],
+    ["renew", /update deliveries set due_at = column4/],
+    ["release", /update deliveries set leased = 0, attempt = attempt - 1/],
+    ["releaseAll", /update deliveries set leased = 0, due_at = case/],
+    ["settle at once", /first_started_at = column4/],
+    ["settle", /update deliveries set state = column4/],
+    ["attempts", /insert into attempts/],
+    ["guard", /destinations_version = \?/],
+    ["link by slug", /from links/],
+    ["click match", /from clicks where app_id/],
+    ["claim of a click", /update clicks set claimed_at/],
+    ["replay", /from replays where due_at/],
+    ["fate", /from deliveries.*app_id/],
+  ] as const) {
+    assert.ok(
+      texts.some((text) => pattern.test(text)),
+      `${what} is among what was recorded`,
+    );
+  }
+}
+
+async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STATISTICS)[number]) {
+  const address = await engine.address();
+  const db = await openDatabase(address);
+  await migrate(db);
+  if (engine.name === "postgres") await keepStatistics(db);
+  const receiver = await startReceiver(({ path }) => ({ status: path === "/ok" ? 200 : 500 }));
+  const data_dir = mkdtempSync(join(tmpdir(), "linkme-plans-"));
+  const env = { DATABASE_URL: address, LINKME_DATA_DIR: data_dir, LINKME_EGRESS_ALLOW: "127.0.0.0/8" };
+  const reading = readConfig(env, () => "");
+  assert.ok(reading.kind === "config");
+  const secrets = { seal_key: randomBytes(32), admin_token: TOKEN, token_file: null, is_token_new: false };
+  const recording = record(db);
+  const server = await composeServer(reading.config, secrets, recording.db);
+  t.after(async () => {
+    await server.stop(2_000);
+    await receiver.close();
+    rmSync(data_dir, { recursive: true, force: true });
+  });
+  await server.app.ready();
+  await server.open();
+  const call: Call = async (method, url, body, headers = {}) => {
+    const all = { authorization: `Bearer ${TOKEN}`, "user-agent": PHONE, ...headers };
+    const response = await server.app.inject({ method, url, headers: all, ...(body && { payload: body }) });
+    assert.ok(response.statusCode < 500, `${method} ${url}: ${response.body}`);
+    const is_json = String(response.headers["content-type"]).includes("json");
+    return { headers: response.headers, body: is_json ? response.json() : null };
+  };
+
+  async function work(): Promise<void> {
+    const { body: app } = await call("POST", "/api/apps", { name: "Plans" });
+    const createHook = async (path: string): Promise<string> => {
+      const input = { url: receiver.url + path, events: ["link.click", "link.app_open", "link.claim"] };
+      return (await call("POST", `/api/apps/${app.id}/webhooks`, input)).body.id;
+    };
+    const [good, bad] = [await createHook("/ok"), await createHook("/bad")];
+    await fill(db, { app_id: app.id, destination_id: good });
+    await fill(db, { app_id: "another", destination_id: "another" });
+    if (statistics === "fresh") await analyze(db);
+    await call("POST", `/api/apps/${app.id}/links`, { slug: "plans", redirects: { ios: "plans://open" } });
+    await visit(call, app.id);
+    await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
+    await ask(call, app.id, good);
+    await replayAll(call, good);
+    await workAsDispatcher(recording.db, bad);
+  }
+
+  return { db, recording, work };
+}
+
+type Call = (
+  method: "GET" | "POST" | "PATCH" | "DELETE",
+  url: string,
+  body?: object,
+  headers?: Record<string, string>,
+) => Promise<{ headers: Record<string, unknown>; body: ReturnType<typeof JSON.parse> }>;
+
+/** Everything that visitors, apps and backends do. */
+async function visit(call: Call, app_id: string): Promise<void> {
+  const as_app = { "x-app-id": app_id, authorization: "" };
+  const click = await call("GET", "/plans", undefined, { authorization: "" });
+  const [, cid = ""] = /cid=([0-9a-f]{32})/.exec(String(click.headers["location"])) ?? [];
+  await call("GET", "/plans", undefined, { authorization: "" });
+  await call("GET", `/api/deeplink?cid=${cid}`, undefined, as_app);
+  const device = { platform: "ios", userAgent: PHONE };
+  await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
+  await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
+  await call("POST", "/api/install-referrer", { referrer: `cid=${cid}` }, as_app);
+  await call("POST", "/api/app-events", { type: "open", platform: "ios" }, as_app);
+  const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
+  for (const given of [event, { ...event, id: "given-1" }, { events: [event, event] }]) {
+    await call("POST", `/api/apps/${app_id}/events`, given);
+  }
+  await call("POST", `/api/apps/${app_id}/events`, {
+    events: [
+      { ...event, id: "given-1" },
+      { ...event, id: "given-2" },
+    ],
+  });
+}
+
+/** Every list and every look of the management API, with each filter. */
+async function ask(call: Call, app_id: string, webhook_id: string): Promise<void> {
+  const range = "since=2023-01-01T00:00:00Z&until=2030-01-01T00:00:00Z";
+  const filters = [
+    "",
+    "event=link.claim",
+    "state=pending",
+    "state=succeeded",
+    "state=failed",
+    "state=canceled",
+    "state=skipped",
+    range,
+  ];
+  let first = "";
+  for (const filter of filters) {
+    const { body } = await call("GET", `/api/webhooks/${webhook_id}/deliveries?limit=10&${filter}`);
+    first ||= body.items?.[0]?.id ?? "";
+    if (body.next_cursor) await call("GET", `/api/webhooks/${webhook_id}/deliveries?cursor=${body.next_cursor}`);
+  }
+  for (const filter of ["", "event=link.claim", range, "event=link.click&link_id=nowhere"]) {
+    const { body } = await call("GET", `/api/apps/${app_id}/events?limit=10&${filter}`);
+    if (body.items?.[0]) await call("GET", `/api/events/${body.items[0].id}`);
+    if (body.next_cursor) await call("GET", `/api/apps/${app_id}/events?cursor=${body.next_cursor}`);
+  }
+  await call("GET", `/api/apps/${app_id}/events?event_id=given-1`);
+  await call("GET", `/api/events/given-1?app_id=${app_id}`);
+  await call("GET", `/api/deliveries/${first}`);
+  await call("POST", `/api/deliveries/${first}/cancel`);
+  await call("POST", `/api/deliveries/${first}/retry`);
+  await call("GET", `/api/webhooks/${webhook_id}`);
+  await call("GET", `/api/apps/${app_id}/webhooks`);
+  await call("POST", `/api/webhooks/${webhook_id}/test`, { event: "link.click" });
+  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: false });
+  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: true });
+}
+
+async function replayAll(call: Call, webhook_id: string): Promise<void> {
+  const range = { since: "2023-01-01T00:00:00Z", until: "2030-01-01T00:00:00Z" };
+  for (const states of [["missing"], ["failed"], ["canceled", "skipped"], ["succeeded"], ["missing", "failed"]]) {
+    const input = { ...range, states, events: ["link.click"], rate_per_second: 1_000 };
+    await call("POST", `/api/webhooks/${webhook_id}/replays`, { ...input, dry_run: true });
+    await call("POST", `/api/webhooks/${webhook_id}/replays`, { ...input, link_id: "lnk_7", dry_run: true });
+    const { body } = await call("POST", `/api/webhooks/${webhook_id}/replays`, input);
+    const hasMoved = async () => {
+      const replay = (await call("GET", `/api/replays/${body.id}`)).body;
+      return replay.state !== "running" || replay.created > 0;
+    };
+    await waitUntil(hasMoved, `the replay of ${states} to move`);
+    await call("POST", `/api/replays/${body.id}/cancel`);
+  }
+  await call("GET", `/api/webhooks/${webhook_id}/replays`);
+}
+
+/** What a dispatcher does only now and then. */
+async function workAsDispatcher(db: Database, destination_id: string): Promise<void> {
+  const store = createDeliveryStore(db);
+  const now = Date.now() + 3_600_000;
+  const bounds = { now, lease_until: now + 1_000, limit: 3, asked_only: true };
+  await store.claim(destination_id, bounds);
+  const { claimed } = await store.claim(destination_id, { ...bounds, asked_only: false });
+  await db.query(sql`update destination_health set probe_at = ${now} where destination_id = ${destination_id}`);
+  await store.claimProbe(destination_id, { now: now + 2_000, lease_until: now + 3_000 });
+  const held = claimed.map(({ position, attempt }) => ({ destination_id, position, attempt }));
+  const [first] = held;
+  assert.ok(first !== undefined, "something was claimed");
+  await store.renew(held, now + 2_000);
+  await store.countRecords(first);
+  await store.release(held, now);
+  await store.releaseAll(destination_id, now, 45_000);
+  const ended = { state: "succeeded", failures: 0, due_at: null } as const;
+  const set_apart = { ...settlementOf(first, first.attempt, ended), set_apart: true };
+  await db.batch(settle([set_apart]));
+}
+
+async function analyze(db: Database): Promise<void> {
+  await db.query({ kind: "statement", parts: ["analyze"], values: [] });
+  if (db.engine === "sqlite") return;
+  await db.query(
+    sql`update pg_class set reltuples = reltuples * ${LARGER} where relnamespace = 'public'::regnamespace`,
+  );
+}
+
+/** Those of empty tables, until the test makes others. */
+async function keepStatistics(db: Database): Promise<void> {
+  for (const table of LARGE_TABLES) {
+    await db.query({ kind: "statement", parts: [`alter table ${table} set (autovacuum_enabled = false)`], values: [] });
+  }
+  await db.query({ kind: "statement", parts: ["analyze"], values: [] });
+}
+
+/** Events and clicks of an app, and a ledger of them at one destination: most delivered, some failed, some pending. */
+async function fill(
+  db: Database,
+  { app_id, destination_id }: { app_id: string; destination_id: string },
+): Promise<void> {
+  const at = Date.UTC(2026, 0, 1);
+  const numbers = sql`with recursive n (i) as (select 1 union all select i + 1 from n where i < ${ROWS})`;
+  // As ids are: by time, for the positions of an app begin with it.
+  const position = sql`'01900000-0000-7000-8000-' || (100000000000 + i)`;
+  await db.query(sql`insert into events (app_id, position, id, event, link_id, created_at, body) ${numbers}
+    select ${app_id}, ${position}, ${position}, case when i % 10 = 0 then 'link.claim' else 'link.click' end,
+      'lnk_' || (i % 100), cast(${at} as bigint) + i, '{"id":"x"}' from n`);
+  await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
+      due_at, trigger, created_at) ${numbers}
+    select ${destination_id}, ${position}, ${app_id}, 'link.click',
+      case when i % 50 = 0 then 'pending' when i % 50 = 1 then 'failed' when i % 50 = 2 then 'canceled' else 'succeeded' end,
+      1, 0, 0, case when i % 50 = 0 then cast(${at} as bigint) + i else null end, 'auto', cast(${at} as bigint) + i
+    from n`);
+  await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+      response_headers, response_snippet, response_truncated) ${numbers}
+    select ${destination_id}, ${position}, 1, 'auto', cast(${at} as bigint) + i, 5, 'accepted', '{}', '', 0 from n`);
+  await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
+      expires_at) ${numbers}
+    select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',
+      case when i > ${ROWS - 100} then 'h' || (i % 1000) end, case when i > ${ROWS - 100} then 'u' end,
+      cast(${at} as bigint) + i, cast(${at} as bigint) + i + 3600000 from n`);
+}

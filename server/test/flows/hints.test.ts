@@ -1,0 +1,152 @@
+// What one process tells another: with polling taken away, deliveries that are stored elsewhere are sent all the same; with
+// hints taken away, polling finds them.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { composeServer } from "../../src/compose.ts";
+import { readConfig } from "../../src/config.ts";
+import type { Database } from "../../src/platform/database.ts";
+import { migrate } from "../../src/platform/migrate.ts";
+import { openPostgres } from "../../src/platform/postgres.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+import { type Receiver, startReceiver } from "../support/receiver.ts";
+import { waitUntil } from "../support/wait.ts";
+
+const TOKEN = "the-operator-of-these-tests";
+
+test("a dispatcher that never polls is told what another process has stored, retried and replayed", async (t) => {
+  const world = await openWorld(t);
+  const { watch, db } = withoutPolls(world.open());
+  const api = await world.start("edge,api", world.open());
+  await world.start("dispatcher", db);
+  await waitUntil(() => watch.listening, "the dispatcher to listen");
+  const { app_id, webhook_id } = await furnish(api, world.receiver);
+  for (let sent = 1; sent <= 3; sent++) {
+    await ingest(api, app_id);
+    await world.receiver.waitFor(sent);
+  }
+  const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+  await api("POST", `/api/deliveries/${page.items[0].id}/retry`);
+  await world.receiver.waitFor(4);
+  const replay = { since: new Date(0).toISOString(), until: new Date().toISOString(), states: ["succeeded"] };
+  const answer = await api("POST", `/api/webhooks/${webhook_id}/replays`, replay);
+  assert.equal(answer.status, 202, JSON.stringify(answer.body));
+  await world.receiver.waitFor(7);
+});
+
+test("a dispatcher reads an app's webhooks again at once when another process has changed them", async (t) => {
+  const world = await openWorld(t);
+  const db = world.open();
+  const { watch, db: watched } = withoutPolls(db);
+  const api = await world.start("edge,api", world.open());
+  await world.start("dispatcher", watched);
+  await waitUntil(() => watch.listening, "the dispatcher to listen");
+  const { app_id, webhook_id } = await furnish(api, world.receiver);
+  await ingest(api, app_id);
+  await world.receiver.waitFor(1);
+  const before = watch.loads;
+  // Nothing is sent to it, so nothing but a hint makes the dispatcher look.
+  await api("PATCH", `/api/webhooks/${webhook_id}`, { description: "changed" });
+  await waitUntil(() => watch.loads > before, "the webhooks to be read again");
+});
+
+test("without hints everything is found by polling", async (t) => {
+  const world = await openWorld(t);
+  const { wire: _wire, ...deaf } = world.open();
+  const { wire: _other, ...mute } = world.open();
+  const api = await world.start("edge,api", mute);
+  await world.start("dispatcher", deaf);
+  const { app_id } = await furnish(api, world.receiver);
+  for (let sent = 1; sent <= 3; sent++) {
+    await ingest(api, app_id);
+    await world.receiver.waitFor(sent);
+  }
+});
+
+type Call = (
+  method: "GET" | "POST" | "PATCH",
+  url: string,
+  body?: object,
+) => Promise<{ status: number; body: ReturnType<typeof JSON.parse> }>;
+
+async function openWorld(t: TestContext) {
+  const database = await createTestDatabase();
+  const receiver = await startReceiver();
+  const seal_key = randomBytes(32);
+  const ends: (() => Promise<unknown>)[] = [() => receiver.close(), () => database.drop()];
+  t.after(async () => {
+    for (const end of ends) await end();
+  });
+  const first = openPostgres(database.url);
+  await migrate(first);
+  await first.close();
+
+  async function start(role: string, db: Database): Promise<Call> {
+    const data_dir = mkdtempSync(join(tmpdir(), "linkme-hints-"));
+    const env = {
+      DATABASE_URL: database.url,
+      LINKME_ROLE: role,
+      LINKME_DATA_DIR: data_dir,
+      LINKME_EGRESS_ALLOW: "127.0.0.0/8",
+    };
+    const reading = readConfig(env, () => "");
+    assert.ok(reading.kind === "config");
+    const secrets = { seal_key, admin_token: TOKEN, token_file: null, is_token_new: false };
+    const server = await composeServer(reading.config, secrets, db);
+    ends.unshift(async () => {
+      await server.stop(2_000);
+      rmSync(data_dir, { recursive: true, force: true });
+    });
+    await server.app.ready();
+    await server.open();
+    return async (method, url, body) => {
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      const response = await server.app.inject({ method, url, headers, ...(body && { payload: body }) });
+      return { status: response.statusCode, body: response.body === "" ? null : response.json() };
+    };
+  }
+  return { receiver, start, open: () => openPostgres(database.url) };
+}
+
+/** A database in which polls find nothing: neither destinations with something due, nor replays, but those that are asked for. */
+function withoutPolls(db: Database) {
+  const watch = { listening: false, loads: 0, is_replay_hinted: false };
+  const query: Database["query"] = async (statement) => {
+    const text = statement.parts.join("?");
+    if (text.includes("with recursive d")) return [];
+    if (text.includes("from replays where due_at") && !watch.is_replay_hinted) return [];
+    if (text.includes("left join destinations")) watch.loads++;
+    return db.query(statement);
+  };
+  const wire: Database["wire"] = db.wire && {
+    send: db.wire.send,
+    listen: (listener) =>
+      db.wire?.listen({
+        ...listener,
+        heard(text) {
+          watch.is_replay_hinted ||= text.includes('"replays":true');
+          listener.heard(text);
+        },
+        missed() {
+          watch.listening = true;
+          listener.missed();
+        },
+      }) ?? (async () => {}),
+  };
+  return { watch, db: { ...db, query, ...(wire && { wire }) } satisfies Database };
+}
+
+async function furnish(api: Call, receiver: Receiver) {
+  const { body: app } = await api("POST", "/api/apps", { name: "Hints" });
+  const input = { url: receiver.url, events: ["link.app_open"] };
+  const { body: webhook } = await api("POST", `/api/apps/${app.id}/webhooks`, input);
+  return { app_id: String(app.id), webhook_id: String(webhook.id) };
+}
+
+async function ingest(api: Call, app_id: string): Promise<void> {
+  const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
+  assert.equal((await api("POST", `/api/apps/${app_id}/events`, event)).status, 202);
+}
