@@ -12,9 +12,11 @@ import { serverVersion } from "./api/docs.ts";
 import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
+import { noticeHandlers } from "./api/notices.ts";
 import { replayHandlers } from "./api/replays.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
+import { composeNotices } from "./compose-notices.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
@@ -52,8 +54,9 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const ids = createIds(source);
   const state = { is_open: false, is_stopping: false };
   const accounts = createAccounts({ db, ids, source });
-  const pipeline = composePipeline(config, secrets, db, ids);
-  const { destinations, dispatcher } = pipeline;
+  const askDatabase = createReadiness(db);
+  const pipeline = composePipeline(config, secrets, db, ids, askDatabase);
+  const { destinations, dispatcher, notices } = pipeline;
   // One that the end of the process cuts short goes on at the next start.
   const removeRest = () => runInBackground("removals", accounts.finishRemovals(), () => !state.is_stopping);
   const edge = composeEdge({
@@ -64,10 +67,12 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     event_log: pipeline.event_log,
     seal_key: secrets.seal_key,
     data_dir: config.data_dir,
+    node: notices.node,
     publicUrl: () => config.public_url ?? addressOf(app.server, config),
   });
 
-  const askDatabase = createReadiness(db);
+  if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
+
   const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
   const handlers: Partial<Handlers> = healthHandlers(isReady);
   if (config.roles.includes("api")) {
@@ -83,6 +88,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events),
+      noticeHandlers(notices.notices),
       edge.link_handlers,
     );
   }
@@ -99,6 +105,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
     state.is_open = true;
+    notices.start();
     if (config.roles.includes("dispatcher")) {
       await dispatcher.start();
       pipeline.replay_runner.start();
@@ -119,9 +126,11 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     pipeline.checks.stop();
     const replaying = pipeline.replay_runner.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
+    const telling = notices.stop();
     await closeApp(app);
     const is_drained = await draining;
     await replaying;
+    await telling;
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -133,18 +142,29 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
-function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Ids) {
+function composePipeline(
+  config: Config,
+  secrets: Secrets,
+  db: Database,
+  ids: Ids,
+  isAnswering: () => Promise<boolean>,
+) {
   const { now } = Date;
+  const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
   const committer = createCommitter(writes);
   const egress = createEgress({ allow: config.egress_allow });
+  const { seal_key } = secrets;
+  const version = serverVersion();
+  const notices = composeNotices({ config, seal_key, version, db, ids, clock, egress, writes, isAnswering });
   const destinations = createDestinations({
     db,
     ids,
     now,
     egress,
-    sealer: createSealer(secrets.seal_key),
-    version: serverVersion(),
+    sealer: createSealer(seal_key),
+    version,
+    composeNotice: notices.composeNotice,
     default_retry_schedule: config.retry_schedule,
     failure_rules: {
       pause_after_failures: config.pause_after_failures,
@@ -153,7 +173,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
     },
   });
   const store = createDeliveryStore(db);
-  const clock = { now, after: runAfter };
+  destinations.onChange(notices.wake);
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -173,7 +193,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
   const recording = { writes, committer, egress, event_log, events, checks };
-  return { ...recording, destinations, dispatcher, deliveries, replays, replay_runner };
+  return { ...recording, notices, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

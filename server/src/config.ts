@@ -4,8 +4,10 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
+import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
+import { type Setting, setting, wholeNumber } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
@@ -20,20 +22,6 @@ const SHOWN_MAX_CHARS = 200;
 const OWN_PREFIX = "LINKME_";
 /** How many letters a misspelt name may differ from the one that is suggested. */
 const SUGGESTION_MAX_EDITS = 4;
-
-export interface Setting<Value, Fallback extends string | null = string | null> {
-  name: string;
-  /** The text that stands in for a missing value; null when there is none, and `default_is` says what happens. */
-  fallback: Fallback;
-  default_is?: string;
-  unit: string;
-  /** Completes the sentence "accepted is …". */
-  accepts: string;
-  description: string;
-  /** Never shown in a message. */
-  secret?: true;
-  schema: z.ZodType<Value, string>;
-}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type ReadFile = (path: string) => string;
@@ -53,18 +41,6 @@ const roles = text.transform(readRoles).refine((list) => list !== null);
 const failures = wholeNumber(1, 1_000_000);
 const seconds = wholeNumber(1, 31_536_000);
 const delays = text.transform(readDelays).refine((list) => list !== null);
-
-function wholeNumber(min: number, max: number) {
-  return text
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
-    .refine((number) => number >= min && number <= max);
-}
-
-/** Keeps the type of each row; the table below is one object of them. */
-function setting<Value, Fallback extends string | null>(row: Setting<Value, Fallback>): Setting<Value, Fallback> {
-  return row;
-}
 
 const A_LIST_OF_NETWORKS = "a comma-separated list of networks or addresses, like 10.0.0.0/8,192.168.1.7,fd00::/8";
 
@@ -192,6 +168,7 @@ export const SETTINGS = {
     description: "A destination whose attempts have all failed for so long is disabled, until somebody enables it.",
     schema: seconds,
   }),
+  ...NOTICE_SETTINGS,
 };
 
 type Settings = typeof SETTINGS;
@@ -222,6 +199,8 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   if (problems.length > 0) return { kind: "problems", problems, warnings };
   // Every field was parsed by the schema of its own row just now.
   const config = values as Config;
+  problems.push(...noticeProblems(config));
+  if (problems.length > 0) return { kind: "problems", problems, warnings };
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
   }

@@ -5,7 +5,7 @@ import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
-import { createDestinationStore } from "./store.ts";
+import { type ComposeNotice, createDestinationStore } from "./store.ts";
 import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
@@ -14,9 +14,16 @@ const ANY = { type: null, app_id: null };
 
 export type Destinations = ReturnType<typeof createDestinations>;
 
-export function createDestinations(options: WebhookOptions & { db: Database; failure_rules: FailureRules }) {
+export interface DestinationsOptions extends WebhookOptions {
+  db: Database;
+  failure_rules: FailureRules;
+  /** Without it nobody is told of changes of a state. */
+  composeNotice?: ComposeNotice;
+}
+
+export function createDestinations(options: DestinationsOptions) {
   const { now, failure_rules } = options;
-  const store = createDestinationStore(options.db);
+  const store = createDestinationStore(options.db, options.composeNotice);
   const listeners = new Set<(destination_id: string) => void>();
   const notify = (destination_id: string) => {
     for (const listener of listeners) listener(destination_id);
