@@ -23,6 +23,7 @@ export function createDrainWatch({ spool, node, now }: DrainWatchOptions) {
   }
 
   async function look(): Promise<Reading> {
+    const at = now();
     const lost_now = lost;
     lost = 0;
     // A spool that cannot be read is one that cannot be drained: its oldest entry stays what it was.
@@ -30,13 +31,13 @@ export function createDrainWatch({ spool, node, now }: DrainWatchOptions) {
     const seq = first?.seq ?? null;
     if (seq !== oldest) {
       oldest = seq;
-      since = now();
+      since = at;
     }
     if (lost_now > 0) return { state: "holds", begin: noticeOfLoss(lost_now) };
     if (seq === null) return ended();
-    if (now() - since >= STUCK_MS) return { state: "holds", begin: noticeOfStuck() };
+    if (at - since >= STUCK_MS) return { state: "holds", begin: noticeOfStuck() };
     // Its oldest entry is new: it moves.
-    return since === now() ? ended() : { state: "between" };
+    return since === at ? ended() : { state: "between" };
   }
 
   function noticeOfStuck() {
