@@ -26,7 +26,10 @@ test("a look at the disk asks the real one, each directory once", async () => {
   const directories = [tmpdir(), `${tmpdir()}/.`];
   await createDiskLook({ directories, low_bytes: 1, conditions: { report } })();
   await createDiskLook({ directories, low_bytes: 1e18, conditions: { report } })();
-  assert.deepEqual(seen.map(([, { state }]) => state), ["gone", "holds"]); // biome-ignore format: one thought
+  assert.deepEqual(
+    seen.map(([, { state }]) => state),
+    ["gone", "holds"],
+  );
   assert.deepEqual(seen[0]?.[0], { kind: "disk", subject: `${hostname()}:${tmpdir()}` });
 });
 

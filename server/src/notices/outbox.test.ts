@@ -49,7 +49,10 @@ forEachEngine((engine) => {
     world.clock.pass(1);
     await waitUntil(async () => (await world.sends()).every(({ state }) => state === "sent"), "the mail to leave");
     const mails = world.sent.filter(({ channel }) => channel === "mail");
-    assert.deepEqual(mails.map(({ attempt }) => attempt), [1, 2]); // biome-ignore format: one thought
+    assert.deepEqual(
+      mails.map(({ attempt }) => attempt),
+      [1, 2],
+    );
     await sender.stop();
   });
 

@@ -76,7 +76,10 @@ forEachEngine((engine) => {
     sender.start();
     await untilEnded(world);
     const sent = world.sent.filter(({ channel }) => channel === "webhook");
-    assert.deepEqual(sent.map(({ attempt }) => attempt), [2]); // biome-ignore format: one thought
+    assert.deepEqual(
+      sent.map(({ attempt }) => attempt),
+      [2],
+    );
     // The dead one comes back to life: what it has to say counts no more.
     await dead.store.settle([{ ...(claimed?.send ?? assert.fail()), state: "failed", due_at: null, error: "late" }]);
     assert.ok((await world.sends()).every(({ state }) => state === "sent"));
@@ -98,7 +101,11 @@ forEachEngine((engine) => {
     const failed = async () => (await world.sends()).filter(({ state }) => state === "failed").length;
     for (const delay of RETRY_DELAYS_MS) {
       // What hints and polls have begun ends before the clock goes on.
-      await until(world, async () => (await world.sends()).every(({ due_at }) => due_at === null || due_at > world.clock.at), "an attempt"); // biome-ignore format: one thought
+      await until(
+        world,
+        async () => (await world.sends()).every(({ due_at }) => due_at === null || due_at > world.clock.at),
+        "an attempt",
+      );
       world.clock.pass(delay + POLL_MS);
     }
     await until(world, async () => (await failed()) === 2, "the webhook to be given up");
@@ -123,7 +130,10 @@ forEachEngine((engine) => {
     next.sender.start();
     await untilEnded(world);
     const sent = world.sent.filter(({ channel }) => channel === "webhook");
-    assert.deepEqual(sent.map(({ attempt }) => attempt), [1, 2]); // biome-ignore format: one thought
+    assert.deepEqual(
+      sent.map(({ attempt }) => attempt),
+      [1, 2],
+    );
     await next.sender.stop();
   });
 
