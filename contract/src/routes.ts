@@ -26,6 +26,7 @@ import {
 } from "./events.ts";
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
+import { NOTICE_ROUTES } from "./notice-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
@@ -301,6 +302,7 @@ export const ROUTES = {
   ...DELIVERY_ROUTES,
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
+  ...NOTICE_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

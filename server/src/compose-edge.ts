@@ -6,6 +6,7 @@ import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
+import { createDrainWatch } from "./links/drain-watch.ts";
 import { createFingerprints } from "./links/fingerprint.ts";
 import { createForgetting } from "./links/forget.ts";
 import { createLinks } from "./links/links.ts";
@@ -29,6 +30,8 @@ export interface EdgeParts {
   seal_key: Buffer;
   /** Where the spool lives. */
   data_dir: string;
+  /** That place, for people who run several machines. */
+  node: string;
   publicUrl(): string;
 }
 
@@ -41,11 +44,15 @@ export function composeEdge(parts: EdgeParts) {
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
   const spool = createSpool(parts.data_dir);
+  const drain = createDrainWatch({ spool, node: parts.node, now });
   const recorder = createRecorder({
     log: event_log,
     spool,
     now,
-    note: logNote,
+    note(event) {
+      logNote(event);
+      if (event.event === "spool.failed") drain.noteLost(event.clicks ?? 0);
+    },
     fateOf: (click) => selectClickFate(db, click.row),
   });
   const redirect = createRedirect({
@@ -80,6 +87,7 @@ export function composeEdge(parts: EdgeParts) {
     sdk_handlers: sdkHandlers({ accounts, claims }),
     link_handlers: linkHandlers(links),
     pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    drain,
     start,
     stop,
   };

@@ -12,10 +12,12 @@ import { serverVersion } from "./api/docs.ts";
 import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
+import { noticeHandlers } from "./api/notices.ts";
 import { replayHandlers } from "./api/replays.ts";
 import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
+import { composeNotices } from "./compose-notices.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
@@ -64,9 +66,11 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const state = { is_open: false, is_stopping: false };
   const { event_retention_days, delivery_retention_days } = config;
   const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
-  const pipeline = composePipeline(config, secrets, { db, ids, keepingOf: accounts.findApp });
+  const askDatabase = createReadiness(db);
+  const parts = { db, ids, keepingOf: accounts.findApp, isAnswering: askDatabase };
+  const pipeline = composePipeline(config, secrets, parts);
   const retention = composeRetention(db, ids);
-  const { destinations, dispatcher } = pipeline;
+  const { destinations, dispatcher, notices } = pipeline;
   // One that the end of the process cuts short goes on at the next start.
   const removeRest = () => runInBackground("removals", accounts.finishRemovals(), () => !state.is_stopping);
   const edge = composeEdge({
@@ -77,10 +81,12 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     event_log: pipeline.event_log,
     seal_key: secrets.seal_key,
     data_dir: config.data_dir,
+    node: notices.node,
     publicUrl: () => config.public_url ?? addressOf(app.server, config),
   });
 
-  const askDatabase = createReadiness(db);
+  if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
+
   const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
@@ -100,6 +106,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events, pipeline.fates),
+      noticeHandlers(notices.notices),
       edge.link_handlers,
     );
   }
@@ -116,6 +123,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
     state.is_open = true;
+    notices.start();
     if (config.roles.includes("dispatcher")) {
       await dispatcher.start();
       pipeline.replay_runner.start();
@@ -139,11 +147,13 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     const replaying = pipeline.replay_runner.stop();
     const removing = retention.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
+    const telling = notices.stop();
     await closeApp(app);
     const is_drained = await draining;
     await replaying;
     await removing;
     await pipeline.hints.stop();
+    await telling;
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -158,23 +168,29 @@ interface PipelineParts {
   db: Database;
   ids: Ids;
   keepingOf: DeliveriesOptions["keepingOf"];
+  isAnswering(): Promise<boolean>;
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
 function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts) {
-  const { db, ids, keepingOf } = parts;
+  const { db, ids, keepingOf, isAnswering } = parts;
   const { now } = Date;
+  const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
   const committer = createCommitter(writes);
   const egress = createEgress({ allow: config.egress_allow });
   const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
+  const { seal_key } = secrets;
+  const version = serverVersion();
+  const notices = composeNotices({ config, seal_key, version, db, ids, clock, egress, writes, isAnswering });
   const destinations = createDestinations({
     db,
     ids,
     now,
     egress,
-    sealer: createSealer(secrets.seal_key),
-    version: serverVersion(),
+    sealer: createSealer(seal_key),
+    version,
+    composeNotice: notices.composeNotice,
     default_retry_schedule: config.retry_schedule,
     failure_rules: {
       pause_after_failures: config.pause_after_failures,
@@ -184,7 +200,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
     announce: hints.changed,
   });
   const store = createDeliveryStore(db);
-  const clock = { now, after: runAfter };
+  destinations.onChange(notices.wake);
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -216,7 +232,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery };
   const recording = { writes, committer, egress, hints, event_log, events, checks };
-  return { ...recording, ...looking, store, destinations, dispatcher, deliveries, replays, replay_runner };
+  return { ...recording, ...looking, notices, store, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 
 function composeRetention(db: Database, ids: Ids) {

@@ -41,6 +41,8 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     disable_after_seconds: 432_000,
     event_retention_days: 395,
     delivery_retention_days: 30,
+    ...{ operator_webhook_url: null, operator_webhook_secret: null, smtp_url: null, smtp_from: null, smtp_to: null },
+    ...{ backlog_notice_seconds: 900, low_disk_bytes: 1_073_741_824 },
     is_run_by_npm: false,
   });
 });
@@ -152,11 +154,26 @@ test("all problems are reported together", () => {
   );
 });
 
+const MAIL = { LINKME_SMTP_URL: "smtp://mail", LINKME_SMTP_FROM: "a@example.com", LINKME_SMTP_TO: "b@example.com" };
+const SIGNING_SECRET = `whsec_${KEY}`;
+const SAMPLES: Record<string, string> = {
+  ...MAIL,
+  LINKME_SEAL_KEY: KEY,
+  LINKME_OPERATOR_WEBHOOK_SECRET: SIGNING_SECRET,
+};
+/** What goes only together. */
+const COMPANIONS: Record<string, Record<string, string>> = {
+  ...Object.fromEntries(Object.keys(MAIL).map((name) => [name, MAIL])),
+  LINKME_OPERATOR_WEBHOOK_SECRET: { LINKME_OPERATOR_WEBHOOK_URL: "https://ops.example.com" },
+};
+
 test("every variable can be read from a file, without the line break at its end", () => {
   for (const row of Object.values(SETTINGS)) {
-    const value = row.name === "LINKME_SEAL_KEY" ? KEY : (row.fallback ?? "https://go.example.com");
+    const value = SAMPLES[row.name] ?? row.fallback ?? "https://go.example.com";
     if (value === "") continue;
-    assert.deepEqual(good({ [`${row.name}_FILE`]: "/run/x" }, { "/run/x": `${value}\n` }), good({ [row.name]: value }));
+    const { [row.name]: _, ...others } = COMPANIONS[row.name] ?? {};
+    const from_file = good({ ...others, [`${row.name}_FILE`]: "/run/x" }, { "/run/x": `${value}\n` });
+    assert.deepEqual(from_file, good({ ...others, [row.name]: value }));
   }
 });
 

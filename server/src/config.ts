@@ -5,9 +5,11 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { DELIVERY_RETENTION_DEFAULT_DAYS, EVENT_RETENTION_DEFAULT_DAYS, RETENTION_MAX_DAYS } from "#contract/apps.ts";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
+import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
 import { HOSTS_MAX, splitHosts } from "./platform/postgres-hosts.ts";
+import { type Setting, setting, wholeNumber } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
@@ -22,20 +24,6 @@ const SHOWN_MAX_CHARS = 200;
 const OWN_PREFIX = "LINKME_";
 /** How many letters a misspelt name may differ from the one that is suggested. */
 const SUGGESTION_MAX_EDITS = 4;
-
-export interface Setting<Value, Fallback extends string | null = string | null> {
-  name: string;
-  /** The text that stands in for a missing value; null when there is none, and `default_is` says what happens. */
-  fallback: Fallback;
-  default_is?: string;
-  unit: string;
-  /** Completes the sentence "accepted is …". */
-  accepts: string;
-  description: string;
-  /** Never shown in a message. */
-  secret?: true;
-  schema: z.ZodType<Value, string>;
-}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type ReadFile = (path: string) => string;
@@ -57,18 +45,6 @@ const failures = wholeNumber(1, 1_000_000);
 const seconds = wholeNumber(1, 31_536_000);
 const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
 const delays = text.transform(readDelays).refine((list) => list !== null);
-
-function wholeNumber(min: number, max: number) {
-  return text
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
-    .refine((number) => number >= min && number <= max);
-}
-
-/** Keeps the type of each row; the table below is one object of them. */
-function setting<Value, Fallback extends string | null>(row: Setting<Value, Fallback>): Setting<Value, Fallback> {
-  return row;
-}
 
 const A_NUMBER_OF_DAYS = `a whole number of days from 1 to ${RETENTION_MAX_DAYS}, or forever`;
 const A_LIST_OF_NETWORKS = "a comma-separated list of networks or addresses, like 10.0.0.0/8,192.168.1.7,fd00::/8";
@@ -223,6 +199,7 @@ export const SETTINGS = {
     description: "The same for what was sent and answered, counted from the end of the delivery.",
     schema: days,
   }),
+  ...NOTICE_SETTINGS,
 };
 
 type Settings = typeof SETTINGS;
@@ -253,6 +230,8 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   if (problems.length > 0) return { kind: "problems", problems, warnings };
   // Every field was parsed by the schema of its own row just now.
   const config = values as Config;
+  problems.push(...noticeProblems(config));
+  if (problems.length > 0) return { kind: "problems", problems, warnings };
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
   }

@@ -107,8 +107,12 @@ const SAMPLES: Record<string, { bad: Sample[]; good: Sample[] }> = {
       { "server/src/links/redirect.test.ts": "await database.query(sql`select * from links`);" },
     ],
   },
-  "only platform/egress.ts opens outbound connections": {
+  "only platform/egress.ts, and smtp.ts by nodemailer, open outbound connections": {
     bad: [
+      { "server/src/notices/channels.ts": 'import { createTransport } from "nodemailer";' },
+      { "server/src/platform/readiness.ts": 'const { createTransport } = await import("nodemailer");' },
+      { "server/src/notices/channels.ts": 'import SMTPConnection from "nodemailer/lib/smtp-connection";' },
+      { "server/src/platform/smtp.ts": 'import { connect } from "node:net";' },
       { "server/src/deliveries/attempt.ts": 'import { request } from "undici";' },
       { "server/src/api/app.ts": 'import http from "node:http";' },
       { "server/src/api/app.ts": 'import * as net from "node:net";' },
@@ -120,6 +124,7 @@ const SAMPLES: Record<string, { bad: Sample[]; good: Sample[] }> = {
     good: [
       { "server/src/platform/egress.ts": 'import { Agent } from "undici";' },
       { "server/src/platform/postgres.ts": 'import pg from "pg";' },
+      { "server/src/platform/smtp.ts": 'const { createTransport } = await import("nodemailer");' },
       { "server/src/platform/addresses.ts": 'import { BlockList, isIP } from "node:net";' },
       { "server/src/api/app.ts": 'import { createServer, type ClientRequest } from "node:http";' },
       { "server/src/links/cache.ts": "const link = await store.fetch(slug); // fetch(url)" },

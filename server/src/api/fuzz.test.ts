@@ -102,6 +102,9 @@ async function validCalls(api: TestApi): Promise<Calls> {
       `/api/webhooks/${webhook.id}/deliveries?state=pending&event_id=1&until=2026-01-31T09:30:00Z&cursor=WyJhIl0`,
     ],
     ["GET", "/api/apps?limit=1&cursor=WzEsImEiXQ"],
+    ["GET", "/api/notices?limit=5&cursor=WyJhIl0"],
+    ["POST", "/api/notices/test"],
+    ["GET", "/api/notices/secret"],
     ["GET", "/api/deeplink?cid=0123456789abcdef"],
     ["GET", "/fuzz?utm_source=a&x=1"],
   ];

@@ -211,6 +211,8 @@ for (const name of MANAGED) {
 
 const LISTS = MANAGED.filter((name) => "limit" in (ROUTES[name] satisfies Route as Route).query.shape);
 for (const name of LISTS) {
+  // What is the operator's alone is asked with the operator's token, which is the default.
+  const caller = ROUTES[name].scope === "admin" ? {} : { token: mine.key };
   test(`${name} refuses limits, cursors and filters that cannot be`, async () => {
     for (const [field, value] of [
       ["limit", "0"],
@@ -234,12 +236,12 @@ for (const name of LISTS) {
         : []),
       ...("state" in ROUTES[name].query.shape ? ([["state", "done"]] as const) : []),
     ] as const) {
-      const answer = await send(name, `${pathOf(name, mine)}?${field}=${value}`, { token: mine.key });
+      const answer = await send(name, `${pathOf(name, mine)}?${field}=${value}`, caller);
       assertRefused(answer, "invalid_request", `${field}=${value}`);
       assert.equal(answer.body.details[0].path, field);
     }
     for (const query of ["limit=1", "limit=100"]) {
-      const answer = await send(name, `${pathOf(name, mine)}?${query}`, { token: mine.key });
+      const answer = await send(name, `${pathOf(name, mine)}?${query}`, caller);
       assert.equal(answer.status, 200, JSON.stringify(answer.body));
     }
   });

@@ -7,7 +7,7 @@ import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
 import { createSigningKeys } from "./signing-keys.ts";
-import { createDestinationStore } from "./store.ts";
+import { type ComposeNotice, createDestinationStore } from "./store.ts";
 import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
@@ -16,16 +16,18 @@ const ANY = { type: null, app_id: null };
 
 export type Destinations = ReturnType<typeof createDestinations>;
 
-interface DestinationsOptions extends WebhookOptions {
+export interface DestinationsOptions extends WebhookOptions {
   db: Database;
   failure_rules: FailureRules;
   /** Told of each change that was made here and is committed, for the other processes. */
   announce?(app_id: string): void;
+  /** Without it nobody is told of changes of a state. */
+  composeNotice?: ComposeNotice;
 }
 
 export function createDestinations(options: DestinationsOptions) {
   const { now, failure_rules } = options;
-  const store = createDestinationStore(options.db);
+  const store = createDestinationStore(options.db, options.composeNotice);
   const listeners = new Set<(destination_id: string) => void>();
   const notify = (destination_id: string) => {
     for (const listener of listeners) listener(destination_id);

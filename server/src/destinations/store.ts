@@ -2,8 +2,10 @@
 // destination's health. Every change goes through `change`, `insert` or `remove`: one transaction raises the app's
 // version, writes the row and adds to the history. Called by the rest of the module.
 import { recordRemoval } from "../accounts/store.ts";
+import type { NewNotice } from "../notices/notice.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
+import { noticeOfChange } from "./change-notice.ts";
 import type { DestinationRow } from "./destination.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
@@ -31,7 +33,10 @@ export type Decide = (row: DestinationRow, run: FailureRun) => Change | null;
 
 export type DestinationStore = ReturnType<typeof createDestinationStore>;
 
-export function createDestinationStore(db: Database) {
+/** Keeps a notice for the operator in the transaction of what it tells. */
+export type ComposeNotice = (notice: NewNotice) => readonly Statement[];
+
+export function createDestinationStore(db: Database, composeNotice: ComposeNotice = () => []) {
   /** Version and rows of one moment: one statement, one snapshot. */
   async function loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null> {
     // Every app has a row here, with an id of null when it has no destinations.
@@ -112,6 +117,8 @@ export function createDestinationStore(db: Database) {
       if (decision.reset_health) await query(resetHealth(id));
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
       if (is_kept) await query(insertHistory(after, at, decision.cause));
+      const notice = noticeOfChange(row, after, decision.cause);
+      if (notice !== null) for (const statement of composeNotice(notice)) await query(statement);
       return { row: after, changed: true };
     });
   }

@@ -16,6 +16,8 @@ export interface WriteWatchOptions {
 export interface WriteWatch extends Pick<Database, "engine" | "batch"> {
   /** True while the last transaction failed for want of the database, a moment ago. */
   isFailing(): boolean;
+  /** True from such a failure until a transaction succeeds. */
+  hasFailed(): boolean;
 }
 
 export function createWriteWatch({ database, log, now }: WriteWatchOptions): WriteWatch {
@@ -54,5 +56,5 @@ export function createWriteWatch({ database, log, now }: WriteWatchOptions): Wri
   }
 
   const isFailing = () => failed_at !== null && Math.abs(now() - failed_at) < DOUBT_MS;
-  return { engine: database.engine, batch, isFailing };
+  return { engine: database.engine, batch, isFailing, hasFailed: () => failed_at !== null };
 }

@@ -1,6 +1,6 @@
 // The rules of the architecture as pure functions from source files to violations. server/test/architecture.test.ts runs
 // them over the project and over samples that break each of them. The reasons are in ARCHITECTURE.md; the law
-// in one line: contract < destination-types < platform < accounts < destinations < deliveries < events < links <
+// in one line: contract < destination-types < platform < notices < accounts < destinations < deliveries < events < links <
 // claims < retention < api < main, and inside a module pure files < store.ts < the rest.
 import { posix } from "node:path";
 import { type Import, lineAt, type SourceFile } from "./source.ts";
@@ -22,6 +22,7 @@ const ORDER = [
   "destination-types",
   "errors",
   "platform",
+  "notices",
   "accounts",
   "destinations",
   "deliveries",
@@ -38,6 +39,8 @@ const ALIASES = [
   ["#server/", "server/src/"],
 ] as const;
 const EGRESS = "server/src/platform/egress.ts";
+/** Mails go to the server that the operator has set, as statements go to the database. */
+const SMTP = "server/src/platform/smtp.ts";
 const CONFIG = "server/src/config.ts";
 /** Programs and worker threads: what they do, they do when they are loaded. */
 const PROGRAM = /^server\/src\/(?:main|cli|.*-worker)\.ts$/;
@@ -81,8 +84,8 @@ const pureContract = eachImport("contract and destination-types are pure", (file
 
 /** What a file does to the world outside, seen from its imports. */
 const EFFECTS =
-  /^(?:undici|fastify|pg|@fastify\/.*|node:(?:fs|fs\/promises|http|https|net|timers|worker_threads|sqlite))$/;
-const EFFECT_FILES = /^server\/src\/platform\/(?:egress|bus|postgres|sqlite|database)\.ts$/;
+  /^(?:undici|fastify|pg|nodemailer|@fastify\/.*|node:(?:fs|fs\/promises|http|https|net|timers|worker_threads|sqlite))$/;
+const EFFECT_FILES = /^server\/src\/platform\/(?:egress|smtp|bus|postgres|sqlite|database)\.ts$/;
 
 const storeBelowShell: Rule = {
   name: "inside a module: pure files < store.ts < the rest",
@@ -147,7 +150,7 @@ const CLIENT_NAMES: Record<string, string[]> = {
 const CLIENT_GLOBALS = /(?<![.\w])(?:fetch\s*\(|new\s+(?:WebSocket|EventSource)\b)/g;
 
 const oneEgress: Rule = {
-  name: "only platform/egress.ts opens outbound connections",
+  name: "only platform/egress.ts, and smtp.ts by nodemailer, open outbound connections",
   check(files) {
     return files
       .filter((file) => isProduct(file) && file.path !== EGRESS)
@@ -157,6 +160,7 @@ const oneEgress: Rule = {
           if (CLIENT_NAMES[specifier] && (names.includes("*") || names.includes("default"))) forbidden.push("all");
           if (specifier === "undici" && !is_type) forbidden.push("a client");
           if (specifier === "pg" && !is_type && moduleOf(file.path) !== "platform") forbidden.push("a client");
+          if (/^nodemailer\b/.test(specifier) && !is_type && file.path !== SMTP) forbidden.push("a client");
           const message = `imports ${forbidden.join(", ")} from ${specifier}`;
           return forbidden.length > 0 ? [{ path: file.path, line, message }] : [];
         });

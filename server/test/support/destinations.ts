@@ -7,6 +7,9 @@ import { WebhookCreate } from "#contract/destinations.ts";
 import type { ErrorCode } from "#contract/errors.ts";
 import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
 import { AppError } from "../../src/errors.ts";
+import type { Channel } from "../../src/notices/channels.ts";
+import { createOutbox } from "../../src/notices/outbox.ts";
+import { createNoticeStore } from "../../src/notices/store.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { createIds } from "../../src/platform/ids.ts";
 import { createSealer } from "../../src/platform/sealing.ts";
@@ -28,7 +31,16 @@ export interface World {
 
 /** One database for each engine, emptied before each test: making one takes longer than most tests. */
 const databases = new Map<string, Promise<Database>>();
-const TABLES = ["apps", "destination_history", "destination_health", "destination_hours", "deliveries", "removals"];
+const NOTICE_TABLES = ["notices", "notice_sends", "notice_conditions"];
+const TABLES = [
+  ...NOTICE_TABLES,
+  "apps",
+  "destination_history",
+  "destination_health",
+  "destination_hours",
+  "deliveries",
+  "removals",
+];
 
 async function openDatabase(engine: Engine): Promise<Database> {
   const opening = databases.get(engine.name) ?? engine.open();
@@ -44,8 +56,15 @@ export async function openWorld(engine: Engine): Promise<World> {
   const clock = { at: START };
   const now = () => clock.at;
   const key = randomBytes(32);
+  const store = createNoticeStore(db);
+  const channel: Channel = { name: "log", batch: 1, send: async () => null };
+  const clock_of_notices = { now, after: () => () => {} };
+  const outbox = createOutbox({
+    ...{ store, channels: [channel], ids: createIds(), clock: clock_of_notices, log: () => {}, kept: () => {} },
+  });
   const another = (other_key: Uint8Array = key) =>
     createDestinations({
+      composeNotice: outbox.compose,
       db,
       now,
       ids: createIds(),

@@ -1,0 +1,47 @@
+// What the operator is told of a change of a destination's state. Pure; called by store.ts inside the transaction of the
+// change, so that no such change is ever untold. What a person turns off is told to nobody.
+import { WebhookConfig } from "#destination-types/webhook.ts";
+import type { NewNotice } from "../notices/notice.ts";
+import type { DestinationRow } from "./destination.ts";
+
+/** @param cause as the history has it */
+export function noticeOfChange(before: DestinationRow, after: DestinationRow, cause: string): NewNotice | null {
+  if (before.state === after.state) return null;
+  const about = { app_id: after.app_id, destination_id: after.id };
+  const host = hostOf(after);
+  const where = `Webhook ${after.id} of app ${after.app_id}${host === null ? "" : `, which sends to ${host},`}`;
+  const data = { state: after.state, before: before.state, cause, host, description: after.description };
+  if (after.state === "paused") {
+    const message = `${where} is paused. ${cause}. Tell its owner; nothing is lost, and the first success resumes it.`;
+    return { type: "webhook.paused", message, data, ...about };
+  }
+  if (after.state === "disabled") {
+    const next = "Tell its owner, who enables it when the receiver is well; what it missed can be replayed";
+    return { type: "webhook.disabled", message: `${where} is disabled. ${cause}. ${next}.`, data, ...about };
+  }
+  if (after.state === "active" && (before.state === "paused" || before.state === "disabled")) {
+    return {
+      type: "webhook.resumed",
+      message: `${where} is active again: ${cause}. Nothing is to be done.`,
+      data,
+      ...about,
+    };
+  }
+  return null;
+}
+
+/** The host alone: paths and queries may carry tokens. */
+function hostOf({ type, config }: DestinationRow): string | null {
+  if (type !== "webhook") return null;
+  const stored = WebhookConfig.safeParse(parseJson(config));
+  return stored.success ? (URL.parse(stored.data.url)?.host ?? null) : null;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Such a row is shown as misconfigured elsewhere; its notice does without the host.
+    return null;
+  }
+}
