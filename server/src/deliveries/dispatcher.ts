@@ -7,7 +7,7 @@ import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInte
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
-import { pressureOf } from "./pressure.ts";
+import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
@@ -114,16 +114,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function launch(lane: Lane, destination: Destination, flight: Flight): Promise<void> {
     const { ready } = flight;
     settling.begin(ready);
-    let pressure: number | null = null;
+    let reaction = NOTHING_SAID;
     try {
       const settlement = await attempt(context, ready, destination);
-      pressure = pressureOf(settlement);
+      reaction = reactionOf(settlement);
       settling.record(ready, settlement);
     } catch (error) {
       // A bug of ours, never of the receiver.
       settling.abandon(ready, error);
     }
-    lanes.finish(lane, flight, clock.now(), pressure);
+    lanes.finish(lane, flight, clock.now(), reaction);
     pump();
     refill(lane);
   }
@@ -277,12 +277,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function reload(lane: Lane): Promise<void> {
-    const was_paused = lane.destination?.state === "paused";
+    const was_stopped = lane.destination !== null && !isSending(lane.destination);
     lane.destination = null;
     const destination = await destinations.find(lane.id).catch(() => null);
     lane.destination = destination;
-    // What waited is let out one by one at first, and faster with each success.
-    if (was_paused && destination?.state === "active") lanes.slowDown(lane);
+    if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.
     giveBack(lanes.clear(lane, (ready) => destination === null || !isSendable(ready, destination)));
     lanes.awaitTurn(lane);
