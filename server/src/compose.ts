@@ -79,7 +79,10 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       handlers,
       appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
-      webhookHandlers(destinations, pipeline.events, pipeline.checks),
+      webhookHandlers({
+        ...{ webhooks: destinations, tests: pipeline.events, checks: pipeline.checks },
+        limitsOf: dispatcher.limitsOf,
+      }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events),

@@ -5,7 +5,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
 import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { deliveryId } from "./delivery.ts";
-import { createLanes, type Flight, type Lane } from "./lanes.ts";
+import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
@@ -56,6 +56,8 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
+  /** What a destination is sent by this process at present; null when it has sent nothing lately. */
+  limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -377,9 +379,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return is_drained;
   }
 
+  const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
-  return { reserve, release, accept, wake, forget, start, stop, counts };
+  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
 }
 
 /** Nothing is sent without a lease. */

@@ -4,6 +4,7 @@
 // Pure state without clock or network; driven by the dispatcher.
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
+import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import {
@@ -18,6 +19,7 @@ import {
   react,
   startOver,
 } from "./limit.ts";
+import { showLimit } from "./limit-text.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -261,6 +263,13 @@ export function createLanes() {
     startOver(lane.limit, now);
   }
 
+  /** What a destination is sent at present; null when nothing was lately. */
+  function limitsOf(id: string, now: number): Limits | null {
+    const lane = lanes.get(id);
+    const destination = lane?.destination ?? null;
+    return lane === undefined || destination === null ? null : showLimit(lane.limit, destination, lane.slow, now);
+  }
+
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
@@ -287,6 +296,7 @@ export function createLanes() {
       slowDown,
       clear,
       prune,
+      limitsOf,
     },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),

@@ -160,22 +160,16 @@ forEachEngine((engine) => {
     const again = await probe(NOW + probeGapMs(1));
     assert.deepEqual([again[0]?.attempt, again[0]?.resume_at], [2, NOW + 9_000_000], "from a lease that was lost");
     assert.deepEqual(await probe(NOW - 90 * 24 * 3_600_000), [], "the one delivery is under way");
+    const kept = await db.query(sql`select probes from destination_health where destination_id = ${destination_id}`);
+    assert.deepEqual(kept, [{ probes: 2 }], "while there is nothing to try the turn stays");
   });
 
-  test("probes take turns among what waits, and pass by tests and what a person asked for", async () => {
-    const { db, store, key } = await openWith(engine, { trigger: "test", due_at: DUE_FIRST });
-    const { destination_id } = key;
-    const row = await store.find(key);
-    assert.ok(row !== undefined);
-    const waiting = [1, 2, 3].map((n) => ({
-      ...{ ...row, position: position(n), trigger: "auto" as const, due_at: NOW + n * 1_000_000 },
-    }));
-    await db.batch([insertDeliveries(waiting)]);
-    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
-      values (${destination_id}, 20, ${NOW})`);
+  /** Probes that all fail, one after another; answers what was tried. */
+  async function probeOften(db: Database, store: DeliveryStore, destination_id: string, times: number) {
     let now = NOW;
     const probed: string[] = [];
-    for (let count = 0; count < 4; count++) {
+    for (let count = 0; count < times; count++) {
+      await db.query(sql`update destination_health set probe_at = ${now} where destination_id = ${destination_id}`);
       const [one] = await store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
       assert.ok(one !== undefined);
       probed.push(one.position);
@@ -184,7 +178,43 @@ forEachEngine((engine) => {
       await db.batch(settle([{ ...failed, decision: { ...failed.decision, restored: true } }]));
       now += probeGapMs(count + 1);
     }
-    assert.deepEqual(probed, [position(1), position(2), position(3), position(1)]);
+    return probed;
+  }
+
+  async function openPaused(waiting: Partial<DeliveryRow>[]) {
+    const { db, store, key } = await openWith(engine, { trigger: "test", due_at: DUE_FIRST });
+    const { destination_id } = key;
+    const row = await store.find(key);
+    assert.ok(row !== undefined);
+    const rows = waiting.map((one, n) => ({ ...row, trigger: "auto" as const, position: position(n), ...one }));
+    await db.batch([insertDeliveries(rows)]);
+    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
+      values (${destination_id}, 20, ${NOW})`);
+    return { db, store, destination_id };
+  }
+
+  test("probes take turns among what waits, and pass by tests and what a person asked for", async () => {
+    const later = [1, 2, 3].map((n) => ({ due_at: NOW + n * 100_000_000 }));
+    const { db, store, destination_id } = await openPaused(later);
+    const probed = await probeOften(db, store, destination_id, 4);
+    assert.deepEqual(probed, [position(0), position(1), position(2), position(0)]);
+  });
+
+  test("every second probe tries the newest that is due, so that many hopeless ones keep nothing back", async () => {
+    const hopeless = Array.from({ length: 300 }, () => ({ due_at: NOW - 1_000, created_at: NOW - 2_000 }));
+    const { db, store, destination_id } = await openPaused([...hopeless, { due_at: NOW - 1 }]);
+    const probed = await probeOften(db, store, destination_id, 6);
+    const [oldest, newest] = [0, 1].map((odd) => probed.filter((_, index) => index % 2 === odd));
+    assert.deepEqual(oldest, [position(0), position(1), position(2)], "of one moment too, each time another");
+    assert.deepEqual(newest, Array(3).fill(position(300)));
+  });
+
+  test("a delivery that ends meanwhile makes no other one miss its turn", async () => {
+    const later = [1, 2, 3, 4].map((n) => ({ due_at: NOW + n * 100_000_000 }));
+    const { db, store, destination_id } = await openPaused(later);
+    assert.deepEqual(await probeOften(db, store, destination_id, 2), [position(0), position(1)]);
+    await store.cancel({ destination_id, position: position(0) }, "Canceled by hand.", NOW);
+    assert.deepEqual(await probeOften(db, store, destination_id, 2), [position(2), position(3)]);
   });
 
   test("a probe that is given back, left by a process, or claimed from a lost lease has not been", async () => {

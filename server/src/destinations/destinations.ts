@@ -3,9 +3,10 @@
 import type { Database } from "../platform/database.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
+import { createHistory } from "./history.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
-import { createDestinationStore } from "./store.ts";
+import { createDestinationStore, SYSTEM } from "./store.ts";
 import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
@@ -39,7 +40,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     const before = await store.find(id, ANY);
     if (before === null || verdictOn(before.state, await store.runOf(id), failure_rules, at) === null) return null;
     let verdict: Verdict | null = null;
-    const result = await store.change(id, ANY, at, (row, run) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row, run) => {
       verdict = verdictOn(row.state, run, failure_rules, at);
       if (verdict === null) return null;
       const { state, reason } = verdict;
@@ -54,7 +55,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
   /** After a success: what is paused goes on. False when it was not paused. */
   async function resume(id: string): Promise<boolean> {
     const at = now();
-    const result = await store.change(id, ANY, at, (row) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
       if (row.state !== "paused") return null;
       const active = { state: "active", state_reason: null, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...active }, cause: "an attempt succeeded", reset_health: true };
@@ -69,7 +70,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     const before = await store.find(id, ANY);
     if (before === null || !stops(before.state)) return;
     const at = now();
-    const result = await store.change(id, ANY, at, (row) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
       if (!stops(row.state)) return null;
       const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
@@ -91,6 +92,7 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     ...createWebhooks(dependencies),
     ...createRotation(dependencies),
     ...createTrials(dependencies),
+    ...createHistory(dependencies),
     ...{ disable, review, resume, onChange },
   };
 }

@@ -7,7 +7,7 @@ import type { Sealer } from "../platform/sealing.ts";
 import type { SealedSecrets } from "./destination.ts";
 import { timeText } from "./health.ts";
 import { dropNext, promote, readSecrets, stage, undo } from "./secrets.ts";
-import type { DestinationStore } from "./store.ts";
+import { type DestinationStore, SYSTEM } from "./store.ts";
 import { found, newSecret, openForCaller, within } from "./webhook-rules.ts";
 
 interface RotationDependencies {
@@ -18,8 +18,8 @@ interface RotationDependencies {
   changed(row: { id: string; app_id: string }): Promise<void>;
 }
 
-/** Which webhook is meant; an app's key means those of its app. */
-type Named = [id: string, app_scope: string | null];
+/** Which webhook is meant, an app's key means those of its app; and who asks, the server itself when nobody is named. */
+type Named = [id: string, app_scope: string | null, actor?: string];
 
 type Step = (secrets: SealedSecrets, at: number) => SealedSecrets;
 
@@ -42,10 +42,15 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
     return { next_secret };
   }
 
-  async function promoteSecret(id: string, app_scope: string | null, grace_seconds = GRACE_DEFAULT_SECONDS) {
+  async function promoteSecret(
+    id: string,
+    app_scope: string | null,
+    grace_seconds = GRACE_DEFAULT_SECONDS,
+    actor = SYSTEM,
+  ) {
     const at = now();
     const valid_until = at + grace_seconds * 1000;
-    const { current } = await change([id, app_scope], "secret promoted", (secrets) =>
+    const { current } = await change([id, app_scope, actor], "secret promoted", (secrets) =>
       promote(secrets, valid_until, at),
     );
     return { signing_secret: current, previous_valid_until: timeText(valid_until) };
@@ -67,11 +72,11 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
   }
 
   /** Answers the secrets as they are afterwards; a step that cannot be taken, or read, changes nothing. */
-  async function change([id, app_scope]: Named, cause: string, step: Step): Promise<SigningSecrets> {
+  async function change([id, app_scope, actor = SYSTEM]: Named, cause: string, step: Step): Promise<SigningSecrets> {
     const at = now();
     const opened: SigningSecrets[] = [];
     const result = await found(
-      store.change(id, within(app_scope), at, (row) => {
+      store.change(id, within(app_scope), { now: at, actor }, (row) => {
         const secrets = step(readSecrets(row), at);
         opened.push(openForCaller(secrets, sealer));
         return {

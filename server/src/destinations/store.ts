@@ -1,6 +1,7 @@
 // The tables `destinations`, `destination_history` and `destination_health`, and what is read of the deliveries for a
 // destination's health. Every change goes through `change`, `insert` or `remove`: one transaction raises the app's
 // version, writes the row and adds to the history. Called by the rest of the module.
+import type { DestinationState } from "#contract/destinations.ts";
 import { recordRemoval } from "../accounts/store.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
@@ -28,6 +29,9 @@ export interface Change {
 
 /** What becomes of a row and its run of failures, decided without waiting for anything; null leaves it as it is. */
 export type Decide = (row: DestinationRow, run: FailureRun) => Change | null;
+
+/** Who changes something: `system` is the server itself, by what it saw. */
+export const SYSTEM = "system";
 
 export type DestinationStore = ReturnType<typeof createDestinationStore>;
 
@@ -80,7 +84,7 @@ export function createDestinationStore(db: Database) {
     return (await db.query(sql`select 1 as found from apps where id = ${app_id}`)).length > 0;
   }
 
-  function insert(row: DestinationRow): Promise<"inserted" | "no_such_app" | "too_many"> {
+  function insert(row: DestinationRow, actor: string): Promise<"inserted" | "no_such_app" | "too_many"> {
     return db.transaction(async (query) => {
       if (!(await raiseVersion(query, row.app_id))) return "no_such_app";
       const counted = await query<{ count: number }>(
@@ -89,13 +93,14 @@ export function createDestinationStore(db: Database) {
       if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
       await query(insertRow(row));
       await query(resetHealth(row.id));
-      await addHistory(query, row, row.created_at, row.state === "off" ? "turned off from the start" : "created");
+      const cause = row.state === "off" ? "turned off from the start" : "created";
+      await addHistory(query, row, row.created_at, { cause, actor, explains: 1 });
       return "inserted";
     });
   }
 
   /** Answers the row as it is afterwards, and whether it changed; null when the id means nothing here. */
-  async function change(id: string, scope: Scope, now: number, decide: Decide) {
+  async function change(id: string, scope: Scope, { now, actor }: { now: number; actor: string }, decide: Decide) {
     const app_id = (await find(id, scope))?.app_id;
     if (app_id === undefined) return null;
     return db.transaction(async (query) => {
@@ -107,8 +112,16 @@ export function createDestinationStore(db: Database) {
       if (decision === null) return { row, changed: false };
       await query(updateRow(decision.row));
       if (decision.reset_health) await query(resetHealth(id));
+      // What was disabled begins anew: what is shown of its health is from now on. The attempts themselves are kept.
+      if (decision.reset_health && row.state === "disabled") {
+        await query(sql`update destination_health set last_failure_at = null where destination_id = ${id}`);
+        await query(sql`delete from destination_hours where destination_id = ${id}`);
+      }
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
-      if (belongsInHistory(row, decision.row)) await addHistory(query, decision.row, now, decision.cause);
+      if (belongsInHistory(row, decision.row)) {
+        const explains = explainsEvents(row, decision.row) ? 1 : 0;
+        await addHistory(query, decision.row, now, { cause: decision.cause, actor, explains });
+      }
       return { row: decision.row, changed: true };
     });
   }
@@ -124,6 +137,13 @@ export function createDestinationStore(db: Database) {
       await query(recordRemoval("destination", id, now));
       return app_id;
     });
+  }
+
+  /** Newest first, before a time. */
+  function historyOf(id: string, before: number | null, limit: number): Promise<HistoryRow[]> {
+    const range = before === null ? sql`true` : sql`at < ${before}`;
+    return db.query(sql`select at, state, events, cause, actor from destination_history
+      where destination_id = ${id} and ${range} order by at desc limit ${limit}`);
   }
 
   async function healthOf(ids: readonly string[], now: number): Promise<Map<string, HealthFacts>> {
@@ -148,7 +168,16 @@ export function createDestinationStore(db: Database) {
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
-  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf, runOf };
+  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, historyOf, healthOf, runOf };
+}
+
+/** `actor` is null for what was kept before actors were. */
+export interface HistoryRow {
+  at: number;
+  state: DestinationState;
+  events: string;
+  cause: string;
+  actor: string | null;
 }
 
 const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null };
@@ -158,7 +187,8 @@ function failureRun(id: string): Statement {
 }
 
 function startProbes(id: string, probe_at: number): Statement {
-  return sql`update destination_health set probe_at = ${probe_at}, probes = 0 where destination_id = ${id}`;
+  return sql`update destination_health set probe_at = ${probe_at}, probes = 0, probe_after_due = null,
+    probe_after_created = null, probe_after_position = null where destination_id = ${id}`;
 }
 
 interface Owned {
@@ -203,24 +233,34 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
   return raised.length > 0;
 }
 
-/**
- * State and events decide what an event meets; other settings must not date what it does. A change of the secrets is kept
- * too, unless the last entry says why the destination is stopped: that is the reason given for every event it misses.
- */
+/** Other settings have no entry: they decide nothing about what an event meets, and must not date it. */
 function belongsInHistory(before: DestinationRow, after: DestinationRow): boolean {
+  return after.secrets !== before.secrets || after.state !== before.state || after.events !== before.events;
+}
+
+/**
+ * State and events decide what an event meets. A change of the secrets of a destination that is stopped must not take the
+ * place of the reason why it is: that is what every event it misses is told.
+ */
+function explainsEvents(before: DestinationRow, after: DestinationRow): boolean {
   if (after.state !== before.state || after.events !== before.events) return true;
-  return after.secrets !== before.secrets && (after.state === "active" || after.state === "paused");
+  return after.state === "active" || after.state === "paused";
 }
 
 /** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */
-async function addHistory(query: Query, row: DestinationRow, now: number, cause: string): Promise<void> {
+async function addHistory(
+  query: Query,
+  row: DestinationRow,
+  now: number,
+  { cause, actor, explains }: { cause: string; actor: string; explains: number },
+): Promise<void> {
   const last = await query<{ at: number | null }>(
     sql`select max(at) as at from destination_history where destination_id = ${row.id}`,
   );
   const at = Math.max(now, (last[0]?.at ?? 0) + 1);
   await query(
-    sql`insert into destination_history (destination_id, at, state, events, cause)
-      values (${row.id}, ${at}, ${row.state}, ${row.events}, ${cause})`,
+    sql`insert into destination_history (destination_id, at, state, events, cause, actor, explains)
+      values (${row.id}, ${at}, ${row.state}, ${row.events}, ${cause}, ${actor}, ${explains})`,
   );
 }
 

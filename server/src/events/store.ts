@@ -83,7 +83,7 @@ export function createEventStore({ query }: Pick<Database, "query">) {
   async function settingsAt(destination_id: string, at: number) {
     const [row] = await query<{ state: string; events: string; cause: string; at: number }>(
       sql`select state, events, cause, at from destination_history
-        where destination_id = ${destination_id} and at <= ${at} order by at desc limit 1`,
+        where destination_id = ${destination_id} and at <= ${at} and explains = 1 order by at desc limit 1`,
     );
     return row;
   }
