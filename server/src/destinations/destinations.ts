@@ -1,6 +1,7 @@
 // The module in one piece: what an app has configured, for the hot path and for the management API.
 // Created once by compose.ts. A change is visible to this process when the call that made it answers.
 import type { Database } from "../platform/database.ts";
+import type { Statement } from "../platform/sql.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
 import { createHistory } from "./history.ts";
@@ -78,6 +79,11 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     if (result?.changed) await changed(result.row);
   }
 
+  /** For who must know destinations that are being changed all the time. */
+  function runHeld(app_ids: readonly string[], compose: () => readonly Statement[]) {
+    return store.runHeld(app_ids, registry.learn, compose);
+  }
+
   /**
    * Calls back after each change, possibly more than once for one; those of other processes when they are noticed.
    * Listeners must not throw.
@@ -93,6 +99,6 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     ...createRotation(dependencies),
     ...createTrials(dependencies),
     ...createHistory(dependencies),
-    ...{ disable, review, resume, onChange },
+    ...{ disable, review, resume, runHeld, onChange },
   };
 }

@@ -3,12 +3,13 @@
 // version, writes the row and adds to the history. Called by the rest of the module.
 import type { DestinationState } from "#contract/destinations.ts";
 import { recordRemoval } from "../accounts/store.ts";
-import type { Database, Query } from "../platform/database.ts";
+import type { Database, Query, Row } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
+import type { LoadedApp } from "./registry.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
 export const DESTINATIONS_PER_APP_MAX = 1_000;
@@ -37,9 +38,9 @@ export type DestinationStore = ReturnType<typeof createDestinationStore>;
 
 export function createDestinationStore(db: Database) {
   /** Version and rows of one moment: one statement, one snapshot. */
-  async function loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null> {
+  async function loadApp(app_id: string, query: Query = db.query): Promise<LoadedApp | null> {
     // Every app has a row here, with an id of null when it has no destinations.
-    const found = await db.query<DestinationRow & { version: number }>(
+    const found = await query<DestinationRow & { version: number }>(
       sql`select apps.destinations_version as version, destinations.* from apps
         left join destinations on destinations.app_id = apps.id
         where apps.id = ${app_id} order by destinations.created_at, destinations.id`,
@@ -47,6 +48,25 @@ export function createDestinationStore(db: Database) {
     if (found[0] === undefined) return null;
     const rows = found.map(({ version: _, ...row }) => row).filter((row) => row.id !== null);
     return { version: found[0].version, rows };
+  }
+
+  /** Reads the destinations of apps and runs what is composed from them, while every change of one waits. */
+  function runHeld(
+    app_ids: readonly string[],
+    learn: (app_id: string, found: LoadedApp | null) => void,
+    compose: () => readonly Statement[],
+  ): Promise<Row[][]> {
+    return db.transaction(async (query) => {
+      // In one order, so that two processes never wait for each other.
+      for (const app_id of app_ids.toSorted()) {
+        // Written without a change: that is what changes of an app's destinations wait for.
+        await query(sql`update apps set destinations_version = destinations_version where id = ${app_id}`);
+        learn(app_id, await loadApp(app_id, query));
+      }
+      const rows: Row[][] = [];
+      for (const statement of compose()) rows.push(await query(statement));
+      return rows;
+    });
   }
 
   async function versionOf(app_id: string): Promise<number | null> {
@@ -168,7 +188,7 @@ export function createDestinationStore(db: Database) {
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
-  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, historyOf, healthOf, runOf };
+  return { loadApp, runHeld, versionOf, appOf, appExists, find, page, insert, change, remove, historyOf, healthOf, runOf };
 }
 
 /** `actor` is null for what was kept before actors were. */
