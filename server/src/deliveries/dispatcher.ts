@@ -11,6 +11,7 @@ import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
+import { claimShared } from "./sharing.ts";
 import type { DeliveryStore } from "./store.ts";
 
 const POLL_MS = 1_000;
@@ -56,7 +57,6 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
-  /** What a destination is sent by this process at present; null when it has sent nothing lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
 }
 
@@ -198,10 +198,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const bounds = { now, lease_until, limit, asked_only: !isSending(destination) };
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
-    const { claimed, next_due_at } = await store.claim(lane.id, bounds);
+    const { claimed, next_due_at } = await claimShared(store, lane, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    const may_probe = destination.state === "paused" && claimed.length < limit;
-    if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
+    const is_paused = destination.state === "paused";
+    if (is_paused && claimed.length < limit) claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
       return await readEvents(destination.app_id, held);
@@ -355,8 +355,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function takeUpLeft(): Promise<void> {
-    for (const { destination_id } of await store.findDue())
-      await store.releaseAll(destination_id, clock.now(), LEASE_MS);
+    for (const { destination_id: id } of await store.findDue()) await store.releaseAll(id, clock.now(), LEASE_MS);
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
@@ -379,9 +378,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return is_drained;
   }
 
-  const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
+  const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
 }
 

@@ -20,6 +20,7 @@ import {
   startOver,
 } from "./limit.ts";
 import { showLimit } from "./limit-text.ts";
+import type { Sharing } from "./sharing.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -61,6 +62,7 @@ export interface Lane {
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
   claiming: boolean;
+  readonly sharing: Sharing;
   /** Room that is kept free for what is being claimed or stored. */
   reserved: number;
   /** Earliest start under a rate limit. */
@@ -86,7 +88,7 @@ export function createLanes() {
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0 },
-      ...{ ended_at: 0, waiting_turn: false, limit: createLimit(SLOW_SHARE) },
+      ...{ ended_at: 0, waiting_turn: false, limit: createLimit(SLOW_SHARE), sharing: { is_behind: false, turns: 0 } },
     };
     lanes.set(id, lane);
     return lane;

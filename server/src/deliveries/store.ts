@@ -73,20 +73,30 @@ const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
   const { query } = database;
 
-  /** Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for. */
+  /**
+   * Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for; `newest`:
+   * so many of the limit from the other end.
+   */
   async function claim(
     destination_id: string,
-    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean },
+    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean; newest?: number },
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
     const asked = bounds.asked_only ? sql`and trigger <> 'auto' and trigger <> 'replay' and trigger <> 'probe'` : sql``;
+    const { now, limit, newest = 0 } = bounds;
+    const due = sql`select destination_id, position from deliveries
+      where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${now}`;
+    const oldest_first = (count: number) => sql`${due} order by due_at limit ${count} ${SKIP_LOCKED}`;
+    // Both ends of the index; where they meet, a delivery is there twice and taken once.
+    const chosen =
+      newest === 0
+        ? oldest_first(limit)
+        : sql`select * from (${oldest_first(limit - newest)}) as oldest union
+            select * from (${due} order by due_at desc limit ${newest} ${SKIP_LOCKED}) as newest`;
     const [claimed, next] = await database.batch([
       // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
       // the backlog, beyond the limit and for minutes.
-      sql`with due as materialized (
-          select destination_id, position from deliveries
-          where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${bounds.now}
-          order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
+      sql`with due as materialized (${chosen})
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
         returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,

@@ -188,7 +188,21 @@ export function createDestinationStore(db: Database) {
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
-  return { loadApp, runHeld, versionOf, appOf, appExists, find, page, insert, change, remove, historyOf, healthOf, runOf };
+  return {
+    loadApp,
+    runHeld,
+    versionOf,
+    appOf,
+    appExists,
+    find,
+    page,
+    insert,
+    change,
+    remove,
+    historyOf,
+    healthOf,
+    runOf,
+  };
 }
 
 /** `actor` is null for what was kept before actors were. */
