@@ -6,13 +6,24 @@ import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
+import { runFanout } from "./scenarios/fanout.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
+import { runMany } from "./scenarios/many.ts";
+import { runNeighbour } from "./scenarios/neighbour.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
+import { formatSingle, type Single } from "./scenarios/single.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
+
+/** Run once and alone, when they are named. */
+const SINGLES = [
+  ["neighbour", runNeighbour],
+  ["many", runMany],
+  ["fanout", runFanout],
+] as const;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -25,8 +36,11 @@ async function main(args: string[]): Promise<number> {
   try {
     const report = summarise(await runRounds(options, say));
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
-    print(options, report, backlog);
-    const failed = report.lost > 0 || report.problems.length > 0 || (backlog !== null && backlog.problems.length > 0);
+    const singles: Single[] = [];
+    for (const [name, run] of SINGLES) if (options.scenarios.includes(name)) singles.push(await run(options, say));
+    print(options, report, backlog, singles);
+    const problems = [report, ...(backlog === null ? [] : [backlog]), ...singles].flatMap((one) => one.problems);
+    const failed = report.lost > 0 || problems.length > 0;
     return failed ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
@@ -88,7 +102,12 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   return rounds;
 }
 
-function print(options: Options, report: ReturnType<typeof summarise>, backlog: Backlog | null): void {
+function print(
+  options: Options,
+  report: ReturnType<typeof summarise>,
+  backlog: Backlog | null,
+  singles: readonly Single[],
+): void {
   const machine = {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
@@ -99,7 +118,7 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
   const { rounds, seconds, connections, visitors, engine } = options;
   const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ machine, run, ...report, backlog, singles }, null, 2)}\n`);
     return;
   }
   const parts = [
@@ -107,6 +126,7 @@ function print(options: Options, report: ReturnType<typeof summarise>, backlog: 
       `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
     backlog === null ? "" : formatBacklog(backlog),
+    ...singles.map(formatSingle),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

@@ -10,6 +10,7 @@ const defaults = {
   visitors: 256,
   engine: { kind: "sqlite" },
   events: 1_000_000,
+  webhooks: 5_000,
   sink: "503",
   json: false,
 };
@@ -24,6 +25,7 @@ test("Options have defaults and are read from the command line", () => {
     [["--rounds", "1", "--seconds=120", "--connections", "8"], { rounds: 1, seconds: 120, connections: 8 }],
     [["backlog", "--events", "1000", "--sink", "hang"], { scenarios: ["backlog"], events: 1000, sink: "hang" }],
     [["--visitors", "1000"], { visitors: 1000 }],
+    [["many", "--webhooks", "100", "fanout"], { scenarios: ["many", "fanout"], webhooks: 100 }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
   for (const [args, expected] of cases) {

@@ -1,7 +1,7 @@
 // What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
 import { parseArgs } from "node:util";
 
-export const SCENARIOS = ["pipeline", "redirect", "backlog"] as const;
+export const SCENARIOS = ["pipeline", "redirect", "backlog", "neighbour", "many", "fanout"] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
 export const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
@@ -17,13 +17,15 @@ export type Options = {
   visitors: number;
   engine: Engine;
   events: number;
+  /** of the many scenario */
+  webhooks: number;
   sink: BacklogSink;
   json: boolean;
 };
 
 export const USAGE = `npm run bench -- [scenario ...] [options]
 
-  scenario                pipeline, redirect (both by default) or backlog
+  scenario                pipeline, redirect (both by default), backlog, neighbour, many or fanout
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
@@ -31,6 +33,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --events <n>            backlog: deliveries to pile up (1000000)
+  --webhooks <n>          many: webhooks, one in a hundred to a receiver that hangs (5000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
   --json                  print one JSON document instead of tables`;
 
@@ -40,6 +43,7 @@ const LIMITS = {
   connections: { fallback: 128, max: 1_000 },
   visitors: { fallback: 256, max: 1_000 },
   events: { fallback: 1_000_000, max: 20_000_000 },
+  webhooks: { fallback: 5_000, max: 20_000 },
 };
 
 /** @throws Error with one sentence that says what is accepted */
@@ -55,6 +59,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       visitors: { type: "string" },
       engine: { type: "string" },
       events: { type: "string" },
+      webhooks: { type: "string" },
       sink: { type: "string" },
       json: { type: "boolean" },
     },
@@ -68,6 +73,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     visitors: count("visitors", values.visitors),
     engine: parseEngine(values.engine, env),
     events: count("events", values.events),
+    webhooks: count("webhooks", values.webhooks),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),
     json: values.json ?? false,
   };
