@@ -136,9 +136,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (decision.state === "failed" && !decision.restored) {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
     }
-    if (outcome === undefined) return;
+    if (outcome === undefined || !counts) return;
     if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (!counts) return;
     else if (outcome.kind !== "accepted") reviews.failed(destination_id);
     else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id);
