@@ -6,15 +6,26 @@ import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
+import { runFanout } from "./scenarios/fanout.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
 import { formatHistory, type History, runHistory } from "./scenarios/history.ts";
+import { runMany } from "./scenarios/many.ts";
+import { runNeighbour } from "./scenarios/neighbour.ts";
 import { formatNodes, type Nodes, runNodes } from "./scenarios/nodes.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
+import { formatSingle, type Single } from "./scenarios/single.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
+
+/** Run once and alone, when they are named. */
+const SINGLES = [
+  ["neighbour", runNeighbour],
+  ["many", runMany],
+  ["fanout", runFanout],
+] as const;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -29,8 +40,10 @@ async function main(args: string[]): Promise<number> {
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
     const history = options.scenarios.includes("history") ? await runHistory(options, say) : null;
     const nodes = options.scenarios.includes("nodes") ? await runNodes(options, say) : null;
-    print(options, report, { backlog, history, nodes });
-    const problems = [report, backlog, history, nodes].flatMap((part) => part?.problems ?? []);
+    const singles: Single[] = [];
+    for (const [name, run] of SINGLES) if (options.scenarios.includes(name)) singles.push(await run(options, say));
+    print(options, report, { backlog, history, nodes, singles });
+    const problems = [report, backlog, history, nodes, ...singles].flatMap((part) => part?.problems ?? []);
     return report.lost > 0 || problems.length > 0 ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
@@ -93,7 +106,7 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
 }
 
 /** Scenarios that run when they are named. */
-type Long = { backlog: Backlog | null; history: History | null; nodes: Nodes | null };
+type Long = { backlog: Backlog | null; history: History | null; nodes: Nodes | null; singles: readonly Single[] };
 
 function print(options: Options, report: ReturnType<typeof summarise>, long: Long): void {
   const machine = {
@@ -116,6 +129,7 @@ function print(options: Options, report: ReturnType<typeof summarise>, long: Lon
     long.backlog === null ? "" : formatBacklog(long.backlog),
     long.history === null ? "" : formatHistory(long.history),
     long.nodes === null ? "" : formatNodes(long.nodes),
+    ...long.singles.map(formatSingle),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

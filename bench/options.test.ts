@@ -11,6 +11,7 @@ const defaults = {
   engine: { kind: "sqlite" },
   events: 1_000_000,
   attempts: 10_000_000,
+  webhooks: 5_000,
   sink: "503",
   json: false,
 };
@@ -27,6 +28,7 @@ test("Options have defaults and are read from the command line", () => {
     [["history", "--attempts", "1000"], { scenarios: ["history"], attempts: 1000 }],
     [["--visitors", "1000"], { visitors: 1000 }],
     [["nodes", "--engine", "postgres"], { scenarios: ["nodes"], engine: { kind: "postgres", url } }],
+    [["many", "--webhooks", "100", "fanout"], { scenarios: ["many", "fanout"], webhooks: 100 }],
     [["--engine", "postgres", "--json"], { engine: { kind: "postgres", url }, json: true }],
   ];
   for (const [args, expected] of cases) {

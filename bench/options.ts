@@ -1,7 +1,9 @@
 // What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
 import { parseArgs } from "node:util";
 
-export const SCENARIOS = ["pipeline", "redirect", "backlog", "history", "nodes"] as const;
+export const SCENARIOS = [
+  ...(["pipeline", "redirect", "backlog", "history", "nodes", "neighbour", "many", "fanout"] as const),
+] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
 export const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
@@ -19,13 +21,16 @@ export type Options = {
   events: number;
   /** finished ones in the database of the history scenario */
   attempts: number;
+  /** of the many scenario */
+  webhooks: number;
   sink: BacklogSink;
   json: boolean;
 };
 
 export const USAGE = `npm run bench -- [scenario ...] [options]
 
-  scenario                pipeline, redirect (both by default), backlog, history or nodes (with --engine postgres)
+  scenario                pipeline, redirect (both by default), backlog, history, nodes (with --engine postgres),
+                          neighbour, many or fanout
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
@@ -33,6 +38,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --events <n>            backlog, nodes: deliveries to pile up (1000000)
+  --webhooks <n>          many: webhooks, one in a hundred to a receiver that hangs (5000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
   --attempts <n>          history: finished attempts in the database (10000000)
   --json                  print one JSON document instead of tables`;
@@ -44,6 +50,7 @@ const LIMITS = {
   visitors: { fallback: 256, max: 1_000 },
   events: { fallback: 1_000_000, max: 20_000_000 },
   attempts: { fallback: 10_000_000, max: 100_000_000 },
+  webhooks: { fallback: 5_000, max: 20_000 },
 };
 
 /** @throws Error with one sentence that says what is accepted */
@@ -60,6 +67,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       engine: { type: "string" },
       events: { type: "string" },
       attempts: { type: "string" },
+      webhooks: { type: "string" },
       sink: { type: "string" },
       json: { type: "boolean" },
     },
@@ -77,6 +85,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     engine,
     events: count("events", values.events),
     attempts: count("attempts", values.attempts),
+    webhooks: count("webhooks", values.webhooks),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),
     json: values.json ?? false,
   };

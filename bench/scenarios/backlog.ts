@@ -117,6 +117,16 @@ export async function ingest(target: Ingest, events: number, say: (text: string)
   return steps;
 }
 
+/** One batch over a connection of its own. */
+export async function sendOneBatch(target: Ingest, body: string): Promise<void> {
+  const agent = new Agent({ connections: 1, pipelining: 1 });
+  try {
+    await sendBatch(target, Buffer.from(body), agent);
+  } finally {
+    await agent.destroy();
+  }
+}
+
 /** One batch; a server that asks to wait (429, 503) is asked again, within bounds. */
 async function sendBatch(target: Ingest, body: Buffer, dispatcher: Agent): Promise<void> {
   const headers = { authorization: `Bearer ${target.key}`, "content-type": "application/json" };

@@ -154,6 +154,16 @@ export const Health = z
     p95_ms_24h: z.number().nullable().describe("milliseconds, to within a fifth; null without attempts"),
     pending: z.number().int(),
     oldest_pending_at: Timestamp.nullable(),
+    concurrency_limit: z
+      .number()
+      .int()
+      .nullable()
+      .describe("requests at a time that the process that answers allows at present; null when it sends nothing to it"),
+    rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
+    held_until: Timestamp.nullable().describe(
+      "until then that process sends nothing by itself: the receiver asked for it",
+    ),
+    limited_because: z.string().nullable().describe("why it allows less than the settings; null when it does not"),
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
@@ -203,6 +213,18 @@ export const Webhook = z
   .meta({ id: "Webhook" });
 export type Webhook = z.infer<typeof Webhook>;
 export const WebhooksPage = pageOf(Webhook).meta({ id: "WebhooksPage" });
+
+export const WebhookChange = z
+  .object({
+    at: Timestamp,
+    state: DestinationState,
+    events: z.array(EventType),
+    cause: z.string(),
+    actor: z.string().describe("operator, key:<id> (label, hint), or system: the server itself, by what it saw"),
+  })
+  .meta({ id: "WebhookChange", description: "What a webhook was set to from then on" });
+export type WebhookChange = z.infer<typeof WebhookChange>;
+export const WebhookChangesPage = pageOf(WebhookChange).meta({ id: "WebhookChangesPage" });
 
 export const TestBody = z
   .strictObject({

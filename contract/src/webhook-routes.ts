@@ -1,7 +1,15 @@
 // The calls for webhooks: what is configured, the rotation of a secret, and the checks of a receiver. Part of the route
 // table of routes.ts.
 import { CheckAnswer, CheckRequest } from "./checks.ts";
-import { TestAnswer, TestBody, Webhook, WebhookCreate, WebhookPatch, WebhooksPage } from "./destinations.ts";
+import {
+  TestAnswer,
+  TestBody,
+  Webhook,
+  WebhookChangesPage,
+  WebhookCreate,
+  WebhookPatch,
+  WebhooksPage,
+} from "./destinations.ts";
 import { PageQuery } from "./fields.ts";
 import { FilterCheck, FilterCheckAnswer } from "./filters.ts";
 import { NoQuery, type Route, under } from "./route.ts";
@@ -58,6 +66,17 @@ const CONFIG_ROUTES = {
     body: WebhookPatch,
     status: 200,
     answer: Webhook,
+  },
+  listWebhookChanges: {
+    method: "GET",
+    path: "/api/webhooks/{id}/history",
+    scope: "app_read",
+    tag: "Webhooks",
+    summary: "List the changes of a webhook's state, with cause and who made them",
+    params: by_id,
+    query: PageQuery,
+    status: 200,
+    answer: WebhookChangesPage,
   },
   deleteWebhook: {
     method: "DELETE",

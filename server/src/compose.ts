@@ -99,9 +99,11 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       handlers,
       appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
-      webhookHandlers({ ...destinations, ...pipeline.recovery }, pipeline.events, {
-        ...pipeline.checks,
-        ...pipeline.filter_checks,
+      webhookHandlers({
+        webhooks: { ...destinations, ...pipeline.recovery },
+        tests: pipeline.events,
+        checks: { ...pipeline.checks, ...pipeline.filter_checks },
+        limitsOf: dispatcher.limitsOf,
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),

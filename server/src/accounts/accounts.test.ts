@@ -165,7 +165,15 @@ forEachEngine((engine) => {
     await accounts.createApp(app({ id: "shop" }));
     const soon = new Date(START + 1_000).toISOString();
     const later = new Date(START + 2_000).toISOString();
-    const by = { id: "key_1", app_id: "shop", kind: "server", can_read: false, can_write: true } as const;
+    const by = {
+      id: "key_1",
+      app_id: "shop",
+      kind: "server",
+      label: "",
+      key_hint: "sk_1…2",
+      can_read: false,
+      can_write: true,
+    } as const;
     const ending = { ...by, can_read: true, expires_at: START + 1_000 };
     await accounts.createKey("shop", key({ can_read: false }), { ...by, expires_at: null });
     await accounts.createKey("shop", key({ expires_at: soon }), ending);

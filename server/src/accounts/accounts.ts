@@ -323,9 +323,9 @@ function toDomain(row: store.DomainRow): Domain {
 
 function byHash(rows: store.KeyRow[]): Map<string, ApiKey> {
   return new Map(
-    rows.map(({ key_hash, id, app_id, kind, can_read, can_write, expires_at }) => [
+    rows.map(({ key_hash, id, app_id, kind, label, key_hint, can_read, can_write, expires_at }) => [
       key_hash,
-      { id, app_id, kind, can_read: can_read === 1, can_write: can_write === 1, expires_at },
+      { id, app_id, kind, label, key_hint, can_read: can_read === 1, can_write: can_write === 1, expires_at },
     ]),
   );
 }

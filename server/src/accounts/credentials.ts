@@ -15,6 +15,9 @@ export interface ApiKey {
   id: string;
   app_id: string;
   kind: KeyKind;
+  /** What a person knows it by. */
+  label: string;
+  key_hint: string;
   can_read: boolean;
   can_write: boolean;
   expires_at: number | null;

@@ -26,6 +26,12 @@ const OPEN: Access = { app_scope: null, key: null };
 const ADMIN: Access = OPEN;
 const BEARER_MAX_CHARS = 600;
 
+/** By what name a caller's changes are kept. A key may be gone when that is read, so it is told by label and hint too. */
+export function actorOf({ key }: Access): string {
+  if (key === null) return "operator";
+  return `key:${key.id} (${key.label === "" ? "" : `${key.label}, `}${key.key_hint})`;
+}
+
 export interface Gate {
   /** The caller, at once or after a look into the database. Throws or rejects with AppError. */
   enter(scope: Scope, headers: Headers, app_id: string | undefined): Access | Promise<Access>;

@@ -51,6 +51,7 @@ async function validCalls(api: TestApi): Promise<Calls> {
     ["POST", `${url}/webhooks`, target],
     ["PATCH", `/api/webhooks/${webhook.id}`, { ...target, enabled: true, recover: true }],
     ["POST", `/api/webhooks/${webhook.id}/test`, { event: "link.claim" }],
+    ["GET", `/api/webhooks/${webhook.id}/history?limit=5&cursor=WzFd`],
     ["POST", `/api/webhooks/${webhook.id}/secret/rotate`],
     ["POST", `/api/webhooks/${webhook.id}/secret/promote`, { grace_seconds: 60 }],
     ["POST", `/api/webhooks/${webhook.id}/secret/undo`],

@@ -5,12 +5,13 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
 import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { deliveryId } from "./delivery.ts";
-import { createLanes, type Flight, type Lane } from "./lanes.ts";
+import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
-import { pressureOf } from "./pressure.ts";
+import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
+import { claimShared } from "./sharing.ts";
 import type { DeliveryStore } from "./store.ts";
 
 const POLL_MS = 1_000;
@@ -56,6 +57,7 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
+  limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -114,16 +116,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function launch(lane: Lane, destination: Destination, flight: Flight): Promise<void> {
     const { ready } = flight;
     settling.begin(ready);
-    let pressure: number | null = null;
+    let reaction = NOTHING_SAID;
     try {
       const settlement = await attempt(context, ready, destination);
-      pressure = pressureOf(settlement);
+      reaction = reactionOf(settlement);
       settling.record(ready, settlement);
     } catch (error) {
       // A bug of ours, never of the receiver.
       settling.abandon(ready, error);
     }
-    lanes.finish(lane, flight, clock.now(), pressure);
+    lanes.finish(lane, flight, clock.now(), reaction);
     pump();
     refill(lane);
   }
@@ -134,9 +136,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (decision.state === "failed" && !decision.restored) {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
     }
-    if (outcome === undefined) return;
+    if (outcome === undefined || !counts) return;
     if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (!counts) return;
     else if (outcome.kind !== "accepted") reviews.failed(destination_id);
     else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id);
@@ -196,10 +197,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const bounds = { now, lease_until, limit, asked_only: !isSending(destination) };
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
-    const { claimed, next_due_at } = await store.claim(lane.id, bounds);
+    const { claimed, next_due_at } = await claimShared(store, lane, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    const may_probe = destination.state === "paused" && claimed.length < limit;
-    if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
+    const is_paused = destination.state === "paused";
+    if (is_paused && claimed.length < limit) claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
       return await readEvents(destination.app_id, held);
@@ -277,12 +278,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function reload(lane: Lane): Promise<void> {
-    const was_paused = lane.destination?.state === "paused";
+    const was_stopped = lane.destination !== null && !isSending(lane.destination);
     lane.destination = null;
     const destination = await destinations.find(lane.id).catch(() => null);
     lane.destination = destination;
-    // What waited is let out one by one at first, and faster with each success.
-    if (was_paused && destination?.state === "active") lanes.slowDown(lane);
+    if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.
     giveBack(lanes.clear(lane, (ready) => destination === null || !isSendable(ready, destination)));
     lanes.awaitTurn(lane);
@@ -354,8 +354,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function takeUpLeft(): Promise<void> {
-    for (const { destination_id } of await store.findDue())
-      await store.releaseAll(destination_id, clock.now(), LEASE_MS);
+    for (const { destination_id: id } of await store.findDue()) await store.releaseAll(id, clock.now(), LEASE_MS);
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
@@ -380,7 +379,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
-  return { reserve, release, accept, wake, forget, start, stop, counts };
+  const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
+  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
 }
 
 /** Nothing is sent without a lease. */

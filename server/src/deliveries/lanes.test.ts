@@ -3,19 +3,14 @@ import { test } from "node:test";
 import type { Destination } from "../destinations/destination.ts";
 import { each } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
-import {
-  createLanes,
-  HOLD_MAX_MS,
-  type Lane,
-  type Lanes,
-  SLOTS,
-  SLOW_AFTER_MS,
-  SLOW_SHARE,
-  SLOW_SLOTS,
-} from "./lanes.ts";
+import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
+import { HOLD_MAX_MS, PACE_FULL_AFTER_MS, PACE_START_PER_SECOND, PACE_STEP_MS, type Reaction } from "./limit.ts";
 
 const NOW = 1_000_000;
 const FAST_MS = SLOW_AFTER_MS - 1;
+const WELL: Reaction = { kind: "well", duration_ms: 1 };
+const SILENT: Reaction = { kind: "silent" };
+const tooMany = (for_ms: number): Reaction => ({ kind: "too_many", for_ms });
 
 function destination(changes: Partial<Destination> = {}): Destination {
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
@@ -64,7 +59,7 @@ function pump(lanes: Lanes, now = NOW): string[] {
 }
 
 function finishAll(lanes: Lanes, lane: Lane, now: number): void {
-  for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, now);
+  for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, now, WELL);
 }
 
 test("lanes take turns, whatever the length of their queues, and each keeps its order", () => {
@@ -105,10 +100,10 @@ test("a new lane starts with a slow one's share, and each fast answer widens it 
   assert.equal(pump(lanes).length, 2 * SLOW_SHARE);
 });
 
-function finishOne(lanes: Lanes, lane: Lane, now: number, pressure: number | null): void {
+function finishOne(lanes: Lanes, lane: Lane, now: number, reaction: Reaction): void {
   const flight = lane.flights.first;
   assert.ok(flight !== null);
-  lanes.finish(lane, flight, now, pressure);
+  lanes.finish(lane, flight, now, reaction);
 }
 
 test("an answer that asks for less halves the lane, once for all that were in flight then", () => {
@@ -116,23 +111,23 @@ test("an answer that asks for less halves the lane, once for all that were in fl
   const lane = openLane(lanes, "a");
   lanes.push(lane, list(300));
   pump(lanes);
-  for (let count = 0; count < 10; count++) finishOne(lanes, lane, NOW + 1, 0);
-  assert.equal(lane.cap, SLOW_SHARE / 2);
+  for (let count = 0; count < 10; count++) finishOne(lanes, lane, NOW + 1, SILENT);
+  assert.equal(lane.limit.cap, SLOW_SHARE / 2);
   finishAll(lanes, lane, NOW + 2);
   const started = pump(lanes, NOW + 2).length;
   assert.ok(started >= SLOW_SHARE / 2 - 1 && started < SLOW_SHARE, `${started} start`);
-  finishOne(lanes, lane, NOW + 3, 0);
-  assert.ok(lane.cap < SLOW_SHARE / 2, "those that came after the cut count again");
+  finishOne(lanes, lane, NOW + 3, SILENT);
+  assert.ok(lane.limit.cap < SLOW_SHARE / 2, "those that came after the cut count again");
 });
 
 test("after a cut a lane widens by one for each round, until it is as wide as it may be", () => {
   const lanes = createLanes();
   const lane = openLane(lanes, "a", { max_in_flight: 8 });
-  lane.cap = 8;
+  lane.limit.cap = 8;
   lanes.push(lane, list(400));
   pump(lanes);
-  finishOne(lanes, lane, NOW + 1, 0);
-  assert.equal(lane.cap, 4);
+  finishOne(lanes, lane, NOW + 1, SILENT);
+  assert.equal(lane.limit.cap, 4);
   finishAll(lanes, lane, NOW + 1);
   const widths: number[] = [];
   for (let round = 2; round < 9; round++) {
@@ -144,7 +139,7 @@ test("after a cut a lane widens by one for each round, until it is as wide as it
     widths.join(),
   );
   assert.equal(widths.at(-1), 8, widths.join());
-  assert.equal(lane.cut_at, 0);
+  assert.equal(lane.limit.is_cut, false);
 });
 
 test("a slow lane that was cut comes back to its share, and being fast again widens nothing at once", () => {
@@ -153,22 +148,68 @@ test("a slow lane that was cut comes back to its share, and being fast again wid
   lanes.push(lane, list(2_000));
   pump(lanes);
   lanes.demoteSlow(NOW + SLOW_AFTER_MS);
-  lanes.slowDown(lane);
-  finishAll(lanes, lane, NOW + SLOW_AFTER_MS);
   let now = NOW + SLOW_AFTER_MS;
-  for (let round = 0; round < 10; round++) {
-    lanes.push(lane, list(SLOW_SHARE));
+  lanes.slowDown(lane, now);
+  finishAll(lanes, lane, now);
+  for (let round = 0; round < 60; round++) {
+    lanes.push(lane, list(1));
+    lanes.awaitTurn(lane);
     pump(lanes, now);
     now += SLOW_AFTER_MS + 500;
     finishAll(lanes, lane, now);
   }
-  assert.deepEqual([lane.slow, lane.cap], [true, SLOW_SHARE]);
-  lanes.slowDown(lane);
+  assert.deepEqual([lane.slow, lane.limit.cap], [true, SLOW_SHARE]);
+  lanes.slowDown(lane, now);
   lanes.push(lane, list(1));
   pump(lanes, now);
   finishAll(lanes, lane, now + 1);
   assert.equal(lane.slow, false);
-  assert.ok(lane.cap <= 2, `${lane.cap}`);
+  assert.ok(lane.limit.cap <= 2, `${lane.limit.cap}`);
+});
+
+test("a lane that was cut while it was slow widens carefully when it is fast again", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, list(2_000));
+  pump(lanes);
+  let now = NOW + SLOW_AFTER_MS;
+  lanes.demoteSlow(now);
+  finishOne(lanes, lane, now, SILENT);
+  finishAll(lanes, lane, now);
+  while (lane.limit.cap < SLOW_SHARE) {
+    lanes.push(lane, list(SLOW_SHARE));
+    pump(lanes, now);
+    now += SLOW_AFTER_MS;
+    finishAll(lanes, lane, now);
+  }
+  lanes.push(lane, list(SLOW_SHARE));
+  pump(lanes, now);
+  finishAll(lanes, lane, now + 1);
+  assert.equal(lane.slow, false);
+  assert.ok(lane.limit.cap <= SLOW_SHARE + 1, `${lane.limit.cap}, not twice its share in one round`);
+});
+
+test("what waited while a destination was stopped is let out slowly, and everything at once half a minute later", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  const per_step: number[] = [];
+  let count = 0;
+  lanes.slowDown(lane, NOW);
+  for (let now = NOW; now < NOW + PACE_FULL_AFTER_MS + 1_000; now++) {
+    if (lane.queue.length < 100) lanes.push(lane, list(500));
+    lanes.awaitTurn(lane);
+    count += pump(lanes, now).length;
+    finishAll(lanes, lane, now);
+    if ((now - NOW + 1) % PACE_STEP_MS === 0) per_step.push(count - per_step.reduce((sum, one) => sum + one, 0));
+  }
+  for (const [step, started] of per_step.entries()) {
+    const planned = ((PACE_START_PER_SECOND * PACE_STEP_MS) / 1_000) * 2 ** step;
+    assert.ok(
+      started <= planned + 2 ** step && started >= planned * 0.8,
+      `${started} in step ${step}, planned ${planned}`,
+    );
+  }
+  assert.equal(lane.limit.pace, null);
 });
 
 test("answers in a row that ask to be spared hold the lane, but not what a person asked for", () => {
@@ -176,10 +217,10 @@ test("answers in a row that ask to be spared hold the lane, but not what a perso
   const lane = openLane(lanes, "a");
   lanes.push(lane, list(100));
   pump(lanes);
-  finishOne(lanes, lane, NOW + 1, 5_000);
-  finishOne(lanes, lane, NOW + 1, 5_000);
+  finishOne(lanes, lane, NOW + 1, tooMany(5_000));
+  finishOne(lanes, lane, NOW + 1, tooMany(5_000));
   assert.equal(lanes.delayOf(lane, NOW + 1), 0, "two may mean their own events only");
-  finishOne(lanes, lane, NOW + 1, 5_000);
+  finishOne(lanes, lane, NOW + 1, tooMany(5_000));
   finishAll(lanes, lane, NOW + 2);
   assert.equal(lanes.delayOf(lane, NOW + 2), 4_999);
   assert.deepEqual(pump(lanes, NOW + 2), []);
@@ -194,7 +235,7 @@ test("a receiver cannot hold a lane for longer than a minute, nor a clock that w
   const lane = openLane(lanes, "a");
   lanes.push(lane, list(100));
   pump(lanes);
-  for (let count = 0; count < 3; count++) finishOne(lanes, lane, NOW, 86_400_000);
+  for (let count = 0; count < 3; count++) finishOne(lanes, lane, NOW, tooMany(86_400_000));
   assert.equal(lanes.delayOf(lane, NOW), HOLD_MAX_MS);
   assert.equal(lanes.delayOf(lane, NOW - 86_400_000), HOLD_MAX_MS);
 });
@@ -245,14 +286,14 @@ test("a slow lane is fast again with an answer that is, once nothing slow is in 
   const later = NOW + SLOW_AFTER_MS;
   const [first, second] = [...each(lane.flights)];
   assert.ok(first && second);
-  lanes.finish(lane, first, later);
+  lanes.finish(lane, first, later, WELL);
   assert.equal(lane.slow, true);
   pump(lanes, later);
   const [, third] = [...each(lane.flights)];
   assert.ok(third);
-  lanes.finish(lane, third, later + 1);
+  lanes.finish(lane, third, later + 1, WELL);
   assert.equal(lane.slow, true, "the second request is slow still");
-  lanes.finish(lane, second, later + 1);
+  lanes.finish(lane, second, later + 1, WELL);
   pump(lanes, later + 1);
   finishAll(lanes, lane, later + 2);
   assert.equal(lane.slow, false);
@@ -346,6 +387,14 @@ test("only a lane with nothing to do is forgotten", () => {
   openLane(lanes, "due").due_at = NOW;
   lanes.push(openLane(lanes, "queued"), list(1));
   lanes.reserve(openLane(lanes, "storing"), 1);
+  lanes.slowDown(Object.assign(openLane(lanes, "cut"), { ended_at: NOW }), NOW);
   lanes.prune(NOW);
-  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), ["claiming", "due", "queued", "slow", "storing"]);
+  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), [
+    "claiming",
+    "cut",
+    "due",
+    "queued",
+    "slow",
+    "storing",
+  ]);
 });

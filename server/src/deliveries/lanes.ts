@@ -1,10 +1,26 @@
 // Who may send next. Each destination has a lane: its queue in memory and its requests in flight. Lanes take turns, and
-// a lane that is slow is moved to slots of its own, at most a tenth each, so that it can never hold up the others.
+// a lane that is slow is moved to slots of its own, at most a tenth each, so that it can never hold up the others. How much
+// each receiver bears is learned in limit.ts.
 // Pure state without clock or network; driven by the dispatcher.
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
+import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
+import {
+  type Bounds,
+  createLimit,
+  heldFor,
+  isLearned,
+  type Limit,
+  noteStart,
+  type Reaction,
+  rateOf,
+  react,
+  startOver,
+} from "./limit.ts";
+import { showLimit } from "./limit-text.ts";
+import type { Sharing } from "./sharing.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -14,12 +30,8 @@ export const SLOW_SLOTS = 256;
 export const SLOW_SHARE = Math.floor(SLOTS / 10);
 /** A request that takes longer than this makes its destination slow. */
 export const SLOW_AFTER_MS = 1_000;
-/** A destination that was slow begins anew after so long without a request. */
-const SLOW_MEMORY_MS = 10 * 60_000;
-/** A lane waits no longer than this because its receiver asked for it; each delivery waits for its own time as well. */
-export const HOLD_MAX_MS = 60_000;
-/** Answers in a row that ask for less before the lane waits: one of them may mean its own event only. */
-const HOLD_AFTER = 3;
+/** What was learned of a destination is forgotten after so long without a request. */
+const MEMORY_MS = 10 * 60_000;
 /** How late a timer may fire without slowing a paced lane down. */
 const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
@@ -31,6 +43,10 @@ const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
 export interface Flight extends Links<Flight> {
   readonly ready: Ready;
   readonly started_at: number;
+  /** Of the limit under which it started. */
+  readonly round: number;
+  /** How many were in flight then, itself included. */
+  readonly started_with: number;
 }
 
 export interface Lane {
@@ -40,18 +56,13 @@ export interface Lane {
   queue: Ready[];
   /** In the order in which they started. */
   readonly flights: LinkedList<Flight>;
-  /** How many may be in flight now; a part of one counts when it is whole. */
-  cap: number;
-  /** Answers in a row that asked for less. */
-  pressed: number;
-  /** When the cap was last cut for that; requests from before say nothing new. */
-  cut_at: number;
-  /** Until then nothing starts by itself. */
-  hold_until: number;
+  /** How much its receiver bears. */
+  readonly limit: Limit;
   slow: boolean;
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
   claiming: boolean;
+  readonly sharing: Sharing;
   /** Room that is kept free for what is being claimed or stored. */
   reserved: number;
   /** Earliest start under a rate limit. */
@@ -75,9 +86,9 @@ export function createLanes() {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
-      ...{ id, destination: null, queue: [], flights: createLinkedList(), cap: SLOW_SHARE, slow: false },
+      ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0 },
-      ...{ ended_at: 0, waiting_turn: false, pressed: 0, cut_at: 0, hold_until: Number.NEGATIVE_INFINITY },
+      ...{ ended_at: 0, waiting_turn: false, limit: createLimit(SLOW_SHARE), sharing: { is_behind: false, turns: 0 } },
     };
     lanes.set(id, lane);
     return lane;
@@ -88,7 +99,7 @@ export function createLanes() {
     const left = QUEUED_MAX - queued - reserved;
     if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
-    const { rate_per_second: rate } = destination;
+    const rate = lane === undefined ? destination.rate_per_second : rateOf(lane.limit, destination.rate_per_second);
     const few = lane?.slow === true || rate !== null;
     const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? QUEUE_MAX)) : QUEUE_MAX;
     const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
@@ -102,7 +113,7 @@ export function createLanes() {
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
-    return Math.min(Math.floor(lane?.cap ?? SLOW_SHARE), destination.max_in_flight);
+    return Math.min(Math.floor(lane?.limit.cap ?? SLOW_SHARE), destination.max_in_flight);
   }
 
   function push(lane: Lane, ready: readonly Ready[]): void {
@@ -139,12 +150,11 @@ export function createLanes() {
   /** Milliseconds until the rate and the receiver let it start; a clock that was set back makes that no longer than it is. */
   function delayOf(lane: Lane, now: number): number {
     const [first] = lane.queue;
-    lane.hold_until = Math.min(lane.hold_until, now + HOLD_MAX_MS);
-    const held_ms = first === undefined || isAsked(first) ? 0 : lane.hold_until - now;
-    const rate = lane.destination?.rate_per_second ?? null;
-    if (rate === null) return Math.max(0, held_ms);
+    const held_ms = first === undefined || isAsked(first) ? 0 : heldFor(lane.limit, now);
+    const rate = rateOf(lane.limit, lane.destination?.rate_per_second ?? null);
+    if (rate === null) return held_ms;
     lane.next_start_at = Math.min(lane.next_start_at, now + 1_000 / rate);
-    return Math.max(0, held_ms, lane.next_start_at - now);
+    return Math.max(held_ms, lane.next_start_at - now);
   }
 
   /** Takes from the head of the queue what may not be sent any more; answers what must be given back. */
@@ -158,13 +168,16 @@ export function createLanes() {
 
   function start(lane: Lane, now: number): Flight {
     const ready = take(lane);
-    const rate = lane.destination?.rate_per_second ?? null;
+    const rate = rateOf(lane.limit, lane.destination?.rate_per_second ?? null);
+    noteStart(lane.limit, now);
     if (rate !== null) {
       // A timer that fired late is made up for, so that the rate is reached; a pause is not, so that there is no burst.
       const from = now - lane.next_start_at <= LATE_MAX_MS ? lane.next_start_at : now;
       lane.next_start_at = from + 1_000 / rate;
     }
-    const flight: Flight = { ready, started_at: now, previous: null, next: null };
+    const started_with = lane.flights.size + 1;
+    const { round } = lane.limit;
+    const flight: Flight = { ready, started_at: now, round, started_with, previous: null, next: null };
     append(lane.flights, flight);
     in_flight[lane.slow ? "slow" : "fast"]++;
     awaitTurn(lane);
@@ -179,46 +192,24 @@ export function createLanes() {
     return ready;
   }
 
-  /**
-   * Fast answers widen the lane one by one, up to `max_in_flight`; a slow lane is fast again when all of it is.
-   * @param pressure when the receiver asked for less: for how long, in ms; null when it did not
-   */
-  function finish(lane: Lane, flight: Flight, now: number, pressure: number | null = null): void {
+  /** What its answer says is learned, whoever asked for the request; a slow lane is fast again when all of it is. */
+  function finish(lane: Lane, flight: Flight, now: number, reaction: Reaction): void {
     remove(lane.flights, flight);
     lane.ended_at = now;
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
     if (!fast) setSlow(lane, true);
     else if (lane.slow && !hasSlowFlight(lane, now)) setSlow(lane, false);
-    if (pressure !== null) narrow(lane, flight, now, pressure);
-    else {
-      lane.pressed = 0;
-      widen(lane);
-    }
+    const { round, started_with } = flight;
+    const flown = { round, started_with, ended_with: lane.flights.size + 1 };
+    react(lane.limit, reaction, flown, { now, bounds: boundsOf(lane) });
     awaitTurn(lane);
   }
 
-  /** By one for each answer; after a cut by one for a whole round of them, until all is as it was. A slow lane to its share. */
-  function widen(lane: Lane): void {
-    const wanted = lane.destination?.max_in_flight ?? lane.cap;
-    const most = lane.slow ? Math.min(wanted, SLOW_SHARE) : wanted;
-    lane.cap = Math.min(lane.cap + (lane.cut_at === 0 ? 1 : 1 / lane.cap), most);
-    if (lane.cap >= most) lane.cut_at = 0;
-  }
-
-  function narrow(lane: Lane, flight: Flight, now: number, pressure_ms: number): void {
-    lane.pressed++;
-    if (flight.started_at >= lane.cut_at) {
-      lane.cap = Math.max(1, Math.min(lane.cap, flightsBefore(lane)) / 2);
-      lane.cut_at = now;
-    }
-    if (lane.pressed >= HOLD_AFTER)
-      lane.hold_until = Math.max(lane.hold_until, now + Math.min(pressure_ms, HOLD_MAX_MS));
-  }
-
-  /** With the one that has just ended. */
-  function flightsBefore(lane: Lane): number {
-    return lane.flights.size + 1;
+  function boundsOf({ destination, limit, slow }: Lane): Bounds {
+    const wanted = destination?.max_in_flight ?? limit.cap;
+    const most = slow ? Math.min(wanted, SLOW_SHARE) : wanted;
+    return { wanted, most, rate: destination?.rate_per_second ?? null };
   }
 
   /** Finds the lanes whose oldest request has been in flight for too long; answers what must be given back. */
@@ -227,7 +218,7 @@ export function createLanes() {
     for (const lane of lanes.values()) {
       if (lane.slow || !hasSlowFlight(lane, now)) continue;
       setSlow(lane, true);
-      while (lane.queue.length > lane.cap) given_back.push(takeLast(lane));
+      while (lane.queue.length > lane.limit.cap) given_back.push(takeLast(lane));
     }
     return given_back;
   }
@@ -248,7 +239,7 @@ export function createLanes() {
     }
     lane.slow = slow;
     // What was cut for another reason stays cut.
-    lane.cap = Math.min(lane.cap, SLOW_SHARE);
+    lane.limit.cap = Math.min(lane.limit.cap, SLOW_SHARE);
     awaitTurn(lane);
   }
 
@@ -269,17 +260,23 @@ export function createLanes() {
     return out;
   }
 
-  /** One request at a time, until answers widen it again. */
-  function slowDown(lane: Lane): void {
-    lane.cap = 1;
-    lane.hold_until = Number.NEGATIVE_INFINITY;
+  /** What waited while the destination was stopped goes out one by one at first, and faster with each success. */
+  function slowDown(lane: Lane, now: number): void {
+    startOver(lane.limit, now);
   }
 
-  /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were slow lately. */
+  /** What a destination is sent at present; null when nothing was lately. */
+  function limitsOf(id: string, now: number): Limits | null {
+    const lane = lanes.get(id);
+    const destination = lane?.destination ?? null;
+    return lane === undefined || destination === null ? null : showLimit(lane.limit, destination, lane.slow, now);
+  }
+
+  /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
       const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming;
-      if (lane.slow && now - lane.ended_at < SLOW_MEMORY_MS) continue;
+      if ((lane.slow || isLearned(lane.limit)) && Math.abs(now - lane.ended_at) < MEMORY_MS) continue;
       if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
   }
@@ -301,6 +298,7 @@ export function createLanes() {
       slowDown,
       clear,
       prune,
+      limitsOf,
     },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),

@@ -1,14 +1,19 @@
-// Whether an answer, or its absence, asks for fewer requests. Pure. Called by the dispatcher for every attempt.
+// What an answer, or its absence, says about how much the receiver bears. Pure. Called by the dispatcher for every attempt,
+// whoever asked for it: a test or a replay that is told "too many" says as much about the receiver as any other request.
+import type { Reaction } from "./limit.ts";
 import type { Settlement } from "./settle-store.ts";
 
 const TOO_MANY_REQUESTS = 429;
 /** For a 429 that does not say for how long. */
 const UNSAID_MS = 1_000;
 
-/** For how long the receiver asks to be spared, in ms; 0 when it was too slow or away; null when it asks for nothing. */
-export function pressureOf({ outcome, record }: Pick<Settlement, "outcome" | "record">): number | null {
-  if (outcome === undefined || outcome.kind === "accepted") return null;
-  if (outcome.retry_after_ms !== undefined) return outcome.retry_after_ms;
-  if (record.status_code === TOO_MANY_REQUESTS) return UNSAID_MS;
-  return outcome.kind === "unreachable" ? 0 : null;
+/** For what was not sent, or met a bug of ours. */
+export const NOTHING_SAID: Reaction = { kind: "other" };
+
+export function reactionOf({ outcome, record }: Pick<Settlement, "outcome" | "record">): Reaction {
+  if (outcome === undefined) return NOTHING_SAID;
+  if (outcome.kind === "accepted") return { kind: "well", duration_ms: record.duration_ms };
+  if (outcome.retry_after_ms !== undefined) return { kind: "too_many", for_ms: outcome.retry_after_ms };
+  if (record.status_code === TOO_MANY_REQUESTS) return { kind: "too_many", for_ms: UNSAID_MS };
+  return outcome.kind === "unreachable" ? { kind: "silent" } : NOTHING_SAID;
 }

@@ -7,7 +7,7 @@ import { AppError, refuse } from "../errors.ts";
 
 export interface RecoveryOptions {
   webhooks: {
-    patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook>;
+    patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch, actor: string): Promise<Webhook>;
     lastStop(id: string, app_scope: string | null): Promise<Stop | null>;
   };
   replays: {
@@ -18,9 +18,14 @@ export interface RecoveryOptions {
 
 export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
   /** @throws AppError as a change does, and conflict when the webhook is on but its replay could not begin */
-  async function patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook> {
+  async function patchWebhook(
+    id: string,
+    app_scope: string | null,
+    patch: WebhookPatch,
+    actor: string,
+  ): Promise<Webhook> {
     const { recover, ...changes } = patch;
-    const webhook = await webhooks.patchWebhook(id, app_scope, changes);
+    const webhook = await webhooks.patchWebhook(id, app_scope, changes, actor);
     if (recover !== true) return webhook;
     const stop = await webhooks.lastStop(id, app_scope);
     return { ...webhook, recovery: stop === null ? null : await startRecovery(id, app_scope, stop) };

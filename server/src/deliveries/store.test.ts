@@ -1,48 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { NOW, openWith, pick, position } from "../../test/support/deliveries.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
-import { probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
-import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
-import { type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { DUE_FIRST } from "./delivery.ts";
 import { settle } from "./settle-store.ts";
-import { createDeliveryStore, type DeliveryFilter, type DeliveryStore, insertDeliveries } from "./store.ts";
+import { type DeliveryFilter, insertDeliveries } from "./store.ts";
 
-const NOW = 1_700_000_000_000;
 const LEASE_MS = 45_000;
 const LEASED = { attempt: 1, leased: 1, due_at: NOW + LEASE_MS } as const;
 
-let databases: Map<Engine, Promise<Database>> | undefined;
 let count = 0;
-
-/** A delivery of a destination of its own, in the one database of each engine. */
-async function openWith(engine: Engine, changes: Partial<DeliveryRow>) {
-  databases ??= new Map();
-  const opening = databases.get(engine) ?? engine.open();
-  databases.set(engine, opening);
-  const db = await opening;
-  const key = { destination_id: `dst_${++count}`, position: "p1" };
-  const row: DeliveryRow = {
-    ...{ ...key, app_id: "shop", event: "link.click", state: "pending", reason: null, attempt: 0, failures: 0 },
-    ...{ leased: 0, due_at: NOW, trigger: "auto", resume_state: null, resume_at: null, created_at: NOW },
-    ...{ settled_at: null, ...changes },
-  };
-  await db.batch([insertDeliveries([row])]);
-  const store = createDeliveryStore(db);
-  const find = async () => {
-    const found = await store.find(key);
-    assert.ok(found !== undefined);
-    return found;
-  };
-  return { db, store, key, find };
-}
-
-const position = (n: number) => `p${String(n).padStart(6, "0")}`;
-
-const pick = ({ state, attempt, failures, leased, due_at, trigger }: DeliveryRow) =>
-  [state, attempt, failures, leased, due_at, trigger] as const;
+const nextName = () => String(++count);
 
 forEachEngine((engine) => {
   test("a claim takes what is due, counts the attempt and says what is due next", async () => {
@@ -63,7 +34,7 @@ forEachEngine((engine) => {
     await db.query(sql`analyze deliveries`);
     const row = await store.find(key);
     assert.ok(row !== undefined);
-    const destination_id = `dst_new_${++count}`;
+    const destination_id = `dst_new_${nextName()}`;
     const backlog = Array.from({ length: 2_000 }, (_, n) => ({
       ...row,
       destination_id,
@@ -80,11 +51,28 @@ forEachEngine((engine) => {
     assert.equal(next_due_at, 100);
   });
 
+  test("a claim from both ends takes each delivery once, and leaves the middle of a backlog", async () => {
+    const { db, store, key } = await openWith(engine, {});
+    const row = await store.find(key);
+    assert.ok(row !== undefined);
+    const destination_id = `dst_ends_${nextName()}`;
+    const rows = Array.from({ length: 12 }, (_, n) => ({ ...row, destination_id, position: position(n), due_at: n }));
+    await db.batch([insertDeliveries(rows)]);
+    const take = async (newest: number) => {
+      const bounds = { now: 9, lease_until: NOW, limit: 4, newest, asked_only: false };
+      const { claimed, next_due_at } = await store.claim(destination_id, bounds);
+      return [claimed.map((one) => one.position).sort(), next_due_at] as const;
+    };
+    assert.deepEqual(await take(2), [[0, 1, 8, 9].map(position), 2]);
+    assert.deepEqual(await take(3), [[2, 5, 6, 7].map(position), 3]);
+    assert.deepEqual(await take(2), [[3, 4].map(position), 10], "where they meet, each once; nothing before it is due");
+  });
+
   test("a page of a long ledger looks at a bounded part of it, and its cursor leads on to the rest", async () => {
     const { db, store, key } = await openWith(engine, {});
     const row = await store.find(key);
     assert.ok(row !== undefined);
-    const destination_id = `dst_long_${++count}`;
+    const destination_id = `dst_long_${nextName()}`;
     const others = { destination_id, state: "succeeded", due_at: null } as const;
     const ledger = Array.from({ length: PAGE_SCAN_MAX + 2 }, (_, n) => ({ ...row, ...others, position: position(n) }));
     const oldest = { ...row, destination_id, position: position(0), event: "link.claim" } as const;
@@ -137,72 +125,6 @@ forEachEngine((engine) => {
     assert.deepEqual((await take(NOW + LEASE_MS - 1)).claimed, [], "somebody holds it");
     const [again] = (await take(NOW + LEASE_MS)).claimed;
     assert.deepEqual([again?.position, again?.trigger, again?.resume_state], [key.position, "manual", "pending"]);
-  });
-
-  test("a probe takes one delivery when its time has come, whoever asks, and the gap to the next one grows", async () => {
-    const { db, store, key, find } = await openWith(engine, { due_at: NOW + 9_000_000 });
-    const { destination_id } = key;
-    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
-      values (${destination_id}, 20, ${NOW})`);
-    const probe = (now: number) => store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
-    assert.deepEqual(await probe(NOW - 1), [], "too early");
-    const taken = (await Promise.all([probe(NOW), probe(NOW), probe(NOW)])).flat();
-    assert.deepEqual(
-      taken.map((one) => [one.position, one.attempt, one.trigger, one.resume_state, one.resume_at]),
-      [["p1", 1, "probe", "pending", NOW + 9_000_000]],
-    );
-    assert.deepEqual(pick(await find()), ["pending", 1, 0, 1, NOW + LEASE_MS, "probe"]);
-    const gaps = await db.query(
-      sql`select probe_at, probes from destination_health where destination_id = ${destination_id}`,
-    );
-    assert.deepEqual(gaps, [{ probe_at: NOW + probeGapMs(1), probes: 1 }]);
-    assert.deepEqual(await probe(NOW + probeGapMs(1) - 1), []);
-    const again = await probe(NOW + probeGapMs(1));
-    assert.deepEqual([again[0]?.attempt, again[0]?.resume_at], [2, NOW + 9_000_000], "from a lease that was lost");
-    assert.deepEqual(await probe(NOW - 90 * 24 * 3_600_000), [], "the one delivery is under way");
-  });
-
-  test("probes take turns among what waits, and pass by tests and what a person asked for", async () => {
-    const { db, store, key } = await openWith(engine, { trigger: "test", due_at: DUE_FIRST });
-    const { destination_id } = key;
-    const row = await store.find(key);
-    assert.ok(row !== undefined);
-    const waiting = [1, 2, 3].map((n) => ({
-      ...{ ...row, position: position(n), trigger: "auto" as const, due_at: NOW + n * 1_000_000 },
-    }));
-    await db.batch([insertDeliveries(waiting)]);
-    await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
-      values (${destination_id}, 20, ${NOW})`);
-    let now = NOW;
-    const probed: string[] = [];
-    for (let count = 0; count < 4; count++) {
-      const [one] = await store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
-      assert.ok(one !== undefined);
-      probed.push(one.position);
-      const held = { destination_id, position: one.position };
-      const failed = settlementOf(held, one.attempt, { state: "pending", failures: 0, due_at: one.resume_at });
-      await db.batch(settle([{ ...failed, decision: { ...failed.decision, restored: true } }]));
-      now += probeGapMs(count + 1);
-    }
-    assert.deepEqual(probed, [position(1), position(2), position(3), position(1)]);
-  });
-
-  test("a probe that is given back, left by a process, or claimed from a lost lease has not been", async () => {
-    const before = { trigger: "auto", resume_state: null, resume_at: null };
-    const look = async (end: (store: DeliveryStore, key: DeliveryKey) => Promise<unknown>) => {
-      const { db, store, key, find } = await openWith(engine, { due_at: NOW + 9_000_000 });
-      await db.query(sql`insert into destination_health (destination_id, consecutive_failures, probe_at)
-        values (${key.destination_id}, 20, ${NOW})`);
-      await store.claimProbe(key.destination_id, { now: NOW, lease_until: NOW + LEASE_MS });
-      await end(store, key);
-      const { trigger, resume_state, resume_at, due_at } = await find();
-      assert.deepEqual({ trigger, resume_state, resume_at }, before);
-      return due_at;
-    };
-    assert.equal(await look((store, key) => store.release([{ ...key, attempt: 1 }], NOW)), NOW + 9_000_000);
-    assert.equal(await look((store, key) => store.releaseAll(key.destination_id, NOW, LEASE_MS)), NOW + 9_000_000);
-    const bounds = { now: NOW + LEASE_MS, lease_until: NOW + 2 * LEASE_MS, limit: 1, asked_only: false };
-    assert.equal(await look((store, key) => store.claim(key.destination_id, bounds)), NOW + 2 * LEASE_MS);
   });
 
   test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {

@@ -1,15 +1,15 @@
-// SQL over deliveries and attempts; settle-store.ts has what records them.
+// SQL over deliveries and attempts; settle-store.ts has what records them, probe-store.ts what tries paused destinations.
 // `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the queue: claims seek in it by destination, so
 // a backlog of millions at one costs the others nothing. Statements that name deliveries by their key do not ask for
 // `state = 'pending'`: PostgreSQL, whose statistics are always older than a backlog, would read that whole index for each
 // of them. `leased = 1` says as much, for only what is pending is leased.
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
-import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { createProbeStore } from "./probe-store.ts";
 
 export type ClaimedRow = Pick<
   DeliveryRow,
@@ -80,8 +80,6 @@ function fields(row: DeliveryRow): SqlValue[] {
   ];
 }
 
-/** Deliveries of a paused destination that take turns at being tried. */
-const PROBED_MAX = 100;
 /** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
 const NO_PROBE = sql`
   resume_state = case when trigger = 'probe' then null else resume_state end,
@@ -93,20 +91,30 @@ const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
   const { query } = database;
 
-  /** Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for. */
+  /**
+   * Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for; `newest`:
+   * so many of the limit from the other end.
+   */
   async function claim(
     destination_id: string,
-    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean },
+    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean; newest?: number },
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
     const asked = bounds.asked_only ? sql`and trigger <> 'auto' and trigger <> 'replay' and trigger <> 'probe'` : sql``;
+    const { now, limit, newest = 0 } = bounds;
+    const due = sql`select destination_id, position from deliveries
+      where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${now}`;
+    const oldest_first = (count: number) => sql`${due} order by due_at limit ${count} ${SKIP_LOCKED}`;
+    // Both ends of the index; where they meet, a delivery is there twice and taken once.
+    const chosen =
+      newest === 0
+        ? oldest_first(limit)
+        : sql`select * from (${oldest_first(limit - newest)}) as oldest union
+            select * from (${due} order by due_at desc limit ${newest} ${SKIP_LOCKED}) as newest`;
     const [claimed, next] = await database.batch([
       // Chosen first, once, then found by key: joined the other way round, PostgreSQL would choose anew for every row of
       // the backlog, beyond the limit and for minutes.
-      sql`with due as materialized (
-          select destination_id, position from deliveries
-          where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${bounds.now}
-          order by due_at limit ${bounds.limit} ${SKIP_LOCKED})
+      sql`with due as materialized (${chosen})
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
         returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,
@@ -117,39 +125,6 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
       claimed: claimed as unknown as ClaimedRow[],
       next_due_at: (next?.[0]?.["due_at"] as number | null) ?? null,
     };
-  }
-
-  /**
-   * Takes one delivery of a paused destination when its next probe is due, whatever its own time, and puts the probe after
-   * that off. However many processes ask, one gets it.
-   */
-  async function claimProbe(
-    destination_id: string,
-    { now, lease_until }: { now: number; lease_until: number },
-  ): Promise<ClaimedRow[]> {
-    // A time too far away is of a clock that was wrong.
-    const [turn] = await query<{ probe_at: number; probes: number }>(sql`select probe_at, probes from destination_health
-      where destination_id = ${destination_id} and (probe_at <= ${now} or probe_at > ${now + 2 * PROBE_MAX_MS})`);
-    if (turn === undefined) return [];
-    const probe_at = now + probeGapMs(turn.probes + 1);
-    const taken = await query(sql`update destination_health set probe_at = ${probe_at}, probes = probes + 1
-      where destination_id = ${destination_id} and probe_at = ${turn.probe_at} returning probes`);
-    if (taken.length === 0) return [];
-    const idle = sql`destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
-      and trigger <> 'manual' and trigger <> 'test'`;
-    const [counted] = await query<{ count: number }>(
-      sql`select count(*) as count from (select 1 as one from deliveries where ${idle} limit ${PROBED_MAX}) as idle`,
-    );
-    // Each time another one: a delivery that the receiver cannot take must not keep all the others back.
-    const place = turn.probes % Math.max(1, counted?.count ?? 0);
-    return query<ClaimedRow>(sql`with next as materialized (
-        select destination_id, position from deliveries where ${idle}
-        order by due_at, position limit 1 offset ${place} ${SKIP_LOCKED})
-      update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
-        resume_state = coalesce(resume_state, 'pending'),
-        resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${lease_until}
-      where (destination_id, position) in (select destination_id, position from next)
-      returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`);
   }
 
   /** The envelopes of claimed deliveries. An event that was erased is missing. */
@@ -195,9 +170,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
         due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, column4)
           else column4 end,
-        resume_state = case when trigger = 'probe' then null else resume_state end,
-        resume_at = case when trigger = 'probe' then null else resume_at end,
-        trigger = case when trigger <> 'probe' then trigger when replay_id is null then 'auto' else 'replay' end
+        ${NO_PROBE}
       ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1`);
   }
@@ -302,7 +275,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   return {
-    ...{ claim, claimProbe, readBodies, findDue, releaseAll, renew, release },
+    ...createProbeStore(database),
+    ...{ claim, readBodies, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
   };
 }

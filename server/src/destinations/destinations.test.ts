@@ -15,6 +15,7 @@ import {
 } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { rows, sql } from "../platform/sql.ts";
+import { NO_LIMITS } from "./health.ts";
 import { hourOf, latencyClass } from "./latency.ts";
 import { DESTINATIONS_PER_APP_MAX } from "./store.ts";
 
@@ -207,6 +208,7 @@ forEachEngine((engine) => {
       p95_ms_24h: health.p95_ms_24h,
       pending: 2,
       oldest_pending_at: new Date(START - 70).toISOString(),
+      ...NO_LIMITS,
     });
     const listed = (await destinations.listWebhooks("shop", { limit: 10 })).items;
     assert.deepEqual(listed.find((item) => item.id === id)?.health, health);

@@ -1,13 +1,15 @@
 // The module in one piece: what an app has configured, for the hot path and for the management API.
 // Created once by compose.ts. A change is visible to this process when the call that made it answers.
 import type { Database } from "../platform/database.ts";
+import type { Statement } from "../platform/sql.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
 import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
+import { createHistory } from "./history.ts";
 import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
 import { createRotation } from "./rotation.ts";
 import { createSigningKeys } from "./signing-keys.ts";
-import { type ComposeNotice, createDestinationStore } from "./store.ts";
+import { type ComposeNotice, createDestinationStore, SYSTEM } from "./store.ts";
 import { createTrials } from "./trials.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
@@ -51,7 +53,7 @@ export function createDestinations(options: DestinationsOptions) {
     const before = await store.find(id, ANY);
     if (before === null || verdictOn(before.state, await store.runOf(id), failure_rules, at) === null) return null;
     let verdict: Verdict | null = null;
-    const result = await store.change(id, ANY, at, (row, run) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row, run) => {
       verdict = verdictOn(row.state, run, failure_rules, at);
       if (verdict === null) return null;
       const { state, reason } = verdict;
@@ -66,7 +68,7 @@ export function createDestinations(options: DestinationsOptions) {
   /** After a success: what is paused goes on. False when it was not paused. */
   async function resume(id: string): Promise<boolean> {
     const at = now();
-    const result = await store.change(id, ANY, at, (row) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
       if (row.state !== "paused") return null;
       const active = { state: "active", state_reason: null, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...active }, cause: "an attempt succeeded", reset_health: true };
@@ -81,12 +83,17 @@ export function createDestinations(options: DestinationsOptions) {
     const before = await store.find(id, ANY);
     if (before === null || !stops(before.state)) return;
     const at = now();
-    const result = await store.change(id, ANY, at, (row) => {
+    const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
       if (!stops(row.state)) return null;
       const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
     });
     if (result?.changed) await changed(result.row);
+  }
+
+  /** For who must know destinations that are being changed all the time. */
+  function runHeld(app_ids: readonly string[], compose: () => readonly Statement[]) {
+    return store.runHeld(app_ids, registry.learn, compose);
   }
 
   /**
@@ -104,6 +111,7 @@ export function createDestinations(options: DestinationsOptions) {
     ...createRotation(dependencies),
     ...createTrials(dependencies),
     ...createSigningKeys(dependencies),
-    ...{ disable, review, resume, onChange },
+    ...createHistory(dependencies),
+    ...{ disable, review, resume, runHeld, onChange },
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type AttemptCount, composeHealth, NO_FACTS } from "./health.ts";
+import { type AttemptCount, composeHealth, NO_FACTS, NO_LIMITS } from "./health.ts";
 import { latencyClass } from "./latency.ts";
 
 function counted(durations: readonly number[], succeeded = 1): AttemptCount[] {
@@ -16,6 +16,7 @@ test("a destination without attempts has no rate and no p95", () => {
     p95_ms_24h: null,
     pending: 0,
     oldest_pending_at: null,
+    ...NO_LIMITS,
   });
 });
 

@@ -19,6 +19,16 @@ export interface AttemptCount {
   attempts: number;
 }
 
+/** What the process that answers allows at present; each process that sends learns for itself. */
+export type Limits = Pick<Health, "concurrency_limit" | "rate_limit_per_second" | "held_until" | "limited_because">;
+
+export const NO_LIMITS: Limits = {
+  concurrency_limit: null,
+  rate_limit_per_second: null,
+  held_until: null,
+  limited_because: null,
+};
+
 export const NO_FACTS: HealthFacts = {
   last_success_at: null,
   last_failure_at: null,
@@ -37,6 +47,7 @@ export function composeHealth(facts: HealthFacts): Health {
     p95_ms_24h: percentileMs(facts.attempts, 0.95),
     pending: facts.pending,
     oldest_pending_at: timeText(facts.oldest_pending_at),
+    ...NO_LIMITS,
   };
 }
 

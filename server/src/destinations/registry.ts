@@ -17,8 +17,8 @@ export interface AppDestinations {
 
 interface RegistryOptions {
   store: {
-    /** Version and rows of one moment; null for an unknown app. */
-    loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null>;
+    /** Null for an unknown app. */
+    loadApp(app_id: string): Promise<LoadedApp | null>;
     versionOf(app_id: string): Promise<number | null>;
     appOf(destination_id: string): Promise<string | null>;
   };
@@ -35,6 +35,14 @@ export interface Registry {
   ofApp(app_id: string): Promise<AppDestinations>;
   find(destination_id: string): Promise<Destination | null>;
   refresh(app_id: string): Promise<void>;
+  /** Takes over what somebody has read. */
+  learn(app_id: string, found: LoadedApp | null): void;
+}
+
+/** Version and rows of one moment. */
+export interface LoadedApp {
+  version: number;
+  rows: DestinationRow[];
 }
 
 interface Entry extends AppDestinations {
@@ -123,7 +131,14 @@ export function createRegistry(options: RegistryOptions): Registry {
   async function read(app_id: string): Promise<Entry> {
     const load = ++load_count;
     const checked_at = now();
-    const found = await store.loadApp(app_id);
+    return remember(app_id, await store.loadApp(app_id), load, checked_at);
+  }
+
+  function learn(app_id: string, found: LoadedApp | null): void {
+    remember(app_id, found, ++load_count, now());
+  }
+
+  function remember(app_id: string, found: LoadedApp | null, load: number, checked_at: number): Entry {
     const before = entries.get(app_id);
     if (before !== undefined && before.load > load) return before;
     const by_id = new Map(found?.rows.map((row) => [row.id, keepOrPrepare(row, before)]));
@@ -174,5 +189,5 @@ export function createRegistry(options: RegistryOptions): Registry {
     }
   }
 
-  return { peek: use, ofApp, find, refresh };
+  return { peek: use, ofApp, find, refresh, learn };
 }

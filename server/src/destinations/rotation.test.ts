@@ -14,6 +14,7 @@ import {
   type World,
 } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { createEventStore } from "../events/store.ts";
 import { sql } from "../platform/sql.ts";
 import { VERSION_CHECK_MS } from "./registry.ts";
 
@@ -280,8 +281,12 @@ forEachEngine((engine) => {
         ["staged secret dropped", "active"],
         ["secret revoked", "active"],
         ["turned off", "off"],
+        ["secret staged", "off"],
       ],
     );
+    const now = { from: world.clock.at + 1, until: world.clock.at + 1 };
+    const settings = await createEventStore(world.db).historyAround(id, now);
+    assert.equal(settings.at(-1)?.cause, "turned off", "what events that it misses are told");
     assert.equal((await destinations.getWebhook(id, null)).updated_at, new Date(world.clock.at).toISOString());
   });
 

@@ -9,7 +9,7 @@ import type { DestinationRow, SealedSecrets } from "./destination.ts";
 import { timeText } from "./health.ts";
 import { newPrivateKey, publish, publishedKey, schemeOf, sealMaterial } from "./key-pairs.ts";
 import { dropNext, promote, readSecrets, stage, undo } from "./secrets.ts";
-import type { DestinationStore } from "./store.ts";
+import { type DestinationStore, SYSTEM } from "./store.ts";
 import { found, newSecret, openForCaller, within } from "./webhook-rules.ts";
 
 interface RotationDependencies {
@@ -20,8 +20,8 @@ interface RotationDependencies {
   changed(row: { id: string; app_id: string }): Promise<void>;
 }
 
-/** Which webhook is meant; an app's key means those of its app. */
-type Named = [id: string, app_scope: string | null];
+/** Which webhook is meant, an app's key means those of its app; and who asks, the server itself when nobody is named. */
+type Named = [id: string, app_scope: string | null, actor?: string];
 
 type Step = (secrets: SealedSecrets, at: number, scheme: SignatureScheme) => SealedSecrets;
 
@@ -54,11 +54,18 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
     return { next_secret: made.secret, ...withKey("next_public_key", publishedKey(row, "next")) };
   }
 
-  async function promoteSecret(id: string, app_scope: string | null, grace_seconds = GRACE_DEFAULT_SECONDS) {
+  async function promoteSecret(
+    id: string,
+    app_scope: string | null,
+    grace_seconds = GRACE_DEFAULT_SECONDS,
+    actor = SYSTEM,
+  ) {
     const at = now();
     const valid_until = at + grace_seconds * 1000;
-    const changed = await change([id, app_scope], "secret promoted", (secrets) => promote(secrets, valid_until, at));
-    return { ...shown(changed), previous_valid_until: timeText(valid_until) };
+    const promoted = await change([id, app_scope, actor], "secret promoted", (secrets) =>
+      promote(secrets, valid_until, at),
+    );
+    return { ...shown(promoted), previous_valid_until: timeText(valid_until) };
   }
 
   async function undoPromotion(...named: Named) {
@@ -81,11 +88,11 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
   }
 
   /** Answers what is there afterwards; a step that cannot be taken, or read, changes nothing. */
-  async function change([id, app_scope]: Named, cause: string, step: Step): Promise<Changed> {
+  async function change([id, app_scope, actor = SYSTEM]: Named, cause: string, step: Step): Promise<Changed> {
     const at = now();
     const opened: SigningSecrets[] = [];
     const result = await found(
-      store.change(id, within(app_scope), at, (row) => {
+      store.change(id, within(app_scope), { now: at, actor }, (row) => {
         const scheme = schemeOf(row);
         const secrets = step(readSecrets(row), at, scheme);
         const plain = openForCaller(secrets, sealer);

@@ -1,15 +1,17 @@
 // The tables `destinations`, `destination_history` and `destination_health`, and what is read of the deliveries for a
 // destination's health. Every change goes through `change`, `insert` or `remove`: one transaction raises the app's
 // version, writes the row and adds to the history. Called by the rest of the module.
+import type { DestinationState } from "#contract/destinations.ts";
 import { recordRemoval } from "../accounts/store.ts";
 import type { NewNotice } from "../notices/notice.ts";
-import type { Database, Query } from "../platform/database.ts";
+import type { Database, Query, Row } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import { noticeOfChange } from "./change-notice.ts";
 import type { DestinationRow } from "./destination.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
+import type { LoadedApp } from "./registry.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
 export const DESTINATIONS_PER_APP_MAX = 1_000;
@@ -31,6 +33,9 @@ export interface Change {
 /** What becomes of a row and its run of failures, decided without waiting for anything; null leaves it as it is. */
 export type Decide = (row: DestinationRow, run: FailureRun) => Change | null;
 
+/** Who changes something: `system` is the server itself, by what it saw. */
+export const SYSTEM = "system";
+
 export type DestinationStore = ReturnType<typeof createDestinationStore>;
 
 /** Keeps a notice for the operator in the transaction of what it tells. */
@@ -38,9 +43,9 @@ export type ComposeNotice = (notice: NewNotice) => readonly Statement[];
 
 export function createDestinationStore(db: Database, composeNotice: ComposeNotice = () => []) {
   /** Version and rows of one moment: one statement, one snapshot. */
-  async function loadApp(app_id: string): Promise<{ version: number; rows: DestinationRow[] } | null> {
+  async function loadApp(app_id: string, query: Query = db.query): Promise<LoadedApp | null> {
     // Every app has a row here, with an id of null when it has no destinations.
-    const found = await db.query<DestinationRow & { version: number }>(
+    const found = await query<DestinationRow & { version: number }>(
       sql`select apps.destinations_version as version, destinations.* from apps
         left join destinations on destinations.app_id = apps.id
         where apps.id = ${app_id} order by destinations.created_at, destinations.id`,
@@ -48,6 +53,25 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
     if (found[0] === undefined) return null;
     const rows = found.map(({ version: _, ...row }) => row).filter((row) => row.id !== null);
     return { version: found[0].version, rows };
+  }
+
+  /** Reads the destinations of apps and runs what is composed from them, while every change of one waits. */
+  function runHeld(
+    app_ids: readonly string[],
+    learn: (app_id: string, found: LoadedApp | null) => void,
+    compose: () => readonly Statement[],
+  ): Promise<Row[][]> {
+    return db.transaction(async (query) => {
+      // In one order, so that two processes never wait for each other.
+      for (const app_id of app_ids.toSorted()) {
+        // Written without a change: that is what changes of an app's destinations wait for.
+        await query(sql`update apps set destinations_version = destinations_version where id = ${app_id}`);
+        learn(app_id, await loadApp(app_id, query));
+      }
+      const rows: Row[][] = [];
+      for (const statement of compose()) rows.push(await query(statement));
+      return rows;
+    });
   }
 
   async function versionOf(app_id: string): Promise<number | null> {
@@ -85,7 +109,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
     return (await db.query(sql`select 1 as found from apps where id = ${app_id}`)).length > 0;
   }
 
-  function insert(row: DestinationRow): Promise<"inserted" | "no_such_app" | "too_many"> {
+  function insert(row: DestinationRow, actor: string): Promise<"inserted" | "no_such_app" | "too_many"> {
     return db.transaction(async (query) => {
       if (!(await raiseVersion(query, row.app_id))) return "no_such_app";
       const counted = await query<{ count: number }>(
@@ -94,13 +118,14 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
       await query(insertRow(row));
       await query(resetHealth(row.id));
-      await query(insertHistory(row, row.created_at, row.state === "off" ? "turned off from the start" : "created"));
+      const cause = row.state === "off" ? "turned off from the start" : "created";
+      await query(insertHistory(row, row.created_at, { cause, actor, explains: 1 }));
       return "inserted";
     });
   }
 
   /** Answers the row as it is afterwards, and whether it changed; null when the id means nothing here. */
-  async function change(id: string, scope: Scope, now: number, decide: Decide) {
+  async function change(id: string, scope: Scope, { now, actor }: { now: number; actor: string }, decide: Decide) {
     const app_id = (await find(id, scope))?.app_id;
     if (app_id === undefined) return null;
     return db.transaction(async (query) => {
@@ -115,8 +140,14 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       const after = { ...decision.row, ...stopAfter(row, decision.row, at) };
       await query(updateRow(after));
       if (decision.reset_health) await query(resetHealth(id));
+      // What was disabled begins anew: what is shown of its health is from now on. The attempts themselves are kept.
+      if (decision.reset_health && row.state === "disabled") {
+        await query(sql`update destination_health set last_failure_at = null where destination_id = ${id}`);
+        await query(sql`delete from destination_hours where destination_id = ${id}`);
+      }
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
-      if (is_kept) await query(insertHistory(after, at, decision.cause));
+      const explains = explainsEvents(row, after) ? 1 : 0;
+      if (is_kept) await query(insertHistory(after, at, { cause: decision.cause, actor, explains }));
       const notice = noticeOfChange(row, after, decision.cause);
       if (notice !== null) for (const statement of composeNotice(notice)) await query(statement);
       return { row: after, changed: true };
@@ -134,6 +165,13 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       await query(recordRemoval("destination", id, now));
       return app_id;
     });
+  }
+
+  /** Newest first, before a time. */
+  function historyOf(id: string, before: number | null, limit: number): Promise<HistoryRow[]> {
+    const range = before === null ? sql`true` : sql`at < ${before}`;
+    return db.query(sql`select at, state, events, cause, actor from destination_history
+      where destination_id = ${id} and ${range} order by at desc limit ${limit}`);
   }
 
   async function healthOf(ids: readonly string[], now: number): Promise<Map<string, HealthFacts>> {
@@ -165,7 +203,19 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
-  return { loadApp, versionOf, appOf, appExists, find, page, insert, change, remove, healthOf, runOf, publicKeys };
+  return {
+    ...{ loadApp, runHeld, versionOf, appOf, appExists, find, page, insert, change, remove },
+    ...{ historyOf, healthOf, runOf, publicKeys },
+  };
+}
+
+/** `actor` is null for what was kept before actors were. */
+export interface HistoryRow {
+  at: number;
+  state: DestinationState;
+  events: string;
+  cause: string;
+  actor: string | null;
 }
 
 const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null };
@@ -175,7 +225,8 @@ function failureRun(id: string): Statement {
 }
 
 function startProbes(id: string, probe_at: number): Statement {
-  return sql`update destination_health set probe_at = ${probe_at}, probes = 0 where destination_id = ${id}`;
+  return sql`update destination_health set probe_at = ${probe_at}, probes = 0, probe_after_due = null,
+    probe_after_created = null, probe_after_position = null where destination_id = ${id}`;
 }
 
 interface Owned {
@@ -220,13 +271,21 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
   return raised.length > 0;
 }
 
-/**
- * State, events and filter decide what an event meets; other settings must not date what it does. A change of the secrets is kept
- * too, unless the last entry says why the destination is stopped: that is the reason given for every event it misses.
- */
+/** Other settings have no entry: they decide nothing about what an event meets, and must not date it. */
 function belongsInHistory(before: DestinationRow, after: DestinationRow): boolean {
-  if (after.state !== before.state || after.events !== before.events || after.filter !== before.filter) return true;
-  return after.secrets !== before.secrets && (after.state === "active" || after.state === "paused");
+  return after.secrets !== before.secrets || decidesAnew(before, after);
+}
+
+function decidesAnew(before: DestinationRow, after: DestinationRow): boolean {
+  return after.state !== before.state || after.events !== before.events || after.filter !== before.filter;
+}
+
+/**
+ * State, events and filter decide what an event meets. A change of the secrets of a destination that is stopped must not take
+ * the place of the reason why it is: that is what every event it misses is told.
+ */
+function explainsEvents(before: DestinationRow, after: DestinationRow): boolean {
+  return decidesAnew(before, after) || after.state === "active" || after.state === "paused";
 }
 
 /** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */
@@ -237,9 +296,10 @@ async function historyTime(query: Query, id: string, now: number): Promise<numbe
   return Math.max(now, (last[0]?.at ?? 0) + 1);
 }
 
-function insertHistory(row: DestinationRow, at: number, cause: string): Statement {
-  return sql`insert into destination_history (destination_id, at, state, events, filter, cause)
-    values (${row.id}, ${at}, ${row.state}, ${row.events}, ${row.filter}, ${cause})`;
+function insertHistory(row: DestinationRow, at: number, entry: { cause: string; actor: string; explains: number }) {
+  return sql`insert into destination_history (destination_id, at, state, events, filter, cause, actor, explains)
+    values (${row.id}, ${at}, ${row.state}, ${row.events}, ${row.filter}, ${entry.cause}, ${entry.actor},
+      ${entry.explains})`;
 }
 
 /** While it is off or disabled nothing is stored for it; the last such time is kept, for what was missed in it. */

@@ -9,7 +9,7 @@ import { type DestinationRow, type Preparing, prepareDestination } from "./desti
 import { composeHealth, NO_FACTS } from "./health.ts";
 import { type Stop, stopOf } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
-import { DESTINATIONS_PER_APP_MAX, type DestinationStore } from "./store.ts";
+import { DESTINATIONS_PER_APP_MAX, type DestinationStore, SYSTEM } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
 import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
 
@@ -32,13 +32,13 @@ export function createWebhooks(dependencies: WebhookDependencies) {
   const { store, sealer, ids, now, egress, changed } = dependencies;
 
   /** The only answer, beside those of rotation.ts, that shows the signing secret. */
-  async function createWebhook(app_id: string, input: WebhookCreate): Promise<Webhook> {
+  async function createWebhook(app_id: string, input: WebhookCreate, actor = SYSTEM): Promise<Webhook> {
     await checkUrl(egress, input.url);
     const secret = newSecret();
     const { default_retry_schedule } = dependencies;
     const made = { id: ids.prefixed("dst"), app_id, secret, now: now(), default_retry_schedule };
     const row = newWebhookRow(made, input, sealer);
-    const result = await store.insert(row);
+    const result = await store.insert(row, actor);
     if (result === "no_such_app") throw notFound("app");
     if (result === "too_many") {
       throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} destinations: delete one first.`);
@@ -63,13 +63,20 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     return showOne(await found(store.find(id, within(app_scope))));
   }
 
-  async function patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch): Promise<Webhook> {
+  async function patchWebhook(
+    id: string,
+    app_scope: string | null,
+    patch: WebhookPatch,
+    actor = SYSTEM,
+  ): Promise<Webhook> {
     const scope = within(app_scope);
     // Looked up first: a stranger's id must not start a name lookup, nor be told apart by its answer.
     await found(store.find(id, scope));
     if (patch.url !== undefined) await checkUrl(egress, patch.url);
     const at = now();
-    const result = await found(store.change(id, scope, at, (row) => patchWebhookRow(row, patch, at, sealer)));
+    const result = await found(
+      store.change(id, scope, { now: at, actor }, (row) => patchWebhookRow(row, patch, at, sealer)),
+    );
     if (result.changed) await changed(result.row);
     return showOne(result.row);
   }

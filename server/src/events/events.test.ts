@@ -210,6 +210,39 @@ forEachEngine((engine) => {
     assert.deepEqual([own.event, own.data], ["link.app_open", { order: 17, test: true }]);
   });
 
+  test("tests neither pause, disable nor resume a webhook, whatever they are answered", async () => {
+    const { db, destinations, dispatcher, events } = await openPipeline(engine);
+    let status = 410;
+    const receiver = await startReceiver(() => ({ status }));
+    after(() => receiver.close());
+    const { id } = await destinations.createWebhook(
+      "shop",
+      WebhookCreate.parse({ url: receiver.url, events: ["link.click"], retry_schedule: [] }),
+    );
+    await dispatcher.start();
+    const testOnce = async (state: string) => {
+      const { event_id } = await events.sendTest(id, "shop");
+      const isSettled = async () => (await events.getEvent(event_id, "shop")).fates[0]?.state === state;
+      await waitUntil(isSettled, `the test to have ${state}`);
+      return destinations.getWebhook(id, null);
+    };
+    assert.equal((await testOnce("failed")).state, "active", "gone for a test");
+    status = 500;
+    for (let count = 0; count < FAILURE_RULES.pause_after_failures + 1; count++) await testOnce("failed");
+    await destinations.review(id);
+    const { state, health } = await destinations.getWebhook(id, null);
+    assert.deepEqual([state, health.consecutive_failures, health.last_failure_at], ["active", 0, null]);
+    await db.query(sql`update destination_health set consecutive_failures = 20, failing_since = ${Date.now() - 400_000}
+      where destination_id = ${id}`);
+    await destinations.review(id);
+    status = 200;
+    assert.equal((await testOnce("succeeded")).state, "paused");
+    await destinations.patchWebhook(id, null, { enabled: true });
+    status = 410;
+    await events.ingest("shop", [click(1)]);
+    await waitUntil(async () => (await destinations.getWebhook(id, null)).state === "disabled", "it to be disabled");
+  });
+
   test("what is accepted while nothing dispatches is sent when something does", async () => {
     const { destinations, dispatcher, events } = await openPipeline(engine);
     const receiver = await startReceiver();

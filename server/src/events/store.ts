@@ -89,7 +89,8 @@ export function createEventStore({ query }: Pick<Database, "query">) {
 
   /** What a destination was set to from a time to another, and shortly before and after: oldest first. */
   function historyAround(destination_id: string, { from, until }: { from: number; until: number }) {
-    const entries = sql`select at, state, events, cause from destination_history where destination_id = ${destination_id}`;
+    const entries = sql`select at, state, events, cause from destination_history 
+      where destination_id = ${destination_id} and explains = 1`;
     return query<PastSettings>(
       sql`select * from (select * from (${entries} and at <= ${from} order by at desc limit ${HISTORY_NEAR_MAX}) as before
         union all select * from (${entries} and at > ${from} and at <= ${until} order by at limit ${HISTORY_MAX}) as within

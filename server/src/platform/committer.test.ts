@@ -213,6 +213,32 @@ test("a guard that is never met ends as a refusal, not as a loop", async () => {
   assert.ok(calls.length < 6);
 });
 
+test("after stale guards again and again the group is run while nothing can change, and taken apart when that fails", async () => {
+  const { calls, committer } = controlled();
+  const held: (readonly number[])[] = [];
+  let abandoned = 0;
+  const submit = committer.channel<number, number>({
+    compose: insert,
+    refresh: async () => {},
+    abandon: () => void abandoned++,
+    results: (items) => items.map((item) => item * 10),
+    async runHeld(items, compose) {
+      held.push(items);
+      assert.equal(compose().length, 1);
+      if (items.length > 1) throw new DatabaseError("unique", "one of them");
+      return [[]];
+    },
+  });
+  const both = Promise.all([submit(1), submit(2)]);
+  for (let index = 0; index < 12; index++) {
+    await turn();
+    calls[index]?.fail(new DatabaseError("unmet", "stale"));
+  }
+  assert.deepEqual(await both, [10, 20]);
+  assert.deepEqual(held, [[1, 2], [1], [2]]);
+  assert.ok(abandoned >= calls.length, "what a try has set in motion is ended before the next");
+});
+
 test("a bug in compose refuses its own items only", async () => {
   const { calls, committer } = controlled();
   const bad = committer.channel<number>({

@@ -31,6 +31,11 @@ export interface ChannelOptions<Item, Result> {
   abandon?(items: readonly Item[]): void;
   /** Called when a guard was not met, before the items are tried again; without it they are taken apart and refused. */
   refresh?(items: readonly Item[]): Promise<void>;
+  /**
+   * Called when guards were not met as often as that is tried: runs what `compose` answers in one transaction of its own,
+   * during which nobody can change what they ask for. Answers the rows of each statement.
+   */
+  runHeld?(items: readonly Item[], compose: () => readonly Statement[]): Promise<Row[][]>;
 }
 
 /** Resolves when the item is durable. @rejects DatabaseError; the item then left nothing behind. */
@@ -57,6 +62,8 @@ interface Channel {
 /** What a channel puts into one transaction. */
 interface Share {
   readonly statements: readonly Statement[];
+  /** Runs them in another way than as a part of a batch; such a share stands alone. */
+  readonly run?: () => Promise<Row[][]>;
   accept(rows: readonly Row[][]): void;
   refuse(error: unknown): void;
   /** What to try next: everything again after a refresh, or each item alone; empty when there is nothing left to try. */
@@ -162,10 +169,22 @@ function createShare<Item, Result>(
       await options.refresh(items);
       return [createShare(options, waiting, refreshes - 1)];
     }
+    if (unmet && options.runHeld !== undefined && refreshes === 0) return [createHeld(options.runHeld)];
     // An empty answer ends in `refuse`.
     if (waiting.length <= 1) return [];
     options.abandon?.(items);
     return waiting.map((one) => createShare(options, [one], refreshes));
+  }
+
+  /** The last try: what goes wrong then is the fault of what is stored, and the group is taken apart. */
+  function createHeld(runHeld: NonNullable<typeof options.runHeld>): Share {
+    const compose = () => {
+      // The transaction may be repeated.
+      options.abandon?.(items);
+      return options.compose(items);
+    };
+    const run = () => runHeld(items, compose);
+    return { statements: [], run, accept, refuse, divide: () => divide(false) };
   }
 
   function accept(rows: readonly Row[][]): void {
@@ -187,11 +206,13 @@ function createShare<Item, Result>(
 
 async function commit(database: Pick<Database, "batch">, shares: readonly Share[]): Promise<void> {
   let rows: Row[][];
+  const [first] = shares;
   try {
-    rows = await database.batch(shares.flatMap((share) => share.statements));
+    rows = await (first?.run?.() ?? database.batch(shares.flatMap((share) => share.statements)));
   } catch (error) {
     return recover(database, shares, error);
   }
+  if (first?.run !== undefined) return first.accept(rows);
   let from = 0;
   for (const share of shares) {
     share.accept(rows.slice(from, from + share.statements.length));

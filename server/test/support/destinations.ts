@@ -106,8 +106,8 @@ export async function versionOf(db: Database, app_id = "shop"): Promise<number> 
 }
 
 export function historyOf(db: Database, id: string) {
-  return db.query<{ at: number; state: string; events: string; cause: string }>(
-    sql`select at, state, events, cause from destination_history where destination_id = ${id} order by at`,
+  return db.query<{ at: number; state: string; events: string; cause: string; actor: string | null }>(
+    sql`select at, state, events, cause, actor from destination_history where destination_id = ${id} order by at`,
   );
 }
 

@@ -7,7 +7,11 @@ import { sql } from "../../src/platform/sql.ts";
 export function createTestEventLog(db: Pick<Database, "engine" | "batch">): EventLog {
   return createEventLog({
     committer: createCommitter(db),
-    destinations: { peek: () => ({ version: 0, destinations: [] }), refresh: async () => {} },
+    destinations: {
+      peek: () => ({ version: 0, destinations: [] }),
+      refresh: async () => {},
+      runHeld: (_, compose) => db.batch(compose()),
+    },
     dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,
   });

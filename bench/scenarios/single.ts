@@ -1,0 +1,69 @@
+// What the scenarios share that run once and alone, neighbour, many and fanout: labelled rows and what to say beside them.
+import { createApp, createServerKey, createWebhook } from "../api.ts";
+import type { Engine } from "../options.ts";
+import type { Server, SinkProcess } from "../processes.ts";
+import { formatCount, formatMib, formatTable } from "../report.ts";
+import { batchBody, EVENT_ID_BYTES, type RequestTemplate } from "../workload.ts";
+import { sendOneBatch } from "./backlog.ts";
+import type { Row, Workload } from "./phase.ts";
+
+export type Single = {
+  name: string;
+  engine: Engine["kind"];
+  rows: { label: string; row: Row }[];
+  /** Figures of their own, as sentences. */
+  notes: string[];
+  problems: string[];
+};
+
+export const EVENT = "link.app_open";
+const NOISE_BATCH = 500;
+
+/** Events whose arrival at one sink is timed; `pending` counts what is still to be delivered. */
+export function measuredWorkload(requests: RequestTemplate[], pending: () => Promise<number>): Workload {
+  const expected = { expected_status: 202, key_markers: ['"accepted":["'], key_bytes: EVENT_ID_BYTES };
+  return { requests, ...expected, arrival_marker: '{"id":"', pending, startDispatcher: null };
+}
+
+/** Apps with a webhook each to a receiver that hangs, and as many deliveries for them. */
+export async function makeNoise(server: Server, sink: SinkProcess, apps: number, deliveries: number): Promise<void> {
+  await sink.ask({ do: "mode", mode: "hang" });
+  const each = Math.max(1, Math.round(deliveries / apps));
+  for (let count = 0; count < apps; count++) {
+    const app_id = await createApp(server);
+    await createWebhook(server, { app_id, url: sink.url, event: EVENT });
+    const key = await createServerKey(server, app_id);
+    for (let left = each; left > 0; left -= NOISE_BATCH) {
+      await sendOneBatch({ server, app_id, key }, batchBody(Math.min(left, NOISE_BATCH)));
+    }
+  }
+}
+
+/** A row is trusted when nothing of it is lost. */
+export function problemsOf(rows: Single["rows"]): string[] {
+  return rows.flatMap(({ label, row }) => [
+    ...row.problems.map((text) => `${label}: ${text}`),
+    ...(row.lost > 0 ? [`${label}: ${row.lost} lost`] : []),
+  ]);
+}
+
+export function formatSingle({ name, rows, notes, problems }: Single): string {
+  const head = [name, "accepted/s", "delivered/s", "end-to-end ms p50 / p95 / p99", "CPU µs/event", "peak MiB"];
+  const lines = rows.map(({ label, row }) => {
+    const { p50, p95, p99 } = row.end_to_end_ms;
+    return [
+      label,
+      formatCount(row.accepted_per_s),
+      formatCount(row.delivered_per_s),
+      [p50, p95, p99].map((value) => value.toFixed(1)).join(" / "),
+      row.cpu_us_per_event.toFixed(1),
+      formatMib(row.peak_bytes),
+    ];
+  });
+  const said = [...notes, ...rows.flatMap(({ label, row }) => row.notes.map((text) => `${label}: ${text}`))];
+  return [
+    formatTable([head, ...lines]),
+    ...said.map((text) => `note     ${text}`),
+    ...problems.map((text) => `PROBLEM  ${text}`),
+  ].join("\n");
+}

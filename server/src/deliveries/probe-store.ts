@@ -1,0 +1,111 @@
+// SQL that tries a paused destination: whose turn it is, and with which delivery. Part of store.ts. The time of the next
+// probe stands in `destination_health` and is moved by whoever takes it, so that any number of processes make one.
+import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
+import type { Database } from "../platform/database.ts";
+import { type Statement, sql } from "../platform/sql.ts";
+import type { ClaimedRow } from "./store.ts";
+
+interface Turn {
+  probe_at: number;
+  probes: number;
+  /** Which delivery was tried last of those that wait longest; null at first. */
+  probe_after_due: number | null;
+  probe_after_created: number | null;
+  probe_after_position: string | null;
+}
+
+interface Candidate {
+  due_at: number;
+  created_at: number;
+  position: string;
+}
+
+export function createProbeStore({ query }: Pick<Database, "query">) {
+  /**
+   * Takes one delivery of a paused destination when its next probe is due, whatever its own time, and puts the probe after
+   * that off. However many processes ask, one gets it; while there is nothing to try the turn stays.
+   */
+  async function claimProbe(
+    destination_id: string,
+    { now, lease_until }: { now: number; lease_until: number },
+  ): Promise<ClaimedRow[]> {
+    const turn = await findTurn(destination_id, now);
+    if (turn === undefined) return [];
+    const idle = idleOf(destination_id, now);
+    // By turns from both ends: of those that wait longest each time the next one, so that however many the receiver cannot
+    // take they are passed by some day, and the newest, so that they need not all be passed by first.
+    const newest = turn.probes % 2 === 1 ? await findNewest(idle, now) : undefined;
+    const next = newest ?? (await findNext(idle, turn));
+    if (next === undefined) return [];
+    if (!(await takeTurn(destination_id, turn, newest === undefined ? next : lastOf(turn), now))) return [];
+    const claimed = await take(sql`position = ${next.position} and ${idle}`, lease_until);
+    if (claimed.length > 0) return claimed;
+    // Somebody else had it at that moment, so another one uses the turn.
+    const other = await findNext(idle, { ...turn, probe_after_position: null });
+    return other === undefined ? [] : take(sql`position = ${other.position} and ${idle}`, lease_until);
+  }
+
+  async function findTurn(destination_id: string, now: number): Promise<Turn | undefined> {
+    // A time too far away is of a clock that was wrong.
+    const [turn] = await query<Turn>(sql`select probe_at, probes, probe_after_due, probe_after_created,
+        probe_after_position from destination_health
+      where destination_id = ${destination_id} and (probe_at <= ${now} or probe_at > ${now + 2 * PROBE_MAX_MS})`);
+    return turn;
+  }
+
+  /** False when somebody else was faster. */
+  async function takeTurn(
+    destination_id: string,
+    turn: Turn,
+    last: ReturnType<typeof lastOf>,
+    now: number,
+  ): Promise<boolean> {
+    const taken = await query(sql`update destination_health set probe_at = ${now + probeGapMs(turn.probes + 1)},
+        probes = probes + 1, probe_after_due = ${last.due_at}, probe_after_created = ${last.created_at},
+        probe_after_position = ${last.position}
+      where destination_id = ${destination_id} and probe_at = ${turn.probe_at} returning probes`);
+    return taken.length > 0;
+  }
+
+  async function findNext(idle: Statement, turn: Turn): Promise<Candidate | undefined> {
+    const { due_at, created_at, position } = lastOf(turn);
+    const first = (range: Statement) =>
+      query<Candidate>(sql`select due_at, created_at, position from deliveries where ${idle} and ${range}
+        order by due_at, created_at, position limit 1`);
+    if (position !== null) {
+      const [next] = await first(sql`(due_at, created_at, position) > (${due_at}, ${created_at}, ${position})`);
+      if (next !== undefined) return next;
+    }
+    return (await first(sql`true`))[0];
+  }
+
+  async function findNewest(idle: Statement, now: number): Promise<Candidate | undefined> {
+    const [newest] = await query<Candidate>(sql`select due_at, created_at, position from deliveries
+      where ${idle} and due_at <= ${now} order by due_at desc, created_at desc limit 1`);
+    return newest;
+  }
+
+  function take(which: Statement, lease_until: number): Promise<ClaimedRow[]> {
+    return query<ClaimedRow>(sql`update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
+        resume_state = coalesce(resume_state, 'pending'),
+        resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${lease_until}
+      where ${which}
+      returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`);
+  }
+
+  return { claimProbe };
+}
+
+/** Not under a lease, and nothing that a person asked for. */
+function idleOf(destination_id: string, now: number): Statement {
+  return sql`destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
+    and trigger <> 'manual' and trigger <> 'test'`;
+}
+
+function lastOf(turn: Turn) {
+  return {
+    due_at: turn.probe_after_due,
+    created_at: turn.probe_after_created,
+    position: turn.probe_after_position,
+  };
+}

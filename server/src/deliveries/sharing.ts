@@ -1,0 +1,49 @@
+// How a lane that is far behind shares its claims between those that wait longest and those that came last, so that a backlog
+// of any size, of retries or of what waited during a pause, does not keep fresh events waiting until all of it is gone. A
+// lane that keeps up takes the oldest first, and nothing here costs it anything. Called by the dispatcher.
+import type { ClaimedRow, DeliveryStore } from "./store.ts";
+
+/** A lane is behind when its oldest due delivery has waited for longer than this. */
+export const BEHIND_MS = 5_000;
+
+/** How a lane shares; `turns` gives a single delivery to each end by turns. */
+export interface Sharing {
+  is_behind: boolean;
+  turns: number;
+}
+
+/** Claims for a lane: what it takes, and when something is due next. */
+export async function claimShared(
+  store: Pick<DeliveryStore, "claim">,
+  lane: { id: string; sharing: Sharing },
+  bounds: Parameters<DeliveryStore["claim"]>[1],
+): ReturnType<DeliveryStore["claim"]> {
+  const newest = newestShare(lane.sharing, bounds.limit);
+  const { claimed, next_due_at } = await store.claim(lane.id, { ...bounds, newest });
+  noteClaim(lane.sharing, next_due_at, bounds.now);
+  return { claimed: byTurns(claimed, newest), next_due_at };
+}
+
+/** How many of a claim come from the newest end. */
+export function newestShare(sharing: Sharing, limit: number): number {
+  if (!sharing.is_behind) return 0;
+  return limit > 1 ? Math.floor(limit / 2) : sharing.turns++ % 2;
+}
+
+/** What a claim tells: when the oldest that is left is due. */
+export function noteClaim(sharing: Sharing, next_due_at: number | null, now: number): void {
+  sharing.is_behind = next_due_at !== null && now - next_due_at > BEHIND_MS;
+}
+
+/** Deliveries from both ends by turns, the newest first. Positions tell when they were accepted. */
+export function byTurns<Row extends Pick<ClaimedRow, "position">>(rows: Row[], newest: number): Row[] {
+  if (newest === 0) return rows;
+  const sorted = rows.toSorted((a, b) => (a.position < b.position ? -1 : 1));
+  const turns: Row[] = [];
+  for (let from = 0, to = sorted.length - 1; from <= to; ) {
+    const [late, early] = [sorted[to--], sorted[from]];
+    if (late !== undefined) turns.push(late);
+    if (from++ <= to && early !== undefined) turns.push(early);
+  }
+  return turns;
+}

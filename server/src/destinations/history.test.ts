@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { historyOf, input, openWorld } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { FAILURE_RULES } from "../../test/support/failing.ts";
+import { createEventStore } from "../events/store.ts";
+import { sql } from "../platform/sql.ts";
+import { hourOf } from "./latency.ts";
+
+forEachEngine((engine) => {
+  test("what the server does by itself is done by the system", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input(), "operator");
+    await db.query(sql`update destination_health set consecutive_failures = 20, failing_since = ${clock.at}
+      where destination_id = ${id}`);
+    clock.at += FAILURE_RULES.pause_after_ms;
+    await destinations.review(id);
+    await destinations.resume(id);
+    await destinations.disable(id, "gone");
+    const { items } = await destinations.listChanges(id, null, { limit: 10 });
+    assert.deepEqual(
+      items.map(({ state, actor }) => [state, actor]),
+      [
+        ["disabled", "system"],
+        ["active", "system"],
+        ["paused", "system"],
+        ["active", "operator"],
+      ],
+    );
+  });
+
+  test("what was kept before anybody kept who did it says so", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await db.query(sql`update destination_history set actor = null where destination_id = ${id}`);
+    const { items } = await destinations.listChanges(id, null, { limit: 10 });
+    assert.equal(items[0]?.actor, "unknown (before this was kept)");
+  });
+
+  test("a change of the secrets while a webhook is stopped is kept, and explains no event that it misses", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    clock.at += 1;
+    await destinations.disable(id, "gone");
+    clock.at += 1;
+    await destinations.revokeSecret(id, null, "operator");
+    assert.deepEqual(
+      (await historyOf(db, id)).map(({ cause, actor }) => [cause, actor]),
+      [
+        ["created", "system"],
+        ["gone", "system"],
+        ["secret revoked", "operator"],
+      ],
+    );
+    const now = { from: clock.at + 1, until: clock.at + 1 };
+    assert.equal((await createEventStore(db).historyAround(id, now)).at(-1)?.cause, "gone");
+  });
+
+  test("enabling what was disabled begins its health anew; a resume or a change ends the run of failures alone", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    for (const end of ["enabled", "resumed"] as const) {
+      const { id } = await destinations.createWebhook("shop", input());
+      await db.query(sql`update destination_health set consecutive_failures = 20, failing_since = ${clock.at - 1_000_000},
+        last_failure_at = ${clock.at}, last_success_at = ${clock.at - 2_000_000} where destination_id = ${id}`);
+      await db.query(sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+        values (${id}, ${hourOf(clock.at)}, 0, 3, 20)`);
+      if (end === "resumed") {
+        await destinations.review(id);
+        await destinations.resume(id);
+      } else {
+        await destinations.disable(id, "The receiver answered 410 (gone)");
+        await destinations.patchWebhook(id, null, { enabled: true });
+      }
+      const { health } = await destinations.getWebhook(id, null);
+      const { consecutive_failures, last_success_at, last_failure_at, success_rate_24h, p95_ms_24h } = health;
+      assert.equal(consecutive_failures, 0);
+      assert.notEqual(last_success_at, null, "when it was well is still true");
+      const is_new = [last_failure_at, success_rate_24h, p95_ms_24h].map((figure) => figure === null);
+      assert.deepEqual(is_new, Array(3).fill(end === "enabled"), end);
+    }
+  });
+});
