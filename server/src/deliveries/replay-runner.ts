@@ -2,10 +2,11 @@
 // costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
 import type { Destination } from "../destinations/destination.ts";
 import { isDatabaseError } from "../platform/database.ts";
-import type { Clock, Dispatcher } from "./dispatcher.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import { planStep, type ReplayRow } from "./replay.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
+import type { Clock } from "./timers.ts";
 
 const POLL_MS = 1_000;
 /** After a round in which something moved. */
