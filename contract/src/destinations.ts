@@ -56,6 +56,10 @@ export const RETRY_ON = ["retriable", "any_failure"] as const;
 export const RetryOn = z.enum(RETRY_ON, { error: `one of ${RETRY_ON.join(", ")}` });
 export type RetryOn = z.infer<typeof RetryOn>;
 
+export const ORDERINGS = ["none", "link"] as const;
+export const Ordering = z.enum(ORDERINGS, { error: `one of ${ORDERINGS.join(", ")}` });
+export type Ordering = z.infer<typeof Ordering>;
+
 export const EventTypes = z
   .array(EventType, { error: "a non-empty array of event types" })
   .min(1, { error: "at least one event type" })
@@ -96,6 +100,7 @@ export const WEBHOOK_SETTINGS = {
   max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
   rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
   retry_on: RetryOn,
+  ordering: Ordering.describe("link: events of one link are sent one after another, in the order of their acceptance"),
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
 };
 
@@ -113,6 +118,7 @@ export const WebhookCreate = z
     max_in_flight: WEBHOOK_SETTINGS.max_in_flight.default(IN_FLIGHT_DEFAULT),
     rate_per_second: WEBHOOK_SETTINGS.rate_per_second.default(null),
     retry_on: WEBHOOK_SETTINGS.retry_on.default("retriable"),
+    ordering: WEBHOOK_SETTINGS.ordering.default("none"),
     headers: WEBHOOK_SETTINGS.headers.default({}),
   })
   .meta({ id: "WebhookCreate" });
@@ -149,6 +155,7 @@ export const Webhook = z
     max_in_flight: z.number(),
     rate_per_second: z.number().nullable(),
     retry_on: RetryOn,
+    ordering: Ordering,
     headers: z.record(z.string(), z.string()),
     created_at: Timestamp,
     updated_at: Timestamp,

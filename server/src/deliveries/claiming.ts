@@ -8,6 +8,7 @@ import { type Held, LEASE_MS, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import type { Clock, Timers } from "./timers.ts";
+import type { Turns } from "./turns.ts";
 
 export const POLL_MS = 1_000;
 export const SLOW_CHECK_MS = 250;
@@ -20,6 +21,7 @@ export interface ClaimingOptions {
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
   lanes: Pick<Lanes, "room" | "reserve">;
   leases: Pick<Leases, "keep">;
+  turns: Pick<Turns, "letGo">;
   settling: Pick<Settling, "isFull" | "isBehind" | "record">;
   timers: Pick<Timers, "schedule">;
   isRunning(): boolean;
@@ -86,9 +88,16 @@ export function createClaiming(options: ClaimingOptions) {
   async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Ready[]> {
     const now = clock.now();
     const lease_until = now + LEASE_MS;
-    const bounds = { now, lease_until, limit, asked_only: destination.state !== "active" };
+    const bounds = {
+      now,
+      lease_until,
+      limit,
+      asked_only: destination.state !== "active",
+      in_turn: destination.ordering !== "none",
+    };
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
+    if (bounds.in_turn && (await options.turns.letGo(destination))) lane.due_at = now;
     const { claimed, next_due_at } = await store.claim(lane.id, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     const may_probe = destination.state === "paused" && claimed.length < limit;

@@ -96,6 +96,8 @@ export function createDeliveries(options: DeliveriesOptions) {
     const canceled = await store.cancel(row, "Canceled by hand.", now());
     if (canceled !== undefined) {
       dispatcher.forget(row.destination_id, row.position, canceled.attempt);
+      // Its turn has been passed on.
+      if ((row.order_key ?? null) !== null) dispatcher.wake(row.destination_id, now());
       return showWithEvent(canceled, destination);
     }
     const current = await store.find(row);

@@ -14,14 +14,16 @@ import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import { type Clock, createTimers } from "./timers.ts";
+import { createTurns, type TurnsOptions } from "./turns.ts";
 
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
-  destinations: ReviewsOptions["destinations"] & {
-    find(id: string): Promise<Destination | null>;
-    onChange(listener: (id: string) => void): void;
-  };
+  destinations: ReviewsOptions["destinations"] &
+    TurnsOptions["destinations"] & {
+      find(id: string): Promise<Destination | null>;
+      onChange(listener: (id: string) => void): void;
+    };
   egress: AttemptContext["egress"];
   clock: Clock;
   random(): number;
@@ -65,8 +67,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     ...{ store, log, held, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
+  const turns = createTurns({ store, destinations, clock, log });
   const { refill, watch } = createClaiming({
-    ...{ store, destinations, clock, log, lanes, leases, settling, timers, take, giveBack, work },
+    ...{ store, destinations, clock, log, lanes, leases, settling, turns, timers, take, giveBack, work },
     isRunning: () => state === "running",
   });
 
@@ -124,8 +127,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     refill(lane);
   }
 
-  function recorded({ key, decision, outcome, counts, record }: Settlement): void {
+  function recorded({ key, order_key, decision, outcome, counts, record }: Settlement): void {
     const { destination_id } = key;
+    // What comes next of its link may be due.
+    if ((order_key ?? null) !== null) wake(destination_id, clock.now());
     if (decision.due_at !== null) wake(destination_id, decision.due_at);
     if (decision.state === "failed" && !decision.restored) {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
@@ -219,11 +224,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       for (const { destination_id, due_at } of await store.findDue()) {
         const lane = lanes.open(destination_id);
-        // Probes have times of their own, and what is not known yet may be paused.
-        const may_probe = lane.destination === null || lane.destination.state === "paused";
-        lane.due_at = lane.claiming ? lane.due_at : may_probe ? clock.now() : due_at;
+        const { destination } = lane;
+        // Probes have times of their own, the end of an order has none, and what is not known yet may be either.
+        const is_due = destination === null || destination.state === "paused" || destination.ordering === "leaving";
+        lane.due_at = lane.claiming ? lane.due_at : is_due ? clock.now() : due_at;
         refill(lane);
         watch(lane);
+        if (destination?.ordering === "link") void work(mendTurns(lane));
       }
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
@@ -231,6 +238,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       log("deliveries.not_polled", { error }, "warn");
     }
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
+  }
+
+  async function mendTurns({ id }: Lane): Promise<void> {
+    try {
+      if (await turns.mend(id)) wake(id, clock.now());
+    } catch (error) {
+      log("deliveries.not_polled", { error }, "warn");
+    }
   }
 
   async function checkSlow(): Promise<void> {

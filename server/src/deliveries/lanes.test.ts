@@ -21,7 +21,14 @@ function destination(changes: Partial<Destination> = {}): Destination {
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
   return {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{ state: "active", state_reason: null, retry_on: "retriable", misconfigured: null, ...settings },
+    ...{
+      state: "active",
+      state_reason: null,
+      retry_on: "retriable",
+      ordering: "none",
+      misconfigured: null,
+      ...settings,
+    },
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
     mask: () => assert.fail("a lane shows nothing"),

@@ -64,7 +64,14 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
       plan.take > 0
         ? await walk.next(row, row.at_position, plan.take)
         : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
-    const after = await store.step({ row, plan, waiting: facts.waiting, found, now });
+    const after = await store.step({
+      row,
+      plan,
+      waiting: facts.waiting,
+      found,
+      ordering: destination?.ordering ?? "none",
+      now,
+    });
     if (after === null) return null;
     if (after.created > row.created) dispatcher.wake(row.destination_id, now);
     if (after.state !== row.state) note(after);

@@ -25,6 +25,7 @@ export interface Match {
   event_id: string;
   event: EventType;
   created_at: number;
+  link_id: string | null;
   state: ReplayedState;
   /** Under the name of another replay that has not counted it yet: it must be waited for. */
   replay_id: string | null;
@@ -127,7 +128,7 @@ function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
   }
   const [first = sql`false`, second = sql`false`] = ways;
   const of_link = wanted.link_id === null ? sql`true` : sql`e.link_id = ${wanted.link_id}`;
-  return sql`select e.position, e.id as event_id, e.event, e.created_at, coalesce(e.state, 'missing') as state,
+  return sql`select e.position, e.id as event_id, e.event, e.created_at, e.link_id, coalesce(e.state, 'missing') as state,
       (select d.replay_id from deliveries as d where d.destination_id = ${wanted.destination_id}
         and d.position = e.position) as replay_id
     from (${events}) as e where e.target_id is null and ${of_link} and ((${first}) or (${second}))`;

@@ -1,6 +1,6 @@
 // A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
-import type { DestinationState, RetryOn } from "#contract/destinations.ts";
+import type { DestinationState, Ordering, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import {
   type BuiltRequest,
@@ -14,6 +14,9 @@ import {
 import { webhook } from "#destination-types/webhook.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { createHider, type Hide } from "./hiding.ts";
+
+/** `leaving`: it was `link`, and deliveries of that time still wait for each other until all are let go. */
+export type StoredOrdering = Ordering | "leaving";
 
 /** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
 export interface DestinationRow {
@@ -33,6 +36,7 @@ export interface DestinationRow {
   max_in_flight: number;
   rate_per_second: number | null;
   retry_on: RetryOn;
+  ordering: StoredOrdering;
   created_at: number;
   updated_at: number;
 }
@@ -60,6 +64,7 @@ export interface Destination {
   readonly max_in_flight: number;
   readonly rate_per_second: number | null;
   readonly retry_on: RetryOn;
+  readonly ordering: StoredOrdering;
   /** Why it cannot send although it is stored, for the engineer on call; null as a rule. Then `build` throws. */
   readonly misconfigured: string | null;
   build(delivery: Outgoing): BuiltRequest;
@@ -94,6 +99,7 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
     max_in_flight: row.max_in_flight,
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
+    ordering: row.ordering,
     ...prepareSending(row, preparing),
   };
 }

@@ -77,6 +77,15 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     if (result?.changed) await changed(result.row);
   }
 
+  /** When nothing of it waits for its turn any more: the last step of a patch to `none`. */
+  async function endOrdering(id: string): Promise<void> {
+    const result = await store.change(id, ANY, now(), (row) => {
+      if (row.ordering !== "leaving") return null;
+      return { row: { ...row, ordering: "none" }, cause: "changed", reset_health: false };
+    });
+    if (result?.changed) await changed(result.row);
+  }
+
   /**
    * Calls back after each change, possibly more than once for one; those of other processes when they are noticed.
    * Listeners must not throw.
@@ -91,6 +100,6 @@ export function createDestinations(options: WebhookOptions & { db: Database; fai
     ...createWebhooks(dependencies),
     ...createRotation(dependencies),
     ...createTrials(dependencies),
-    ...{ disable, review, resume, onChange },
+    ...{ disable, review, resume, endOrdering, onChange },
   };
 }

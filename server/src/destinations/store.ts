@@ -232,11 +232,12 @@ function resetHealth(id: string): Statement {
 
 function insertRow(row: DestinationRow): Statement {
   return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
-      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, created_at, updated_at)
+      state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, ordering, created_at,
+      updated_at)
     values (${row.id}, ${row.app_id}, ${row.type}, ${row.config}, ${row.secrets}, ${row.events}, ${row.description},
       ${row.enabled}, ${row.state}, ${row.state_reason}, ${row.state_changed_at}, ${row.retry_schedule},
-      ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.created_at},
-      ${row.updated_at})`;
+      ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.ordering},
+      ${row.created_at}, ${row.updated_at})`;
 }
 
 function updateRow(row: DestinationRow): Statement {
@@ -244,6 +245,7 @@ function updateRow(row: DestinationRow): Statement {
       description = ${row.description}, enabled = ${row.enabled}, state = ${row.state},
       state_reason = ${row.state_reason}, state_changed_at = ${row.state_changed_at},
       retry_schedule = ${row.retry_schedule}, timeout_ms = ${row.timeout_ms}, max_in_flight = ${row.max_in_flight},
-      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on}, updated_at = ${row.updated_at}
+      rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on},
+      ordering = ${row.ordering}, updated_at = ${row.updated_at}
     where id = ${row.id}`;
 }

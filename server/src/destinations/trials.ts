@@ -59,7 +59,7 @@ export function createTrials(dependencies: TrialDependencies) {
     const { url, headers, timeout_ms, event } = request;
     const input = {
       ...{ url, headers, timeout_ms, events: [event], description: "", enabled: true, signing: true },
-      ...{ max_in_flight: 1, rate_per_second: null, retry_on: "retriable" as const },
+      ...{ max_in_flight: 1, rate_per_second: null, retry_on: "retriable" as const, ordering: "none" as const },
     };
     const prepare = (signs_with: string) =>
       prepareDestination(newWebhookRow({ ...made, secret: signs_with }, input, sealer), dependencies);

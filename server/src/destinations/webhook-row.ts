@@ -1,12 +1,19 @@
 // What creating and changing a webhook makes of its row, and how a row is shown. Pure but for the sealer.
 // Called by webhooks.ts and trials.ts; input has passed the contract's schemas.
-import { type Health, MASK, type Webhook, type WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
+import {
+  type Health,
+  MASK,
+  type Ordering,
+  type Webhook,
+  type WebhookCreate,
+  type WebhookPatch,
+} from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { mapSecrets } from "#destination-types/definition.ts";
 import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
 import { invalid } from "../errors.ts";
 import type { Sealer } from "../platform/sealing.ts";
-import type { DestinationRow, SealedSecrets } from "./destination.ts";
+import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
 import { timeText } from "./health.ts";
 
 interface NewWebhook {
@@ -38,6 +45,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
     max_in_flight: input.max_in_flight,
     rate_per_second: input.rate_per_second,
     retry_on: input.retry_on,
+    ordering: input.ordering,
     created_at: made.now,
     updated_at: made.now,
   };
@@ -62,9 +70,15 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     max_in_flight: max_in_flight ?? row.max_in_flight,
     rate_per_second: patch.rate_per_second === undefined ? row.rate_per_second : patch.rate_per_second,
     retry_on: retry_on ?? row.retry_on,
+    ordering: nextOrdering(row.ordering, patch.ordering),
     updated_at: now,
   };
   return switchState(changed, patch.enabled, now);
+}
+
+/** Nothing can be set to `leaving`: that ends by itself when nothing waits for its turn any more. */
+function nextOrdering(from: StoredOrdering, to: Ordering | undefined): StoredOrdering {
+  return to === "none" && from !== "none" ? "leaving" : (to ?? from);
 }
 
 /** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
@@ -108,6 +122,7 @@ export function showWebhook(row: DestinationRow, health: Health, problem: string
     max_in_flight: row.max_in_flight,
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
+    ordering: row.ordering === "link" ? "link" : "none",
     headers: mapSecrets(webhook.config, config, () => MASK).headers,
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),

@@ -5,6 +5,7 @@ import { SLOW_SHARE } from "../../src/deliveries/lanes.ts";
 import type { OutboundRequest } from "../../src/platform/egress.ts";
 import type { Change, State } from "./disk.ts";
 import { type Life, SKEW_MAX_MS } from "./life.ts";
+import { createOrder } from "./order.ts";
 import type { World } from "./world.ts";
 
 /** One request as the network saw it. */
@@ -67,6 +68,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   const settings = new Map<string, Settings>();
   const events = new Map<string, { id: string; body: string }>();
   const flights = new Map<string, Set<Send>>();
+  const order = createOrder(world, ({ destination_id, position }) => tracks.get(`${destination_id} ${position}`));
   let starts = new Map<string, number[]>();
 
   function expect(isKept: boolean, promise: string, track?: Track): void {
@@ -78,6 +80,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   function observe(life: Life): void {
     const changes = disk.takeChanges();
     for (const change of changes) note(life, change);
+    order.committed(changes);
     for (const event of disk.takeEvents()) {
       events.set(event.position, event);
       expectDeliveries(event, changes);
@@ -124,12 +127,13 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     ) {
       // Taking up a manual attempt that was in flight looks the same.
       track.grants++;
-      track.touched_at = time.elapsed();
+      touch(track);
       return "granted";
     }
+    if (isMoved(old, row)) return "moved within its link";
     expect(old.state === "pending", "a settled delivery changes only when a person asks for it", track);
     if (row.state === "canceled" && row.failures === old.failures && old.resume_state !== "canceled") {
-      track.touched_at = time.elapsed();
+      touch(track);
       return "canceled";
     }
     if (row.state === "succeeded" && old.resume_state !== "succeeded") {
@@ -149,7 +153,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     }
     const is_back = row.state !== "pending" && row.state === old.resume_state && row.resume_state === null;
     if (is_back && old.leased === 0 && row.failures === old.failures) {
-      track.touched_at = time.elapsed();
+      touch(track);
       return "taken back";
     }
     expect(old.leased === 1, "only who holds the lease settles an attempt", track);
@@ -162,6 +166,11 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     expect(row.state === "pending" && row.failures === old.failures, "every change has an explanation", track);
     track.taken_up++;
     return "taken up";
+  }
+
+  function touch(track: Track): void {
+    track.touched_at = time.elapsed();
+    order.touched(track);
   }
 
   function explainClaim(life: Life, track: Track, old: State): string {
@@ -194,6 +203,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     expectTurn(send);
     expectWanted(send);
     expectPace(send, request.connections ?? 0);
+    order.sent(send);
     track.sends.push(send);
     expectSchedule(track);
     return send;
@@ -269,6 +279,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
   function answered(send: Send, answer: number | string): void {
     send.answer = answer;
+    order.answered(send);
     flights.get(`${send.life.name} ${send.track.destination_id}`)?.delete(send);
     world.note(`${send.life.name} ${send.track.id} attempt ${send.number} is answered ${answer}`);
   }
@@ -296,6 +307,12 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
 export function isAccepted({ answer }: Send): boolean {
   return typeof answer === "number" && answer >= 200 && answer < 300;
+}
+
+/** Nothing but when it is due has changed, and it has or had a key. */
+function isMoved(old: State, row: State): boolean {
+  const rest = ({ due_at: _, order_key: __, ...others }: State) => JSON.stringify(others);
+  return old.order_key !== null && old.state === "pending" && old.leased === 0 && rest(old) === rest(row);
 }
 
 function createTrack(destination_id: string, position: string, row: State, count: number): Track {
