@@ -3,7 +3,7 @@
 // each claim, so that the next one finds what can be sent among the first that are due, whatever the backlog. Statements
 // choose first, once, then name by key, for the reason that `claim` in store.ts gives.
 import type { Database } from "../platform/database.ts";
-import { SKIP_LOCKED, type Statement, sql } from "../platform/sql.ts";
+import { type Statement, sql } from "../platform/sql.ts";
 import type { DeliveryRow } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 import { lockTurns } from "./turns-store.ts";
@@ -64,13 +64,17 @@ export async function claimInTurn(
   return { claimed, next_due_at: (found.at(-1)?.[0]?.["due_at"] as number | null) ?? null };
 }
 
-/** What a claim looks at: the first that are due, locked. */
+/** What a claim looks at: the first that are due. */
 function dueOf(destination_id: string, now: number, condition: Statement): Statement {
   return sql`(select destination_id, position, order_key, due_at from deliveries
     where destination_id = ${destination_id} and state = 'pending' and due_at <= ${now} and ${condition}
-    order by due_at limit ${LOOKED_AT_MAX} ${SKIP_LOCKED})`;
+    order by due_at limit ${LOOKED_AT_MAX})`;
 }
 
+/**
+ * Claims of the destination wait for each other (lockTurns), so nothing is locked while it is chosen. Where a person or
+ * whoever renews a lease has changed a row at the same moment, PostgreSQL asks the rest of the condition once more.
+ */
 const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
 /** The position of the first pending delivery of the key of `d`. */
@@ -97,13 +101,14 @@ function bringBackFirst(destination_id: string, now: number): Statement {
 function setAside(destination_id: string, now: number): Statement {
   return sql`with picked as materialized (select d.destination_id, d.position
       from ${dueOf(destination_id, now, BY_ITSELF)} as d where not ${hasTurn(now)})
-    update deliveries set due_at = ${WAITS_FOR_TURN}, leased = 0, ${NO_PROBE} where ${PICKED}`;
+    update deliveries set due_at = ${WAITS_FOR_TURN}, leased = 0, ${NO_PROBE}
+    where ${PICKED} and due_at <= ${now} and ${BY_ITSELF}`;
 }
 
 function claimFirst(destination_id: string, { now, lease_until, limit }: ClaimBounds): Statement {
   return sql`with picked as materialized (select d.destination_id, d.position
       from ${dueOf(destination_id, now, BY_ITSELF)} as d where ${hasTurn(now)} order by d.due_at limit ${limit})
-    ${takePicked(lease_until)}`;
+    ${takePicked(now, lease_until)}`;
 }
 
 /** What a person asked for does not wait for its place, but for what is on its way, and for others that were asked for. */
@@ -115,18 +120,18 @@ function claimAsked(destination_id: string, { now, lease_until, limit }: ClaimBo
           and a.trigger <> 'auto' and a.trigger <> 'replay' and a.trigger <> 'probe'
           and a.order_key = d.order_key and a.position < d.position))
       limit ${limit})
-    ${takePicked(lease_until)}`;
+    ${takePicked(now, lease_until)}`;
 }
 
 function putOffAsked(destination_id: string, now: number): Statement {
   return sql`with picked as materialized (select d.destination_id, d.position
       from ${dueOf(destination_id, now, ASKED)} as d where d.order_key is not null and not ${isFree(now)})
-    update deliveries set due_at = ${now + ASK_AGAIN_MS} where ${PICKED}`;
+    update deliveries set due_at = ${now + ASK_AGAIN_MS} where ${PICKED} and due_at <= ${now}`;
 }
 
-function takePicked(lease_until: number): Statement {
-  return sql`update deliveries set attempt = attempt + 1, leased = 1, due_at = ${lease_until}, ${NO_PROBE} where ${PICKED}
-    returning ${CLAIMED_COLUMNS}`;
+function takePicked(now: number, lease_until: number): Statement {
+  return sql`update deliveries set attempt = attempt + 1, leased = 1, due_at = ${lease_until}, ${NO_PROBE}
+    where ${PICKED} and due_at <= ${now} returning ${CLAIMED_COLUMNS}`;
 }
 
 /** Of what a probe may take, those that have the turn, among the first by their time. */

@@ -19,6 +19,7 @@ import {
   withTurn,
 } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { WAITS_FOR_TURN } from "./turn.ts";
 import { createTurnStore, lockTurns } from "./turns-store.ts";
 
 export interface DeliveryFilter extends PositionRange {
@@ -255,11 +256,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     ).then((found) => found[0]);
   }
 
-  /** Grants one attempt now, in any state, and remembers what to put back when it fails. */
+  /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
   function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
     return query<DeliveryRow>(sql`update deliveries set
         resume_state = coalesce(resume_state, state),
-        resume_at = case when resume_state is null and state = 'pending' then due_at else resume_at end,
+        resume_at = case when resume_state is not null or state <> 'pending' then resume_at
+          when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
       where destination_id = ${key.destination_id} and position = ${key.position} returning *`).then(
       (found) => found[0],
