@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { createRandom } from "../../test/support/random.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 import type { ClaimedRow } from "./claim-store.ts";
@@ -223,6 +224,29 @@ forEachEngine((engine) => {
     assert.equal(settled.order_key, "a");
   });
 
+  test("a claim waits for an end that is about to commit, so that neither misses what the other does", async () => {
+    const { db, id, add, claim } = await openDestination(engine);
+    await add({ p1: "a" });
+    assert.deepEqual(await claim(), ["p1"]);
+    await add({ p2: "a" });
+    const success = settlementIn(
+      id,
+      { position: "p1", order_key: "a", attempt: 1 },
+      { state: "succeeded", due_at: null },
+    );
+    // One that says nothing about health.
+    const statements = settle([{ ...success, counts: false, set_apart: true }]);
+    let claiming: Promise<string[]> | undefined;
+    await db.transaction(async (within) => {
+      for (const statement of statements) await within(statement);
+      claiming = claim();
+      if (engine.name === "postgres")
+        await Promise.race([claiming, waitUntil(() => isSomebodyBlocked(db), "a claim that waits")]);
+    });
+    const claimed = [...((await claiming) ?? []), ...(await claim())];
+    assert.deepEqual(claimed, ["p2"]);
+  });
+
   test("whoever claims, settles, cancels and adds at the same time, each link has one on its way and comes to its end", async (t) => {
     const random = createRandom();
     t.diagnostic(`LINKME_TEST_SEED=${random.seed}`);
@@ -244,7 +268,14 @@ forEachEngine((engine) => {
   });
 });
 
-const EVENTS = 400;
+async function isSomebodyBlocked(db: Database): Promise<boolean> {
+  const waiting = await db.query(
+    sql`select 1 as one from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return waiting.length > 0;
+}
+
+const EVENTS = 200;
 const WORKERS = 4;
 
 /** Workers that claim and end what they get, as processes do that know nothing of each other. */
