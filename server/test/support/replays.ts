@@ -28,7 +28,7 @@ const databases = new Map<string, Promise<Database>>();
 let worlds = 0;
 
 type Settings = {
-  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule"]: Destination[Name];
+  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule" | "ordering"]: Destination[Name];
 };
 
 export interface EventOptions {
@@ -50,7 +50,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const now = () => clock.at;
   const ids = createIds({ now, random: (bytes) => void randomFillSync(bytes) });
   const settings: Settings = {
-    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], ...changes },
+    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5] },
+    ...{ ordering: "none", ...changes },
   };
   const world = { is_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
@@ -93,13 +94,15 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   /** Claims what is due, and settles each as the answer says; answers the positions. */
   async function deliver(answer: (position: string, index: number) => Outcome, limit = CLAIM_MAX): Promise<string[]> {
     const bounds = { now: now(), lease_until: now() + LEASE_MS, limit, asked_only: false };
-    const { claimed } = await store.claim(key.id, bounds);
+    const in_turn = settings.ordering !== "none";
+    const { claimed } = await store.claim(key.id, { ...bounds, in_turn });
     const settlements = claimed.map((row, index): Settlement => {
       const outcome = answer(row.position, index);
       const at = { now: now(), random: 0.5 };
       const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
       return {
         ...{ key: { destination_id: key.id, position: row.position }, attempt: row.attempt, decision, outcome },
+        order_key: row.order_key ?? null,
         ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
         counts: row.trigger === "auto" || row.trigger === "manual",
         record: {
