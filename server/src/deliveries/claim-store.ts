@@ -32,6 +32,7 @@ const BY_ITSELF = sql`(trigger = 'auto' or trigger = 'replay' or trigger = 'prob
 const LOOKED_AT_MAX = 500;
 /** What a person asked for while another one of its key is on its way is looked at again after so long. */
 const ASK_AGAIN_MS = 250;
+const PUT_OFF = sql`(order_key is not null and leased = 0)`;
 
 export interface ClaimBounds {
   now: number;
@@ -111,16 +112,20 @@ function claimFirst(destination_id: string, { now, lease_until, limit }: ClaimBo
     ${takePicked(now, lease_until)}`;
 }
 
-/** What a person asked for does not wait for its place, but for what is on its way, and for others that were asked for. */
+/**
+ * What a person asked for does not wait for its place, but for what is on its way, and for others that were asked for. It
+ * goes as soon as its link is free, or others of the link would always be there first.
+ */
 function claimAsked(destination_id: string, { now, lease_until, limit }: ClaimBounds): Statement {
+  const again_at = now + ASK_AGAIN_MS;
   return sql`with picked as materialized (select d.destination_id, d.position
-      from ${dueOf(destination_id, now, ASKED)} as d
+      from ${dueOf(destination_id, again_at, sql`${ASKED} and (due_at <= ${now} or ${PUT_OFF})`)} as d
       where d.order_key is null or (${isFree(now)} and not exists (select 1 from deliveries as a
-        where a.destination_id = d.destination_id and a.state = 'pending' and a.due_at <= ${now}
+        where a.destination_id = d.destination_id and a.state = 'pending' and a.due_at <= ${again_at}
           and a.trigger <> 'auto' and a.trigger <> 'replay' and a.trigger <> 'probe'
           and a.order_key = d.order_key and a.position < d.position))
       limit ${limit})
-    ${takePicked(now, lease_until)}`;
+    ${takePicked(again_at, lease_until)}`;
 }
 
 function putOffAsked(destination_id: string, now: number): Statement {
@@ -129,9 +134,9 @@ function putOffAsked(destination_id: string, now: number): Statement {
     update deliveries set due_at = ${now + ASK_AGAIN_MS} where ${PICKED} and due_at <= ${now}`;
 }
 
-function takePicked(now: number, lease_until: number): Statement {
+function takePicked(due_until: number, lease_until: number): Statement {
   return sql`update deliveries set attempt = attempt + 1, leased = 1, due_at = ${lease_until}, ${NO_PROBE}
-    where ${PICKED} and due_at <= ${now} returning ${CLAIMED_COLUMNS}`;
+    where ${PICKED} and due_at <= ${due_until} returning ${CLAIMED_COLUMNS}`;
 }
 
 /** Of what a probe may take, those that have the turn, among the first by their time. */

@@ -83,11 +83,12 @@ export function createOrder(world: World, trackOf: (change: Change) => Track | u
       const { track } = other;
       if (track.destination_id !== send.track.destination_id || track.row.order_key !== key) continue;
       const is_held = track.row.state === "pending" && track.row.leased === 1 && track.row.attempt === other.number;
+      const is_live = (track.row.due_at ?? 0) > send.life.clock.now();
       // An attempt that a person grants while another one of the same delivery is in flight ends with the success of either.
       const asked_from = other.trigger === "manual" ? other.number - 1 : other.number;
       const claimed_at = placeOf(track).claimed.get(asked_from) ?? 0;
       const is_explained = world.weather.disturbances > 0 || placeOf(track).touched >= claimed_at;
-      if ((is_held && track !== send.track) || !is_explained) {
+      if ((is_held && is_live && track !== send.track) || !is_explained) {
         world.violate(`one request of a link at a time (${send.track.id} beside ${track.id} attempt ${other.number})`);
       }
     }

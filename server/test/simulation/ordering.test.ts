@@ -17,6 +17,10 @@ const KEPT: readonly { seed: number; broke: string }[] = [
     seed: 176,
     broke: "a person asked for what was in flight, and the next of its link left beside the second attempt",
   },
+  {
+    seed: 878,
+    broke: "what a person asked for left when the lease of a dead process was over, although that was in order",
+  },
 ];
 
 const ORDERED = { ordered: true };
