@@ -59,6 +59,8 @@ const OFF_SEEN_MS = 4_000;
 const RATE_WINDOW_MS = 950;
 /** A person's call and what was claimed at the same moment may cross for so long. */
 const CROSSING_MS = 3_000;
+/** How long what a person asked for is put off while another one of its link is on its way; two clocks may differ. */
+const PUT_OFF_MS = 250 + 2 * SKEW_MAX_MS;
 /** After a jump of the clock what was decided before may still arrive for so long. */
 const JUMP_SETTLES_MS = 60_000;
 
@@ -177,7 +179,10 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     const has_jumped = time.elapsed() - weather.jumped_at < JUMP_SETTLES_MS;
     const is_due = old.due_at !== null && old.due_at <= life.clock.now();
     const is_probe = track.row.trigger === "probe";
-    expect(is_due || is_probe || has_jumped, "nothing but a probe is claimed before it is due", track);
+    // What was put off until its link is free goes when it is.
+    const is_put_off =
+      old.trigger === "manual" && old.order_key !== null && (old.due_at ?? 0) <= life.clock.now() + PUT_OFF_MS;
+    expect(is_due || is_put_off || is_probe || has_jumped, "nothing but a probe is claimed before it is due", track);
     if (old.leased === 0) return "claimed";
     track.lost++;
     const last = track.sends.at(-1);
