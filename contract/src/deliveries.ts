@@ -66,7 +66,9 @@ export const Delivery = z
     state: DeliveryState,
     reason: z.string().nullable(),
     attempt_count: z.number().int(),
-    next_attempt_at: Timestamp.nullable().describe("null when settled, or while an attempt is in flight"),
+    next_attempt_at: Timestamp.nullable().describe(
+      "null when settled, while an attempt is in flight, or while it waits for something else",
+    ),
     created_at: Timestamp,
     settled_at: Timestamp.nullable(),
   })

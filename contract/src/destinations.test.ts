@@ -14,6 +14,7 @@ test("a webhook needs a URL and events; everything else has a default", () => {
     max_in_flight: 50,
     rate_per_second: null,
     retry_on: "retriable",
+    ordering: "none",
     headers: {},
     filter: null,
   });

@@ -65,6 +65,10 @@ export type SignatureScheme = z.infer<typeof SignatureScheme>;
 
 export const PublicKey = z.string().describe("whpk_ and the base64 of the 32 bytes of an Ed25519 public key");
 
+export const ORDERINGS = ["none", "link"] as const;
+export const Ordering = z.enum(ORDERINGS, { error: `one of ${ORDERINGS.join(", ")}` });
+export type Ordering = z.infer<typeof Ordering>;
+
 export const EventTypes = z
   .array(EventType, { error: "a non-empty array of event types" })
   .min(1, { error: "at least one event type" })
@@ -108,6 +112,7 @@ export const WEBHOOK_SETTINGS = {
   max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
   rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
   retry_on: RetryOn,
+  ordering: Ordering.describe("link: events of one link are sent one after another, in the order of their acceptance"),
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
   filter: Filter.nullable().describe("which events of its types it takes; null: all of them"),
 };
@@ -139,6 +144,7 @@ export const WebhookCreate = z
     max_in_flight: WEBHOOK_SETTINGS.max_in_flight.default(IN_FLIGHT_DEFAULT),
     rate_per_second: WEBHOOK_SETTINGS.rate_per_second.default(null),
     retry_on: WEBHOOK_SETTINGS.retry_on.default("retriable"),
+    ordering: WEBHOOK_SETTINGS.ordering.default("none"),
     headers: WEBHOOK_SETTINGS.headers.default({}),
     filter: WEBHOOK_SETTINGS.filter.default(null),
   })
@@ -199,6 +205,7 @@ export const Webhook = z
     max_in_flight: z.number(),
     rate_per_second: z.number().nullable(),
     retry_on: RetryOn,
+    ordering: Ordering,
     headers: z.record(z.string(), z.string()),
     filter: Filter.nullable(),
     created_at: Timestamp,

@@ -13,7 +13,16 @@ const ERROR_MAX_CHARS = 1_000;
 /** A claimed delivery with its envelope: all that an attempt needs besides the destination. */
 export type Ready = Pick<
   DeliveryRow,
-  "destination_id" | "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at"
+  | "destination_id"
+  | "position"
+  | "app_id"
+  | "event"
+  | "attempt"
+  | "failures"
+  | "trigger"
+  | "resume_state"
+  | "resume_at"
+  | "order_key"
 > &
   Held & {
     event_id: string;
@@ -103,6 +112,7 @@ function settlementOf(
 ): Settlement {
   return {
     key: { destination_id: ready.destination_id, position: ready.position },
+    order_key: ready.order_key ?? null,
     attempt: ready.attempt,
     decision,
     record,

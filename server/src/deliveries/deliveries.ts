@@ -17,6 +17,7 @@ import {
 import type { Dispatcher } from "./dispatcher.ts";
 import { expiryOf, type Keeping } from "./expiry.ts";
 import type { DeliveryFilter, DeliveryStore } from "./store.ts";
+import { orderKeyOf } from "./turn.ts";
 
 export type Deliveries = ReturnType<typeof createDeliveries>;
 
@@ -116,7 +117,9 @@ export function createDeliveries(options: DeliveriesOptions) {
     if (target.app_id !== row.app_id) throw notFound("webhook");
     const event = await store.eventOf(row);
     if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
-    const made = await store.insertAsked(resentRow(row, destination_id, now()));
+    const made = await store.insertAsked(
+      resentRow(row, { destination_id, order_key: orderKeyOf(target, event) }, now()),
+    );
     if (made === undefined) return retryDelivery(deliveryId({ ...row, destination_id }), app_scope);
     dispatcher.wake(destination_id, now());
     return showDelivery(made, event.id, now(), target.state);
@@ -129,6 +132,8 @@ export function createDeliveries(options: DeliveriesOptions) {
     const canceled = await store.cancel(row, "Canceled by hand.", now());
     if (canceled !== undefined) {
       dispatcher.forget(row.destination_id, row.position, canceled.attempt);
+      // Its turn has been passed on.
+      if ((row.order_key ?? null) !== null) dispatcher.wake(row.destination_id, now());
       return showWithEvent(canceled, destination);
     }
     const current = await store.find(row);
@@ -158,9 +163,13 @@ export function createDeliveries(options: DeliveriesOptions) {
 }
 
 /** The first attempt is by hand, and the webhook's schedule follows when it fails. */
-function resentRow(row: DeliveryRow, destination_id: string, now: number): DeliveryRow {
+function resentRow(
+  row: DeliveryRow,
+  to: { destination_id: string; order_key: string | null },
+  now: number,
+): DeliveryRow {
   return {
-    ...{ destination_id, position: row.position, app_id: row.app_id, event: row.event, state: "pending" },
+    ...{ ...to, position: row.position, app_id: row.app_id, event: row.event, state: "pending" },
     ...{ reason: `Asked for by hand, from ${deliveryId(row)}.`, attempt: 0, failures: 0, leased: 0, due_at: DUE_FIRST },
     ...{ trigger: "manual", resume_state: null, resume_at: null, created_at: now, settled_at: null },
   };

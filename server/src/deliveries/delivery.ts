@@ -4,6 +4,7 @@ import type { Attempt, Delivery, DeliveryState, FailureCode, OutcomeKind, Trigge
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { nextStepOf } from "./advice.ts";
+import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
 export interface DeliveryRow {
@@ -30,6 +31,10 @@ export interface DeliveryRow {
   replay_id?: string | null;
   /** The records of the attempts up to this number have expired; absent on rows that are about to be stored. */
   expired_attempt?: number | null;
+  /** What has the same one goes out one after another; absent or null: whenever it is due. */
+  order_key?: string | null;
+  /** Read for answers only: the first pending position of the key. */
+  turn_position?: string | null;
 }
 
 /** A row of the view `attempt_history`: of the table `attempts`, or the first attempt in its delivery's own row. */
@@ -83,8 +88,15 @@ export function reasonOf(row: DeliveryRow): string | null {
       ? "One attempt tells whether the receiver is well."
       : "An attempt was asked for by hand.";
   }
+  if (waitsForTurn(row)) return turnReason(row);
   const is_replayed = row.state === "pending" && (row.replay_id ?? null) !== null && row.failures === 0;
   return is_replayed ? `Asked for by the replay ${row.replay_id}.` : row.reason;
+}
+
+function turnReason(row: DeliveryRow): string {
+  const { destination_id, turn_position: position = null } = row;
+  if (position === null || position >= row.position) return "It waits while another event of its link is on its way.";
+  return `It waits for an earlier event of its link, ${deliveryId({ destination_id, position })}.`;
 }
 
 /** Under a lease that has not run out; one that has is due for whoever claims it. */
@@ -113,7 +125,8 @@ export function showDelivery(
   destination_state: DestinationState,
 ): Delivery {
   const is_held = waitsForDestination(row, destination_state) && !isUnderWay(row, now);
-  const waiting = row.state === "pending" && row.due_at !== null && !isUnderWay(row, now) && !is_held;
+  const waiting =
+    row.state === "pending" && row.due_at !== null && !isUnderWay(row, now) && !is_held && !waitsForTurn(row);
   const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
   return {
     id: deliveryId(row),

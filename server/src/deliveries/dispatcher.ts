@@ -3,7 +3,8 @@
 // that dies costs its leases. Every step is idempotent under the fencing token.
 import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
-import { type AttemptContext, attempt, type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
+import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
@@ -11,26 +12,18 @@ import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
-import { claimShared } from "./sharing.ts";
 import type { DeliveryStore } from "./store.ts";
-
-const POLL_MS = 1_000;
-const SLOW_CHECK_MS = 250;
-const CLAIM_MAX = 100;
-
-export interface Clock {
-  now(): number;
-  /** Calls back once; the answer cancels it. */
-  after(delay_ms: number, callback: () => void): () => void;
-}
+import { type Clock, createTimers } from "./timers.ts";
+import { createTurns, type TurnsOptions } from "./turns.ts";
 
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
-  destinations: ReviewsOptions["destinations"] & {
-    find(id: string): Promise<Destination | null>;
-    onChange(listener: (id: string) => void): void;
-  };
+  destinations: ReviewsOptions["destinations"] &
+    TurnsOptions["destinations"] & {
+      find(id: string): Promise<Destination | null>;
+      onChange(listener: (id: string) => void): void;
+    };
   egress: AttemptContext["egress"];
   clock: Clock;
   random(): number;
@@ -64,7 +57,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, destinations, clock, log } = options;
   const lanes = createLanes();
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
-  const timers = new Map<string, () => void>();
+  const timers = createTimers(clock);
   let state: "idle" | "starting" | "running" | "stopping" = "idle";
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
@@ -74,6 +67,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const leases = createLeases({
     ...{ store, log, held, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
+  });
+  const turns = createTurns({ store, destinations, clock, log });
+  const { refill, watch } = createClaiming({
+    ...{ store, destinations, clock, log, lanes, leases, settling, turns, timers, take, giveBack, work },
+    isRunning: () => state === "running",
   });
 
   destinations.onChange((id) => {
@@ -107,7 +105,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function waitForRate(lane: Lane, now: number): void {
     const delay_ms = lanes.delayOf(lane, now);
     if (delay_ms === 0 || lane.queue.length === 0) return;
-    schedule(`rate ${lane.id}`, delay_ms, () => {
+    timers.schedule(`rate ${lane.id}`, delay_ms, () => {
       lanes.awaitTurn(lane);
       pump();
     });
@@ -130,8 +128,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     refill(lane);
   }
 
-  function recorded({ key, decision, outcome, counts, record }: Settlement): void {
+  function recorded({ key, order_key, decision, outcome, counts, record }: Settlement): void {
     const { destination_id } = key;
+    // What comes next of its link may be due.
+    if ((order_key ?? null) !== null) wake(destination_id, clock.now());
     if (decision.due_at !== null) wake(destination_id, decision.due_at);
     if (decision.state === "failed" && !decision.restored) {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
@@ -151,96 +151,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Claiming.
 
-  function refill(lane: Lane): void {
-    if (state !== "running" || lane.claiming || lane.due_at > clock.now()) return;
-    if (settling.isFull() || settling.isBehind()) return;
-    const { destination } = lane;
-    if (destination !== null && lane.queue.length > 0 && lanes.room(lane, destination) < CLAIM_MAX / 2) return;
-    lane.claiming = true;
-    void work(claim(lane))
-      .catch((error: unknown) => {
-        // The poll tries again; until then the lane rests.
-        log("deliveries.not_claimed", { destination_id: lane.id, error }, "warn");
-        lane.due_at = clock.now() + POLL_MS;
-      })
-      .finally(() => {
-        lane.claiming = false;
-        if (lane.due_at <= clock.now()) refill(lane);
-        else watch(lane);
-      });
-  }
-
-  async function claim(lane: Lane): Promise<void> {
-    const destination = await destinations.find(lane.id);
-    lane.destination = destination;
-    // When the clock jumped, what is in flight here would look left by somebody.
-    await leases.keep();
-    const room = destination === null ? 0 : Math.min(lanes.room(lane, destination), CLAIM_MAX);
-    if (destination === null || room === 0 || state !== "running") {
-      lane.due_at = destination === null ? Number.POSITIVE_INFINITY : clock.now() + SLOW_CHECK_MS;
-      return;
-    }
-    lanes.reserve(lane, room);
-    let ready: Ready[];
-    try {
-      ready = await claimUpTo(room, lane, destination);
-    } finally {
-      // In the same turn as `take`: in between somebody else would be given that room.
-      lanes.reserve(lane, -room);
-    }
-    take(lane, destination, ready);
-  }
-
-  async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Ready[]> {
-    const now = clock.now();
-    const lease_until = now + LEASE_MS;
-    const bounds = { now, lease_until, limit, asked_only: !isSending(destination) };
-    // A hint that comes meanwhile may be about what this claim does not see.
-    lane.due_at = Number.POSITIVE_INFINITY;
-    const { claimed, next_due_at } = await claimShared(store, lane, bounds);
-    if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    const is_paused = destination.state === "paused";
-    if (is_paused && claimed.length < limit) claimed.push(...(await store.claimProbe(lane.id, bounds)));
-    const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
-    try {
-      return await readEvents(destination.app_id, held);
-    } catch (error) {
-      giveBack(held);
-      throw error;
-    }
-  }
-
-  async function readEvents(app_id: string, held: readonly Claimed[]): Promise<Ready[]> {
-    const positions = held.map((one) => one.position);
-    const events = new Map((await store.readBodies(app_id, positions)).map((one) => [one.position, one]));
-    const hopeless = new Set<Claimed>();
-    for (const one of held) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
-    const ready: Ready[] = [];
-    for (const one of held) {
-      const event = events.get(one.position);
-      if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
-      else if (hopeless.has(one)) abandon(one, "Given up: the server ended too often during its attempts.");
-      else ready.push({ ...one, event_id: event.id, body: event.body, is_test: event.target_id !== null });
-    }
-    return ready;
-  }
-
   /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
   function take(lane: Lane, destination: Destination, ready: readonly Ready[]): void {
     const room = state === "running" ? lanes.room(lane, destination) : 0;
     lanes.push(lane, ready.slice(0, room));
     giveBack(ready.slice(room));
     pump();
-  }
-
-  function abandon(ready: Claimed, reason: string): void {
-    settling.record(ready, giveUp(ready, reason, clock.now()));
-  }
-
-  /** A hint for later needs a timer of its own only when it comes before the next poll. */
-  function watch(lane: Lane): void {
-    const delay_ms = lane.due_at - clock.now();
-    if (delay_ms > 0 && delay_ms < POLL_MS) schedule(`due ${lane.id}`, delay_ms, () => refill(lane));
   }
 
   // Hints.
@@ -303,31 +219,32 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Time.
 
-  function schedule(name: string, delay_ms: number, callback: () => void): void {
-    timers.get(name)?.();
-    const run = () => {
-      timers.delete(name);
-      callback();
-    };
-    timers.set(name, clock.after(delay_ms, run));
-  }
-
   async function poll(): Promise<void> {
     try {
       for (const { destination_id, due_at } of await store.findDue()) {
         const lane = lanes.open(destination_id);
-        // Probes have times of their own, and what is not known yet may be paused.
-        const may_probe = lane.destination === null || lane.destination.state === "paused";
-        lane.due_at = lane.claiming ? lane.due_at : may_probe ? clock.now() : due_at;
+        const { destination } = lane;
+        // Probes have times of their own, the end of an order has none, and what is not known yet may be either.
+        const is_due = destination === null || destination.state === "paused" || destination.ordering === "leaving";
+        lane.due_at = lane.claiming ? lane.due_at : is_due ? clock.now() : due_at;
         refill(lane);
         watch(lane);
+        if (destination?.ordering === "link") void work(mendTurns(lane));
       }
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
       log("deliveries.not_polled", { error }, "warn");
     }
-    if (state === "running") schedule("poll", POLL_MS, () => void poll());
+    if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
+  }
+
+  async function mendTurns({ id }: Lane): Promise<void> {
+    try {
+      if (await turns.mend(id)) wake(id, clock.now());
+    } catch (error) {
+      log("deliveries.not_polled", { error }, "warn");
+    }
   }
 
   async function checkSlow(): Promise<void> {
@@ -335,7 +252,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     giveBack(lanes.demoteSlow(now));
     pump();
     await leases.keep();
-    if (state !== "idle") schedule("slow", SLOW_CHECK_MS, () => void checkSlow());
+    if (state !== "idle") timers.schedule("slow", SLOW_CHECK_MS, () => void checkSlow());
   }
 
   function* held(): Iterable<Held> {
@@ -354,7 +271,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function takeUpLeft(): Promise<void> {
-    for (const { destination_id: id } of await store.findDue()) await store.releaseAll(id, clock.now(), LEASE_MS);
+    for (const { destination_id } of await store.findDue())
+      await store.releaseAll(destination_id, clock.now(), LEASE_MS);
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
@@ -366,13 +284,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (!isDrained()) {
       await new Promise<void>((resolve) => {
         drained = resolve;
-        schedule("stop", deadline_ms, resolve);
+        timers.schedule("stop", deadline_ms, resolve);
       });
     }
     const is_drained = isDrained();
     state = "idle";
     reviews.stop();
-    for (const cancel of timers.values()) cancel();
     timers.clear();
     return is_drained;
   }

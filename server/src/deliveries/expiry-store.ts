@@ -4,6 +4,7 @@
 import type { Database } from "../platform/database.ts";
 import { eachRow, expectRows, paddedList, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { DeliveryKey, DeliveryRow } from "./delivery.ts";
+import { lockTurns, passTurns } from "./turns-store.ts";
 
 /** A delivery on the walk that looks for expired records. */
 export interface AgedDelivery
@@ -19,7 +20,7 @@ export interface AgedDelivery
 export type LeavingDelivery = Pick<
   DeliveryRow,
   "destination_id" | "position" | "state" | "attempt" | "leased" | "due_at" | "trigger" | "resume_state" | "settled_at"
-> & { replay_id: string | null };
+> & { replay_id: string | null; order_key: string | null };
 
 export function createExpiryStore({ query }: Pick<Database, "query">) {
   /** In the order of their positions. Of what has been done with already, and of most others, no attempt is looked for. */
@@ -39,7 +40,7 @@ export function createExpiryStore({ query }: Pick<Database, "query">) {
   function ofEvents(destination_ids: readonly string[], positions: readonly string[]): Promise<LeavingDelivery[]> {
     if (destination_ids.length === 0 || positions.length === 0) return Promise.resolve([]);
     return query(sql`select destination_id, position, state, attempt, leased, due_at, trigger, resume_state, settled_at,
-        replay_id
+        replay_id, order_key
       from deliveries where ${named(destination_ids, positions)}`);
   }
 
@@ -74,7 +75,7 @@ export function removeRecords(
  * what had become of it stays true. Under a lease that has not run out somebody may be sending it, which undoes the step.
  */
 export function endPending(
-  deliveries: readonly Pick<LeavingDelivery, "destination_id" | "position" | "attempt">[],
+  deliveries: readonly Pick<LeavingDelivery, "destination_id" | "position" | "attempt" | "order_key">[],
   reason: string,
   now: number,
 ): Statement[] {
@@ -91,7 +92,13 @@ export function endPending(
     ${eachRow(values, ["text", "text", "bigint", "text", "bigint"])}
     where destination_id = column1 and position = column2 and attempt = column3
       and due_at is not null and (leased = 0 or due_at <= column5)`;
-  return [expectRows(deliveries.length, ended)];
+  const turns = deliveries.flatMap(({ destination_id, order_key }) =>
+    order_key === null ? [] : [{ destination_id, order_key }],
+  );
+  if (turns.length === 0) return [expectRows(deliveries.length, ended)];
+  // What waited for them goes next.
+  const locked = [...new Set(turns.map(({ destination_id }) => destination_id))].sort();
+  return [...locked.map(lockTurns), expectRows(deliveries.length, ended), passTurns(turns, now)];
 }
 
 /** Removes everything of these events at these destinations: `count` deliveries, all of them settled. */

@@ -16,7 +16,8 @@ function destination(changes: Partial<Destination> = {}): Destination {
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
   return {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, misconfigured: null, ...settings },
+    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none", ...settings },
+    misconfigured: null,
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
     mask: () => assert.fail("a lane shows nothing"),
@@ -28,15 +29,8 @@ function destination(changes: Partial<Destination> = {}): Destination {
 function ready(position: string, body = "{}"): Ready {
   return {
     ...{ destination_id: "dst_a", position, app_id: "shop", event: "link.click", attempt: 1, failures: 0 },
-    ...{
-      trigger: "auto",
-      resume_state: null,
-      resume_at: null,
-      event_id: position,
-      body,
-      is_test: false,
-      lease_until: NOW + 45_000,
-    },
+    ...{ trigger: "auto", resume_state: null, resume_at: null, event_id: position, body, is_test: false },
+    lease_until: NOW + 45_000,
     ...{ previous: null, next: null },
   };
 }

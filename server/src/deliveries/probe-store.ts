@@ -3,7 +3,8 @@
 import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
 import type { Database } from "../platform/database.ts";
 import { type Statement, sql } from "../platform/sql.ts";
-import type { ClaimedRow } from "./store.ts";
+import { CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, withTurn } from "./claim-store.ts";
+import { lockTurns } from "./turns-store.ts";
 
 interface Turn {
   probe_at: number;
@@ -20,29 +21,30 @@ interface Candidate {
   position: string;
 }
 
-export function createProbeStore({ query }: Pick<Database, "query">) {
+export function createProbeStore({ query, batch }: Pick<Database, "query" | "batch">) {
   /**
    * Takes one delivery of a paused destination when its next probe is due, whatever its own time, and puts the probe after
    * that off. However many processes ask, one gets it; while there is nothing to try the turn stays.
    */
   async function claimProbe(
     destination_id: string,
-    { now, lease_until }: { now: number; lease_until: number },
+    bounds: Pick<ClaimBounds, "now" | "lease_until" | "in_turn">,
   ): Promise<ClaimedRow[]> {
+    const { now } = bounds;
     const turn = await findTurn(destination_id, now);
     if (turn === undefined) return [];
-    const idle = idleOf(destination_id, now);
+    const idle = idleIn(destination_id, bounds);
     // By turns from both ends: of those that wait longest each time the next one, so that however many the receiver cannot
     // take they are passed by some day, and the newest, so that they need not all be passed by first.
     const newest = turn.probes % 2 === 1 ? await findNewest(idle, now) : undefined;
     const next = newest ?? (await findNext(idle, turn));
     if (next === undefined) return [];
     if (!(await takeTurn(destination_id, turn, newest === undefined ? next : lastOf(turn), now))) return [];
-    const claimed = await take(sql`position = ${next.position} and ${idle}`, lease_until);
+    const claimed = await take(destination_id, next.position, bounds);
     if (claimed.length > 0) return claimed;
     // Somebody else had it at that moment, so another one uses the turn.
     const other = await findNext(idle, { ...turn, probe_after_position: null });
-    return other === undefined ? [] : take(sql`position = ${other.position} and ${idle}`, lease_until);
+    return other === undefined ? [] : take(destination_id, other.position, bounds);
   }
 
   async function findTurn(destination_id: string, now: number): Promise<Turn | undefined> {
@@ -70,7 +72,7 @@ export function createProbeStore({ query }: Pick<Database, "query">) {
   async function findNext(idle: Statement, turn: Turn): Promise<Candidate | undefined> {
     const { due_at, created_at, position } = lastOf(turn);
     const first = (range: Statement) =>
-      query<Candidate>(sql`select due_at, created_at, position from deliveries where ${idle} and ${range}
+      query<Candidate>(sql`select due_at, created_at, position from ${idle} and ${range}
         order by due_at, created_at, position limit 1`);
     if (position !== null) {
       const [next] = await first(sql`(due_at, created_at, position) > (${due_at}, ${created_at}, ${position})`);
@@ -80,26 +82,42 @@ export function createProbeStore({ query }: Pick<Database, "query">) {
   }
 
   async function findNewest(idle: Statement, now: number): Promise<Candidate | undefined> {
-    const [newest] = await query<Candidate>(sql`select due_at, created_at, position from deliveries
-      where ${idle} and due_at <= ${now} order by due_at desc, created_at desc limit 1`);
+    const [newest] = await query<Candidate>(sql`select due_at, created_at, position from ${idle}
+      and due_at <= ${now} order by due_at desc, created_at desc limit 1`);
     return newest;
   }
 
-  function take(which: Statement, lease_until: number): Promise<ClaimedRow[]> {
-    return query<ClaimedRow>(sql`update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
+  /** Nothing when somebody else has it by now, or it is not its turn any more. */
+  async function take(
+    destination_id: string,
+    position: string,
+    bounds: Pick<ClaimBounds, "now" | "lease_until" | "in_turn">,
+  ): Promise<ClaimedRow[]> {
+    // Asked of the row itself as well: what another transaction has just changed is judged anew by that alone.
+    const has_turn =
+      bounds.in_turn === true ? sql`position in (select position from ${idleIn(destination_id, bounds)})` : sql`true`;
+    const taking = sql`update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
         resume_state = coalesce(resume_state, 'pending'),
-        resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${lease_until}
-      where ${which}
-      returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`);
+        resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${bounds.lease_until}
+      where destination_id = ${destination_id} and position = ${position} and ${idleAt(bounds.now)} and ${has_turn}
+      returning ${CLAIMED_COLUMNS}`;
+    if (bounds.in_turn !== true) return query<ClaimedRow>(taking);
+    // The columns are those of ClaimedRow.
+    return (await batch([lockTurns(destination_id), taking]))[1] as unknown as ClaimedRow[];
   }
 
   return { claimProbe };
 }
 
 /** Not under a lease, and nothing that a person asked for. */
-function idleOf(destination_id: string, now: number): Statement {
-  return sql`destination_id = ${destination_id} and state = 'pending' and (leased = 0 or due_at <= ${now})
-    and trigger <> 'manual' and trigger <> 'test'`;
+function idleAt(now: number): Statement {
+  return sql`state = 'pending' and (leased = 0 or due_at <= ${now}) and trigger <> 'manual' and trigger <> 'test'`;
+}
+
+/** What may be tried, to be followed by further conditions. */
+function idleIn(destination_id: string, { now, in_turn }: Pick<ClaimBounds, "now" | "in_turn">): Statement {
+  if (in_turn === true) return sql`(${withTurn(destination_id, idleAt(now), now)}) as idle where true`;
+  return sql`deliveries where destination_id = ${destination_id} and ${idleAt(now)}`;
 }
 
 function lastOf(turn: Turn) {

@@ -2,10 +2,11 @@
 // costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
 import type { Destination } from "../destinations/destination.ts";
 import { isDatabaseError } from "../platform/database.ts";
-import type { Clock, Dispatcher } from "./dispatcher.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import { planStep, type ReplayRow } from "./replay.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
+import type { Clock } from "./timers.ts";
 
 const POLL_MS = 1_000;
 /** After a round in which something moved. */
@@ -68,7 +69,14 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
       plan.take > 0
         ? await walk.next(row, row.at_position, plan.take, source?.filter ?? null)
         : { matches: [], at_position: row.at_position, walked: row.walked === 1 };
-    const after = await store.step({ row, plan, waiting: facts.waiting, found, now });
+    const after = await store.step({
+      row,
+      plan,
+      waiting: facts.waiting,
+      found,
+      ordering: target?.ordering ?? "none",
+      now,
+    });
     if (after === null) return null;
     if (after.created > row.created) dispatcher.wake(row.target_id, now);
     if (after.state !== row.state) note(after);

@@ -2,6 +2,7 @@
 // with what the replay's row says of it, so that a crash at any moment loses nothing and counts nothing twice; the
 // revision of the row lets one process at a time make a step. Called by replays.ts and replay-runner.ts.
 import type { ReplayState } from "#contract/replays.ts";
+import type { Destination } from "../destinations/destination.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { assign, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import {
@@ -14,6 +15,8 @@ import {
   type Uncounted,
 } from "./replay.ts";
 import type { Match } from "./replay-walk-store.ts";
+import { orderKeyOf } from "./turn.ts";
+import { lockTurns, passTurns } from "./turns-store.ts";
 
 /** Replays of one webhook that are not at their end, at the most. */
 export const OPEN_REPLAYS_MAX = 10;
@@ -26,6 +29,7 @@ export interface Step {
   waiting: number;
   /** What to hand out, and up to where all has been looked at then. */
   found: { matches: readonly Match[]; at_position: string; walked: boolean };
+  ordering: Destination["ordering"];
   now: number;
 }
 
@@ -111,14 +115,16 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
   }
 
   /** Makes one step, and answers the row after it; null when somebody else has changed the replay meanwhile. */
-  function step({ row, plan, waiting, found, now }: Step): Promise<ReplayRow | null> {
+  function step({ row, plan, waiting, found, ordering, now }: Step): Promise<ReplayRow | null> {
     return database.transaction(async (within) => {
       const held = await within(sql`update replays set revision = revision + 1
         where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
       if (held.length === 0) return null;
+      // Others may wait for what is taken back.
+      if (plan.state === "canceled") await within(lockTurns(row.destination_id));
       const counted = await countEnded(within, row.id);
       const taken_back = plan.state === "canceled" ? await takeBack(within, row.id, now) : 0;
-      const created = await handOut(within, row, found.matches, now);
+      const created = await handOut(within, row, withKeys(found.matches, ordering), now);
       const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
       const { at_position, walked } = found;
       const result = { ...counted, created, taken_back, at_position, walked, waiting, is_under_way: left.length > 0 };
@@ -154,15 +160,22 @@ async function takeBack(within: Query, replay_id: string, now: number): Promise<
   const idle = sql`replay_id = ${replay_id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
   const untried = sql`${idle} and replay_from = 'missing' and attempt = 0`;
   const tried = sql`${idle} and (replay_from <> 'missing' or attempt > 0)`;
-  const removed = await within(sql`${pick(untried)} delete from deliveries where ${PICKED} returning position`);
-  const restored = await within(sql`${pick(tried)} update deliveries set
+  const removed = await within<PassedRow>(
+    sql`${pick(untried)} delete from deliveries where ${PICKED} returning destination_id, order_key`,
+  );
+  const restored = await within<PassedRow>(sql`${pick(tried)} update deliveries set
       state = case when replay_from = 'missing' then 'failed' else replay_from end,
       reason = case when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason
         else 'The replay was canceled.' || coalesce(' ' || reason, '') end,
       settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
       due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
-    where ${PICKED} returning position`);
-  return removed.length + restored.length;
+    where ${PICKED} returning destination_id, order_key`);
+  const ended = [...removed, ...restored];
+  const keys = ended.flatMap(({ destination_id, order_key }) =>
+    order_key === null ? [] : [{ destination_id, order_key }],
+  );
+  if (keys.length > 0) await within(passTurns(keys, now));
+  return ended.length;
 }
 
 /** Chosen first, once, then found by key, for the reason that `claim` gives in store.ts. */
@@ -173,28 +186,41 @@ function pick(condition: Statement): Statement {
 
 const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
+interface PassedRow {
+  destination_id: string;
+  order_key: string | null;
+}
+
+type KeyedMatch = Match & { order_key: string | null };
+
+function withKeys(matches: readonly Match[], ordering: Destination["ordering"]): KeyedMatch[] {
+  return matches.map((match) => ({ ...match, order_key: orderKeyOf({ ordering }, match) }));
+}
+
 /** Answers how many there are: what somebody else has changed since it was found is left alone. */
-async function handOut(within: Query, row: ReplayRow, matches: readonly Match[], now: number): Promise<number> {
+async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMatch[], now: number): Promise<number> {
   const missing = matches.filter(({ target_state }) => target_state === "missing");
   const settled = matches.filter(({ target_state }) => target_state !== "missing");
   let count = 0;
   if (missing.length > 0) {
-    const values = missing.map(({ position, event }): SqlValue[] => [
+    const values = missing.map(({ position, event, order_key }): SqlValue[] => [
       ...[row.target_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
+      order_key,
     ]);
     const inserted = await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
-        failures, leased, due_at, trigger, replay_id, replay_from, created_at)
+        failures, leased, due_at, trigger, replay_id, replay_from, created_at,
+        order_key)
       values ${rows(values)} on conflict do nothing returning position`);
     count += inserted.length;
   }
   if (settled.length > 0) {
-    const values = settled.map(({ position, target_state }): SqlValue[] => [
-      ...[row.target_id, position, target_state, row.created_at, now, row.id],
+    const values = settled.map(({ position, target_state, order_key }): SqlValue[] => [
+      ...[row.target_id, position, target_state, row.created_at, now, row.id, order_key],
     ]);
     // What its last state said stays until there is something new to say, and comes back when the replay is canceled.
     const armed = await within(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
-        trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3
-      ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text"])}
+        trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7
+      ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
         and replay_id is null returning position`);
     count += armed.length;

@@ -5,11 +5,14 @@ import type { Outcome } from "#destination-types/definition.ts";
 import { eachRow, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
-import { healthChanges, hourCounts, singleChanges } from "./totals.ts";
+import { endOf, healthChanges, hourCounts, singleChanges, withUnchanged } from "./totals.ts";
+import { passTurns, type TurnKey } from "./turns-store.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
   key: DeliveryKey;
+  /** Others with the same one wait for their turn; absent or null: none do. */
+  order_key?: string | null;
   /** The fencing token under which it was made. */
   attempt: number;
   decision: Decision;
@@ -36,14 +39,21 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   const counted = settlements.filter((one) => one.counts);
   const certain = counted.filter((one) => !one.set_apart);
   const doubtful = certain.length === counted.length ? [] : counted.filter((one) => one.set_apart);
+  const ordered = settlements.flatMap(turnOf);
   const statements: Statement[] = [];
   // Before the records themselves are written, of which these ask. Always in this order, so that two processes that change
   // the same rows never wait for each other in a circle.
   if (doubtful.length > 0) statements.push(updateHealthUnlessRecorded(doubtful), addHoursUnlessRecorded(doubtful));
-  if (certain.length > 0) statements.push(updateHealth(certain), addHours(certain));
+  if (certain.length > 0 || ordered.length > 0) statements.push(updateHealth(certain, ordered));
+  if (certain.length > 0) statements.push(addHours(certain));
   if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
   if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
+  if (ordered.length > 0) statements.push(passTurns(ordered, Math.max(...settlements.map(endOf))));
   return statements;
+}
+
+function turnOf({ key: { destination_id }, order_key = null }: Settlement): TurnKey[] {
+  return order_key === null ? [] : [{ destination_id, order_key }];
 }
 
 /** What most attempts are: the delivery's own row has place for its record. */
@@ -146,8 +156,9 @@ const SETTLED_TYPES = [
   ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
 ];
 
-function updateHealth(settlements: readonly Settlement[]): Statement {
-  const values = healthChanges(settlements).map((one): SqlValue[] => [
+/** Locks the rows of the destinations that pass turns on as well, all in one order (turns-store.ts). */
+function updateHealth(settlements: readonly Settlement[], ordered: readonly TurnKey[]): Statement {
+  const values = withUnchanged(healthChanges(settlements), ordered).map((one): SqlValue[] => [
     one.destination_id,
     one.success_at,
     one.failure_at,

@@ -1,7 +1,8 @@
 // How a lane that is far behind shares its claims between those that wait longest and those that came last, so that a backlog
 // of any size, of retries or of what waited during a pause, does not keep fresh events waiting until all of it is gone. A
 // lane that keeps up takes the oldest first, and nothing here costs it anything. Called by the dispatcher.
-import type { ClaimedRow, DeliveryStore } from "./store.ts";
+import type { ClaimedRow } from "./claim-store.ts";
+import type { DeliveryStore } from "./store.ts";
 
 /** A lane is behind when its oldest due delivery has waited for longer than this. */
 export const BEHIND_MS = 5_000;

@@ -8,13 +8,11 @@ import type { EventType } from "#contract/events.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { ASKED, CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, claimInTurn, NO_PROBE } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
-
-export type ClaimedRow = Pick<
-  DeliveryRow,
-  "position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at"
->;
+import { WAITS_FOR_TURN } from "./turn.ts";
+import { createTurnStore } from "./turns-store.ts";
 
 export interface DeliveryFilter extends PositionRange {
   state?: DeliveryState | undefined;
@@ -26,16 +24,26 @@ export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
 
 /** Inserts new deliveries; one that exists already is left alone, so that draining a spool twice is harmless. */
 export function insertDeliveries(deliveries: readonly DeliveryRow[]): Statement {
+  // Most have no key, and the column costs a thirtieth of storing an event.
+  if (deliveries.some(({ order_key }) => (order_key ?? null) !== null)) return insertOrdered(deliveries);
   return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures, leased,
     due_at, trigger, created_at) values ${rows(deliveries.map(fields))} on conflict do nothing`;
 }
 
+function insertOrdered(deliveries: readonly DeliveryRow[]): Statement {
+  const values = deliveries.map((row) => [...fields(row), row.order_key ?? null]);
+  return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures, leased,
+    due_at, trigger, created_at, order_key) values ${rows(values)} on conflict do nothing`;
+}
+
 /** The same, for events whose id the caller gave: only where the event itself was stored, so never for a duplicate. */
 export function insertDeliveriesOfStored(deliveries: readonly DeliveryRow[]): Statement {
+  const values = deliveries.map((row) => [...fields(row), row.order_key ?? null]);
   return sql`insert into deliveries (destination_id, position, app_id, event, state, reason, attempt, failures, leased,
-      due_at, trigger, created_at)
-    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
-    from (values ${rows(deliveries.map(fields), DELIVERY_TYPES)}) as v
+      due_at, trigger, created_at, order_key)
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12,
+      column13
+    from (values ${rows(values, DELIVERY_TYPES)}) as v
     where exists (select 1 from events where app_id = column3 and position = column2) on conflict do nothing`;
 }
 
@@ -59,7 +67,7 @@ const SKIPPED_TYPES = [
 
 const DELIVERY_TYPES = [
   ...(["text", "text", "text", "text", "text", "text"] as const),
-  ...(["bigint", "bigint", "bigint", "bigint", "text", "bigint"] as const),
+  ...(["bigint", "bigint", "bigint", "bigint", "text", "bigint", "text"] as const),
 ];
 
 function fields(row: DeliveryRow): SqlValue[] {
@@ -80,16 +88,11 @@ function fields(row: DeliveryRow): SqlValue[] {
   ];
 }
 
-/** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
-const NO_PROBE = sql`
-  resume_state = case when trigger = 'probe' then null else resume_state end,
-  resume_at = case when trigger = 'probe' then null else resume_at end,
-  trigger = case when trigger <> 'probe' then trigger when replay_id is null then 'auto' else 'replay' end`;
-
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
 export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
   const { query } = database;
+  const turns = createTurnStore(database);
 
   /**
    * Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for; `newest`:
@@ -97,10 +100,11 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
    */
   async function claim(
     destination_id: string,
-    bounds: { now: number; lease_until: number; limit: number; asked_only: boolean; newest?: number },
+    bounds: ClaimBounds,
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
+    if (bounds.in_turn) return claimInTurn(database, destination_id, bounds);
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
-    const asked = bounds.asked_only ? sql`and trigger <> 'auto' and trigger <> 'replay' and trigger <> 'probe'` : sql``;
+    const asked = bounds.asked_only ? sql`and ${ASKED}` : sql``;
     const { now, limit, newest = 0 } = bounds;
     const due = sql`select destination_id, position from deliveries
       where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${now}`;
@@ -117,7 +121,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
       sql`with due as materialized (${chosen})
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
-        returning position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at`,
+        returning ${CLAIMED_COLUMNS}`,
       sql`select min(due_at) as due_at from deliveries where destination_id = ${destination_id} and state = 'pending'`,
     ]);
     // The columns are those of ClaimedRow.
@@ -177,7 +181,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   function find(key: DeliveryKey): Promise<DeliveryRow | undefined> {
     return query<DeliveryRow>(
-      sql`select * from deliveries where destination_id = ${key.destination_id} and position = ${key.position}`,
+      sql`select d.*, ${TURN_POSITION} from deliveries as d
+        where d.destination_id = ${key.destination_id} and d.position = ${key.position}`,
     ).then((found) => found[0]);
   }
 
@@ -193,7 +198,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     const newest = sql`select * from deliveries where ${range} order by position desc
       limit ${is_whole ? limit + 1 : PAGE_SCAN_MAX}`;
     const found = await query<DeliveryRow & { event_id: string | null }>(
-      sql`select d.*, e.id as event_id from (${is_few ? allPending(destination_id, range) : newest}) as d
+      sql`select d.*, e.id as event_id, ${TURN_POSITION} from (${is_few ? allPending(destination_id, range) : newest}) as d
         left join events as e on e.app_id = d.app_id and e.position = d.position
         where ${allOf(wanted)} order by d.position desc limit ${limit + 1}`,
     );
@@ -227,8 +232,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
-    return query<{ id: string; body: string }>(
-      sql`select id, body from events where app_id = ${row.app_id} and position = ${row.position}`,
+    return query<{ id: string; body: string; link_id: string | null; target_id: string | null }>(
+      sql`select id, body, link_id, target_id from events where app_id = ${row.app_id} and position = ${row.position}`,
     ).then((found) => found[0]);
   }
 
@@ -237,11 +242,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     return query<DeliveryRow>(sql`${insertDeliveries([row])} returning *`).then((made) => made[0]);
   }
 
-  /** Grants one attempt now, in any state, and remembers what to put back when it fails. */
+  /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
   function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
     return query<DeliveryRow>(sql`update deliveries set
         resume_state = coalesce(resume_state, state),
-        resume_at = case when resume_state is null and state = 'pending' then due_at else resume_at end,
+        resume_at = case when resume_state is not null or state <> 'pending' then resume_at
+          when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
       where destination_id = ${key.destination_id} and position = ${key.position} returning *`).then(
       (found) => found[0],
@@ -252,8 +258,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
    * Undefined when it is not pending. Where a person or a replay asked for what had ended before, only that is canceled:
    * what had become of the delivery stays true.
    */
-  function cancel(key: DeliveryKey, reason: string, now: number): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`update deliveries set
+  async function cancel(
+    key: Pick<DeliveryRow, "destination_id" | "position" | "order_key">,
+    reason: string,
+    now: number,
+  ): Promise<DeliveryRow | undefined> {
+    const canceled = sql`update deliveries set
         state = case when resume_state <> 'pending' then resume_state
           when replay_from <> 'missing' then replay_from else 'canceled' end,
         reason = case when resume_state <> 'pending' then reason
@@ -261,16 +271,20 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
         settled_at = case when resume_state <> 'pending' or replay_from <> 'missing' then settled_at else ${now} end,
         trigger = case when resume_state <> 'pending' or replay_from is not null then 'auto' else trigger end,
         due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
-      where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`).then(
-      (found) => found[0],
-    );
+      where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`;
+    const { destination_id, position, order_key = null } = key;
+    if (order_key === null) return (await query<DeliveryRow>(canceled))[0];
+    const [row] = await turns.endInTurn({ destination_id, position, order_key }, canceled, now);
+    // The columns are those of the table.
+    return row as unknown as DeliveryRow | undefined;
   }
 
   /** The deliveries of one event, over all destinations of its app. */
   function ofEvent(position: string, destination_ids: readonly string[]): Promise<DeliveryRow[]> {
     if (destination_ids.length === 0) return Promise.resolve([]);
     return query<DeliveryRow>(
-      sql`select * from deliveries where destination_id in (${list(destination_ids)}) and position = ${position}`,
+      sql`select d.*, ${TURN_POSITION} from deliveries as d
+        where d.destination_id in (${list(destination_ids)}) and d.position = ${position}`,
     );
   }
 
@@ -278,8 +292,13 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
     ...createProbeStore(database),
     ...{ claim, readBodies, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
+    ...{ mendTurns: turns.mendTurns, letGo: turns.letGo },
   };
 }
+
+/** Whose turn it is of those with the key of `d`; null where there is no key, which costs nothing. */
+const TURN_POSITION = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id
+  and f.order_key = d.order_key and f.state = 'pending' order by f.position limit 1) as turn_position`;
 
 /** In the order of its index and with a limit, so that the index is what is read, whatever the range. */
 function allPending(destination_id: string, range: Statement): Statement {

@@ -47,6 +47,14 @@ export function healthChanges(finished: readonly Finished[]): HealthChange[] {
   return [...changes.values()].sort(byDestination);
 }
 
+/** With changes of nothing for the other destinations that are named, in the same order. */
+export function withUnchanged(changes: HealthChange[], named: readonly { destination_id: string }[]): HealthChange[] {
+  if (named.length === 0) return changes;
+  const all = new Map(changes.map((change) => [change.destination_id, change]));
+  for (const { destination_id } of named) changeOf(all, destination_id);
+  return [...all.values()].sort(byDestination);
+}
+
 function changeOf(changes: Map<string, HealthChange>, destination_id: string): HealthChange {
   const known = changes.get(destination_id);
   if (known !== undefined) return known;
@@ -85,7 +93,7 @@ function byEnd(a: Pick<Finished, "record">, b: Pick<Finished, "record">): number
   return endOf(a) - endOf(b);
 }
 
-function endOf({ record }: Pick<Finished, "record">): number {
+export function endOf({ record }: Pick<Finished, "record">): number {
   return record.started_at + record.duration_ms;
 }
 

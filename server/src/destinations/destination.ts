@@ -1,6 +1,6 @@
 // A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
-import type { DestinationState, RetryOn } from "#contract/destinations.ts";
+import type { DestinationState, Ordering, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { type Filter, filterProblems } from "#contract/filters.ts";
 import {
@@ -17,6 +17,9 @@ import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { type CompiledFilter, compileFilter } from "./filter.ts";
 import { createHider, type Hide } from "./hiding.ts";
 import { openMaterial } from "./key-pairs.ts";
+
+/** `leaving`: it was `link`, and deliveries of that time still wait for each other until all are let go. */
+export type StoredOrdering = Ordering | "leaving";
 
 /** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
 export interface DestinationRow {
@@ -41,6 +44,7 @@ export interface DestinationRow {
   /** The last time that it was off or disabled: from, and until when; null while it still is. */
   stopped_at: number | null;
   restarted_at: number | null;
+  ordering: StoredOrdering;
   created_at: number;
   updated_at: number;
   /** What is published of its key pairs, as JSON; null unless it signs with Ed25519. */
@@ -72,6 +76,7 @@ export interface Destination {
   readonly retry_on: RetryOn;
   /** Null takes every event of its types. */
   readonly filter: CompiledFilter | null;
+  readonly ordering: StoredOrdering;
   /** Why it cannot send although it is stored, for the engineer on call; null as a rule. Then `build` throws. */
   readonly misconfigured: string | null;
   build(delivery: Outgoing): BuiltRequest;
@@ -106,6 +111,7 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
     max_in_flight: row.max_in_flight,
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
+    ordering: row.ordering,
     ...prepareFiltered(row, preparing),
   };
 }

@@ -96,6 +96,15 @@ export function createDestinations(options: DestinationsOptions) {
     return store.runHeld(app_ids, registry.learn, compose);
   }
 
+  /** When nothing of it waits for its turn any more: the last step of a patch to `none`. */
+  async function endOrdering(id: string): Promise<void> {
+    const result = await store.change(id, ANY, { now: now(), actor: SYSTEM }, (row) => {
+      if (row.ordering !== "leaving") return null;
+      return { row: { ...row, ordering: "none" }, cause: "changed", reset_health: false };
+    });
+    if (result?.changed) await changed(result.row);
+  }
+
   /**
    * Calls back after each change, possibly more than once for one; those of other processes when they are noticed.
    * Listeners must not throw.
@@ -112,6 +121,6 @@ export function createDestinations(options: DestinationsOptions) {
     ...createTrials(dependencies),
     ...createSigningKeys(dependencies),
     ...createHistory(dependencies),
-    ...{ disable, review, resume, runHeld, onChange },
+    ...{ disable, review, resume, runHeld, endOrdering, onChange },
   };
 }

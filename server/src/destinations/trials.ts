@@ -65,7 +65,14 @@ export function createTrials(dependencies: TrialDependencies) {
     const { url, headers, timeout_ms, event, signature_scheme } = request;
     const input = {
       ...{ url, headers, timeout_ms, events: [event], description: "", enabled: true, signing: true },
-      ...{ max_in_flight: 1, rate_per_second: null, retry_on: "retriable" as const, signature_scheme, filter: null },
+      ...{
+        max_in_flight: 1,
+        rate_per_second: null,
+        retry_on: "retriable" as const,
+        signature_scheme,
+        filter: null,
+        ordering: "none" as const,
+      },
     };
     const prepare = (signs_with: Material) =>
       prepareDestination(newWebhookRow({ ...made, ...signs_with }, input, sealer), dependencies);

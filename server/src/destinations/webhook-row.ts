@@ -4,6 +4,7 @@ import {
   type Health,
   MASK,
   type Missed,
+  type Ordering,
   type SignatureScheme,
   type Webhook,
   type WebhookCreate,
@@ -15,7 +16,7 @@ import { mapSecrets } from "#destination-types/definition.ts";
 import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
 import { invalid } from "../errors.ts";
 import type { Sealer } from "../platform/sealing.ts";
-import type { DestinationRow, SealedSecrets } from "./destination.ts";
+import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
 import { timeText } from "./health.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
 import { nextStep } from "./missed.ts";
@@ -58,6 +59,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
     filter: filterText(input.filter),
     stopped_at: input.enabled ? null : made.now,
     restarted_at: null,
+    ordering: input.ordering,
     created_at: made.now,
     updated_at: made.now,
     public_keys: publish(signature_scheme, {
@@ -89,6 +91,7 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     rate_per_second: patch.rate_per_second === undefined ? row.rate_per_second : patch.rate_per_second,
     retry_on: retry_on ?? row.retry_on,
     filter: patch.filter === undefined ? row.filter : filterText(patch.filter),
+    ordering: nextOrdering(row.ordering, patch.ordering),
     updated_at: now,
   };
   const switched = switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now);
@@ -117,6 +120,11 @@ function filterText(filter: Filter | null): string | null {
 }
 
 const CHANGED = "changed";
+
+/** Nothing can be set to `leaving`: that ends by itself when nothing waits for its turn any more. */
+function nextOrdering(from: StoredOrdering, to: Ordering | undefined): StoredOrdering {
+  return to === "none" && from !== "none" ? "leaving" : (to ?? from);
+}
 
 /** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
 function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
@@ -168,6 +176,7 @@ export function showWebhook(row: DestinationRow, { health, missed, problem }: Fa
     max_in_flight: row.max_in_flight,
     rate_per_second: row.rate_per_second,
     retry_on: row.retry_on,
+    ordering: row.ordering === "link" ? "link" : "none",
     headers: mapSecrets(webhook.config, config, () => MASK).headers,
     filter: row.filter === null ? null : (JSON.parse(row.filter) as Filter),
     created_at: timeText(row.created_at),

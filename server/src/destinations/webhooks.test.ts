@@ -30,6 +30,7 @@ forEachEngine((engine) => {
       max_in_flight: 50,
       rate_per_second: null,
       retry_on: "retriable",
+      ordering: "none",
       headers: {},
       filter: null,
       missed: null,
@@ -64,6 +65,7 @@ forEachEngine((engine) => {
       max_in_flight: 1,
       rate_per_second: 7,
       retry_on: "any_failure",
+      ordering: "link",
       headers: { Authorization: "Bearer abc" },
     });
     const { signing_secret, ...made } = await destinations.createWebhook("shop", given);
@@ -171,6 +173,7 @@ forEachEngine((engine) => {
       max_in_flight: 2,
       rate_per_second: 0.5,
       retry_on: "any_failure" as const,
+      ordering: "link" as const,
     };
     let expected = made;
     for (const [name, value] of Object.entries(patch)) {
@@ -182,6 +185,22 @@ forEachEngine((engine) => {
     const back = await destinations.patchWebhook(made.id, "shop", { url: URL_OK, description: "" });
     assert.deepEqual([back.url, back.description], [URL_OK, ""]);
     assert.deepEqual(await destinations.getSecret(made.id, "shop"), { signing_secret });
+  });
+
+  test("an order that ends is none to whoever asks, and is ended once nothing waits for it", async () => {
+    const { db, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input({ ordering: "link" }));
+    const stored = async () =>
+      (await db.query(sql`select ordering from destinations where id = ${id}`))[0]?.["ordering"];
+    assert.equal((await destinations.patchWebhook(id, null, { ordering: "none" })).ordering, "none");
+    assert.equal(await stored(), "leaving");
+    assert.equal((await destinations.patchWebhook(id, null, { ordering: "none" })).ordering, "none");
+    assert.equal((await destinations.find(id))?.ordering, "leaving");
+    await destinations.endOrdering(id);
+    assert.deepEqual([await stored(), (await destinations.find(id))?.ordering], ["none", "none"]);
+    assert.equal((await destinations.patchWebhook(id, null, { ordering: "link" })).ordering, "link");
+    await destinations.endOrdering(id);
+    assert.equal(await stored(), "link", "somebody wants it again");
   });
 
   test("an empty patch changes nothing, not even the time", async () => {

@@ -3,6 +3,7 @@
 import type { Ready } from "../deliveries/attempt.ts";
 import { type DeliveryRow, DUE_FIRST } from "../deliveries/delivery.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";
+import { orderKeyOf } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { type CompiledFilter, type Subject, subjectOf } from "../destinations/filter.ts";
 import type { EventRow } from "./event.ts";
@@ -42,7 +43,8 @@ export function fanOut(
       if (passing.length === 0) continue;
       wanted = passing;
     }
-    const leased = reserve(destination, wanted.length);
+    // What takes turns is claimed: whose turn it is stands in the table.
+    const leased = destination.ordering === "link" ? 0 : reserve(destination, wanted.length);
     wanted.forEach((event, index) => {
       result.deliveries.push(toDelivery(event, destination, index < leased, now));
     });
@@ -103,6 +105,7 @@ function toDelivery(event: EventRow, destination: Destination, leased: boolean, 
     resume_at: null,
     created_at: now,
     settled_at: null,
+    order_key: orderKeyOf(destination, event),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   reasonOf,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
+import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
@@ -69,6 +70,7 @@ function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (isUnderWay(delivery, now)) return "An attempt is under way.";
   if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
+  if (waitsForTurn(delivery)) return reasonOf(delivery);
   const due_at = Math.max(delivery.due_at, delivery.created_at);
   const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : `Next attempt at ${time(due_at)}.`;
   const reason = reasonOf(delivery);

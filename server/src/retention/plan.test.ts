@@ -47,7 +47,13 @@ for (const { title, changes, goes } of [
       due_at: null,
       trigger: "auto",
     } as const;
-    const settled = { state: "failed", resume_state: null, settled_at: CUTOFFS.events, replay_id: null } as const;
+    const settled = {
+      state: "failed",
+      resume_state: null,
+      settled_at: CUTOFFS.events,
+      replay_id: null,
+      order_key: null,
+    } as const;
     const deliveries = changes === null ? [] : [{ ...delivery, ...settled, ...changes }];
     const plan = planEvents([position], deliveries, { now: NOW, cutoff: CUTOFFS.events });
     assert.deepEqual(plan.leaving, goes ? [position] : []);

@@ -22,6 +22,7 @@ export interface State {
   due_at: number | null;
   trigger: string;
   resume_state: string | null;
+  order_key: string | null;
 }
 
 export interface Disk {
@@ -47,7 +48,7 @@ export interface Disk {
   close(): void;
 }
 
-const COLUMNS = ["state", "attempt", "failures", "leased", "due_at", "trigger", "resume_state"] as const;
+const COLUMNS = ["state", "attempt", "failures", "leased", "due_at", "trigger", "resume_state", "order_key"] as const;
 const UNIQUE_CODES = [1555, 2067];
 
 export function createDisk(): Disk {

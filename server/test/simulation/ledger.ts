@@ -5,6 +5,7 @@ import { SLOW_SHARE } from "../../src/deliveries/lanes.ts";
 import type { OutboundRequest } from "../../src/platform/egress.ts";
 import type { Change, State } from "./disk.ts";
 import { type Life, SKEW_MAX_MS } from "./life.ts";
+import { createOrder } from "./order.ts";
 import type { World } from "./world.ts";
 
 /** One request as the network saw it. */
@@ -58,6 +59,8 @@ const OFF_SEEN_MS = 4_000;
 const RATE_WINDOW_MS = 950;
 /** A person's call and what was claimed at the same moment may cross for so long. */
 const CROSSING_MS = 3_000;
+/** How long what a person asked for is put off while another one of its link is on its way; two clocks may differ. */
+const PUT_OFF_MS = 250 + 2 * SKEW_MAX_MS;
 /** After a jump of the clock what was decided before may still arrive for so long. */
 const JUMP_SETTLES_MS = 60_000;
 
@@ -67,6 +70,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   const settings = new Map<string, Settings>();
   const events = new Map<string, { id: string; body: string }>();
   const flights = new Map<string, Set<Send>>();
+  const order = createOrder(world, ({ destination_id, position }) => tracks.get(`${destination_id} ${position}`));
   let starts = new Map<string, number[]>();
 
   function expect(isKept: boolean, promise: string, track?: Track): void {
@@ -78,6 +82,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   function observe(life: Life): void {
     const changes = disk.takeChanges();
     for (const change of changes) note(life, change);
+    order.committed(changes);
     for (const event of disk.takeEvents()) {
       events.set(event.position, event);
       expectDeliveries(event, changes);
@@ -124,12 +129,13 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     ) {
       // Taking up a manual attempt that was in flight looks the same.
       track.grants++;
-      track.touched_at = time.elapsed();
+      touch(track);
       return "granted";
     }
+    if (isMoved(old, row)) return "moved within its link";
     expect(old.state === "pending", "a settled delivery changes only when a person asks for it", track);
     if (row.state === "canceled" && row.failures === old.failures && old.resume_state !== "canceled") {
-      track.touched_at = time.elapsed();
+      touch(track);
       return "canceled";
     }
     if (row.state === "succeeded" && old.resume_state !== "succeeded") {
@@ -149,7 +155,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     }
     const is_back = row.state !== "pending" && row.state === old.resume_state && row.resume_state === null;
     if (is_back && old.leased === 0 && row.failures === old.failures) {
-      track.touched_at = time.elapsed();
+      touch(track);
       return "taken back";
     }
     expect(old.leased === 1, "only who holds the lease settles an attempt", track);
@@ -164,11 +170,19 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     return "taken up";
   }
 
+  function touch(track: Track): void {
+    track.touched_at = time.elapsed();
+    order.touched(track);
+  }
+
   function explainClaim(life: Life, track: Track, old: State): string {
     const has_jumped = time.elapsed() - weather.jumped_at < JUMP_SETTLES_MS;
     const is_due = old.due_at !== null && old.due_at <= life.clock.now();
     const is_probe = track.row.trigger === "probe";
-    expect(is_due || is_probe || has_jumped, "nothing but a probe is claimed before it is due", track);
+    // What was put off until its link is free goes when it is.
+    const is_put_off =
+      old.trigger === "manual" && old.order_key !== null && (old.due_at ?? 0) <= life.clock.now() + PUT_OFF_MS;
+    expect(is_due || is_put_off || is_probe || has_jumped, "nothing but a probe is claimed before it is due", track);
     if (old.leased === 0) return "claimed";
     track.lost++;
     const last = track.sends.at(-1);
@@ -194,6 +208,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     expectTurn(send);
     expectWanted(send);
     expectPace(send, request.connections ?? 0);
+    order.sent(send);
     track.sends.push(send);
     expectSchedule(track);
     return send;
@@ -269,6 +284,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
   function answered(send: Send, answer: number | string): void {
     send.answer = answer;
+    order.answered(send);
     flights.get(`${send.life.name} ${send.track.destination_id}`)?.delete(send);
     world.note(`${send.life.name} ${send.track.id} attempt ${send.number} is answered ${answer}`);
   }
@@ -296,6 +312,12 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
 export function isAccepted({ answer }: Send): boolean {
   return typeof answer === "number" && answer >= 200 && answer < 300;
+}
+
+/** Nothing but when it is due has changed, and it has or had a key. */
+function isMoved(old: State, row: State): boolean {
+  const rest = ({ due_at: _, order_key: __, ...others }: State) => JSON.stringify(others);
+  return old.order_key !== null && old.state === "pending" && old.leased === 0 && rest(old) === rest(row);
 }
 
 function createTrack(destination_id: string, position: string, row: State, count: number): Track {

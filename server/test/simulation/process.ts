@@ -63,6 +63,7 @@ export function createProcess(
     exclusive: options.exclusive,
     log: (event, fields) => {
       world.note(`${name} ${event} ${describe(fields)}`);
+      if (event === "deliveries.turn_missed") world.violate("turns are passed on where they end, not mended later");
       if (event === "delivery.unrecorded") world.violate("every attempt can be recorded");
     },
   });

@@ -18,6 +18,8 @@ const APP = "shop";
 /** Enough for leases, schedules, Retry-After and what a rate limit holds back; clocks set back come on top. */
 const HEALING_MS = 900_000;
 const STOP_DEADLINE_MS = 12_000;
+/** Of destinations in worlds with ordered ones. */
+const ORDERINGS = ["link", "link", "link", "none"] as const;
 /** The bound of the dispatcher's memory, and what may cross while it is reached. */
 const QUEUED_MAX = 5_000;
 /** Kinds of world: nothing goes wrong; one process; two processes on one database. */
@@ -30,17 +32,22 @@ export interface Summary {
   processes: number;
 }
 
+export interface Setting {
+  /** Destinations send the events of each link in order, most of them and most of the time. */
+  ordered: boolean;
+}
+
 /** @throws Error that names the seed, the promise that was broken and what happened last */
-export async function runStory(seed: number): Promise<Summary> {
+export async function runStory(seed: number, setting: Setting = { ordered: false }): Promise<Summary> {
   const world = createWorld(seed);
   try {
-    return await tell(world);
+    return await tell(world, setting);
   } finally {
     world.disk.close();
   }
 }
 
-async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
+async function tell(world: ReturnType<typeof createWorld>, { ordered }: Setting): Promise<Summary> {
   const { random, time, disk, weather } = world;
   const kind = random.pick(KINDS);
   const is_pair = kind === "pair";
@@ -55,6 +62,8 @@ async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
   let process_count = 0;
   /** Share of ingests that are large. */
   let flood = 0;
+  /** Links that events are of, where destinations are ordered. */
+  const links = ordered ? random.pick([1, 2, 2, 5, 30]) : 0;
   let is_healing = false;
   let is_over = false;
 
@@ -129,6 +138,7 @@ async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
       rate_per_second: random.pick([null, null, null, random.int(2, 30)]),
       retry_on: random.pick(["retriable", "any_failure"]),
       signing: random.chance(0.3),
+      ...(ordered && { ordering: random.pick(ORDERINGS) }),
     });
     urls.push(url);
     receivers.setMood(url, random.pick(MOODS));
@@ -144,7 +154,12 @@ async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
     const count = random.chance(flood) ? random.int(20, 150) : random.pick([1, 1, 1, 2, 5]);
     const inputs = Array.from({ length: count }, () => {
       const id = random.chance(0.2) ? givenId() : undefined;
-      return { event: random.pick(["link.click", "link.claim"] as const), data: { n: random.int(1, 99) }, id };
+      const of_link = ordered && random.chance(0.9) ? { link_id: `link-${random.int(1, links)}` } : {};
+      return {
+        event: random.pick(["link.click", "link.claim"] as const),
+        data: { n: random.int(1, 99), ...of_link },
+        id,
+      };
     });
     call(`ingest ${count}`, async ({ events }) => {
       const answer = await events.ingest(APP, inputs);
@@ -182,6 +197,16 @@ async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
       { enabled: true },
       { max_in_flight: random.pick([1, 3, 60]) },
     ]);
+    call(`change ${id.slice(-4)} ${JSON.stringify(patch)}`, ({ destinations }) =>
+      destinations.patchWebhook(id, APP, patch),
+    );
+  }
+
+  function changeOrdering(): void {
+    const known = webhooks();
+    if (known.length === 0) return;
+    const id = random.pick(known);
+    const patch = { ordering: random.pick(ORDERINGS) };
     call(`change ${id.slice(-4)} ${JSON.stringify(patch)}`, ({ destinations }) =>
       destinations.patchWebhook(id, APP, patch),
     );
@@ -230,6 +255,7 @@ async function tell(world: ReturnType<typeof createWorld>): Promise<Summary> {
   const everyday = [ingest, ingest, ingest, ingest, touchDelivery, changeWebhook, sendTest, changeMood, restart];
   const accidents = kind === "calm" ? [] : [crash, crash, outage, jump].filter(() => random.chance(0.6));
   const acts = [...everyday, ...accidents, ...(accidents.length > 0 ? [createWebhook] : [])];
+  if (ordered) acts.push(changeOrdering);
 
   // The plot.
 

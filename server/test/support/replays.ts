@@ -28,7 +28,13 @@ const databases = new Map<string, Promise<Database>>();
 let worlds = 0;
 
 type Settings = {
-  -readonly [Name in "state" | "max_in_flight" | "rate_per_second" | "retry_schedule" | "filter"]: Destination[Name];
+  -readonly [Name in
+    | "state"
+    | "max_in_flight"
+    | "rate_per_second"
+    | "retry_schedule"
+    | "filter"
+    | "ordering"]: Destination[Name];
 };
 
 export interface EventOptions {
@@ -51,7 +57,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const now = () => clock.at;
   const ids = createIds({ now, random: (bytes) => void randomFillSync(bytes) });
   const settings: Settings = {
-    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], filter: null, ...changes },
+    ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], filter: null },
+    ...{ ordering: "none", ...changes },
   };
   const world = { is_deleted: false, is_target_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
@@ -116,13 +123,15 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     destination_id = key.id,
   ): Promise<string[]> {
     const bounds = { now: now(), lease_until: now() + LEASE_MS, limit, asked_only: false };
-    const { claimed } = await store.claim(destination_id, bounds);
+    const in_turn = settings.ordering !== "none";
+    const { claimed } = await store.claim(destination_id, { ...bounds, in_turn });
     const settlements = claimed.map((row, index): Settlement => {
       const outcome = answer(row.position, index);
       const at = { now: now(), random: 0.5 };
       const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
       return {
         ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
+        order_key: row.order_key ?? null,
         ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
         counts: row.trigger === "auto" || row.trigger === "manual",
         record: {

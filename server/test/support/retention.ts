@@ -3,10 +3,10 @@
 import { randomFillSync } from "node:crypto";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { type DeliveryRow, deliveryId } from "../../src/deliveries/delivery.ts";
-import type { Clock } from "../../src/deliveries/dispatcher.ts";
 import { DAY_MS, type Keeping } from "../../src/deliveries/expiry.ts";
 import { createExpiryStore } from "../../src/deliveries/expiry-store.ts";
 import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
+import type { Clock } from "../../src/deliveries/timers.ts";
 import type { Destination } from "../../src/destinations/destination.ts";
 import { createEventExpiry } from "../../src/events/expiry-store.ts";
 import { insertEvents } from "../../src/events/store.ts";

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { ACCEPTED, DOWN, openReplayWorld } from "../../test/support/replays.ts";
+import { insertDeliveries } from "./store.ts";
+
+const ORDERED = { ordering: "link", retry_schedule: [] } as const;
+const ROUNDS_MAX = 50;
+
+forEachEngine((engine) => {
+  test("a replay to an ordered webhook sends what it finds of each link one after another, in order", async () => {
+    const world = await openReplayWorld(engine, ORDERED);
+    const expected = new Map<string, string[]>();
+    for (const [link_id, state] of [
+      ["a", "failed"],
+      ["b", undefined],
+      ["a", undefined],
+      ["b", "canceled"],
+    ] as const) {
+      const positions = await world.addEvents(3, { link_id, ...(state !== undefined && { state }) });
+      expected.set(link_id, [...(expected.get(link_id) ?? []), ...positions]);
+    }
+    const { id } = await world.replays.startReplay(
+      world.key.id,
+      null,
+      world.request({ states: ["missing", "failed", "canceled"] }),
+    );
+    const sent: string[] = [];
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      await world.runner.runRound();
+      const claimed = await world.deliver(() => ACCEPTED);
+      assert.ok(claimed.length <= expected.size, `one of each link at a time, not ${claimed.length}`);
+      sent.push(...claimed);
+      world.clock.at += 1_000;
+    }
+    for (const positions of expected.values()) {
+      assert.deepEqual(
+        sent.filter((position) => positions.includes(position)),
+        positions,
+      );
+    }
+    assert.equal((await world.replays.getReplay(id, null)).state, "done");
+  });
+
+  test("what waits behind a replay's deliveries goes on when the replay is canceled", async () => {
+    const world = await openReplayWorld(engine, ORDERED);
+    await world.addEvents(3, { link_id: "a", state: "failed" });
+    const { id } = await world.replays.startReplay(world.key.id, null, world.request());
+    await world.runner.runRound();
+    const [fresh] = await world.addEvents(1, { link_id: "a" });
+    assert.ok(fresh !== undefined);
+    await world.db.batch([
+      insertDeliveries([
+        {
+          ...{ destination_id: world.key.id, position: fresh, app_id: world.key.app_id, event: "link.click" },
+          ...{ state: "pending", reason: null, attempt: 0, failures: 0, leased: 0, due_at: world.clock.at },
+          ...{ trigger: "auto", resume_state: null, resume_at: null, created_at: world.clock.at, settled_at: null },
+          order_key: "a",
+        },
+      ]),
+    ]);
+    const [first] = await world.deliver(() => DOWN);
+    assert.notEqual(first, fresh);
+    await world.replays.cancelReplay(id, null);
+    await world.runner.runRound();
+    world.clock.at += 1_000;
+    assert.deepEqual(await world.deliver(() => ACCEPTED), [fresh]);
+  });
+});

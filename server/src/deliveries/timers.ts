@@ -1,0 +1,30 @@
+// Timers by name: at most one of each name waits, and all can be stopped at once. Used by the dispatcher and its parts.
+
+export interface Clock {
+  now(): number;
+  /** Calls back once; the answer cancels it. */
+  after(delay_ms: number, callback: () => void): () => void;
+}
+
+export type Timers = ReturnType<typeof createTimers>;
+
+export function createTimers(clock: Pick<Clock, "after">) {
+  const waiting = new Map<string, () => void>();
+
+  /** In place of the one of that name that waits. */
+  function schedule(name: string, delay_ms: number, callback: () => void): void {
+    waiting.get(name)?.();
+    const run = () => {
+      waiting.delete(name);
+      callback();
+    };
+    waiting.set(name, clock.after(delay_ms, run));
+  }
+
+  function clear(): void {
+    for (const cancel of waiting.values()) cancel();
+    waiting.clear();
+  }
+
+  return { schedule, clear };
+}

@@ -1,0 +1,100 @@
+// SQL that passes turns on (turn.ts). Called by settling, by cancels and by replays, in the transaction that ends a delivery,
+// and by turns.ts. What holds it together: of all pending deliveries with the same key at least one is not set aside. Claims
+// set aside and the ends of deliveries pass on, both under the lock of the destination, so that on PostgreSQL neither
+// misses what the other is about to commit; what makes deliveries pending needs no lock, for it sets nothing aside.
+import type { Database, Row } from "../platform/database.ts";
+import { eachRow, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import type { DeliveryKey } from "./delivery.ts";
+import { WAITS_FOR_TURN } from "./turn.ts";
+
+/** Keys that one look for missed turns goes through. */
+const LOOKED_AT_MAX = 100;
+/** Deliveries that one step lets go when a destination is not ordered any more. */
+const LET_GO_MAX = 1_000;
+
+export interface TurnKey {
+  destination_id: string;
+  order_key: string;
+}
+
+export type TurnStore = ReturnType<typeof createTurnStore>;
+
+/**
+ * Makes claims of a destination and ends of its deliveries wait for each other until the transaction ends. Settling locks
+ * the same row when it counts (settle-store.ts), in the order of destinations.
+ */
+export function lockTurns(destination_id: string): Statement {
+  return sql`update destination_health set consecutive_failures = consecutive_failures
+    where destination_id = ${destination_id}`;
+}
+
+/** Whoever is first of a key is due, if it was set aside. Needs the lock; what is due without having the turn does no harm. */
+export function passTurns(keys: readonly TurnKey[], now: number): Statement {
+  const unique = new Map(keys.map((one) => [`${one.destination_id} ${one.order_key}`, one]));
+  const values = [...unique.values()].map(({ destination_id, order_key }): SqlValue[] => [
+    ...[destination_id, order_key, now, WAITS_FOR_TURN],
+  ]);
+  return sql`update deliveries set due_at = column3 ${eachRow(values, ["text", "text", "bigint", "bigint"])}
+    where destination_id = column1 and due_at = column4
+      and position = (select first.position from deliveries as first where first.destination_id = column1
+        and first.order_key = column2 and first.state = 'pending' order by first.position limit 1)`;
+}
+
+export function createTurnStore(database: Pick<Database, "query" | "batch">) {
+  const { query, batch } = database;
+
+  /**
+   * Makes due what waits although nothing that it could wait for is left: nothing ever does, unless there is a mistake.
+   * Looks at some keys after one; answers the last of them, null behind the end.
+   */
+  async function mendTurns(destination_id: string, after: string, now: number) {
+    // One seek for each key, whatever waits behind it; outside of a transaction, for as a rule there is nothing to do.
+    const keys = await query<{ order_key: string; is_stuck: number }>(sql`select order_key,
+        case when (select first.due_at from deliveries as first where first.destination_id = ${destination_id}
+            and first.order_key = k.order_key and first.state = 'pending' order by first.position limit 1) = ${WAITS_FOR_TURN}
+          and not exists (select 1 from deliveries as b where b.destination_id = ${destination_id}
+            and b.order_key = k.order_key and b.leased = 1) then 1 else 0 end as is_stuck
+      from (with recursive k (order_key, number) as (
+          select (select order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
+            and order_key > ${after} order by order_key limit 1), 1
+          union all
+          select (select x.order_key from deliveries as x where x.destination_id = ${destination_id}
+            and x.state = 'pending' and x.order_key > k.order_key order by x.order_key limit 1), k.number + 1
+          from k where k.order_key is not null and k.number < ${LOOKED_AT_MAX})
+        select order_key from k where order_key is not null) as k order by order_key`);
+    let mended = 0;
+    for (const { order_key, is_stuck } of keys) {
+      if (is_stuck === 1) mended += await mendTurn(destination_id, order_key, now);
+    }
+    return { mended, after: keys.length < LOOKED_AT_MAX ? null : (keys.at(-1)?.order_key ?? null) };
+  }
+
+  async function mendTurn(destination_id: string, order_key: string, now: number): Promise<number> {
+    const all = sql`from deliveries where destination_id = ${destination_id} and order_key = ${order_key}
+      and state = 'pending'`;
+    const [, mended] = await batch([
+      lockTurns(destination_id),
+      sql`update deliveries set due_at = ${now} where destination_id = ${destination_id} and due_at = ${WAITS_FOR_TURN}
+        and position = (select position ${all} order by position limit 1)
+        and not exists (select 1 ${all} and due_at < ${WAITS_FOR_TURN}) returning position`,
+    ]);
+    return mended?.length ?? 0;
+  }
+
+  /** One step of ending an order; answers how many were let go, none when all have been. */
+  async function letGo(destination_id: string, now: number): Promise<number> {
+    const found = await query(sql`with picked as materialized (select destination_id, position from deliveries
+        where destination_id = ${destination_id} and order_key is not null and state = 'pending' limit ${LET_GO_MAX})
+      update deliveries set order_key = null, due_at = case when due_at = ${WAITS_FOR_TURN} then ${now} else due_at end
+      where (destination_id, position) in (select destination_id, position from picked) returning position`);
+    return found.length;
+  }
+
+  /** A cancel of something that others may wait for; answers what it answers. */
+  async function endInTurn(key: DeliveryKey & TurnKey, end: Statement, now: number): Promise<Row[]> {
+    const [, ended] = await batch([lockTurns(key.destination_id), end, passTurns([key], now)]);
+    return ended ?? [];
+  }
+
+  return { mendTurns, letGo, endInTurn };
+}
