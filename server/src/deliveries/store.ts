@@ -224,10 +224,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   /** How many attempts have a result, or had one that has expired. */
   async function countRecords(key: DeliveryKey): Promise<number> {
+    const { destination_id, position } = key;
+    // The key in each part by itself: SQLite reads the whole history for one that it has to take from another table.
     const [counted] = await query<{ count: number }>(sql`select
-        (select count(*) from attempt_history as a where a.destination_id = d.destination_id and a.position = d.position)
-          + coalesce(expired_attempt, 0) as count
-      from deliveries as d where destination_id = ${key.destination_id} and position = ${key.position}`);
+        (select count(*) from attempt_history where destination_id = ${destination_id} and position = ${position})
+        + coalesce((select expired_attempt from deliveries
+            where destination_id = ${destination_id} and position = ${position}), 0) as count`);
     return counted?.count ?? 0;
   }
 

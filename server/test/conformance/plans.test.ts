@@ -73,7 +73,11 @@ function assertRecorded(statements: readonly Statement[]): void {
   const texts = statements.map(({ parts }) => parts.join("?").replaceAll(/\s+/g, " "));
   for (const [what, pattern] of [
     ["claim", /update deliveries set attempt = attempt \+ 1.*from due/],
-    ["claimProbe", /trigger = 'probe'.*from next/],
+    ["claimProbe", /attempt = attempt \+ 1, leased = 1, trigger = 'probe'/],
+    ["claim from both ends", /as newest/],
+    ["claim in turn", /with picked as materialized/],
+    ["pass turns", /first\.order_key = column2/],
+    ["mend turns", /with recursive k/],
     ["findDue", /with recursive d/],
     ["readBodies", /select position, id, body, target_id from events/],
     ["renew", /update deliveries set due_at = column4/],
@@ -238,6 +242,10 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   const { claimed } = await store.claim(destination_id, { ...bounds, asked_only: false });
   await db.query(sql`update destination_health set probe_at = ${now} where destination_id = ${destination_id}`);
   await store.claimProbe(destination_id, { now: now + 2_000, lease_until: now + 3_000 });
+  await store.claim(destination_id, { ...bounds, asked_only: false, newest: 1 });
+  await store.claim(destination_id, { ...bounds, asked_only: false, in_turn: true });
+  await store.claimProbe(destination_id, { now: now + 9_000_000, lease_until: now + 9_001_000, in_turn: true });
+  await store.mendTurns(destination_id, "", now);
   const held = claimed.map(({ position, attempt }) => ({ destination_id, position, attempt }));
   const [first] = held;
   assert.ok(first !== undefined, "something was claimed");
@@ -248,6 +256,7 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   const ended = { state: "succeeded", failures: 0, due_at: null } as const;
   const set_apart = { ...settlementOf(first, first.attempt, ended), set_apart: true };
   await db.batch(settle([set_apart]));
+  await db.batch(settle([{ ...set_apart, set_apart: false, order_key: "lnk_7" }]));
 }
 
 async function analyze(db: Database): Promise<void> {

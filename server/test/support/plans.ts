@@ -9,7 +9,7 @@ const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 
 export interface Recording {
   db: Database;
-  /** Each text once for each number of rows that it came with, one or several, with the values that it came with first. */
+  /** Each text once for each number of rows that it came with, one or several, with the fewest values. */
   statements(): Statement[];
 }
 
@@ -19,7 +19,9 @@ export function record(database: Database): Recording {
   const note = (statement: Statement) => {
     const bulk = statement.values.find(isRows);
     const text = `${bulk === undefined || bulk.list.length > 1} ${statement.parts.join("?")}`;
-    if (!seen.has(text)) seen.set(text, statement);
+    const before = seen.get(text);
+    // The fewest rows: one that names a good part of so small a table is right to read it all.
+    if (before === undefined || sizeOf(statement) < sizeOf(before)) seen.set(text, statement);
   };
   const noting = (query: Query): Query => {
     return <Result>(statement: Statement) => {
@@ -37,6 +39,10 @@ export function record(database: Database): Recording {
     transaction: (work, limits) => database.transaction((query) => work(noting(query)), limits),
   };
   return { db, statements: () => [...seen.values()].filter(({ parts }) => EXPLAINED.test(parts[0] ?? "")) };
+}
+
+function sizeOf({ values }: Statement): number {
+  return values.find(isRows)?.list.length ?? 0;
 }
 
 /** What the engine would read from end to end, in words; empty when it seeks everywhere. */
