@@ -19,6 +19,7 @@ import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
+import { STREAM_ROUTES } from "./stream-routes.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const in_app = under("app_id");
@@ -269,6 +270,7 @@ export const ROUTES = {
   ...DELIVERY_ROUTES,
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
+  ...STREAM_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

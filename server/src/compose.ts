@@ -15,6 +15,7 @@ import { keyHandlers } from "./api/keys.ts";
 import { replayHandlers } from "./api/replays.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
+import { composeTail } from "./compose-tail.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries } from "./deliveries/deliveries.ts";
@@ -83,6 +84,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events),
+      pipeline.tail.handlers,
       edge.link_handlers,
     );
   }
@@ -98,6 +100,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
+    await pipeline.tail.start();
     state.is_open = true;
     if (config.roles.includes("dispatcher")) {
       await dispatcher.start();
@@ -117,11 +120,12 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     state.is_stopping = true;
     clearInterval(removals);
     pipeline.checks.stop();
+    const tail_stopped = pipeline.tail.stop();
     const replaying = pipeline.replay_runner.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     await closeApp(app);
     const is_drained = await draining;
-    await replaying;
+    await Promise.all([replaying, tail_stopped]);
     await edge.stop();
     await pipeline.committer.idle();
     await pipeline.egress.close();
@@ -136,7 +140,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
 function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Ids) {
   const { now } = Date;
   const writes = createWriteWatch({ database: db, log, now });
-  const committer = createCommitter(writes);
+  const committer = createCommitter({ engine: db.engine, batch: batchAndTell });
   const egress = createEgress({ allow: config.egress_allow });
   const destinations = createDestinations({
     db,
@@ -154,6 +158,12 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   });
   const store = createDeliveryStore(db);
   const clock = { now, after: runAfter };
+  const tail = composeTail({ db, destinations, clock });
+  async function batchAndTell(statements: Parameters<Database["batch"]>[0]) {
+    const rows = await writes.batch(statements);
+    tail.hint();
+    return rows;
+  }
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -172,7 +182,7 @@ function composePipeline(config: Config, secrets: Secrets, db: Database, ids: Id
   const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const replays = createReplays({ ...replaying, ids, now, wake: replay_runner.wake });
-  const recording = { writes, committer, egress, event_log, events, checks };
+  const recording = { writes, committer, egress, event_log, events, checks, tail };
   return { ...recording, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 

@@ -138,7 +138,7 @@ export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[], 
   return shown;
 }
 
-function showAttempt(row: AttemptRow): Attempt {
+export function showAttempt(row: AttemptRow): Attempt {
   return {
     id: attemptId(row, row.number),
     number: row.number,

@@ -3,7 +3,9 @@
 // revision of the row lets one process at a time make a step. Called by replays.ts and replay-runner.ts.
 import type { ReplayState } from "#contract/replays.ts";
 import type { Database, Query } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import { assign, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { changeEntry } from "./changes.ts";
 import {
   afterStep,
   FAILING_WINDOW_MS,
@@ -105,7 +107,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
         where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
       if (held.length === 0) return null;
       const counted = await countEnded(within, row.id);
-      const taken_back = plan.state === "canceled" ? await takeBack(within, row.id, now) : 0;
+      const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
       const created = await handOut(within, row, found.matches, now);
       const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
       const { at_position, walked } = found;
@@ -138,19 +140,19 @@ async function countEnded(within: Query, replay_id: string) {
  * Puts back what waits, as it was before. What was missing is missing again, unless an attempt of it is on record: then it
  * has failed. What somebody is sending at this moment ends by itself, and what a person asked for stays.
  */
-async function takeBack(within: Query, replay_id: string, now: number): Promise<number> {
-  const idle = sql`replay_id = ${replay_id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
+async function takeBack(within: Query, { id, destination_id }: ReplayRow, now: number): Promise<number> {
+  const idle = sql`replay_id = ${id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
   const untried = sql`${idle} and replay_from = 'missing' and attempt = 0`;
   const tried = sql`${idle} and (replay_from <> 'missing' or attempt > 0)`;
   const removed = await within(sql`${pick(untried)} delete from deliveries where ${PICKED} returning position`);
-  const restored = await within(sql`${pick(tried)} update deliveries set
+  const restored = await within<{ position: string }>(sql`${pick(tried)} update deliveries set
       state = case when replay_from = 'missing' then 'failed' else replay_from end,
       reason = case when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason
         else 'The replay was canceled.' || coalesce(' ' || reason, '') end,
       settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
       due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
     where ${PICKED} returning position`);
-  return removed.length + restored.length;
+  return removed.length + (await journal(within, "canceled", destination_id, restored, now));
 }
 
 /** Chosen first, once, then found by key, for the reason that `claim` gives in store.ts. */
@@ -165,29 +167,46 @@ const PICKED = sql`(destination_id, position) in (select destination_id, positio
 async function handOut(within: Query, row: ReplayRow, matches: readonly Match[], now: number): Promise<number> {
   const missing = matches.filter(({ state }) => state === "missing");
   const settled = matches.filter(({ state }) => state !== "missing");
-  let count = 0;
+  const changed: { position: string }[] = [];
   if (missing.length > 0) {
     const values = missing.map(({ position, event }): SqlValue[] => [
       ...[row.destination_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
     ]);
-    const inserted = await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
+    const inserted = await within<{
+      position: string;
+    }>(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
         failures, leased, due_at, trigger, replay_id, replay_from, created_at)
       values ${rows(values)} on conflict do nothing returning position`);
-    count += inserted.length;
+    changed.push(...inserted);
   }
   if (settled.length > 0) {
     const values = settled.map(({ position, state }): SqlValue[] => [
       ...[row.destination_id, position, state, row.created_at, now, row.id],
     ]);
     // What its last state said stays until there is something new to say, and comes back when the replay is canceled.
-    const armed = await within(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
+    const armed = await within<{
+      position: string;
+    }>(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
         trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3
       ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
         and replay_id is null returning position`);
-    count += armed.length;
+    changed.push(...armed);
   }
-  return count;
+  return journal(within, "replayed", row.destination_id, changed, now);
+}
+
+/** Answers how many there are. */
+async function journal(
+  within: Query,
+  kind: "replayed" | "canceled",
+  destination_id: string,
+  changed: readonly { position: string }[],
+  now: number,
+): Promise<number> {
+  const positions = changed.map(({ position }) => position);
+  if (positions.length > 0) await within(insertJournal(changeEntry(kind, destination_id, positions, now)));
+  return changed.length;
 }
 
 function insertRow(row: ReplayRow) {

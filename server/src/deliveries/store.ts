@@ -8,7 +8,9 @@ import type { EventType } from "#contract/events.ts";
 import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { changeEntry } from "./changes.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 
 export type ClaimedRow = Pick<
@@ -72,7 +74,7 @@ const NO_PROBE = sql`
 
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
-export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
+export function createDeliveryStore(database: Pick<Database, "query" | "batch" | "transaction">) {
   const { query } = database;
 
   /** Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for. */
@@ -240,13 +242,16 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
   }
 
   /** Grants one attempt now, in any state, and remembers what to put back when it fails. */
-  function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`update deliveries set
+  function grantAttempt(key: DeliveryKey, now: number): Promise<DeliveryRow | undefined> {
+    return change(
+      "asked_for",
+      key,
+      now,
+      sql`update deliveries set
         resume_state = coalesce(resume_state, state),
         resume_at = case when resume_state is null and state = 'pending' then due_at else resume_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
-      where destination_id = ${key.destination_id} and position = ${key.position} returning *`).then(
-      (found) => found[0],
+      where destination_id = ${key.destination_id} and position = ${key.position} returning *`,
     );
   }
 
@@ -255,7 +260,11 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
    * what had become of the delivery stays true.
    */
   function cancel(key: DeliveryKey, reason: string, now: number): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`update deliveries set
+    return change(
+      "canceled",
+      key,
+      now,
+      sql`update deliveries set
         state = case when resume_state <> 'pending' then resume_state
           when replay_from <> 'missing' then replay_from else 'canceled' end,
         reason = case when resume_state <> 'pending' then reason
@@ -263,9 +272,18 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
         settled_at = case when resume_state <> 'pending' or replay_from <> 'missing' then settled_at else ${now} end,
         trigger = case when resume_state <> 'pending' or replay_from is not null then 'auto' else trigger end,
         due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
-      where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`).then(
-      (found) => found[0],
+      where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`,
     );
+  }
+
+  /** With its line in the journal, unless nothing is changed. */
+  function change(kind: "asked_for" | "canceled", key: DeliveryKey, now: number, update: Statement) {
+    return database.transaction(async (within) => {
+      const [changed] = await within<DeliveryRow>(update);
+      if (changed === undefined) return undefined;
+      await within(insertJournal(changeEntry(kind, key.destination_id, [key.position], now)));
+      return changed;
+    });
   }
 
   /** The deliveries of one event, over all destinations of its app. */

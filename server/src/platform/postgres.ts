@@ -3,7 +3,7 @@
 import pg from "pg";
 import { AppError } from "../errors.ts";
 import { type Database, DatabaseError, type DatabaseErrorKind, type Query, type Row } from "./database.ts";
-import { isRows, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
+import { isRows, localise, type Rows, type SqlValue, type Statement } from "./sql.ts";
 
 const CONNECTIONS_DEFAULT = 10;
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -146,7 +146,7 @@ function render(statement: Statement): { text: string; values: SqlValue[] } {
     text += isRows(value) ? renderRows(value, values) : `$${values.push(value)}`;
     text += statement.parts[index + 1] ?? "";
   });
-  return { text: text.replaceAll(SKIP_LOCKED_TEXT, "for update skip locked"), values };
+  return { text: localise(text, "postgres"), values };
 }
 
 function renderRows(bulk: Rows, values: SqlValue[]): string {

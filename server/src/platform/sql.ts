@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the one dialect difference is SKIP_LOCKED.
+// Portable text only; the dialect differences are SKIP_LOCKED and the three expressions over the journal's order.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -25,6 +25,38 @@ export interface Statement {
 /** Locks claimed rows and passes over those that another process has locked; SQLite has one writer and needs neither. */
 export const SKIP_LOCKED_TEXT = "/* skip locked */";
 export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_TEXT], values: [] };
+
+/**
+ * The place of a row in the journal, which is read in the order of the commits. SQLite's transactions follow one another, so
+ * a row comes after all others. On PostgreSQL it is the number of the transaction, and only rows below SETTLED_TX are read:
+ * no transaction with such a number is under way any more, in whichever order they end. UNBORN_TX is the first number that
+ * no transaction of this cluster has had.
+ */
+export const JOURNAL_TEXTS = {
+  "/* next tx */": {
+    sqlite: "(select coalesce(max(tx), 0) + 1 from journal)",
+    postgres: "pg_current_xact_id()::text::bigint",
+  },
+  "/* settled tx */": {
+    sqlite: "9223372036854775807",
+    postgres: "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+  },
+  "/* unborn tx */": {
+    sqlite: "9223372036854775807",
+    postgres: "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
+  },
+} as const;
+export const NEXT_TX: Statement = { kind: "statement", parts: ["/* next tx */"], values: [] };
+export const SETTLED_TX: Statement = { kind: "statement", parts: ["/* settled tx */"], values: [] };
+export const UNBORN_TX: Statement = { kind: "statement", parts: ["/* unborn tx */"], values: [] };
+
+/** Puts an engine's own expressions in. */
+export function localise(text: string, engine: "sqlite" | "postgres"): string {
+  if (!text.includes("/* ")) return text;
+  let localised = text.replaceAll(SKIP_LOCKED_TEXT, engine === "postgres" ? "for update skip locked" : "");
+  for (const [marker, texts] of Object.entries(JOURNAL_TEXTS)) localised = localised.replaceAll(marker, texts[engine]);
+  return localised;
+}
 
 /**
  * Builds a statement. Values become placeholders; a nested statement is spliced in.

@@ -1,0 +1,89 @@
+// How a row of the journal is written and read: which topics one transaction changed, and for each the list of what. Pure.
+// Written by everything that stores events or changes deliveries, in the same transaction; read by streams. A topic is an
+// app's id (its events) or a destination's (its deliveries). A list is a line of text, made as short as is cheap.
+import { NEXT_TX, rows, type SqlValue, type Statement, sql } from "./sql.ts";
+
+export interface JournalEntry {
+  /** Unique among the rows of its transaction. */
+  part: string;
+  /** When it is written, in ms since 1970; only for its removal. */
+  at: number;
+  lists: ReadonlyMap<string, string>;
+}
+
+export interface JournalRow {
+  tx: number;
+  part: string;
+  topics: string;
+  changes: string;
+}
+
+/** Something in a list: which event, and what else there is to say; the mark has none of the characters `,`, `~`, `.`. */
+export interface Listed {
+  position: string;
+  mark: string;
+}
+
+/** The time of a UUIDv7: many of one list share it, and then it is written once. */
+const SHARED_CHARS = 15;
+
+/** @example pack(["019a8e2b-6c1e-7a54-…", "019a8e2b-6c1e-7b01-…"]) // "019a8e2b-6c1e-7a54-…,.b01-…" */
+export function pack(positions: readonly string[], markOf?: (index: number) => string): string {
+  let shared = "";
+  let text = "";
+  for (let index = 0; index < positions.length; index++) {
+    const position = positions[index] ?? "";
+    const start = position.slice(0, SHARED_CHARS);
+    if (index > 0) text += ",";
+    text += start === shared ? `.${position.slice(SHARED_CHARS)}` : position;
+    if (markOf !== undefined) text += `~${markOf(index)}`;
+    shared = start;
+  }
+  return text;
+}
+
+export function unpack(text: string): Listed[] {
+  let shared = "";
+  return text.split(",").map((one) => {
+    const [written = "", mark = ""] = one.split("~");
+    const position = written.startsWith(".") ? shared + written.slice(1) : written;
+    shared = position.slice(0, SHARED_CHARS);
+    return { position, mark };
+  });
+}
+
+/** What a row says of a topic; undefined when it says nothing. */
+export function listOf({ topics, changes }: JournalRow, topic: string): string | undefined {
+  const at = topics.trim().split(" ").indexOf(topic);
+  return at < 0 ? undefined : changes.split("\n")[at];
+}
+
+export function insertJournal({ part, at, lists }: JournalEntry): Statement {
+  return sql`insert into journal (tx, part, written_at, topics, changes)
+    values (${NEXT_TX}, ${part}, ${at}, ${topicsOf(lists)}, ${changesOf(lists)})`;
+}
+
+/**
+ * A row for each entry, unless what it is about has been stored before: `known` is a condition over `made.column5`,
+ * `made.column6` and so on, which are the entry's keys.
+ */
+export function insertJournalUnless(
+  known: Statement,
+  entries: readonly { entry: JournalEntry; keys: readonly SqlValue[] }[],
+  types: readonly ("text" | "bigint")[],
+): Statement {
+  const values = entries.map(({ entry, keys }): SqlValue[] => [
+    ...[entry.part, entry.at, topicsOf(entry.lists), changesOf(entry.lists), ...keys],
+  ]);
+  return sql`insert into journal (tx, part, written_at, topics, changes)
+    select ${NEXT_TX}, made.column1, made.column2, made.column3, made.column4
+    from (values ${rows(values, ["text", "bigint", "text", "text", ...types])}) as made where not (${known})`;
+}
+
+function topicsOf(lists: JournalEntry["lists"]): string {
+  return ` ${[...lists.keys()].join(" ")} `;
+}
+
+function changesOf(lists: JournalEntry["lists"]): string {
+  return [...lists.values()].join("\n");
+}
