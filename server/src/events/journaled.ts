@@ -1,7 +1,7 @@
 // What the journal says of events that are stored together, and of the deliveries that they make. Pure; called by append.ts.
 import { createdList } from "../deliveries/changes.ts";
 import type { DeliveryRow } from "../deliveries/delivery.ts";
-import { type JournalEntry, pack } from "../platform/journal.ts";
+import type { JournalEntry } from "../platform/journal.ts";
 import type { EventRow } from "./event.ts";
 
 /** Events of any apps, and the deliveries of them all. */
@@ -13,7 +13,7 @@ export function eventsEntry(
   const lists = new Map<string, string>();
   const of_apps = new Map<string, string[]>();
   for (const { app_id, position } of events) add(of_apps, app_id, position);
-  for (const [app_id, positions] of of_apps) lists.set(app_id, pack(positions));
+  for (const [app_id, positions] of of_apps) lists.set(app_id, positions.join(","));
   const of_destinations = new Map<string, string[]>();
   const app_of = new Map<string, string>();
   for (const { app_id, destination_id, position } of deliveries) {

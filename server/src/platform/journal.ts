@@ -1,6 +1,7 @@
 // How a row of the journal is written and read: which topics one transaction changed, and for each the list of what. Pure.
 // Written by everything that stores events or changes deliveries, in the same transaction; read by streams. A topic is an
-// app's id (its events) or a destination's (its deliveries). A list is a line of text, made as short as is cheap.
+// app's id (its events) or a destination's (its deliveries). A list is a line of text: an app's is its positions, a
+// destination's is explained in deliveries/changes.ts.
 import { NEXT_TX, rows, type SqlValue, type Statement, sql } from "./sql.ts";
 
 export interface JournalEntry {
@@ -18,38 +19,10 @@ export interface JournalRow {
   changes: string;
 }
 
-/** Something in a list: which event, and what else there is to say; the mark has none of the characters `,`, `~`, `.`. */
-export interface Listed {
-  position: string;
-  mark: string;
-}
-
-/** The time of a UUIDv7: many of one list share it, and then it is written once. */
-const SHARED_CHARS = 15;
-
-/** @example pack(["019a8e2b-6c1e-7a54-…", "019a8e2b-6c1e-7b01-…"]) // "019a8e2b-6c1e-7a54-…,.b01-…" */
-export function pack(positions: readonly string[], markOf?: (index: number) => string): string {
-  let shared = "";
-  let text = "";
-  for (let index = 0; index < positions.length; index++) {
-    const position = positions[index] ?? "";
-    const start = position.slice(0, SHARED_CHARS);
-    if (index > 0) text += ",";
-    text += start === shared ? `.${position.slice(SHARED_CHARS)}` : position;
-    if (markOf !== undefined) text += `~${markOf(index)}`;
-    shared = start;
-  }
-  return text;
-}
-
-export function unpack(text: string): Listed[] {
-  let shared = "";
-  return text.split(",").map((one) => {
-    const [written = "", mark = ""] = one.split("~");
-    const position = written.startsWith(".") ? shared + written.slice(1) : written;
-    shared = position.slice(0, SHARED_CHARS);
-    return { position, mark };
-  });
+/** The list of an app. */
+export function positionsOf(row: JournalRow, app_id: string): string[] {
+  const list = listOf(row, app_id);
+  return list === undefined ? [] : list.split(",");
 }
 
 /** What a row says of a topic; undefined when it says nothing. */
@@ -58,9 +31,12 @@ export function listOf({ topics, changes }: JournalRow, topic: string): string |
   return at < 0 ? undefined : changes.split("\n")[at];
 }
 
+/** The engines keep the rendered text by the identity of its parts, so they are made once. */
+const INSERT = sql`insert into journal (tx, part, written_at, topics, changes)
+  values (${NEXT_TX}, ${"part"}, ${"at"}, ${"topics"}, ${"changes"})`;
+
 export function insertJournal({ part, at, lists }: JournalEntry): Statement {
-  return sql`insert into journal (tx, part, written_at, topics, changes)
-    values (${NEXT_TX}, ${part}, ${at}, ${topicsOf(lists)}, ${changesOf(lists)})`;
+  return { ...INSERT, values: [part, at, topicsOf(lists), changesOf(lists)] };
 }
 
 /**
