@@ -8,4 +8,4 @@ create table journal (
   written_at bigint not null,
   topics text not null,
   changes text not null
-);
+) /* journal storage */;

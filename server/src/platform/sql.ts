@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the dialect differences are SKIP_LOCKED and the three expressions over the journal's order.
+// Portable text only; the dialect differences are SKIP_LOCKED and what the journal needs of an engine.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -30,8 +30,8 @@ export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_T
  * The place of a row in the journal, which is read in the order of the commits. SQLite's transactions follow one another, so
  * a row comes after all others. On PostgreSQL it is the number of the transaction, and only rows below SETTLED_TX are read:
  * no transaction with such a number is under way any more, in whichever order they end. UNBORN_TX is the first number that
- * no transaction of this cluster has had. The key is for the migration: SQLite keeps a table in the order of such a column,
- * without an index beside it, whose page would be a fifth of what a small commit writes.
+ * no transaction of this cluster has had. Key and storage are for the migration: SQLite keeps a table in the order of such a
+ * column without an index beside it, and PostgreSQL a row in its place that it would compress and store apart.
  */
 export const JOURNAL_TEXTS = {
   "/* next tx */": {
@@ -46,6 +46,7 @@ export const JOURNAL_TEXTS = {
     sqlite: "tx integer primary key, part text not null",
     postgres: "tx bigint not null, part text not null, primary key (tx, part)",
   },
+  "/* journal storage */": { sqlite: "", postgres: "with (toast_tuple_target = 8160)" },
   "/* unborn tx */": {
     sqlite: "9223372036854775807",
     postgres: "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",

@@ -65,6 +65,8 @@ async function readThroughKills(t: TestContext, place: Place): Promise<void> {
   const readers = createReaders(site, random, async () =>
     second !== null && random.below(2) === 0 ? second : await running,
   );
+  // Without an id a stream begins when it is opened.
+  await waitUntil(() => readers.deliveries.lastId() !== null, "the first id of the deliveries");
   const traffic = createTraffic(site, random);
   const beside = createTraffic(site, random);
   const besides = second === null ? Promise.resolve() : beside.run(second.url);
