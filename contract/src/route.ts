@@ -1,4 +1,4 @@
-// What one row of the route table says. The tables are routes.ts, webhook-routes.ts and, for LinkMe's own
+// What one row of the route table says. The tables are routes.ts, its parts and, for LinkMe's own
 // endpoints, linkme-routes.ts.
 import { z } from "zod";
 
@@ -25,6 +25,8 @@ export interface Route {
   readonly answer: z.ZodType | null;
   /** What a call may be answered instead, where it asks for something else: its handler sets this status. */
   readonly other?: { readonly status: 200; readonly answer: z.ZodType };
+  /** The answer is a stream of server-sent events without end, and `answer` is the data of each. */
+  readonly streams?: true;
 }
 
 /** The call knows no query fields. */

@@ -29,6 +29,7 @@ import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { NOTICE_ROUTES } from "./notice-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
+import { STREAM_ROUTES } from "./stream-routes.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const in_app = under("app_id");
@@ -303,6 +304,7 @@ export const ROUTES = {
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
   ...NOTICE_ROUTES,
+  ...STREAM_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

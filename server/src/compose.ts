@@ -18,6 +18,7 @@ import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { composeEdge } from "./compose-edge.ts";
 import { composeNotices } from "./compose-notices.ts";
+import { composeTail } from "./compose-tail.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
@@ -109,6 +110,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events, pipeline.fates),
       noticeHandlers(notices.notices),
+      pipeline.tail.handlers,
       edge.link_handlers,
     );
   }
@@ -124,6 +126,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. */
   async function open(): Promise<void> {
+    await pipeline.tail.start();
     state.is_open = true;
     notices.start();
     if (config.roles.includes("dispatcher")) {
@@ -146,13 +149,14 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
     state.is_stopping = true;
     clearInterval(removals);
     pipeline.checks.stop();
+    const tail_stopped = pipeline.tail.stop();
     const replaying = pipeline.replay_runner.stop();
     const removing = retention.stop();
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     const telling = notices.stop();
     await closeApp(app);
     const is_drained = await draining;
-    await replaying;
+    await Promise.all([replaying, tail_stopped]);
     await removing;
     await pipeline.hints.stop();
     await telling;
@@ -179,7 +183,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
   const { now } = Date;
   const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
-  const committer = createCommitter(writes);
+  const committer = createCommitter({ engine: db.engine, batch: batchAndTell });
   const egress = createEgress({ allow: config.egress_allow });
   const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
   const { seal_key } = secrets;
@@ -203,6 +207,12 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
   });
   const store = createDeliveryStore(db);
   destinations.onChange(notices.wake);
+  const tail = composeTail({ db, destinations, clock });
+  async function batchAndTell(statements: Parameters<Database["batch"]>[0]) {
+    const rows = await writes.batch(statements);
+    tail.hint();
+    return rows;
+  }
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -233,7 +243,7 @@ function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts)
   const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery };
-  const recording = { writes, committer, egress, hints, event_log, events, checks };
+  const recording = { writes, committer, egress, hints, event_log, events, checks, tail };
   return { ...recording, ...looking, notices, store, destinations, dispatcher, deliveries, replays, replay_runner };
 }
 

@@ -26,7 +26,15 @@ type Other<R extends Route> = R extends { other: { answer: infer Schema extends 
   ? Promise<z.output<Schema>>
   : never;
 
-export type Handler<R extends Route> = (call: Call<R>) => Answer<R["answer"]> | Other<R>;
+/** A call that is answered by a stream. The handler sends the headers itself, and what is wrong before them it throws. */
+export interface StreamCall<R extends Route> extends Call<R> {
+  /** Asks again whether the caller may call, for a stream may outlive a key. */
+  enterAgain(): Promise<unknown>;
+}
+
+export type Handler<R extends Route> = R extends { streams: true }
+  ? (call: StreamCall<R>) => Promise<void>
+  : (call: Call<R>) => Answer<R["answer"]> | Other<R>;
 export type Handlers<Names extends RouteName = RouteName> = { [Name in Names]: Handler<Routes[Name]> };
 
 declare module "fastify" {
@@ -62,6 +70,8 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
   const route: Route = ROUTES[name];
   const has_answer = route.answer !== null;
   app.route({
+    // A stream has no end that its HEAD could wait for.
+    exposeHeadRoute: route.streams !== true,
     method: route.method satisfies HTTPMethods,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
@@ -79,6 +89,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     },
     async handler(request, reply) {
       const call = parseCall(route, request, reply);
+      if (route.streams === true) return handler(withGate(call, route, door.gate));
       reply.code(route.status);
       const answer = await handler(call);
       return has_answer ? answer : null;
@@ -118,6 +129,13 @@ function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply): 
     request,
     reply,
   };
+}
+
+function withGate(call: Call<Route>, route: Route, gate: Gate): StreamCall<Route> {
+  const { headers, params } = call.request;
+  // The pattern of the path makes every parameter a text.
+  const { app_id } = params as { app_id?: string };
+  return { ...call, enterAgain: async () => gate.enter(route.scope, headers, app_id) };
 }
 
 function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown> {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { ErrorBody } from "#contract/errors.ts";
 import type { Route, Scope } from "#contract/route.ts";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
+import { StreamHeaders } from "#contract/streams.ts";
 
 const ABOUT =
   "Self-hosted deep links and signed webhooks, compatible with LinkMe's SDKs. Lists are newest first; unknown fields " +
@@ -93,12 +94,18 @@ function tidy(document: Document): Document {
     for (const [status, response] of Object.entries(operation.responses)) {
       response.description = MEANING[status] ?? "Done.";
       if (status === "204") delete response.content;
+      if (status === "200" && route.streams === true) response.content = asStream(response.content);
     }
   }
   const { schemas } = document.components;
   const used = reachable(document.paths, schemas);
   document.components.schemas = Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
   return document;
+}
+
+/** What the plugins take for a body is the data of each message. */
+function asStream(content: unknown): unknown {
+  return { "text/event-stream": Object.values(content as Record<string, unknown>)[0] };
 }
 
 /** The names of the schemas that `from` refers to, directly or through others. */
@@ -127,6 +134,7 @@ function describeRoutes(app: FastifyInstance): void {
         ...(route.params && { params: route.params }),
         ...(Object.keys(route.query.shape).length > 0 && { querystring: route.query }),
         ...(route.body && { body: route.body }),
+        ...(route.streams && { headers: StreamHeaders }),
         response: { ...answers, "4xx": ErrorBody, "5xx": ErrorBody },
       },
       handler: () => null,

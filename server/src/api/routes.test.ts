@@ -336,9 +336,10 @@ test("an app's own key gets the documented status, and an answer of the document
   for (const name of names) {
     const route: Route = ROUTES[name];
     for (const before of BEFORE[name] ?? []) await send(before, pathOf(before, theirs), { token: theirs.key });
-    const answer = await send(name, pathOf(name, theirs), { token: theirs.key });
+    const answer = await send(name, pathOf(name, theirs), { token: theirs.key, streams: route.streams });
     assert.equal(answer.status, route.status, `${name}: ${JSON.stringify(answer.body)}`);
-    if (route.answer === null) assert.equal(answer.body, "", name);
+    if (route.streams) assert.equal(answer.headers["content-type"], "text/event-stream", name);
+    else if (route.answer === null) assert.equal(answer.body, "", name);
     else route.answer.parse(answer.body);
     assert.equal(answer.headers["cache-control"], "no-store");
   }

@@ -96,7 +96,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   async function retryDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
     const { row, destination } = await findDelivery(id, app_scope);
     dispatcher.forget(row.destination_id, row.position, row.attempt);
-    const granted = await store.grantAttempt(row);
+    const granted = await store.grantAttempt(row, now());
     if (granted === undefined) throw notFound("delivery");
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);

@@ -159,7 +159,7 @@ export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[], 
   return shown;
 }
 
-function showAttempt(row: AttemptRow): Attempt {
+export function showAttempt(row: AttemptRow): Attempt {
   return {
     id: attemptId(row, row.number),
     number: row.number,

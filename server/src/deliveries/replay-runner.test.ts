@@ -266,7 +266,7 @@ forEachEngine((engine) => {
     const [canceled] = await world.addEvents(1, { state: "failed" });
     const started = await start(world);
     await world.runner.runRound();
-    await world.store.grantAttempt({ destination_id: world.key.id, position: retried ?? "" });
+    await world.store.grantAttempt({ destination_id: world.key.id, position: retried ?? "" }, world.clock.at);
     await world.store.cancel({ destination_id: world.key.id, position: canceled ?? "" }, "by hand", world.clock.at);
     assert.equal((await deliveryOf(world, canceled)).state, "failed", "what had become of it stays true");
     assert.deepEqual(await world.deliver(() => DOWN), [retried]);

@@ -4,7 +4,9 @@
 import type { ReplayState } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Database, Query } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import { assign, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { changeEntry } from "./changes.ts";
 import {
   afterStep,
   FAILING_WINDOW_MS,
@@ -123,7 +125,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
       // Others may wait for what is taken back.
       if (plan.state === "canceled") await within(lockTurns(row.destination_id));
       const counted = await countEnded(within, row.id);
-      const taken_back = plan.state === "canceled" ? await takeBack(within, row.id, now) : 0;
+      const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
       const created = await handOut(within, row, withKeys(found.matches, ordering), now);
       const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
       const { at_position, walked } = found;
@@ -156,26 +158,26 @@ async function countEnded(within: Query, replay_id: string) {
  * Puts back what waits, as it was before. What was missing is missing again, unless an attempt of it is on record: then it
  * has failed. What somebody is sending at this moment ends by itself, and what a person asked for stays.
  */
-async function takeBack(within: Query, replay_id: string, now: number): Promise<number> {
-  const idle = sql`replay_id = ${replay_id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
+async function takeBack(within: Query, { id, target_id }: ReplayRow, now: number): Promise<number> {
+  const idle = sql`replay_id = ${id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
   const untried = sql`${idle} and replay_from = 'missing' and attempt = 0`;
   const tried = sql`${idle} and (replay_from <> 'missing' or attempt > 0)`;
   const removed = await within<PassedRow>(
     sql`${pick(untried)} delete from deliveries where ${PICKED} returning destination_id, order_key`,
   );
-  const restored = await within<PassedRow>(sql`${pick(tried)} update deliveries set
+  const restored = await within<PassedRow & { position: string }>(sql`${pick(tried)} update deliveries set
       state = case when replay_from = 'missing' then 'failed' else replay_from end,
       reason = case when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason
         else 'The replay was canceled.' || coalesce(' ' || reason, '') end,
       settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
       due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
-    where ${PICKED} returning destination_id, order_key`);
+    where ${PICKED} returning position, destination_id, order_key`);
   const ended = [...removed, ...restored];
   const keys = ended.flatMap(({ destination_id, order_key }) =>
     order_key === null ? [] : [{ destination_id, order_key }],
   );
   if (keys.length > 0) await within(passTurns(keys, now));
-  return ended.length;
+  return removed.length + (await journal(within, "canceled", target_id, restored, now));
 }
 
 /** Chosen first, once, then found by key, for the reason that `claim` gives in store.ts. */
@@ -201,31 +203,48 @@ function withKeys(matches: readonly Match[], ordering: Destination["ordering"]):
 async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMatch[], now: number): Promise<number> {
   const missing = matches.filter(({ target_state }) => target_state === "missing");
   const settled = matches.filter(({ target_state }) => target_state !== "missing");
-  let count = 0;
+  const changed: { position: string }[] = [];
   if (missing.length > 0) {
     const values = missing.map(({ position, event, order_key }): SqlValue[] => [
       ...[row.target_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
       order_key,
     ]);
-    const inserted = await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
+    const inserted = await within<{
+      position: string;
+    }>(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
         failures, leased, due_at, trigger, replay_id, replay_from, created_at,
         order_key)
       values ${rows(values)} on conflict do nothing returning position`);
-    count += inserted.length;
+    changed.push(...inserted);
   }
   if (settled.length > 0) {
     const values = settled.map(({ position, target_state, order_key }): SqlValue[] => [
       ...[row.target_id, position, target_state, row.created_at, now, row.id, order_key],
     ]);
     // What its last state said stays until there is something new to say, and comes back when the replay is canceled.
-    const armed = await within(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
+    const armed = await within<{
+      position: string;
+    }>(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
         trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7
       ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
         and replay_id is null returning position`);
-    count += armed.length;
+    changed.push(...armed);
   }
-  return count;
+  return journal(within, "replayed", row.target_id, changed, now);
+}
+
+/** Answers how many there are. */
+async function journal(
+  within: Query,
+  kind: "replayed" | "canceled",
+  destination_id: string,
+  changed: readonly { position: string }[],
+  now: number,
+): Promise<number> {
+  const positions = changed.map(({ position }) => position);
+  if (positions.length > 0) await within(insertJournal(changeEntry(kind, destination_id, positions, now)));
+  return changed.length;
 }
 
 function insertRow(row: ReplayRow) {

@@ -2,7 +2,9 @@
 // transactions as everything else that waits. Statements name deliveries by their key and not by `state = 'pending'` alone,
 // for the reason that store.ts gives. Recording an attempt again changes nothing, when it is `set_apart` then.
 import type { Outcome } from "#destination-types/definition.ts";
+import { insertJournal, insertJournalUnless } from "../platform/journal.ts";
 import { eachRow, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { attemptsEntry } from "./changes.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
 import { endOf, healthChanges, hourCounts, singleChanges, withUnchanged } from "./totals.ts";
@@ -43,13 +45,33 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   const statements: Statement[] = [];
   // Before the records themselves are written, of which these ask. Always in this order, so that two processes that change
   // the same rows never wait for each other in a circle.
+  const again = settlements.filter((one) => one.set_apart);
+  const first = again.length === 0 ? settlements : settlements.filter((one) => !one.set_apart);
+  if (again.length > 0) statements.push(journalUnlessRecorded(again));
   if (doubtful.length > 0) statements.push(updateHealthUnlessRecorded(doubtful), addHoursUnlessRecorded(doubtful));
   if (certain.length > 0 || ordered.length > 0) statements.push(updateHealth(certain, ordered));
   if (certain.length > 0) statements.push(addHours(certain));
   if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
   if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
   if (ordered.length > 0) statements.push(passTurns(ordered, Math.max(...settlements.map(endOf))));
+  if (first.length > 0) statements.push(insertJournal(attemptsEntry(first, writtenAt(first))));
   return statements;
+}
+
+/** When it is written, for what it is worth: nothing but the age of the journal's rows depends on it. */
+function writtenAt(settlements: readonly Settlement[]): number {
+  const last = settlements.at(-1);
+  return last === undefined ? 0 : last.record.started_at + last.record.duration_ms;
+}
+
+function journalUnlessRecorded(settlements: readonly Settlement[]): Statement {
+  const entries = settlements.map((one) => ({
+    entry: attemptsEntry([one], writtenAt([one])),
+    keys: [one.key.destination_id, one.key.position, one.attempt],
+  }));
+  const known = sql`exists (select 1 from attempt_history where attempt_history.destination_id = made.column5
+    and attempt_history.position = made.column6 and attempt_history.number = made.column7)`;
+  return insertJournalUnless(known, entries, ["text", "text", "bigint"]);
 }
 
 function turnOf({ key: { destination_id }, order_key = null }: Settlement): TurnKey[] {

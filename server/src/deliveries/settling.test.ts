@@ -81,8 +81,8 @@ test("a group that is refused for one delivery is composed again, every record a
   await committer.idle();
   assert.deepEqual(recorded, ["p1", "p2"]);
   assert.deepEqual(composed, [
-    [false, false, true],
-    [false, false, false, false],
+    [false, false, true, false],
+    [false, false, false, false, false],
   ]);
 });
 

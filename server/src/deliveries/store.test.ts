@@ -120,7 +120,7 @@ forEachEngine((engine) => {
     const take = (now: number) =>
       store.claim(key.destination_id, { now, lease_until: now + LEASE_MS, limit: 5, asked_only: true });
     assert.deepEqual((await take(NOW + LEASE_MS)).claimed, [], "nobody asked for it");
-    await store.grantAttempt(key);
+    await store.grantAttempt(key, NOW);
     assert.equal((await take(NOW)).claimed.length, 1);
     assert.deepEqual((await take(NOW + LEASE_MS - 1)).claimed, [], "somebody holds it");
     const [again] = (await take(NOW + LEASE_MS)).claimed;
@@ -129,7 +129,7 @@ forEachEngine((engine) => {
 
   test("an attempt that a person grants while another is in flight outlives the failure of that one", async () => {
     const { db, store, key, find } = await openWith(engine, LEASED);
-    await store.grantAttempt(key);
+    await store.grantAttempt(key, NOW);
     await db.batch(settle([settlementOf(key, 1, { state: "failed", failures: 1, due_at: null })]));
     const row = await find();
     assert.deepEqual(pick(row), ["pending", 1, 0, 0, DUE_FIRST, "manual"]);
@@ -171,7 +171,7 @@ forEachEngine((engine) => {
     const rows = await db.query(sql`select 1 as one from attempts where destination_id = ${key.destination_id}`);
     assert.deepEqual(rows, []);
     // A later attempt, asked for by hand, has a row; the first one stays what it was.
-    await store.grantAttempt(key);
+    await store.grantAttempt(key, NOW);
     await store.claim(key.destination_id, { now: NOW, lease_until: NOW + 1, limit: 1, asked_only: false });
     const second = settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null });
     await db.batch(settle([second]));
@@ -213,14 +213,14 @@ forEachEngine((engine) => {
       const ended = { state, leased: 0, due_at: null, settled_at: NOW - 1, reason: "earlier" };
       const { store, key, find } = await openWith(engine, { ...LEASED, ...ended });
       const before = await find();
-      await store.grantAttempt(key);
+      await store.grantAttempt(key, NOW);
       assert.equal((await find()).state, "pending");
       await store.cancel(key, "Canceled by hand.", NOW);
       assert.deepEqual(await find(), before);
       assert.equal(await store.cancel(key, "Canceled by hand.", NOW), undefined, "it is not pending any more");
     }
     const { store, key, find } = await openWith(engine, LEASED);
-    await store.grantAttempt(key);
+    await store.grantAttempt(key, NOW);
     await store.cancel(key, "Canceled by hand.", NOW);
     const { state, reason, settled_at } = await find();
     assert.deepEqual([state, reason, settled_at], ["canceled", "Canceled by hand.", NOW]);
@@ -276,7 +276,7 @@ forEachEngine((engine) => {
     const { store, key } = await openWith(engine, {});
     const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 10, asked_only: true };
     assert.deepEqual((await store.claim(key.destination_id, bounds)).claimed, []);
-    await store.grantAttempt(key);
+    await store.grantAttempt(key, NOW);
     assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
   });
 });

@@ -7,18 +7,22 @@ import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { changeEntry } from "./changes.ts";
 import { ASKED, CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, claimInTurn, NO_PROBE } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
-import { createTurnStore } from "./turns-store.ts";
+import { createTurnStore, lockTurns, passTurns } from "./turns-store.ts";
 
 export interface DeliveryFilter extends PositionRange {
   state?: DeliveryState | undefined;
   event?: EventType | undefined;
   position?: string | undefined;
 }
+
+type Ended = Pick<DeliveryRow, "destination_id" | "position" | "order_key">;
 
 export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
 
@@ -90,7 +94,7 @@ function fields(row: DeliveryRow): SqlValue[] {
 
 const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
-export function createDeliveryStore(database: Pick<Database, "query" | "batch">) {
+export function createDeliveryStore(database: Pick<Database, "query" | "batch" | "transaction">) {
   const { query } = database;
   const turns = createTurnStore(database);
 
@@ -241,18 +245,21 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
 
   /** A delivery that a person asked for; undefined when there is one already. */
   function insertAsked(row: DeliveryRow): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`${insertDeliveries([row])} returning *`).then((made) => made[0]);
+    return change("asked_for", row, row.created_at, sql`${insertDeliveries([row])} returning *`);
   }
 
   /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
-  function grantAttempt(key: DeliveryKey): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(sql`update deliveries set
+  function grantAttempt(key: DeliveryKey, now: number): Promise<DeliveryRow | undefined> {
+    return change(
+      "asked_for",
+      key,
+      now,
+      sql`update deliveries set
         resume_state = coalesce(resume_state, state),
         resume_at = case when resume_state is not null or state <> 'pending' then resume_at
           when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
-      where destination_id = ${key.destination_id} and position = ${key.position} returning *`).then(
-      (found) => found[0],
+      where destination_id = ${key.destination_id} and position = ${key.position} returning *`,
     );
   }
 
@@ -260,11 +267,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
    * Undefined when it is not pending. Where a person or a replay asked for what had ended before, only that is canceled:
    * what had become of the delivery stays true.
    */
-  async function cancel(
-    key: Pick<DeliveryRow, "destination_id" | "position" | "order_key">,
-    reason: string,
-    now: number,
-  ): Promise<DeliveryRow | undefined> {
+  function cancel(key: Ended, reason: string, now: number): Promise<DeliveryRow | undefined> {
     const canceled = sql`update deliveries set
         state = case when resume_state <> 'pending' then resume_state
           when replay_from <> 'missing' then replay_from else 'canceled' end,
@@ -274,11 +277,21 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch">)
         trigger = case when resume_state <> 'pending' or replay_from is not null then 'auto' else trigger end,
         due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
       where destination_id = ${key.destination_id} and position = ${key.position} and state = 'pending' returning *`;
+    return change("canceled", key, now, canceled);
+  }
+
+  /** With its line in the journal, unless nothing is changed. What ends in this way passes its turn on. */
+  function change(kind: "asked_for" | "canceled", key: Ended, now: number, update: Statement) {
     const { destination_id, position, order_key = null } = key;
-    if (order_key === null) return (await query<DeliveryRow>(canceled))[0];
-    const [row] = await turns.endInTurn({ destination_id, position, order_key }, canceled, now);
-    // The columns are those of the table.
-    return row as unknown as DeliveryRow | undefined;
+    const passes = kind === "canceled" && order_key !== null;
+    return database.transaction(async (within) => {
+      if (passes) await within(lockTurns(destination_id));
+      const [changed] = await within<DeliveryRow>(update);
+      if (changed === undefined) return undefined;
+      if (passes) await within(passTurns([{ destination_id, order_key }], now));
+      await within(insertJournal(changeEntry(kind, destination_id, [position], now)));
+      return changed;
+    });
   }
 
   /** The deliveries of one event, over all destinations of its app. */

@@ -129,8 +129,8 @@ forEachEngine((engine) => {
     const { id, store, add, claim, end, find } = await openDestination(engine);
     await add({ p1: "a", p2: "a", p3: "a" });
     assert.deepEqual(await claim(), ["p1"]);
-    await store.grantAttempt({ destination_id: id, position: "p2" });
-    await store.grantAttempt({ destination_id: id, position: "p3" });
+    await store.grantAttempt({ destination_id: id, position: "p2" }, NOW);
+    await store.grantAttempt({ destination_id: id, position: "p3" }, NOW);
     assert.deepEqual(await claim(), [], "p1 is on its way");
     assert.equal((await find("p2")).due_at, ENDED + 250, "looked at again soon");
     await end("p1", "pending", NOW + 300);
@@ -146,7 +146,7 @@ forEachEngine((engine) => {
     const { db, id, store, add, claim, find } = await openDestination(engine);
     await add({ p1: "a", p2: "a" });
     await store.claim(id, { now: NOW, lease_until: NOW + 10, limit: 10, asked_only: false, in_turn: true });
-    await store.grantAttempt({ destination_id: id, position: "p2" });
+    await store.grantAttempt({ destination_id: id, position: "p2" }, NOW);
     assert.deepEqual(await claim(NOW + 20), ["p2"], "the lease of p1 is over");
     const [row] = [await find("p2")];
     assert.deepEqual([row.resume_state, row.resume_at], ["pending", NOW]);

@@ -2,9 +2,8 @@
 // and by turns.ts. What holds it together: of all pending deliveries with the same key at least one is not set aside. Claims
 // set aside and the ends of deliveries pass on, both under the lock of the destination, so that on PostgreSQL neither
 // misses what the other is about to commit; what makes deliveries pending needs no lock, for it sets nothing aside.
-import type { Database, Row } from "../platform/database.ts";
+import type { Database } from "../platform/database.ts";
 import { eachRow, type SqlValue, type Statement, sql } from "../platform/sql.ts";
-import type { DeliveryKey } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 
 /** Keys that one look for missed turns goes through. */
@@ -90,11 +89,5 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
     return found.length;
   }
 
-  /** A cancel of something that others may wait for; answers what it answers. */
-  async function endInTurn(key: DeliveryKey & TurnKey, end: Statement, now: number): Promise<Row[]> {
-    const [, ended] = await batch([lockTurns(key.destination_id), end, passTurns([key], now)]);
-    return ended ?? [];
-  }
-
-  return { mendTurns, letGo, endInTurn };
+  return { mendTurns, letGo };
 }

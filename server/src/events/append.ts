@@ -9,15 +9,19 @@ import type { Destination } from "../destinations/destination.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import type { ChannelOptions, Committer, Submit } from "../platform/committer.ts";
 import type { Row } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import type { Statement } from "../platform/sql.ts";
 import type { EventRow } from "./event.ts";
 import { fanOut } from "./fanout.ts";
-import { guardVersion, insertEvents, insertGivenEvents } from "./store.ts";
+import { eventsEntry } from "./journaled.ts";
+import { guardVersion, insertEvents, insertGivenEvents, journalNewEvents } from "./store.ts";
 
 /** Events, and the statements that belong to them; those run first, in the same transaction. */
 export interface Unit {
   events: readonly EventRow[];
   statements: readonly Statement[];
+  /** The events may be stored already, each with all that belongs to it: drained from a spool again. */
+  may_be_stored?: boolean;
 }
 
 export interface EventLog {
@@ -100,6 +104,8 @@ function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
   const conditional = spread(given, plan, { guards, skipped }, options);
   // Guards stand first: nothing is written when they do not hold.
   plan.statements.push(...guards, ...unit.statements);
+  const deliveries = conditional.length + skipped.length === 0 ? fresh : fresh.concat(conditional, skipped);
+  if (unit.may_be_stored === true) plan.statements.push(journalNewEvents(unit.events, deliveries, options.now()));
   if (made.length > 0) plan.statements.push(insertEvents(made));
   if (given.length > 0) {
     plan.given_at = plan.statements.length;
@@ -108,6 +114,10 @@ function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
   if (fresh.length > 0) plan.statements.push(insertDeliveries(fresh));
   if (conditional.length > 0) plan.statements.push(insertDeliveriesOfStored(conditional));
   if (skipped.length > 0) plan.statements.push(insertSkipped(skipped));
+  // Of duplicates of given ids nothing is found under what is written here.
+  if (unit.may_be_stored !== true && unit.events.length > 0) {
+    plan.statements.push(insertJournal(eventsEntry(unit.events, deliveries, options.now())));
+  }
 }
 
 /** What `spread` adds to beside the deliveries. */

@@ -1,9 +1,12 @@
 // All SQL over events. (app_id, position) is the key: appended at its end, read from its end.
 import type { EventType } from "#contract/events.ts";
+import type { DeliveryRow } from "../deliveries/delivery.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
+import { insertJournalUnless } from "../platform/journal.ts";
 import { allOf, expectRows, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { EventRow } from "./event.ts";
+import { eventsEntry } from "./journaled.ts";
 import type { PastSettings } from "./past-settings.ts";
 
 /** Changes of a destination before and after a time, for what was stored while they were made. */
@@ -38,6 +41,20 @@ export function insertGivenEvents(events: readonly EventRow[]): Statement {
     from (values ${rows(events.map(fields), TYPES)}) as v
     where not exists (select 1 from events where app_id = column1 and position = column3)
     on conflict do nothing returning position`;
+}
+
+/** A row of the journal for each event that is not stored yet, to be run before they are. */
+export function journalNewEvents(
+  events: readonly EventRow[],
+  deliveries: readonly DeliveryRow[],
+  at: number,
+): Statement {
+  const entries = events.map((event) => {
+    const made = deliveries.filter(({ app_id, position }) => app_id === event.app_id && position === event.position);
+    return { entry: eventsEntry([event], made, at), keys: [event.app_id, event.position] };
+  });
+  const known = sql`exists (select 1 from events where app_id = made.column5 and position = made.column6)`;
+  return insertJournalUnless(known, entries, ["text", "text"]);
 }
 
 const TYPES = ["text", "text", "text", "text", "text", "text", "bigint", "text"] as const;

@@ -33,7 +33,7 @@ export type Recorded = "committed" | "spooled" | "unrecorded";
 /** The part of the event log that the recorder uses: items of one transaction, all or nothing. */
 export interface ClickLog {
   channel<Item>(
-    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[] },
+    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[]; may_be_stored?: boolean },
   ): (item: Item) => Promise<unknown>;
 }
 
@@ -112,6 +112,7 @@ function readClick(body: string): Click | null {
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
   const store = log.channel<Click>(composeClicks);
+  const storeAgain = log.channel<Click>((clicks) => ({ ...composeClicks(clicks), may_be_stored: true }));
   /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
   const undecided = new Set<string>();
   /** Writes under way, to the database and to the spool, and whoever waits for their end. */
@@ -137,8 +138,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let failure_noted_at = Number.NEGATIVE_INFINITY;
 
   /** What became of the click in the database; rejects when that is not known. */
-  function commit(click: Click): Promise<"stored" | "orphan"> {
-    return store(click).then(
+  function commit(click: Click, submit = store): Promise<"stored" | "orphan"> {
+    return submit(click).then(
       () => answered("stored"),
       async (error: unknown) => {
         if (!isDatabaseError(error, "unmet")) throw error;
@@ -322,7 +323,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       const { cid } = click.row;
       if (undecided.has(cid)) return;
       try {
-        await commit(withoutOldHashes(click, now()));
+        await commit(withoutOldHashes(click, now()), storeAgain);
         stored.push(seq);
       } catch (error) {
         if (isDatabaseError(error, "unavailable")) return stayAway();

@@ -5,7 +5,7 @@ import { type Database, DatabaseError, type Limits, type Query, type Row } from 
 import { codeOf, kindOf, translate } from "./postgres-errors.ts";
 import { answerTimeoutMs, createPool, type Pool } from "./postgres-pool.ts";
 import { createWire, openLine } from "./postgres-wire.ts";
-import { isRows, LOCKED_TEXT, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
+import { isRows, localise, type Rows, type SqlValue, type Statement } from "./sql.ts";
 
 const CONNECTIONS_DEFAULT = 10;
 /** Kept for the connection that listens. */
@@ -151,7 +151,7 @@ function render(statement: Statement, wait_ms: number | undefined): Rendered {
     text += isRows(value) ? renderRows(value, values) : `$${values.push(value)}`;
     text += statement.parts[index + 1] ?? "";
   });
-  text = text.replaceAll(SKIP_LOCKED_TEXT, "for update skip locked").replaceAll(LOCKED_TEXT, "for no key update");
+  text = localise(text, "postgres");
   return wait_ms === undefined ? { text, values } : { text, values, query_timeout: wait_ms };
 }
 

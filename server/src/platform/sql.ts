@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the dialect differences are SKIP_LOCKED and LOCKED_TEXT.
+// Portable text only; the dialect differences are SKIP_LOCKED, LOCKED and what the journal needs of an engine.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -28,6 +28,45 @@ export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_T
 
 /** As a text of its own, so that a template stays one: locks what a subquery finds, in its order. See SKIP_LOCKED. */
 export const LOCKED_TEXT = "/* locked */";
+
+/**
+ * The place of a row in the journal, which is read in the order of the commits. SQLite's transactions follow one another, so
+ * a row comes after all others. On PostgreSQL it is the number of the transaction, and only rows below SETTLED_TX are read:
+ * no transaction with such a number is under way any more, in whichever order they end. UNBORN_TX is the first number that
+ * no transaction of this cluster has had. Key and storage are for the migration: SQLite keeps a table in the order of such a
+ * column without an index beside it, and PostgreSQL a row in its place that it would compress and store apart.
+ */
+export const JOURNAL_TEXTS = {
+  "/* next tx */": {
+    sqlite: "(select coalesce(max(tx), 0) + 1 from journal)",
+    postgres: "pg_current_xact_id()::text::bigint",
+  },
+  "/* settled tx */": {
+    sqlite: "9223372036854775807",
+    postgres: "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+  },
+  "/* journal key */": {
+    sqlite: "tx integer primary key, part text not null",
+    postgres: "tx bigint not null, part text not null, primary key (tx, part)",
+  },
+  "/* journal storage */": { sqlite: "", postgres: "with (toast_tuple_target = 8160)" },
+  "/* unborn tx */": {
+    sqlite: "9223372036854775807",
+    postgres: "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
+  },
+} as const;
+export const NEXT_TX: Statement = { kind: "statement", parts: ["/* next tx */"], values: [] };
+export const SETTLED_TX: Statement = { kind: "statement", parts: ["/* settled tx */"], values: [] };
+export const UNBORN_TX: Statement = { kind: "statement", parts: ["/* unborn tx */"], values: [] };
+
+/** Puts an engine's own expressions in. */
+export function localise(text: string, engine: "sqlite" | "postgres"): string {
+  if (!text.includes("/* ")) return text;
+  let localised = text.replaceAll(SKIP_LOCKED_TEXT, engine === "postgres" ? "for update skip locked" : "");
+  localised = localised.replaceAll(LOCKED_TEXT, engine === "postgres" ? "for no key update" : "");
+  for (const [marker, texts] of Object.entries(JOURNAL_TEXTS)) localised = localised.replaceAll(marker, texts[engine]);
+  return localised;
+}
 
 /**
  * Builds a statement. Values become placeholders; a nested statement is spliced in.

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { type Database, DatabaseError, type Query, type Row } from "./database.ts";
-import { isRows, type Rows, SKIP_LOCKED_TEXT, type SqlValue, type Statement } from "./sql.ts";
+import { isRows, localise, type Rows, type SqlValue, type Statement } from "./sql.ts";
 import type { Answer, Call, Request, WorkerOptions } from "./sqlite-worker.ts";
 
 /** Distinct texts that each thread keeps prepared; a text that comes later is prepared for each use. */
@@ -167,7 +167,7 @@ export function render(statement: Statement): Rendered {
   let text = texts.get(statement.parts);
   if (text === undefined) {
     text = statement.parts.reduce((sum, part, index) => sum + placeholder(statement.values[index - 1]) + part);
-    text = text.replaceAll(SKIP_LOCKED_TEXT, "");
+    text = localise(text, "sqlite");
     if (bulk?.kind === "each_row") text = text.replaceAll(/\bcolumn(\d+)\b/g, "?$1");
     texts.set(statement.parts, text);
   }

@@ -3,7 +3,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { DatabaseError, type Row } from "../../src/platform/database.ts";
 import { readMigrations } from "../../src/platform/migrate.ts";
-import type { Statement } from "../../src/platform/sql.ts";
+import { localise, type Statement } from "../../src/platform/sql.ts";
 import { render } from "../../src/platform/sqlite.ts";
 
 /** One committed change of a row of `deliveries`; `old` is null for an insert. */
@@ -140,7 +140,7 @@ export function createDisk(): Disk {
 let schema: string[] | undefined;
 
 function readSchema(): string[] {
-  schema ??= readMigrations().map(({ text }) => text);
+  schema ??= readMigrations().map(({ text }) => localise(text, "sqlite"));
   return schema;
 }
 

@@ -32,6 +32,8 @@ export interface TestApi {
 interface CallOptions {
   token?: string | null;
   headers?: Record<string, string>;
+  /** The answer is a stream without end: of it the status and headers are answered, and it is left. */
+  streams?: boolean | undefined;
 }
 
 export async function openApi(env: Record<string, string> = {}): Promise<TestApi> {
@@ -65,7 +67,12 @@ export async function openApi(env: Record<string, string> = {}): Promise<TestApi
         ...headers,
       },
       ...(body !== undefined && { payload: is_raw ? body : JSON.stringify(body) }),
+      payloadAsStream: options.streams === true,
     });
+    if (options.streams === true) {
+      response.stream().destroy();
+      return { status: response.statusCode, headers: response.headers, body: "" };
+    }
     const is_json = String(response.headers["content-type"]).includes("json") && response.body !== "";
     return { status: response.statusCode, headers: response.headers, body: is_json ? response.json() : response.body };
   }

@@ -1,0 +1,61 @@
+// Puts together what follows events and deliveries live: the journal's upkeep, the sources, the streams. Called by compose.ts.
+import { createStreams, streamHandlers } from "./api/streams.ts";
+import { createDeliveryTail, type DeliveryTailOptions } from "./deliveries/tail.ts";
+import { createDeliveryTailStore } from "./deliveries/tail-store.ts";
+import { createEventTail } from "./events/tail.ts";
+import { createEventTailStore } from "./events/tail-store.ts";
+import type { Database } from "./platform/database.ts";
+import { createFollowing } from "./platform/following.ts";
+import { createJournalStore } from "./platform/journal-store.ts";
+import { log } from "./platform/log.ts";
+
+const PRUNE_EVERY_MS = 10_000;
+
+export interface TailParts {
+  db: Database;
+  destinations: DeliveryTailOptions["destinations"];
+  clock: { now(): number; after(delay_ms: number, callback: () => void): () => void };
+}
+
+export function composeTail({ db, destinations, clock }: TailParts) {
+  const { now } = clock;
+  const journal = createJournalStore(db);
+  const failed = (error: unknown) => log("journal.not_read", { error }, "warn");
+  const following = createFollowing({ journal, clock, failed });
+  const streams = createStreams({ follow: following.follow, clock, log });
+  const events = createEventTail({ store: createEventTailStore(db), journal, now });
+  const deliveries = createDeliveryTail({ store: createDeliveryTailStore(db), journal, destinations, now });
+  let is_stopped = false;
+  let cancelPrune = () => {};
+  let pruning: Promise<void> | undefined;
+
+  async function pruneAll(): Promise<void> {
+    while (!is_stopped && (await journal.prune(now())));
+  }
+
+  function schedule(): void {
+    if (is_stopped) return;
+    cancelPrune = clock.after(PRUNE_EVERY_MS, () => {
+      // It runs again soon, so a failure only has to be seen.
+      pruning = pruneAll()
+        .catch((error) => log("background.failed", { what: "journal", error }, "warn"))
+        .finally(schedule);
+    });
+  }
+
+  /** To be called before this process writes events or deliveries. */
+  async function start(): Promise<void> {
+    await journal.prepare(now());
+    schedule();
+  }
+
+  /** Ends the streams at once. */
+  function stop(): Promise<void> {
+    is_stopped = true;
+    cancelPrune();
+    streams.stop();
+    return Promise.resolve(pruning);
+  }
+
+  return { handlers: streamHandlers(streams, events, deliveries), hint: following.hint, start, stop };
+}
