@@ -70,12 +70,15 @@ export function createDeliveries(options: DeliveriesOptions) {
 
   /** @throws AppError not_found */
   async function getDelivery(id: string, app_scope: AppScope): Promise<DeliveryDetail> {
-    const { row, destination } = await findDelivery(id, app_scope);
+    const { row: before, destination } = await findDelivery(id, app_scope);
     const [records, event, keeping] = await Promise.all([
-      store.attemptsOf(row),
-      store.eventOf(row),
-      options.keepingOf(row.app_id),
+      store.attemptsOf(before),
+      store.eventOf(before),
+      options.keepingOf(before.app_id),
     ]);
+    // Its attempt was recorded between the two looks: the row says by now what came of it.
+    const is_over = before.leased === 1 && records.some(({ number }) => number === before.attempt);
+    const row = (is_over && (await store.find(before))) || before;
     const event_id = event?.id ?? row.position;
     const at = now();
     const last_attempt_at = records.reduce((last, { started_at }) => Math.max(last, started_at), 0);

@@ -69,8 +69,11 @@ function journalUnlessRecorded(settlements: readonly Settlement[]): Statement {
     entry: attemptsEntry([one], writtenAt([one])),
     keys: [one.key.destination_id, one.key.position, one.attempt],
   }));
-  const known = sql`exists (select 1 from attempt_history where attempt_history.destination_id = made.column5
-    and attempt_history.position = made.column6 and attempt_history.number = made.column7)`;
+  // As UNRECORDED, of the columns that hold the keys here.
+  const known = sql`exists (select 1 from attempts where attempts.destination_id = made.column5
+      and attempts.position = made.column6 and attempts.number = made.column7)
+    or exists (select 1 from deliveries where deliveries.destination_id = made.column5
+      and deliveries.position = made.column6 and made.column7 = 1 and deliveries.first_started_at is not null)`;
   return insertJournalUnless(known, entries, ["text", "text", "bigint"]);
 }
 

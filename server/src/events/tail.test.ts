@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { deliveryRows } from "../../test/support/tail.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import { createDeliveryTail } from "../deliveries/tail.ts";
 import { createDeliveryTailStore } from "../deliveries/tail-store.ts";
 import { createIds } from "../platform/ids.ts";
 import { insertJournal } from "../platform/journal.ts";
 import { createJournalStore, JOURNAL_KEPT_MS } from "../platform/journal-store.ts";
-import { type Statement, sql } from "../platform/sql.ts";
+import { SETTLED_TX, type Statement, sql } from "../platform/sql.ts";
 import type { Source } from "../platform/stream.ts";
 import { composeEvent, type EventRow } from "./event.ts";
 import { eventsEntry } from "./journaled.ts";
@@ -21,6 +22,15 @@ const NOW = 1_800_000_000_000;
 
 async function openTail(engine: Engine) {
   const db = await engine.open();
+  /** Streams wait for every transaction of the server that is older, and other suites have some under way. */
+  async function settled(): Promise<void> {
+    const unread = sql`select 1 as one from journal where tx >= ${SETTLED_TX} limit 1`;
+    await waitUntil(async () => (await db.query(unread)).length === 0, "what was committed to be read");
+  }
+  async function commit(statements: readonly Statement[]): Promise<void> {
+    await db.batch(statements);
+    await settled();
+  }
   const journal = createJournalStore(db);
   await journal.prepare(NOW);
   let at = NOW;
@@ -28,9 +38,9 @@ async function openTail(engine: Engine) {
   const make = (n: number, app_id = "shop", link_id = "lnk_1"): EventRow =>
     composeEvent({ app_id, event: "link.click", data: { n }, link_id }, ids, at);
   const tail = createEventTail({ store: createEventTailStore(db), journal, now: () => at });
-  const store = (...events: EventRow[]) => db.batch(statementsOf(events));
+  const store = (...events: EventRow[]) => commit(statementsOf(events));
   return {
-    ...{ db, journal, tail, make, store },
+    ...{ db, journal, tail, make, store, commit, settled },
     setTime(to: number) {
       at = to;
     },
@@ -104,12 +114,12 @@ forEachEngine((engine) => {
   });
 
   test("an event that is drained from a spool again comes once", async () => {
-    const { db, tail, make, store } = await openTail(engine);
+    const { tail, make, store, commit } = await openTail(engine);
     const source = await tail.open("shop", {}, {});
     const [first, second] = [make(1), make(2)];
     await store(first);
-    await db.batch([journalNewEvents([first, second], [], NOW), insertEvents([first, second])]);
-    await db.batch([journalNewEvents([first, second], [], NOW), insertEvents([first, second])]);
+    await commit([journalNewEvents([first, second], [], NOW), insertEvents([first, second])]);
+    await commit([journalNewEvents([first, second], [], NOW), insertEvents([first, second])]);
     assert.deepEqual((await readAll(source)).numbers, [1, 2]);
   });
 
@@ -170,7 +180,7 @@ forEachEngine((engine) => {
   });
 
   onPostgres("what others have committed is not passed by, whichever transaction ends first", async () => {
-    const { db, tail, make, store } = await openTail(engine);
+    const { db, tail, make, settled } = await openTail(engine);
     const source = await tail.open("shop", {}, {});
     const slow = Promise.withResolvers<void>();
     const written = Promise.withResolvers<void>();
@@ -180,11 +190,12 @@ forEachEngine((engine) => {
       await slow.promise;
     });
     await written.promise;
-    await store(make(2));
+    await db.batch(statementsOf([make(2)]));
     const begun = await tail.open("shop", {}, { since: new Date(NOW - 1).toISOString() });
     assert.deepEqual((await readAll(source)).numbers, [], "it waits for the one that began before");
     slow.resolve();
     await first;
+    await settled();
     assert.deepEqual((await readAll(source)).numbers, [1, 2]);
     assert.deepEqual((await readAll(begun)).numbers, [1, 2]);
   });
@@ -200,15 +211,15 @@ forEachEngine((engine) => {
   });
 
   test("a stream of deliveries has each change of its own webhook, and says when some may be missing", async () => {
-    const { db, journal, make, store } = await openTail(engine);
+    const { db, journal, make, store, commit } = await openTail(engine);
     const destinations = { find: async () => deliveryRows.destination };
     const tail = createDeliveryTail({ store: createDeliveryTailStore(db), journal, destinations, now: () => NOW });
     const destination = await tail.find("dst_a", "shop");
     await assert.rejects(tail.find("dst_a", "another"), { code: "not_found" });
     const source = await tail.open(destination, undefined);
     const events = [make(1), make(2), make(3)];
-    await db.batch(deliveryRows.create(events, ["dst_a", "dst_b"]));
-    await db.batch(deliveryRows.settle(events.slice(1)));
+    await commit(deliveryRows.create(events, ["dst_a", "dst_b"]));
+    await commit(deliveryRows.settle(events.slice(1)));
     const kinds = async (from: Source) => {
       const { messages } = await from.next();
       return messages.map(({ data }) => {
@@ -224,7 +235,7 @@ forEachEngine((engine) => {
       [2, "attempted", "succeeded", 200],
     ]);
     const last_id = source.cursor();
-    await db.batch(deliveryRows.settle(events.slice(0, 1)));
+    await commit(deliveryRows.settle(events.slice(0, 1)));
     const again = await tail.open(destination, last_id);
     assert.deepEqual(await kinds(again), [[0, "attempted", "succeeded", 200]]);
     assert.equal(again.notice, null);
