@@ -135,9 +135,13 @@ function spread(events: readonly EventRow[], plan: Plan, found: Found, options: 
     // A guard that cannot hold sends the items to `refresh`.
     if (!plan.apps.has(app_id)) found.guards.push(guardVersion(app_id, known?.version ?? NO_VERSION));
     plan.apps.add(app_id);
-    const result = fanOut(of_app, known?.destinations ?? [], options.dispatcher.reserve, now);
+    const destinations = known?.destinations ?? [];
+    // What is paused is tried by probes, which have times of their own: nobody need look at it for each event.
+    const paused = new Set(destinations.filter(({ state }) => state === "paused").map(({ id }) => id));
+    const result = fanOut(of_app, destinations, options.dispatcher.reserve, now);
     for (const delivery of result.deliveries) {
-      if (delivery.leased === 0) plan.due.add(delivery.destination_id);
+      const may_go = delivery.trigger === "test" || !paused.has(delivery.destination_id);
+      if (delivery.leased === 0 && may_go) plan.due.add(delivery.destination_id);
       deliveries.push(delivery);
     }
     found.skipped.push(...result.skipped);
