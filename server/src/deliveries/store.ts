@@ -13,6 +13,7 @@ import { changeEntry } from "./changes.ts";
 import { ASKED, CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, claimInTurn, NO_PROBE } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
+import { createStrayStore } from "./stray-store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 import { createTurnStore, lockTurns, passTurns } from "./turns-store.ts";
 
@@ -305,6 +306,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
 
   return {
     ...createProbeStore(database),
+    ...createStrayStore(database),
     ...{ claim, readBodies, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
     ...{ mendTurns: turns.mendTurns, letGo: turns.letGo },

@@ -101,7 +101,11 @@ async function tell(world: ReturnType<typeof createWorld>, { ordered }: Setting)
     const is_clean = weather.disturbances === disturbed && time.elapsed() - begun < STOP_DEADLINE_MS;
     if (is_clean && unsettled === 0) {
       survivors.add(process.life);
-      const held = disk.ask("select * from deliveries where leased = 1 and state = 'pending'");
+      // Leases that were over before it came belong to nobody.
+      const held = disk.ask(
+        "select * from deliveries where leased = 1 and state = 'pending' and due_at > ?",
+        weather.wall + time.elapsed(),
+      );
       // What an outage cut off belongs to nobody until its lease runs out, nor do leases that a clock set back made longer.
       const is_calm = weather.set_back_ms === 0 && time.elapsed() - weather.outage_until > LEASE_MS;
       if (!is_pair && is_calm && started && held.length > 0)
