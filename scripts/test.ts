@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Cluster, removeLeftovers, startCluster } from "./postgres.ts";
 import { ensureBinaries } from "./postgres-binaries.ts";
+import { ensurePythonPackages } from "./python-packages.ts";
 import {
   addTotals,
   BROKEN_RUN,
@@ -54,9 +55,10 @@ async function main(args: string[]): Promise<number> {
     const bin = ensureBinaries();
     cluster = await startCluster(bin);
     const env = { ...process.env, LINKME_TEST_POSTGRES_URL: cluster.url, LINKME_TEST_PG_BIN: bin };
+    const python = withPython ? ensurePythonPackages(env) : env;
     const totals: Totals[] = [];
     if (files.length > 0 && !isInterrupted) totals.push(await runNodeTests(files, [...READABLE, ...flags], env));
-    if (withPython && !isInterrupted) totals.push(await runPythonTests(env));
+    if (withPython && !isInterrupted) totals.push(await runPythonTests(python));
     return isInterrupted ? INTERRUPTED : report(addTotals(totals));
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error));
