@@ -123,7 +123,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
         where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
       if (held.length === 0) return null;
       // Others may wait for what is taken back.
-      if (plan.state === "canceled") await within(lockTurns(row.destination_id));
+      if (plan.state === "canceled") await within(lockTurns(row.target_id));
       const counted = await countEnded(within, row.id);
       const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
       const created = await handOut(within, row, withKeys(found.matches, ordering), now);

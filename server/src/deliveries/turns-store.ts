@@ -80,13 +80,19 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
     return mended?.length ?? 0;
   }
 
-  /** One step of ending an order; answers how many were let go, none when all have been. */
+  /**
+   * One step of ending an order; answers how many were let go, none when all have been. Under the lock, for a claim that sets
+   * aside what has no key any more would set it aside for ever.
+   */
   async function letGo(destination_id: string, now: number): Promise<number> {
-    const found = await query(sql`with picked as materialized (select destination_id, position from deliveries
+    const [, found] = await batch([
+      lockTurns(destination_id),
+      sql`with picked as materialized (select destination_id, position from deliveries
         where destination_id = ${destination_id} and order_key is not null and state = 'pending' limit ${LET_GO_MAX})
       update deliveries set order_key = null, due_at = case when due_at = ${WAITS_FOR_TURN} then ${now} else due_at end
-      where (destination_id, position) in (select destination_id, position from picked) returning position`);
-    return found.length;
+      where (destination_id, position) in (select destination_id, position from picked) returning position`,
+    ]);
+    return found?.length ?? 0;
   }
 
   return { mendTurns, letGo };
