@@ -21,7 +21,7 @@ export function createDeliveryTailStore({ query }: Pick<Database, "query">) {
 
   function attempts(destination_id: string, positions: readonly string[]) {
     return query<AttemptFigures>(sql`select destination_id, position, number, trigger, started_at, duration_ms, outcome,
-        status_code, error
+        status_code, error, cause
       from attempt_history where destination_id = ${destination_id} and position in (${list(padded(positions))})`);
   }
 
