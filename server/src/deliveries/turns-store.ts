@@ -1,4 +1,4 @@
-// SQL that passes turns on (turn.ts). Called by settling, by cancels and by replays, in the transaction that ends a delivery,
+// SQL that passes turns on (turn.ts). Called by settling, cancels, replays and expiry, in the transaction that ends a delivery,
 // and by turns.ts. What holds it together: of all pending deliveries with the same key at least one is not set aside. Claims
 // set aside and the ends of deliveries pass on, both under the lock of the destination, so that on PostgreSQL neither
 // misses what the other is about to commit; what makes deliveries pending needs no lock, for it sets nothing aside.

@@ -10,10 +10,12 @@ import {
   START,
 } from "../../test/support/retention.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { changesIn } from "../deliveries/changes.ts";
 import { DAY_MS } from "../deliveries/expiry.ts";
 import { settle } from "../deliveries/settle-store.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
 import type { Database } from "../platform/database.ts";
+import { createJournalStore } from "../platform/journal-store.ts";
 import { sql } from "../platform/sql.ts";
 import { STEP_ROWS_MAX } from "./plan.ts";
 import { LAP_MS } from "./retention.ts";
@@ -122,6 +124,9 @@ forEachEngine((engine) => {
     assert.deepEqual([next_attempt_at, settled_at], [null, new Date(START).toISOString()]);
     const ended = world.logged.filter(({ event }) => event === "deliveries.expired");
     assert.deepEqual(ended, [{ event: "deliveries.expired", destination_id: world.destination_id, count: 1 }]);
+    const { rows } = await createJournalStore(world.db).page(world.destination_id, { tx: 0, part: "" });
+    const told = rows.flatMap(({ row }) => changesIn(row, { id: world.destination_id, app_id: "shop" }));
+    assert.deepEqual(told, [{ position, kind: "expired", number: null }], "streams show it");
     world.clock.at += LAP_MS;
     await world.finish();
     await world.finish();
