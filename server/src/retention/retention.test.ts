@@ -295,10 +295,11 @@ forEachEngine((engine) => {
   test("what a destination was set to stays as long as the events it explains; counts and replays have a limit too", async () => {
     const world = await openRetentionWorld(engine);
     const { db, destination_id: id } = world;
-    const days = [500, 450, 403, 400, 10];
+    // The one that explains nothing is later than the last that does.
+    const days = [500, 450, 404, 403, 400, 10];
     for (const day of days) {
-      await db.query(sql`insert into destination_history (destination_id, at, state, events, cause)
-        values (${id}, ${START - day * DAY_MS}, 'active', '[]', 'made up')`);
+      await db.query(sql`insert into destination_history (destination_id, at, state, events, cause, explains)
+        values (${id}, ${START - day * DAY_MS}, 'active', '[]', 'made up', ${day === 403 ? 0 : 1})`);
     }
     for (const day of [91, 89]) {
       await db.query(sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
@@ -321,7 +322,7 @@ forEachEngine((engine) => {
     const history = await db.query<{ at: number }>(sql`select at from destination_history order by at`);
     assert.deepEqual(
       history.map(({ at }) => (START - at) / DAY_MS),
-      [403, 400, 10],
+      [404, 403, 400, 10],
     );
     assert.equal(await world.count("destination_hours"), 1);
     assert.equal(await world.count("replays"), 2);
