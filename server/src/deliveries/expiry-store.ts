@@ -6,7 +6,7 @@ import { insertJournal } from "../platform/journal.ts";
 import { eachRow, expectRows, paddedList, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { changeEntry } from "./changes.ts";
 import type { DeliveryKey, DeliveryRow } from "./delivery.ts";
-import { lockTurns, passTurns } from "./turns-store.ts";
+import { lockTurns, passTurns, turnsOf } from "./turns-store.ts";
 
 /** A delivery on the walk that looks for expired records. */
 export interface AgedDelivery
@@ -95,9 +95,7 @@ export function endPending(
     where destination_id = column1 and position = column2 and attempt = column3
       and due_at is not null and (leased = 0 or due_at <= column5)`;
   const told = journalExpired(deliveries, now);
-  const turns = deliveries.flatMap(({ destination_id, order_key }) =>
-    order_key === null ? [] : [{ destination_id, order_key }],
-  );
+  const turns = turnsOf(deliveries);
   if (turns.length === 0) return [expectRows(deliveries.length, ended), ...told];
   // What waited for them goes next.
   const locked = [...new Set(turns.map(({ destination_id }) => destination_id))].sort();

@@ -8,7 +8,7 @@ import { attemptsEntry } from "./changes.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
 import { endOf, healthChanges, hourCounts, singleChanges, withUnchanged } from "./totals.ts";
-import { passTurns, type TurnKey } from "./turns-store.ts";
+import { passTurns, type TurnKey, turnsOf } from "./turns-store.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -41,7 +41,7 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   const counted = settlements.filter((one) => one.counts);
   const certain = counted.filter((one) => !one.set_apart);
   const doubtful = certain.length === counted.length ? [] : counted.filter((one) => one.set_apart);
-  const ordered = settlements.flatMap(turnOf);
+  const ordered = turnsOf(settlements.map(({ key, order_key = null }) => ({ ...key, order_key })));
   const statements: Statement[] = [];
   // Before the records themselves are written, of which these ask. Always in this order, so that two processes that change
   // the same rows never wait for each other in a circle.
@@ -75,10 +75,6 @@ function journalUnlessRecorded(settlements: readonly Settlement[]): Statement {
     or exists (select 1 from deliveries where deliveries.destination_id = made.column5
       and deliveries.position = made.column6 and made.column7 = 1 and deliveries.first_started_at is not null)`;
   return insertJournalUnless(known, entries, ["text", "text", "bigint"]);
-}
-
-function turnOf({ key: { destination_id }, order_key = null }: Settlement): TurnKey[] {
-  return order_key === null ? [] : [{ destination_id, order_key }];
 }
 
 /** What most attempts are: the delivery's own row has place for its record. */

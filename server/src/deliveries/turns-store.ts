@@ -16,6 +16,13 @@ export interface TurnKey {
   order_key: string;
 }
 
+/** Of ended deliveries, those whose turn has to be passed on. */
+export function turnsOf(ended: readonly { destination_id: string; order_key?: string | null }[]): TurnKey[] {
+  return ended.flatMap(({ destination_id, order_key = null }) =>
+    order_key === null ? [] : [{ destination_id, order_key }],
+  );
+}
+
 export type TurnStore = ReturnType<typeof createTurnStore>;
 
 /**
