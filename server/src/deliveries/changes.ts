@@ -14,6 +14,7 @@ export interface Change {
 /** A list is groups, each a mark and the positions that it is true of: `A1:<position>,<position>;A2:<position>`. */
 const MARKS = { attempted: "A", asked_for: "M", replayed: "R", canceled: "C", expired: "X" } as const;
 type Marked = keyof typeof MARKS;
+// Object.entries forgets the names of the keys.
 const KINDS = new Map<string, Marked>(Object.entries(MARKS).map(([kind, mark]) => [mark, kind as Marked]));
 /** New deliveries, by their places in the list of their app's events in the same row; alone: all of them. */
 const CREATED = "+";
