@@ -7,7 +7,7 @@ import { AppError } from "../errors.ts";
 import { createIds, type IdSource, SYSTEM_IDS, uuidFloor } from "../platform/ids.ts";
 import { list, rows, type SqlValue, sql } from "../platform/sql.ts";
 import { createAccounts } from "./accounts.ts";
-import { insertApp, REMOVAL_STEP_ROWS } from "./store.ts";
+import { insertApp, REMOVAL_STEP_ROWS, recordRemoval } from "./store.ts";
 
 const START = Date.UTC(2026, 0, 31, 9, 30);
 
@@ -226,6 +226,21 @@ forEachEngine((engine) => {
       sql`select distinct destination_id from deliveries where destination_id in (${list(["dst_1", "dst_3"])})`,
     );
     assert.deepEqual(owners, [{ destination_id: "dst_3" }]);
+  });
+
+  test("a replay that goes with its webhook leaves its name on no delivery of the one that it sent to", async () => {
+    const { accounts, db, clock } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const count = REMOVAL_STEP_ROWS + 5;
+    await db.batch([...hotRows("shop", "dst_1", START - 1, 1), ...hotRows("shop", "dst_2", START, count)]);
+    await db.query(
+      sql`update deliveries set replay_id = 'rpl_dst_1', replay_from = 'failed' where destination_id = 'dst_2'`,
+    );
+    await db.query(recordRemoval("destination", "dst_1", clock.now));
+    await accounts.finishRemovals();
+    const [left] = await db.query(sql`select count(*) as deliveries, count(replay_id) as named from deliveries`);
+    assert.deepEqual(left, { deliveries: count, named: 0 }, "else every later replay of them would wait for it");
+    assert.deepEqual(await db.query(sql`select id from replays`), [{ id: "rpl_dst_2" }]);
   });
 });
 

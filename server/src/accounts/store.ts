@@ -201,6 +201,11 @@ export function removalSteps(removal: Removal): Statement[] {
   }
   return [
     ...["attempts", "deliveries"].map((table) => stepOf(table, id)),
+    // A replay may send to another webhook, where replays to come wait for whatever has the name of one.
+    sql`update deliveries set replay_id = null, replay_from = null where (destination_id, position) in (
+      select destination_id, position from deliveries where replay_id is not null
+        and replay_id in (select id from replays where destination_id = ${id})
+      limit ${REMOVAL_STEP_ROWS}) returning position`,
     sql`delete from replays where destination_id = ${id}`,
     sql`delete from destination_history where destination_id = ${id}`,
     sql`delete from destination_hours where destination_id = ${id}`,

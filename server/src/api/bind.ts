@@ -83,6 +83,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
           door.load.enter(route.scope, request.raw, reply.raw);
           done();
         } catch (refusal) {
+          // It throws an AppError and nothing else.
           done(refusal as Error);
         }
       });

@@ -53,6 +53,7 @@ export function createStreams(options: StreamsOptions) {
     try {
       const source = await plan.open();
       reply.hijack();
+      // None of Fastify's headers is undefined, which its type allows.
       const headers = { ...reply.getHeaders(), "content-type": "text/event-stream", "x-accel-buffering": "no" };
       reply.raw.writeHead(200, headers as Record<string, string>);
       if (is_stopping || request.raw.destroyed) reply.raw.end();

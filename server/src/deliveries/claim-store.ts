@@ -80,8 +80,8 @@ function dueOf(destination_id: string, now: number, condition: Statement): State
  */
 const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
-/** The position of the first pending delivery of the key of `d`. */
-const FIRST = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id
+/** The position of the first pending delivery of the key of `d`; null where there is no key, which costs nothing. */
+export const FIRST = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id
   and f.order_key = d.order_key and f.state = 'pending' order by f.position limit 1)`;
 
 /** No other one of the key of `d` is on its way. */

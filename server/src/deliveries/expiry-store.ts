@@ -2,9 +2,11 @@
 // All walk along primary keys, so no index pays for them; writes name rows by key, in lists of few lengths, so that both
 // engines seek. Each repeats what was read before: a row that changed meanwhile undoes the step, which is made anew.
 import type { Database } from "../platform/database.ts";
+import { insertJournal } from "../platform/journal.ts";
 import { eachRow, expectRows, paddedList, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { changeEntry } from "./changes.ts";
 import type { DeliveryKey, DeliveryRow } from "./delivery.ts";
-import { lockTurns, passTurns } from "./turns-store.ts";
+import { lockTurns, passTurns, turnsOf } from "./turns-store.ts";
 
 /** A delivery on the walk that looks for expired records. */
 export interface AgedDelivery
@@ -92,13 +94,20 @@ export function endPending(
     ${eachRow(values, ["text", "text", "bigint", "text", "bigint"])}
     where destination_id = column1 and position = column2 and attempt = column3
       and due_at is not null and (leased = 0 or due_at <= column5)`;
-  const turns = deliveries.flatMap(({ destination_id, order_key }) =>
-    order_key === null ? [] : [{ destination_id, order_key }],
-  );
-  if (turns.length === 0) return [expectRows(deliveries.length, ended)];
+  const told = journalExpired(deliveries, now);
+  const turns = turnsOf(deliveries);
+  if (turns.length === 0) return [expectRows(deliveries.length, ended), ...told];
   // What waited for them goes next.
   const locked = [...new Set(turns.map(({ destination_id }) => destination_id))].sort();
-  return [...locked.map(lockTurns), expectRows(deliveries.length, ended), passTurns(turns, now)];
+  return [...locked.map(lockTurns), expectRows(deliveries.length, ended), passTurns(turns, now), ...told];
+}
+
+/** Streams show what was ended: it stays for a day. */
+function journalExpired(deliveries: readonly DeliveryKey[], now: number): Statement[] {
+  return [...Map.groupBy(deliveries, ({ destination_id }) => destination_id)].map(([destination_id, own]) => {
+    const positions = own.map(({ position }) => position);
+    return insertJournal(changeEntry("expired", destination_id, positions, now));
+  });
 }
 
 /** Removes everything of these events at these destinations: `count` deliveries, all of them settled. */

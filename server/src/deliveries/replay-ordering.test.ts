@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { ACCEPTED, DOWN, openReplayWorld } from "../../test/support/replays.ts";
+import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
+import { sql } from "../platform/sql.ts";
 import { insertDeliveries } from "./store.ts";
+import { lockTurns } from "./turns-store.ts";
 
 const ORDERED = { ordering: "link", retry_schedule: [] } as const;
 const ROUNDS_MAX = 50;
@@ -65,5 +68,29 @@ forEachEngine((engine) => {
     await world.runner.runRound();
     world.clock.at += 1_000;
     assert.deepEqual(await world.deliver(() => ACCEPTED), [fresh]);
+  });
+
+  test("what is taken back from another webhook passes its turn on under the lock of that one", async () => {
+    const world = await openReplayWorld(engine, ORDERED);
+    const { db, target } = world;
+    await world.addEvents(3, { link_id: "a", state: "failed" });
+    await db.query(sql`insert into destination_health (destination_id, consecutive_failures) values (${target.id}, 0)`);
+    const request = world.request({ target_id: target.id });
+    const { id } = await world.replays.startReplay(world.key.id, null, request);
+    await world.runner.runRound();
+    await world.replays.cancelReplay(id, null);
+    let is_over = false;
+    let taking: Promise<void> | undefined;
+    await db.transaction(async (within) => {
+      await within(lockTurns(target.id));
+      taking = world.runner.runRound().then(() => {
+        is_over = true;
+      });
+      if (engine.name === "postgres")
+        await Promise.race([taking, waitUntil(() => isSomebodyBlocked(db), "a step that waits")]);
+      assert.equal(is_over, false, "it waits for whoever claims there");
+    });
+    await taking;
+    assert.equal((await world.replays.getReplay(id, null)).pending, 0);
   });
 });

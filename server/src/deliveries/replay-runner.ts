@@ -25,8 +25,6 @@ export interface ReplayRunnerOptions {
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
 }
 
-export type ReplayRunner = ReturnType<typeof createReplayRunner>;
-
 export function createReplayRunner({ store, walk, destinations, dispatcher, clock, log }: ReplayRunnerOptions) {
   let state: "idle" | "running" | "stopping" = "idle";
   let round: Promise<boolean> | undefined;

@@ -18,7 +18,7 @@ import {
 } from "./replay.ts";
 import type { Match } from "./replay-walk-store.ts";
 import { orderKeyOf } from "./turn.ts";
-import { lockTurns, passTurns } from "./turns-store.ts";
+import { lockTurns, passTurns, turnsOf } from "./turns-store.ts";
 
 /** Replays of one webhook that are not at their end, at the most. */
 export const OPEN_REPLAYS_MAX = 10;
@@ -123,7 +123,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
         where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
       if (held.length === 0) return null;
       // Others may wait for what is taken back.
-      if (plan.state === "canceled") await within(lockTurns(row.destination_id));
+      if (plan.state === "canceled") await within(lockTurns(row.target_id));
       const counted = await countEnded(within, row.id);
       const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
       const created = await handOut(within, row, withKeys(found.matches, ordering), now);
@@ -172,11 +172,8 @@ async function takeBack(within: Query, { id, target_id }: ReplayRow, now: number
       settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
       due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
     where ${PICKED} returning position, destination_id, order_key`);
-  const ended = [...removed, ...restored];
-  const keys = ended.flatMap(({ destination_id, order_key }) =>
-    order_key === null ? [] : [{ destination_id, order_key }],
-  );
-  if (keys.length > 0) await within(passTurns(keys, now));
+  const turns = turnsOf([...removed, ...restored]);
+  if (turns.length > 0) await within(passTurns(turns, now));
   return removed.length + (await journal(within, "canceled", target_id, restored, now));
 }
 

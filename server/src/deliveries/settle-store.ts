@@ -8,7 +8,7 @@ import { attemptsEntry } from "./changes.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 import type { Decision } from "./policy.ts";
 import { endOf, healthChanges, hourCounts, singleChanges, withUnchanged } from "./totals.ts";
-import { passTurns, type TurnKey } from "./turns-store.ts";
+import { passTurns, turnsOf } from "./turns-store.ts";
 
 /** Everything that one finished attempt writes. */
 export interface Settlement {
@@ -41,14 +41,18 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   const counted = settlements.filter((one) => one.counts);
   const certain = counted.filter((one) => !one.set_apart);
   const doubtful = certain.length === counted.length ? [] : counted.filter((one) => one.set_apart);
-  const ordered = settlements.flatMap(turnOf);
+  const ordered = turnsOf(settlements.map(({ key, order_key = null }) => ({ ...key, order_key })));
   const statements: Statement[] = [];
   // Before the records themselves are written, of which these ask. Always in this order, so that two processes that change
   // the same rows never wait for each other in a circle.
   const again = settlements.filter((one) => one.set_apart);
   const first = again.length === 0 ? settlements : settlements.filter((one) => !one.set_apart);
   if (again.length > 0) statements.push(journalUnlessRecorded(again));
-  if (doubtful.length > 0) statements.push(updateHealthUnlessRecorded(doubtful), addHoursUnlessRecorded(doubtful));
+  if (doubtful.length > 0) {
+    // Two statements count here, each in order by itself: the rows of both are locked first.
+    if (certain.length > 0 || ordered.length > 0) statements.push(updateHealth([], [...keysOf(counted), ...ordered]));
+    statements.push(updateHealthUnlessRecorded(doubtful), addHoursUnlessRecorded(doubtful));
+  }
   if (certain.length > 0 || ordered.length > 0) statements.push(updateHealth(certain, ordered));
   if (certain.length > 0) statements.push(addHours(certain));
   if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
@@ -75,10 +79,6 @@ function journalUnlessRecorded(settlements: readonly Settlement[]): Statement {
     or exists (select 1 from deliveries where deliveries.destination_id = made.column5
       and deliveries.position = made.column6 and made.column7 = 1 and deliveries.first_started_at is not null)`;
   return insertJournalUnless(known, entries, ["text", "text", "bigint"]);
-}
-
-function turnOf({ key: { destination_id }, order_key = null }: Settlement): TurnKey[] {
-  return order_key === null ? [] : [{ destination_id, order_key }];
 }
 
 /** What most attempts are: the delivery's own row has place for its record. */
@@ -181,9 +181,13 @@ const SETTLED_TYPES = [
   ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
 ];
 
-/** Locks the rows of the destinations that pass turns on as well, all in one order (turns-store.ts). */
-function updateHealth(settlements: readonly Settlement[], ordered: readonly TurnKey[]): Statement {
-  const values = withUnchanged(healthChanges(settlements), ordered).map((one): SqlValue[] => [
+function keysOf(settlements: readonly Settlement[]): DeliveryKey[] {
+  return settlements.map(({ key }) => key);
+}
+
+/** Locks the rows of further destinations as well, such as those that pass turns on, all in one order (turns-store.ts). */
+function updateHealth(settlements: readonly Settlement[], locked: readonly { destination_id: string }[]): Statement {
+  const values = withUnchanged(healthChanges(settlements), locked).map((one): SqlValue[] => [
     one.destination_id,
     one.success_at,
     one.failure_at,

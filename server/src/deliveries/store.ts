@@ -10,7 +10,15 @@ import type { Database } from "../platform/database.ts";
 import { insertJournal } from "../platform/journal.ts";
 import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { changeEntry } from "./changes.ts";
-import { ASKED, CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, claimInTurn, NO_PROBE } from "./claim-store.ts";
+import {
+  ASKED,
+  CLAIMED_COLUMNS,
+  type ClaimBounds,
+  type ClaimedRow,
+  claimInTurn,
+  FIRST,
+  NO_PROBE,
+} from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
 import { createStrayStore } from "./stray-store.ts";
@@ -313,9 +321,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   };
 }
 
-/** Whose turn it is of those with the key of `d`; null where there is no key, which costs nothing. */
-const TURN_POSITION = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id
-  and f.order_key = d.order_key and f.state = 'pending' order by f.position limit 1) as turn_position`;
+/** Whose turn it is of those with the key of `d`. */
+const TURN_POSITION = sql`${FIRST} as turn_position`;
 
 /** In the order of its index and with a limit, so that the index is what is read, whatever the range. */
 function allPending(destination_id: string, range: Statement): Statement {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { createRandom } from "../../test/support/random.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
-import { waitUntil } from "../../test/support/wait.ts";
+import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 import type { ClaimedRow } from "./claim-store.ts";
@@ -11,6 +11,7 @@ import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { settle } from "./settle-store.ts";
 import { createDeliveryStore, type DeliveryStore, insertDeliveries } from "./store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
+import { lockTurns } from "./turns-store.ts";
 
 const NOW = 1_700_000_000_000;
 const LEASE_MS = 45_000;
@@ -195,6 +196,24 @@ forEachEngine((engine) => {
     assert.equal((await claim()).length, 10, "as many as the limit allows");
   });
 
+  test("an order that has ended lets nothing go beside a claim, which could set it aside without a key", async () => {
+    const { db, id, store, add } = await openDestination(engine);
+    await add({ p1: "a", p2: "a" });
+    let let_go: number | undefined;
+    let letting: Promise<void> | undefined;
+    await db.transaction(async (within) => {
+      await within(lockTurns(id));
+      letting = store.letGo(id, NOW).then((count) => {
+        let_go = count;
+      });
+      if (engine.name === "postgres")
+        await Promise.race([letting, waitUntil(() => isSomebodyBlocked(db), "a step that waits")]);
+      assert.equal(let_go, undefined, "it waits for whoever claims");
+    });
+    await letting;
+    assert.equal(let_go, 2);
+  });
+
   test("nothing is mended while links go on, and a link that stands still is", async () => {
     const { db, id, store, add, claim } = await openDestination(engine);
     await add({ p1: "a", p2: "a", p3: "b", p4: "b" });
@@ -267,13 +286,6 @@ forEachEngine((engine) => {
     assert.deepEqual(await store.mendTurns(id, "", NOW), { mended: 0, after: null });
   });
 });
-
-async function isSomebodyBlocked(db: Database): Promise<boolean> {
-  const waiting = await db.query(
-    sql`select 1 as one from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-  );
-  return waiting.length > 0;
-}
 
 const EVENTS = 200;
 const WORKERS = 4;

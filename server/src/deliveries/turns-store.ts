@@ -1,4 +1,4 @@
-// SQL that passes turns on (turn.ts). Called by settling, by cancels and by replays, in the transaction that ends a delivery,
+// SQL that passes turns on (turn.ts). Called by settling, cancels, replays and expiry, in the transaction that ends a delivery,
 // and by turns.ts. What holds it together: of all pending deliveries with the same key at least one is not set aside. Claims
 // set aside and the ends of deliveries pass on, both under the lock of the destination, so that on PostgreSQL neither
 // misses what the other is about to commit; what makes deliveries pending needs no lock, for it sets nothing aside.
@@ -14,6 +14,13 @@ const LET_GO_MAX = 1_000;
 export interface TurnKey {
   destination_id: string;
   order_key: string;
+}
+
+/** Of ended deliveries, those whose turn has to be passed on. */
+export function turnsOf(ended: readonly { destination_id: string; order_key?: string | null }[]): TurnKey[] {
+  return ended.flatMap(({ destination_id, order_key = null }) =>
+    order_key === null ? [] : [{ destination_id, order_key }],
+  );
 }
 
 export type TurnStore = ReturnType<typeof createTurnStore>;
@@ -80,13 +87,19 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
     return mended?.length ?? 0;
   }
 
-  /** One step of ending an order; answers how many were let go, none when all have been. */
+  /**
+   * One step of ending an order; answers how many were let go, none when all have been. Under the lock, for a claim that sets
+   * aside what has no key any more would set it aside for ever.
+   */
   async function letGo(destination_id: string, now: number): Promise<number> {
-    const found = await query(sql`with picked as materialized (select destination_id, position from deliveries
+    const [, found] = await batch([
+      lockTurns(destination_id),
+      sql`with picked as materialized (select destination_id, position from deliveries
         where destination_id = ${destination_id} and order_key is not null and state = 'pending' limit ${LET_GO_MAX})
       update deliveries set order_key = null, due_at = case when due_at = ${WAITS_FOR_TURN} then ${now} else due_at end
-      where (destination_id, position) in (select destination_id, position from picked) returning position`);
-    return found.length;
+      where (destination_id, position) in (select destination_id, position from picked) returning position`,
+    ]);
+    return found?.length ?? 0;
   }
 
   return { mendTurns, letGo };

@@ -16,7 +16,7 @@ export function createBacklogStore(db: Pick<Database, "query">) {
   /**
    * Active destinations with a delivery that was due before `before`, those first that wait longest. What waits for its next
    * attempt by the schedule is not late, nor is what waited while the destination was paused or off: it was due when
-   * that ended.
+   * that ended. What a person asks for is due at 0 from its first moment on, which says nothing about how long it waits.
    */
   async function findLate(now: number, before: number, limit: number): Promise<Late[]> {
     // One seek in deliveries_due for each destination, however much is pending.
@@ -24,7 +24,7 @@ export function createBacklogStore(db: Pick<Database, "query">) {
       sql`select destination_id, app_id, waiting_since from (
           select destinations.id as destination_id, destinations.app_id as app_id,
             (select min(deliveries.due_at) from deliveries where deliveries.destination_id = destinations.id
-              and deliveries.state = 'pending' and deliveries.due_at <= ${before}) as waiting_since
+              and deliveries.state = 'pending' and deliveries.due_at > 0 and deliveries.due_at <= ${before}) as waiting_since
           from destinations
           where destinations.state = 'active' and destinations.state_changed_at <= ${before}) as looked_at
         where waiting_since is not null order by waiting_since, destination_id limit ${limit}`,

@@ -8,11 +8,12 @@ export function removeHours(destination_id: string, before: number, limit: numbe
     returning hour`;
 }
 
-/** All but the last entry from before that time, which says what the first events after it met. */
+/** All from before the last entry that explains anything and is not after that time: it says what the first events then met. */
 export function removeHistory(destination_id: string, before: number, limit: number): Statement {
   return sql`delete from destination_history where (destination_id, at) in (
       select destination_id, at from destination_history where destination_id = ${destination_id}
-        and at < (select max(at) from destination_history where destination_id = ${destination_id} and at <= ${before})
+        and at < (select max(at) from destination_history where destination_id = ${destination_id} and explains = 1
+          and at <= ${before})
       order by at limit ${limit})
     returning at`;
 }

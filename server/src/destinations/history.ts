@@ -1,5 +1,5 @@
-// What was changed about a webhook, when, why and by whom: every change of its state and of what it takes, and those of its
-// secrets while it runs. Called by the API.
+// What was changed about a webhook, when, why and by whom: every change of its state, of what it takes and of its secrets.
+// Called by the API.
 import type { WebhookChange } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";

@@ -81,11 +81,11 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return { count: missed, is_exact: false };
   }
 
-  /** For what is too much to look through: whether a replay of it all has ended. A filter may have changed since then. */
+  /** For what is too much to look through: whether a replay of it all, to this webhook, has ended. A filter may have changed since. */
   async function isReplayed({ id, filter }: Shown["destination"], events: string, { since, until }: Stop) {
     if (until === null || filter !== null) return false;
-    const found = await query(sql`select 1 as one from replays where destination_id = ${id} and state = 'done'
-      and since <= ${since} and until >= ${until} and created_at >= ${until} and events is null and link_id is null
+    const found = await query(sql`select 1 as one from replays where destination_id = ${id} and target_id = ${id}
+      and state = 'done' and since <= ${since} and until >= ${until} and created_at >= ${until} and events is null and link_id is null
       and missing_events = ${events} and states like '%"missing"%' limit 1`);
     return found.length > 0;
   }

@@ -98,10 +98,18 @@ forEachEngine((engine) => {
     assert.deepEqual(both, [MISSED_SCAN_MAX / 2 + 1, MISSED_SCAN_MAX / 2 + 1], "a list looks at no more than one does");
     await patch(id, { enabled: true });
     clock.at += 1;
-    await db.query(sql`insert into replays (id, destination_id, app_id, state, since, until, states, missing_events, total,
-        created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision, created_at)
-      values ('rpl_1', ${id}, ${app_id}, 'done', ${START}, ${clock.at}, '["missing"]', '["link.click"]', 0, 0, 0, 0, '', '', 1, 0, 0,
-        0, ${clock.at})`);
+    await db.query(sql`insert into replays (id, destination_id, target_id, app_id, state, since, until, states,
+        missing_events, total, created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision,
+        created_at)
+      values ('rpl_1', ${id}, ${other}, ${app_id}, 'done', ${START}, ${clock.at}, '["missing"]', '["link.click"]', 0, 0, 0, 0,
+        '', '', 1, 0, 0, 0, ${clock.at})`);
+    const elsewhere = (await destinations.getWebhook(id, null)).missed;
+    assert.deepEqual(
+      [elsewhere?.count, elsewhere?.is_exact],
+      [MISSED_SCAN_MAX + 1, false],
+      "it was sent to another one",
+    );
+    await db.query(sql`update replays set target_id = ${id} where id = 'rpl_1'`);
     const after = (await destinations.getWebhook(id, null)).missed;
     assert.deepEqual([after?.count, after?.is_exact], [0, true]);
     assert.equal((await destinations.getWebhook(other, null)).missed?.is_exact, false);

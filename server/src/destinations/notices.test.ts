@@ -100,6 +100,8 @@ forEachEngine((engine) => {
       [false, { due_at: t0 + LATE_MS + 30_000, created_at: t0, leased: 1, attempt: 2, failures: 1 }],
       [false, { due_at: t0 + LATE_MS + 30_000, created_at: t0, leased: 1, attempt: 1, trigger: "replay" }],
       [false, { due_at: t0, created_at: t0, state: "succeeded" }],
+      // What a person has asked for this very moment is due before everything else.
+      [false, { due_at: 0, created_at: t0, trigger: "manual" }],
     ];
     const expected: string[] = [];
     for (const [late, facts] of cases) {

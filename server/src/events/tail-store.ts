@@ -1,7 +1,7 @@
 // SQL of the stream of events: what an app has from a position on, and the envelopes of positions. Called by tail.ts.
 import type { EventType } from "#contract/events.ts";
 import type { Database } from "../platform/database.ts";
-import { allOf, list, sql } from "../platform/sql.ts";
+import { allOf, paddedList, sql } from "../platform/sql.ts";
 
 export interface TailFilter {
   event?: EventType | undefined;
@@ -18,10 +18,7 @@ export type EventTailStore = ReturnType<typeof createEventTailStore>;
 export function createEventTailStore({ query }: Pick<Database, "query">) {
   /** Those of the positions that match, in any order; at most BODIES_MAX are asked for. */
   function bodies(app_id: string, positions: readonly string[], { event, link_id }: TailFilter) {
-    // Few texts, for each is prepared once: some positions are asked for twice.
-    const count = positions.length === 1 ? 1 : BODIES_MAX;
-    const asked = Array.from({ length: count }, (_, index) => positions[index] ?? positions[0] ?? "");
-    const wanted = [sql`app_id = ${app_id}`, sql`position in (${list(asked)})`];
+    const wanted = [sql`app_id = ${app_id}`, sql`position in (${paddedList(positions)})`];
     if (event !== undefined) wanted.push(sql`event = ${event}`);
     if (link_id !== undefined) wanted.push(sql`link_id = ${link_id}`);
     return query<{ position: string; body: string }>(sql`select position, body from events where ${allOf(wanted)}`);

@@ -86,7 +86,7 @@ function controlled() {
   const timers = manualTimers();
   const log = {
     channel: () => (item: unknown) => {
-      const { row } = item as Click;
+      const { row } = (item as { click: Click }).click;
       const ended = Promise.withResolvers<void>();
       commits.push({ cid: row.cid, finish: ended.resolve, fail: ended.reject });
       if (state.answer !== null) state.answer().then(ended.resolve, ended.reject);

@@ -18,6 +18,8 @@ export const SPOOL_WAIT_MS = 1_000;
 /** Clicks that may wait for the database at once; more go to the spool directly. */
 const IN_FLIGHT_MAX = 10_000;
 const REPLAY_BATCH = 500;
+/** Of those so many at a time: half of a transaction, so that fresh clicks need not wait behind them. */
+const REPLAY_TOGETHER = 50;
 const PROBE_FIRST_MS = 250;
 const PROBE_MAX_MS = 5_000;
 /** Between two looks for what earlier runs left, while that fails. */
@@ -92,11 +94,21 @@ function withoutOldHashes(click: Click, now: number): Click {
   return { ...click, row: { ...click.row, ip_hash: null, ua_hash: null } };
 }
 
-/** The rows and events of clicks, in one transaction. */
-function composeClicks(clicks: readonly Click[]): { events: EventRow[]; statements: Statement[] } {
+interface Storing {
+  click: Click;
+  /** It comes from the spool. */
+  may_be_stored: boolean;
+}
+
+/**
+ * The rows and events of clicks, in one transaction. Fresh and spooled ones share a channel, for with two of them links would
+ * be counted by two statements, and two processes could wait for each other in a circle.
+ */
+function composeClicks(items: readonly Storing[]) {
   const events: EventRow[] = [];
-  for (const click of clicks) events.push(...click.events);
-  return { events, statements: recordClicks(clicks.map((click) => click.row)) };
+  for (const { click } of items) events.push(...click.events);
+  const statements = recordClicks(items.map(({ click }) => click.row));
+  return { events, statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 
 /** Written by `append`, in this run or an earlier one; null when it is no click. */
@@ -111,8 +123,7 @@ function readClick(body: string): Click | null {
 
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
-  const store = log.channel<Click>(composeClicks);
-  const storeAgain = log.channel<Click>((clicks) => ({ ...composeClicks(clicks), may_be_stored: true }));
+  const store = log.channel(composeClicks);
   /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
   const undecided = new Set<string>();
   /** Writes under way, to the database and to the spool, and whoever waits for their end. */
@@ -138,8 +149,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let failure_noted_at = Number.NEGATIVE_INFINITY;
 
   /** What became of the click in the database; rejects when that is not known. */
-  function commit(click: Click, submit = store): Promise<"stored" | "orphan"> {
-    return submit(click).then(
+  function commit(click: Click, may_be_stored = false): Promise<"stored" | "orphan"> {
+    return store({ click, may_be_stored }).then(
       () => answered("stored"),
       async (error: unknown) => {
         if (!isDatabaseError(error, "unmet")) throw error;
@@ -297,9 +308,11 @@ export function createRecorder(options: RecorderOptions): Recorder {
         const last = entries.at(-1);
         if (last === undefined) break;
         after = last.seq;
-        const stored = await replayBatch(entries);
-        replayed += stored.length;
-        if (stored.length > 0) await spool.remove(stored);
+        for (let from = 0; from < entries.length && !isAway(); from += REPLAY_TOGETHER) {
+          const stored = await replayBatch(entries.slice(from, from + REPLAY_TOGETHER));
+          replayed += stored.length;
+          if (stored.length > 0) await spool.remove(stored);
+        }
         if (isAway()) break;
       }
     } catch (error) {
@@ -323,7 +336,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
       const { cid } = click.row;
       if (undecided.has(cid)) return;
       try {
-        await commit(withoutOldHashes(click, now()), storeAgain);
+        await commit(withoutOldHashes(click, now()), true);
         stored.push(seq);
       } catch (error) {
         if (isDatabaseError(error, "unavailable")) return stayAway();

@@ -13,8 +13,6 @@ export interface FollowingOptions {
   failed(error: unknown): void;
 }
 
-export type Following = ReturnType<typeof createFollowing>;
-
 export function createFollowing({ journal, clock, failed }: FollowingOptions) {
   const followers = new Map<string, Set<() => void>>();
   let seen: Place | null = null;

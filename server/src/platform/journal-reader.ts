@@ -44,6 +44,7 @@ export function createJournalReader<Entry>(
       for (let index = skipped; index < entries.length; index++) {
         const is_last = index === entries.length - 1;
         const { tx, part } = is_last ? row : before;
+        // The index is within the list.
         found.push({ entry: entries[index] as Entry, place: { tx, part, index: is_last ? 0 : index + 1 } });
       }
       // A row that a pattern found by mistake has no entries; the count is for the first that has.

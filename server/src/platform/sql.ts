@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the dialect differences are SKIP_LOCKED, LOCKED and what the journal needs of an engine.
+// Portable text only; the dialect differences are SKIP_LOCKED_TEXT, LOCKED_TEXT and what the journal needs of an engine.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -23,11 +23,11 @@ export interface Statement {
 }
 
 /** Locks claimed rows and passes over those that another process has locked; SQLite has one writer and needs neither. */
-export const SKIP_LOCKED_TEXT = "/* skip locked */";
+const SKIP_LOCKED_TEXT = "/* skip locked */";
 export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_TEXT], values: [] };
 
-/** As a text of its own, so that a template stays one: locks what a subquery finds, in its order. See SKIP_LOCKED. */
-export const LOCKED_TEXT = "/* locked */";
+/** To be written out, so that a template stays one: locks what a subquery finds, in its order. See SKIP_LOCKED. */
+const LOCKED_TEXT = "/* locked */";
 
 /**
  * The place of a row in the journal, which is read in the order of the commits. SQLite's transactions follow one another, so
@@ -36,7 +36,7 @@ export const LOCKED_TEXT = "/* locked */";
  * no transaction of this cluster has had. Key and storage are for the migration: SQLite keeps a table in the order of such a
  * column without an index beside it, and PostgreSQL a row in its place that it would compress and store apart.
  */
-export const JOURNAL_TEXTS = {
+const JOURNAL_TEXTS = {
   "/* next tx */": {
     sqlite: "(select coalesce(max(tx), 0) + 1 from journal)",
     postgres: "pg_current_xact_id()::text::bigint",

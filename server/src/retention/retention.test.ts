@@ -10,10 +10,12 @@ import {
   START,
 } from "../../test/support/retention.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { changesIn } from "../deliveries/changes.ts";
 import { DAY_MS } from "../deliveries/expiry.ts";
 import { settle } from "../deliveries/settle-store.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
 import type { Database } from "../platform/database.ts";
+import { createJournalStore } from "../platform/journal-store.ts";
 import { sql } from "../platform/sql.ts";
 import { STEP_ROWS_MAX } from "./plan.ts";
 import { LAP_MS } from "./retention.ts";
@@ -122,6 +124,9 @@ forEachEngine((engine) => {
     assert.deepEqual([next_attempt_at, settled_at], [null, new Date(START).toISOString()]);
     const ended = world.logged.filter(({ event }) => event === "deliveries.expired");
     assert.deepEqual(ended, [{ event: "deliveries.expired", destination_id: world.destination_id, count: 1 }]);
+    const { rows } = await createJournalStore(world.db).page(world.destination_id, { tx: 0, part: "" });
+    const told = rows.flatMap(({ row }) => changesIn(row, { id: world.destination_id, app_id: "shop" }));
+    assert.deepEqual(told, [{ position, kind: "expired", number: null }], "streams show it");
     world.clock.at += LAP_MS;
     await world.finish();
     await world.finish();
@@ -290,10 +295,11 @@ forEachEngine((engine) => {
   test("what a destination was set to stays as long as the events it explains; counts and replays have a limit too", async () => {
     const world = await openRetentionWorld(engine);
     const { db, destination_id: id } = world;
-    const days = [500, 450, 403, 400, 10];
+    // The one that explains nothing is later than the last that does.
+    const days = [500, 450, 404, 403, 400, 10];
     for (const day of days) {
-      await db.query(sql`insert into destination_history (destination_id, at, state, events, cause)
-        values (${id}, ${START - day * DAY_MS}, 'active', '[]', 'made up')`);
+      await db.query(sql`insert into destination_history (destination_id, at, state, events, cause, explains)
+        values (${id}, ${START - day * DAY_MS}, 'active', '[]', 'made up', ${day === 403 ? 0 : 1})`);
     }
     for (const day of [91, 89]) {
       await db.query(sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
@@ -316,7 +322,7 @@ forEachEngine((engine) => {
     const history = await db.query<{ at: number }>(sql`select at from destination_history order by at`);
     assert.deepEqual(
       history.map(({ at }) => (START - at) / DAY_MS),
-      [403, 400, 10],
+      [404, 403, 400, 10],
     );
     assert.equal(await world.count("destination_hours"), 1);
     assert.equal(await world.count("replays"), 2);

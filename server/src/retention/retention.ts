@@ -31,8 +31,6 @@ export interface RetentionOptions extends Omit<StepParts, "store"> {
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
 }
 
-export type Retention = ReturnType<typeof createRetention>;
-
 export function createRetention(options: RetentionOptions) {
   const { store, clock, elapsed, holder, log } = options;
   const steps = createSteps(options);

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
+import { UNSETTLED_MAX } from "../../src/deliveries/settling.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
@@ -53,8 +54,6 @@ const HOOKS = [
   { path: "/all", settings: { max_in_flight: HOOK_IN_FLIGHT_MAX, retry_schedule: Array(10).fill(1) } },
   { path: "/clicks", events: ["link.click"], settings: { max_in_flight: HOOK_IN_FLIGHT_MAX } },
 ];
-/** Finished attempts that may wait to be recorded when the database or the process goes (deliveries/settling.ts). */
-const UNSETTLED_MAX = 2_000;
 const REFUSED_SHARE = 8;
 const HOUR_MS = 3_600_000;
 const FULL_DISK_BYTES = 4_096;

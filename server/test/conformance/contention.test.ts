@@ -110,7 +110,11 @@ async function work(db: Database, name: string, random: Random): Promise<number>
 
   async function settleSome(done: typeof held): Promise<void> {
     const ended = { state: "succeeded", failures: 0, due_at: null } as const;
-    const settlements = shuffle(done, random).map(({ attempt, ...key }) => settlementOf(key, attempt, ended));
+    const settlements = shuffle(done, random).map(({ attempt, ...key }) => ({
+      ...settlementOf(key, attempt, ended),
+      // As when nobody heard whether the group before was stored: those come again among others.
+      set_apart: random.below(4) === 0,
+    }));
     if (settlements.length > 0) await db.batch(settle(settlements));
     settled += settlements.length;
   }

@@ -21,7 +21,7 @@ import type { Engine } from "./engines.ts";
 export const START = Date.UTC(2027, 0, 31, 9, 30);
 const ROUNDS_MAX = 50;
 const TABLES = ["apps", "deliveries", "attempts", "events", "clicks", "replays", "destination_history"].concat([
-  ...["destination_hours", "retention_walks", "retention_lease"],
+  ...["destination_hours", "retention_walks", "retention_lease", "journal"],
 ]);
 
 /** One database for each engine, emptied before each test. */
