@@ -98,7 +98,7 @@ function numberMaxOf(name: RouteName | undefined): number {
 
 async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = [] }: AppOptions): Promise<void> {
   const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
-  const door = { gate, load: createLoad(BODY_MAX_BYTES) };
+  const door = { gate, load: createLoad() };
   bind(
     app,
     pick(handlers, (name) => !isSdk(name)),

@@ -7,7 +7,7 @@ import { ROUTES, type RouteName, type Routes } from "#contract/routes.ts";
 import { invalid, notFound } from "../errors.ts";
 import type { Access, Gate } from "./access.ts";
 import { refuseIssues } from "./issues.ts";
-import type { Load } from "./load.ts";
+import type { Caller, Load } from "./load.ts";
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 type Answer<Schema> = Schema extends z.ZodType ? z.output<Schema> | Promise<z.output<Schema>> : Promise<void>;
@@ -77,16 +77,12 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
-      admit(request, route, door.gate, (error) => {
-        if (error !== undefined) return done(error);
-        try {
-          door.load.enter(route.scope, request.raw, reply.raw);
-          done();
-        } catch (refusal) {
-          // It throws an AppError and nothing else.
-          done(refusal as Error);
-        }
-      });
+      admit(request, route, door.gate, done);
+    },
+    // Without waiting for anything, so that the parser's own listeners miss nothing of the body.
+    preParsing(request, reply, payload, done) {
+      door.load.watch(callerOf(request, route), request.raw, reply.raw);
+      done(null, payload);
     },
     async handler(request, reply) {
       const call = parseCall(route, request, reply);
@@ -96,6 +92,12 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
       return has_answer ? answer : null;
     },
   });
+}
+
+/** An app by its key, the operator, or whoever has an address. */
+function callerOf(request: FastifyRequest, route: Route): Caller {
+  if (route.scope === "public" || route.scope === "sdk") return { kind: "address", id: request.ip };
+  return { kind: "app", id: request.access?.app_scope ?? "operator" };
 }
 
 /** The id of no app, in place of one that no database could take. */

@@ -2,67 +2,102 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
-import { BODIES_MAX_BYTES, createLoad, PUBLIC_BODIES_MAX_BYTES } from "./load.ts";
+import { AppError } from "../errors.ts";
+import {
+  ADDRESS_BODIES_MAX_BYTES,
+  APP_BODIES_MAX_BYTES,
+  BODIES_MAX_BYTES,
+  type Caller,
+  createLoad,
+  type Load,
+  PUBLIC_BODIES_MAX_BYTES,
+} from "./load.ts";
 
-const BODY_MAX_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
+const app = (id: string): Caller => ({ kind: "app", id });
+const address = (id: string): Caller => ({ kind: "address", id });
 
-/** What the load reads of a request and its answer. */
-function exchange(headers: Record<string, string>) {
+/** A request whose body comes when the test says so. */
+function watched(load: Load, caller: Caller, headers: Record<string, string> = { "transfer-encoding": "chunked" }) {
+  const request = Object.assign(new EventEmitter(), { headers });
   const set = new Map<string, string>();
-  const response = Object.assign(new EventEmitter(), {
-    setHeader: (name: string, value: string) => set.set(name, value),
-  });
+  const setHeader = (name: string, value: string) => set.set(name, value);
+  const response = Object.assign(new EventEmitter(), { setHeader });
+  const refusals: unknown[] = [];
+  request.on("error", (error) => refusals.push(error));
+  // What the load uses of both.
+  load.watch(caller, request as unknown as IncomingMessage, response as unknown as ServerResponse);
   return {
-    request: { headers } as unknown as IncomingMessage,
-    response: response as unknown as ServerResponse,
+    refusals,
     set,
-    end: () => response.emit("close"),
+    send: (bytes: number) => void request.emit("data", Buffer.alloc(bytes)),
+    end: () => void response.emit("close"),
   };
 }
 
-function fill(load: ReturnType<typeof createLoad>, scope: "sdk" | "app_write", count: number) {
-  return Array.from({ length: count }, () => {
-    const one = exchange({ "content-length": String(BODY_MAX_BYTES) });
-    load.enter(scope, one.request, one.response);
-    return one;
-  });
-}
-
 test("bodies are taken up to the limit, and again when one is answered", () => {
-  const load = createLoad(BODY_MAX_BYTES);
-  const [first] = fill(load, "app_write", BODIES_MAX_BYTES / BODY_MAX_BYTES);
-  const late = exchange({ "content-length": "1" });
-  assert.throws(() => load.enter("app_write", late.request, late.response), {
-    code: "temporarily_unavailable",
-    retry_after_seconds: 1,
-  });
+  const load = createLoad();
+  const first = watched(load, app("a"));
+  first.send(APP_BODIES_MAX_BYTES);
+  watched(load, app("b")).send(BODIES_MAX_BYTES - APP_BODIES_MAX_BYTES);
+  const late = watched(load, app("c"));
+  late.send(1);
+  const [refusal] = late.refusals;
+  assert.ok(refusal instanceof AppError);
+  assert.deepEqual([refusal.code, refusal.retry_after_seconds], ["temporarily_unavailable", 1]);
   assert.equal(late.set.get("connection"), "close", "the body that nobody reads must not be taken for a request");
-  first?.end();
-  assert.doesNotThrow(() => load.enter("app_write", late.request, late.response));
+  late.send(1);
+  assert.equal(late.refusals.length, 1, "it is refused once");
+  late.end();
+  first.end();
+  const next = watched(load, app("c"));
+  next.send(APP_BODIES_MAX_BYTES);
+  assert.deepEqual(next.refusals, []);
 });
 
-test("a stranger's bodies take nothing of the room of callers with a token", () => {
-  const load = createLoad(BODY_MAX_BYTES);
-  fill(load, "sdk", PUBLIC_BODIES_MAX_BYTES / BODY_MAX_BYTES);
-  const stranger = exchange({ "content-length": "1" });
-  assert.throws(() => load.enter("sdk", stranger.request, stranger.response), { code: "temporarily_unavailable" });
-  assert.doesNotThrow(() => fill(load, "app_write", BODIES_MAX_BYTES / BODY_MAX_BYTES));
+test("one app can never hold all the room, and one address not that of all strangers", () => {
+  const load = createLoad();
+  const greedy = watched(load, app("a"));
+  greedy.send(APP_BODIES_MAX_BYTES + 1);
+  assert.equal(greedy.refusals.length, 1);
+  const other = watched(load, app("b"));
+  other.send(MIB);
+  assert.deepEqual(other.refusals, []);
+  const visitor = watched(load, address("192.0.2.1"));
+  visitor.send(ADDRESS_BODIES_MAX_BYTES + 1);
+  assert.equal(visitor.refusals.length, 1);
+  const device = watched(load, address("192.0.2.2"));
+  device.send(2_000);
+  assert.deepEqual(device.refusals, []);
 });
 
-test("a body of unknown length weighs as much as one may, and a call without one nothing", () => {
-  const load = createLoad(BODY_MAX_BYTES);
-  fill(load, "app_write", BODIES_MAX_BYTES / BODY_MAX_BYTES - 1);
-  const chunked = exchange({ "transfer-encoding": "chunked" });
-  load.enter("app_write", chunked.request, chunked.response);
-  const next = exchange({ "transfer-encoding": "chunked" });
-  assert.throws(() => load.enter("app_write", next.request, next.response), { code: "temporarily_unavailable" });
-  const bare = exchange({});
-  assert.doesNotThrow(() => load.enter("app_write", bare.request, bare.response));
+test("strangers take nothing of the room of callers with a token", () => {
+  const load = createLoad();
+  const count = PUBLIC_BODIES_MAX_BYTES / ADDRESS_BODIES_MAX_BYTES;
+  for (let n = 0; n <= count; n++) watched(load, address(`192.0.2.${n}`)).send(ADDRESS_BODIES_MAX_BYTES);
+  const stranger = watched(load, address("198.51.100.1"));
+  stranger.send(1);
+  assert.equal(stranger.refusals.length, 1);
+  const backend = watched(load, app("a"));
+  backend.send(APP_BODIES_MAX_BYTES);
+  assert.deepEqual(backend.refusals, []);
 });
 
-test("a body that is too long by its own word weighs no more than is read of it", () => {
-  const load = createLoad(BODY_MAX_BYTES);
-  const huge = exchange({ "content-length": "99999999999" });
-  assert.doesNotThrow(() => load.enter("app_write", huge.request, huge.response));
-  assert.doesNotThrow(() => fill(load, "app_write", BODIES_MAX_BYTES / BODY_MAX_BYTES - 1));
+test("a body weighs what has come of it, whatever it announces", () => {
+  const load = createLoad();
+  for (let n = 0; n < 1_000; n++) watched(load, app("slow"), { "content-length": "1048576" }).send(1);
+  const other = watched(load, app("slow"), { "content-length": "1000" });
+  other.send(1_000);
+  assert.deepEqual(other.refusals, []);
+});
+
+test("a call without a body is not counted at all", () => {
+  const request = Object.assign(new EventEmitter(), { headers: {} });
+  const response = new EventEmitter();
+  // What the load uses of both.
+  createLoad().watch(app("a"), request as unknown as IncomingMessage, response as unknown as ServerResponse);
+  assert.deepEqual(
+    [request.listenerCount("data"), response.listenerCount("close"), response.listenerCount("finish")],
+    [0, 0, 0],
+  );
 });

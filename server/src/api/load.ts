@@ -1,8 +1,8 @@
-// How much of requests the server takes in at a time. A request weighs what its body does, from its head until it is
-// answered: parsed, composed and on its way to the database thread a body is in memory several times, so the sum of all
-// is what has to be bounded. Beyond it a request is refused before its body is read. Called by bind.ts for every route.
+// How much of requests the server takes in at a time. A request weighs what has come of its body, until it is answered:
+// parsed, composed and on its way to the database thread a body is in memory several times, so the sum of all is what has to
+// be bounded. Beyond it a request is refused in the midst of its body. Nobody may hold all of it: not with large bodies, and
+// not with slow ones, which weigh no more than what they have sent. Called by bind.ts for every route.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Scope } from "#contract/route.ts";
 import { unavailable } from "../errors.ts";
 
 /**
@@ -10,47 +10,68 @@ import { unavailable } from "../errors.ts";
  * 150 to 280 MiB, and without a limit by 1,100 MiB.
  */
 export const BODIES_MAX_BYTES = 16 * 1024 * 1024;
-/** Bodies of anybody, kept apart so that a stranger cannot take the room of ingest. */
+/** Of these, what one app may hold, or the operator. */
+export const APP_BODIES_MAX_BYTES = 8 * 1024 * 1024;
+/** Bodies of anybody, kept apart so that strangers cannot take the room of ingest, and what one address may hold. */
 export const PUBLIC_BODIES_MAX_BYTES = 8 * 1024 * 1024;
+export const ADDRESS_BODIES_MAX_BYTES = 1024 * 1024;
 const RETRY_AFTER_SECONDS = 1;
 
+/** Whose share a body is counted to. */
+export type Caller = { kind: "app"; id: string } | { kind: "address"; id: string };
+
 export interface Load {
-  /**
-   * Counts a request until its answer is out or its connection is gone.
-   * @throws AppError temporarily_unavailable when there is no room for its body
-   */
-  enter(scope: Scope, request: IncomingMessage, response: ServerResponse): void;
+  /** Counts the body of a request as it comes, until the answer is out or the connection gone; fails it beyond the limits. */
+  watch(caller: Caller, request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** @param body_max_bytes what a body weighs whose length is not told */
-export function createLoad(body_max_bytes: number): Load {
-  const known = { bytes: 0, max: BODIES_MAX_BYTES };
-  const strangers = { bytes: 0, max: PUBLIC_BODIES_MAX_BYTES };
+interface Room {
+  readonly max: number;
+  readonly share_max: number;
+  bytes: number;
+  /** What each caller holds, as long as that is anything. */
+  readonly shares: Map<string, number>;
+}
 
-  function enter(scope: Scope, request: IncomingMessage, response: ServerResponse): void {
-    const weight = weightOf(request, body_max_bytes);
-    if (weight === 0) return;
-    const held = scope === "public" || scope === "sdk" ? strangers : known;
-    if (held.bytes + weight > held.max) {
-      // The body that is still coming is nobody's, so nothing may follow it.
+export function createLoad(): Load {
+  const rooms: Record<Caller["kind"], Room> = {
+    app: { max: BODIES_MAX_BYTES, share_max: APP_BODIES_MAX_BYTES, bytes: 0, shares: new Map() },
+    address: { max: PUBLIC_BODIES_MAX_BYTES, share_max: ADDRESS_BODIES_MAX_BYTES, bytes: 0, shares: new Map() },
+  };
+
+  function watch({ kind, id }: Caller, request: IncomingMessage, response: ServerResponse): void {
+    const { headers } = request;
+    if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
+    const room = rooms[kind];
+    let weight = 0;
+    let is_refused = false;
+    request.on("data", (chunk: Buffer) => {
+      // What still comes of one that was refused, here or for another reason, is let go.
+      if (is_refused || response.headersSent) return;
+      weight += chunk.length;
+      hold(room, id, chunk.length);
+      if (room.bytes <= room.max && (room.shares.get(id) ?? 0) <= room.share_max) return;
+      is_refused = true;
+      // The rest of the body is nobody's, so nothing may follow it.
       response.setHeader("connection", "close");
-      throw unavailable(
-        "The server has as much work as it can hold. Send the same request again.",
-        RETRY_AFTER_SECONDS,
-      );
-    }
-    held.bytes += weight;
-    response.once("close", () => {
-      held.bytes -= weight;
+      const message = "The server has as much work as it can hold. Send the same request again.";
+      request.emit("error", unavailable(message, RETRY_AFTER_SECONDS));
     });
+    // The answer is out, or nobody is there to take it.
+    for (const end of ["finish", "close"]) {
+      response.once(end, () => {
+        hold(room, id, -weight);
+        weight = 0;
+      });
+    }
   }
 
-  return { enter };
+  return { watch };
 }
 
-/** In bytes. What is longer than a body may be is refused for that, and not read either. */
-function weightOf({ headers }: IncomingMessage, body_max_bytes: number): number {
-  if (headers["transfer-encoding"] !== undefined) return body_max_bytes;
-  const length = headers["content-length"];
-  return length === undefined ? 0 : Math.min(Number(length), body_max_bytes);
+function hold(room: Room, id: string, bytes: number): void {
+  room.bytes += bytes;
+  const share = (room.shares.get(id) ?? 0) + bytes;
+  if (share === 0) room.shares.delete(id);
+  else room.shares.set(id, share);
 }

@@ -62,7 +62,19 @@ function open(): DatabaseSync {
      pragma journal_size_limit = ${JOURNAL_LIMIT_BYTES};`,
   );
   if (options.role === "reader") connection.exec("pragma query_only = on");
+  else forgetStatistics(connection);
   return connection;
+}
+
+/**
+ * Statistics are of the day on which somebody made them. Those of a table with one row make SQLite read a table of millions
+ * from end to end, and every statement is written for the plan that it chooses without any: measured, claims an eighth as fast.
+ */
+function forgetStatistics(connection: DatabaseSync): void {
+  const tables = connection
+    .prepare("select name from sqlite_master where name in ('sqlite_stat1', 'sqlite_stat4')")
+    .all();
+  for (const { name } of tables) connection.exec(`drop table ${name}`);
 }
 
 function answer(request: Request): Answer {
@@ -124,7 +136,6 @@ function rollback(): void {
 
 function close(): void {
   prepared.clear();
-  if (options.role === "writer") database.exec("pragma optimize");
   database.close();
 }
 
