@@ -128,16 +128,25 @@ export type Envelope = z.infer<typeof Envelope>;
 
 /** Taken as it is: `z.record` would copy it, member by member, on the hottest path there is. */
 export const DataObject = z
-  .custom<Record<string, unknown>>(isDataObject, { error: "a JSON object, without a member called __proto__" })
+  .custom<Record<string, unknown>>(isDataObject, { error: ({ input }) => whyNoData(input) })
   .meta({
     ...{ type: "object", propertyNames: { type: "string" }, additionalProperties: {} },
     description: "any JSON object; it is delivered as it is",
   });
 
 function isDataObject(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  if (!isObject(value)) return false;
   // A reader that copies members one by one would set the prototype of its own object.
   return !Object.hasOwn(value, "__proto__");
+}
+
+function whyNoData(value: unknown): string {
+  if (value === undefined) return "required: a JSON object";
+  return isObject(value) ? "a JSON object without a member called __proto__" : "a JSON object";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** One event that a backend imports or emits itself. */

@@ -176,7 +176,9 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await answered("GET", `/api/replays/${replay.id}`)).state === "done", "its end");
     const left_out = await fateOf(web, late.id);
     assert.equal(left_out.state, "not_yet_created");
-    const step = /^Its filter refuses it: platform is "web", .* with POST (\S+) (\{.*\})\.$/.exec(left_out.next_step ?? "");
+    const step = /^Its filter refuses it: platform is "web", .* with POST (\S+) (\{.*\})\.$/.exec(
+      left_out.next_step ?? "",
+    );
     await answered("POST", step?.[1] ?? "", JSON.parse(step?.[2] ?? ""));
     await waitUntil(async () => (await fateOf(web, late.id)).state === "succeeded", "the step to send it");
   });

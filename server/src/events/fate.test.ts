@@ -188,7 +188,10 @@ test("what to do about an event that was not delivered begins with the webhook w
   const held = (state: "off" | "disabled") =>
     fateOf(event, { ...destination, state }, { delivery, history: [] }, AT).next_step ?? "";
   assert.match(held("off"), /^Turn the webhook on with .*\/retry\.$/);
-  assert.match(held("disabled"), /^Mend the receiver, .*\/dst_a\/test, then turn .* Or send this one now with .*\/retry\.$/);
+  assert.match(
+    held("disabled"),
+    /^Mend the receiver, .*\/dst_a\/test, then turn .* Or send this one now with .*\/retry\.$/,
+  );
 });
 
 test("a destination that has been off since then is said to be off", () => {

@@ -8,6 +8,7 @@ import {
   heldReason,
   isUnderWay,
   reasonOf,
+  UNDER_WAY,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
 import { waitsForTurn } from "../deliveries/turn.ts";
@@ -77,7 +78,7 @@ function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number
     return `Delivered at ${time(delivery.settled_at)}.`;
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
-  if (isUnderWay(delivery, now)) return "An attempt is under way.";
+  if (isUnderWay(delivery, now)) return UNDER_WAY;
   if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
   const due_at = Math.max(delivery.due_at, delivery.created_at);
