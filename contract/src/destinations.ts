@@ -177,7 +177,12 @@ export type Health = z.infer<typeof Health>;
 /** What a webhook was not sent because it was off or disabled, the last time that it was. */
 export const Missed = z
   .object({
-    count: z.number().int().describe("events of its types that pass its filter and have no delivery; replays lower it"),
+    count: z
+      .number()
+      .int()
+      .describe(
+        "events of its types that pass its filter and have no delivery, of the last time that it was stopped; replays lower it. Their fate is `off` as a rule",
+      ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
     since: Timestamp.describe("when it was stopped"),
     until: Timestamp.nullable().describe("when it was turned on again; null: it is still stopped"),

@@ -186,11 +186,17 @@ export const FATE_STATES = [
   "missed",
 ] as const;
 
+const FATE_MEANINGS =
+  "pending: on its way, or waits. succeeded: answered 2xx. failed: given up. skipped: refused by the webhook's filter when it " +
+  "was stored. canceled: by hand. not_subscribed: of a type that the webhook was not set to, or a test event for another one. " +
+  "off: came while the webhook was off or disabled. not_yet_created: came before the webhook was created. missed: has no " +
+  "delivery although the webhook wanted it, and nothing on record says why; 0 as a rule, and not what `missed.count` of a webhook counts";
+
 /** What became of one event at one destination. */
 export const Fate = z
   .object({
     destination_id: z.string(),
-    state: z.enum(FATE_STATES),
+    state: z.enum(FATE_STATES).describe(FATE_MEANINGS),
     reason: z.string().nullable(),
     delivery_id: z.string().optional(),
     next_step: z.string().nullable().describe("what to do so that it arrives; null: nothing"),
@@ -213,7 +219,12 @@ export type FatesQuery = z.infer<typeof FatesQuery>;
 export const FatesAnswer = z
   .object({
     events: z.number().int().describe("how many events this part of the range has, the oldest first"),
-    items: z.array(z.object({ destination_id: z.string(), fates: z.record(z.enum(FATE_STATES), z.number().int()) })),
+    items: z.array(
+      z.object({
+        destination_id: z.string(),
+        fates: z.record(z.enum(FATE_STATES), z.number().int()).describe(FATE_MEANINGS),
+      }),
+    ),
     next_cursor: z.string().nullable().describe("null: the range ends with this part; else ask for the next, and add"),
   })
   .meta({ id: "FatesAnswer" });
