@@ -65,7 +65,10 @@ export const Delivery = z
     event: EventType,
     state: DeliveryState,
     reason: z.string().nullable(),
-    attempt_count: z.number().int(),
+    attempt_count: z
+      .number()
+      .int()
+      .describe("the one that is under way included, which `attempts` lists when it has ended"),
     next_attempt_at: Timestamp.nullable().describe(
       "null when settled, while an attempt is in flight, or while it waits for something else",
     ),

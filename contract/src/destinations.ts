@@ -1,7 +1,7 @@
 // Webhooks as the management API speaks of them: what may be set, its bounds and defaults, and what is answered.
 // A webhook is a destination of type `webhook`; the delivery settings are the same for every type.
 import { z } from "zod";
-import { DataObject, EventType } from "./events.ts";
+import { DataObject, EVENT_TYPES, EventType } from "./events.ts";
 import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
 import { Filter } from "./filters.ts";
 import { Replay } from "./replays.ts";
@@ -70,8 +70,8 @@ export const Ordering = z.enum(ORDERINGS, { error: `one of ${ORDERINGS.join(", "
 export type Ordering = z.infer<typeof Ordering>;
 
 export const EventTypes = z
-  .array(EventType, { error: "a non-empty array of event types" })
-  .min(1, { error: "at least one event type" })
+  .array(EventType, { error: `a non-empty array of event types, each one of ${EVENT_TYPES.join(", ")}` })
+  .min(1, { error: `at least one event type: ${EVENT_TYPES.join(", ")}` })
   .transform((types) => [...new Set(types)]);
 
 const HeaderName = z
@@ -177,7 +177,12 @@ export type Health = z.infer<typeof Health>;
 /** What a webhook was not sent because it was off or disabled, the last time that it was. */
 export const Missed = z
   .object({
-    count: z.number().int().describe("events of its types that pass its filter and have no delivery; replays lower it"),
+    count: z
+      .number()
+      .int()
+      .describe(
+        "events of its types that pass its filter and have no delivery, of the last time that it was stopped; replays lower it. Their fate is `off` as a rule",
+      ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
     since: Timestamp.describe("when it was stopped"),
     until: Timestamp.nullable().describe("when it was turned on again; null: it is still stopped"),

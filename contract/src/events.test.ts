@@ -80,7 +80,7 @@ test("data with a member that is called __proto__ is refused, so that no reader'
   const issues = EventInput.safeParse({ event: "link.click", data }).error?.issues ?? [];
   assert.deepEqual(
     issues.map((issue) => [issue.path.join("."), issue.message]),
-    [["data", "a JSON object, without a member called __proto__"]],
+    [["data", "a JSON object without a member called __proto__"]],
   );
 });
 

@@ -128,16 +128,25 @@ export type Envelope = z.infer<typeof Envelope>;
 
 /** Taken as it is: `z.record` would copy it, member by member, on the hottest path there is. */
 export const DataObject = z
-  .custom<Record<string, unknown>>(isDataObject, { error: "a JSON object, without a member called __proto__" })
+  .custom<Record<string, unknown>>(isDataObject, { error: ({ input }) => whyNoData(input) })
   .meta({
     ...{ type: "object", propertyNames: { type: "string" }, additionalProperties: {} },
     description: "any JSON object; it is delivered as it is",
   });
 
 function isDataObject(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  if (!isObject(value)) return false;
   // A reader that copies members one by one would set the prototype of its own object.
   return !Object.hasOwn(value, "__proto__");
+}
+
+function whyNoData(value: unknown): string {
+  if (value === undefined) return "required: a JSON object";
+  return isObject(value) ? "a JSON object without a member called __proto__" : "a JSON object";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** One event that a backend imports or emits itself. */
@@ -177,11 +186,17 @@ export const FATE_STATES = [
   "missed",
 ] as const;
 
+const FATE_MEANINGS =
+  "pending: on its way, or waits. succeeded: answered 2xx. failed: given up. skipped: refused by the webhook's filter when it " +
+  "was stored. canceled: by hand. not_subscribed: of a type that the webhook was not set to, or a test event for another one. " +
+  "off: came while the webhook was off or disabled. not_yet_created: came before the webhook was created. missed: has no " +
+  "delivery although the webhook wanted it, and nothing on record says why; 0 as a rule, and not what `missed.count` of a webhook counts";
+
 /** What became of one event at one destination. */
 export const Fate = z
   .object({
     destination_id: z.string(),
-    state: z.enum(FATE_STATES),
+    state: z.enum(FATE_STATES).describe(FATE_MEANINGS),
     reason: z.string().nullable(),
     delivery_id: z.string().optional(),
     next_step: z.string().nullable().describe("what to do so that it arrives; null: nothing"),
@@ -204,7 +219,12 @@ export type FatesQuery = z.infer<typeof FatesQuery>;
 export const FatesAnswer = z
   .object({
     events: z.number().int().describe("how many events this part of the range has, the oldest first"),
-    items: z.array(z.object({ destination_id: z.string(), fates: z.record(z.enum(FATE_STATES), z.number().int()) })),
+    items: z.array(
+      z.object({
+        destination_id: z.string(),
+        fates: z.record(z.enum(FATE_STATES), z.number().int()).describe(FATE_MEANINGS),
+      }),
+    ),
     next_cursor: z.string().nullable().describe("null: the range ends with this part; else ask for the next, and add"),
   })
   .meta({ id: "FatesAnswer" });

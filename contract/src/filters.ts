@@ -31,6 +31,8 @@ export const FILTER_GROUPS = ["all", "any", "not"] as const;
 export const FILTER_OPERATORS = ["equals", "in", "exists", "prefix"] as const;
 
 const FORM = `an object with one of ${FILTER_GROUPS.join(", ")}, or with path and one of ${FILTER_OPERATORS.join(", ")}`;
+const NO_OPERATOR = `no operator: one of ${FILTER_OPERATORS.join(", ")} beside path`;
+const COUNTS: Readonly<Record<number, string>> = { 2: "two", 3: "three", 4: "four" };
 const PATH_FORM = `event, link_id, platform, utm.<name>, or data.<name> with up to ${FILTER_PATH_MAX_NAMES} names, none of them empty`;
 
 /** One thing that is wrong with a filter, and where. */
@@ -82,7 +84,11 @@ function checkLeaf(leaf: Record<string, unknown>, at: Place, count: Count): Prob
   const strange = Object.keys(leaf).filter((name) => name !== "path" && !operators.some((known) => known === name));
   if (strange.length > 0) return strangers(strange, at, FORM);
   const [operator] = operators;
-  if (operator === undefined || operators.length > 1) return [{ path: at, message: FORM }];
+  if (operator === undefined) return [{ path: at, message: Object.hasOwn(leaf, "path") ? NO_OPERATOR : FORM }];
+  if (operators.length > 1) {
+    const given = `${COUNTS[operators.length] ?? "several"} operators given: ${operators.join(", ")}`;
+    return [{ path: at, message: `${given}; one of them beside path` }];
+  }
   const { path } = leaf;
   if (typeof path !== "string" || !isFilterPath(path)) return [{ path: [...at, "path"], message: PATH_FORM }];
   return checkOperand(operator, leaf[operator], path, [...at, operator]);

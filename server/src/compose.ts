@@ -278,10 +278,7 @@ function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
   };
   hints.listen({
     due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
-    changed(app_id) {
-      // What is not in memory is read when it is needed; what cannot be read now was dropped, and is read then too.
-      if (destinations.peek(app_id) !== undefined) destinations.refresh(app_id).catch(() => {});
-    },
+    changed: destinations.hearOf,
     replays: replay_runner.wake,
     all() {
       // The next poll finds the same.

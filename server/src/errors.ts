@@ -25,9 +25,17 @@ export function refuse(code: ErrorCode, message: string, details?: readonly Erro
   return new AppError(code, message, details === undefined ? {} : { details });
 }
 
-/** The same answer for an id that does not exist and for one of another app. @example throw notFound("webhook") */
-export function notFound(what: string): AppError {
-  return new AppError("not_found", `There is no such ${what}. Check the id and which app the key belongs to.`);
+/**
+ * The same answer for an id that does not exist and for one of another app.
+ * @param field the one of the body that holds the id; null: it is in the address
+ * @example throw notFound("webhook")
+ */
+export function notFound(what: string, field: string | null = null): AppError {
+  const message = `There is no such ${what}. Check the id and which app the key belongs to.`;
+  if (field === null) return new AppError("not_found", message);
+  return new AppError("not_found", `${field}: ${message}`, {
+    details: [{ path: field, message: `the id of a ${what} of this app` }],
+  });
 }
 
 /** One wrong field. @example throw invalid("url", "an https URL") */

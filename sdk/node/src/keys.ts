@@ -8,7 +8,7 @@ const PATH = "/.well-known/linkme-webhooks-keys.json";
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_AGE_DEFAULT_SECONDS = 300;
 /** Signatures that do not fit make it read the document again, but strangers who send them not more often than so. */
-const REFRESH_MIN_MS = 10_000;
+const REFRESH_MIN_MS = 2_000;
 
 /**
  * The public keys of this webhook in the parsed document. Keys of other webhooks are left out: who may sign for another
@@ -53,7 +53,10 @@ export interface LinkMeKeyReaderOptions {
 export interface LinkMeKeyReader {
   /** The keys, read when they are not known or old. */
   keys(): Promise<string[]>;
-  /** As `verifyLinkMeWebhookEd25519`, with these keys; when none fits, with those of the moment. */
+  /**
+   * As `verifyLinkMeWebhookEd25519`, with these keys; when none fits, with those of the moment, unless they were read less
+   * than 2 seconds ago.
+   */
   verify(rawBody: string | Uint8Array, headers: LinkMeHeaders, options?: LinkMeTimeOptions): Promise<boolean>;
 }
 

@@ -82,7 +82,10 @@ test("a key that is new is found at once, and strangers cannot have the document
   const { world, verify } = openReader([FIRST]);
   assert.equal(await verify(FIRST), true);
   world.pairs = [SECOND];
-  world.at += 10_000;
+  world.at += 1_999;
+  assert.equal(await verify(SECOND), false);
+  assert.equal(world.urls.length, 1);
+  world.at += 1;
   assert.equal(await verify(SECOND), true);
   assert.equal(await verify(FIRST), false);
   assert.equal(await verify(FIRST), false);

@@ -148,7 +148,7 @@ function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown
     if (is_declared && value.includes("\u0000")) throw invalid(name, "text without NUL characters");
   }
   const result = schema.safeParse(query);
-  if (!result.success) throw refuseIssues(result.error.issues, "query");
+  if (!result.success) throw refuseIssues(result.error.issues, { schema, part: "query" });
   return result.data;
 }
 
@@ -159,7 +159,7 @@ function parseBody(schema: z.ZodType | undefined, body: unknown): unknown {
     throw invalid("body", "no body: this call takes none");
   }
   const result = schema.safeParse(body);
-  if (!result.success) throw refuseIssues(result.error.issues, "body");
+  if (!result.success) throw refuseIssues(result.error.issues, { schema, part: "body" });
   return result.data;
 }
 

@@ -1,20 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
+import { WebhookCreate, WebhookPatch } from "#contract/destinations.ts";
+import { IngestBody } from "#contract/events.ts";
 import { LinkPatch } from "#contract/links.ts";
+import { PromoteBody } from "#contract/secrets.ts";
 import { refuseIssues } from "./issues.ts";
 
 const Count = z.strictObject({ n: z.number().int().min(1).max(9) });
 const Text = z.strictObject({ t: z.string().min(2).max(3) });
 const Items = z.strictObject({ a: z.array(z.boolean()).min(1).max(1) });
 
+const TYPES = "link.click, link.token_created, link.claim, link.app_open, link.deferred_claim_attempt";
+
 const cases: [schema: z.ZodType, value: unknown, message: string][] = [
-  [Count, {}, "n: required: a number"],
-  [Count, { n: null }, "n: a number, not null"],
-  [Count, { n: "1" }, "n: a number"],
-  [Count, { n: 1.5 }, "n: a whole number"],
-  [Count, { n: 0 }, "n: at least 1"],
-  [Count, { n: 10 }, "n: at most 9"],
+  [Count, {}, "n: required: a whole number from 1 to 9"],
+  [Count, { n: null }, "n: a whole number from 1 to 9, not null"],
+  [Count, { n: "1" }, "n: a whole number from 1 to 9"],
+  [Count, { n: 1.5 }, "n: a whole number from 1 to 9"],
+  [Count, { n: 0 }, "n: a whole number from 1 to 9"],
+  [Count, { n: 10 }, "n: a whole number from 1 to 9"],
   [Count, { n: 1, m: 1 }, "m: unknown field"],
   [Count, [], "body: an object"],
   [Text, { t: "a" }, "t: at least 2 characters"],
@@ -24,11 +29,42 @@ const cases: [schema: z.ZodType, value: unknown, message: string][] = [
   [Items, { a: [1] }, "a.0: true or false"],
   [z.strictObject({ k: z.enum(["x", "y"]) }), { k: "z" }, "k: one of x, y"],
   [LinkPatch, { enabled: true }, "enabled: 0 or 1"],
+  [z.strictObject({ n: z.number() }), { n: "1" }, "n: a number"],
+  [z.strictObject({ n: z.number().int() }), { n: 0.5 }, "n: a whole number"],
+  [z.strictObject({ n: z.number().min(2) }), { n: 1 }, "n: a number of at least 2"],
+  [z.strictObject({ n: z.number().max(2).optional() }), { n: 3 }, "n: a number of at most 2"],
+  [z.union([Count, Text]), { n: 0 }, "n: a whole number from 1 to 9"],
+  [WebhookPatch, { timeout_ms: 999 }, "timeout_ms: a whole number from 1000 to 60000"],
+  [WebhookPatch, { max_in_flight: 1_001 }, "max_in_flight: a whole number from 1 to 1000"],
+  [WebhookPatch, { retry_schedule: [604_801] }, "retry_schedule.0: a whole number from 0 to 604800"],
+  [WebhookPatch, { rate_per_second: 0 }, "rate_per_second: a number from 0.01 to 100000, or null"],
+  [WebhookPatch, { rate_per_second: "x" }, "rate_per_second: a number from 0.01 to 100000, or null"],
+  [PromoteBody, { grace_seconds: -1 }, "grace_seconds: a whole number from 0 to 604800"],
+  [WebhookCreate, { url: "https://a.example" }, `events: a non-empty array of event types, each one of ${TYPES}`],
+  [WebhookPatch, { events: [] }, `events: at least one event type: ${TYPES}`],
+  [IngestBody, { event: "link.click" }, "data: required: a JSON object"],
+  [IngestBody, { event: "link.click", data: [] }, "data: a JSON object"],
+  [
+    IngestBody,
+    { event: "link.click", data: JSON.parse('{"__proto__":{}}') },
+    "data: a JSON object without a member called __proto__",
+  ],
+  [WebhookPatch, { filter: { path: "event" } }, "filter: no operator: one of equals, in, exists, prefix beside path"],
+  [
+    WebhookPatch,
+    { filter: { path: "link_id", equals: "a", prefix: "a" } },
+    "filter: two operators given: equals, prefix; one of them beside path",
+  ],
+  [
+    WebhookPatch,
+    { filter: { path: "link_id", exists: true, in: ["a"], prefix: "a" } },
+    "filter: three operators given: in, exists, prefix; one of them beside path",
+  ],
   [LinkPatch, { utm: 5 }, "utm: JSON text of an object"],
 ];
 for (const [schema, value, message] of cases) {
   test(`${JSON.stringify(value)} is answered with "${message}"`, () => {
     const { error } = schema.safeParse(value);
-    assert.equal(refuseIssues(error?.issues ?? [], "body").message, message);
+    assert.equal(refuseIssues(error?.issues ?? [], { schema, part: "body" }).message, message);
   });
 }

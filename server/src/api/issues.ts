@@ -2,31 +2,41 @@
 import type { z } from "zod";
 import type { ErrorDetail } from "#contract/errors.ts";
 import { AppError } from "../errors.ts";
+import { numberRule } from "./number-rule.ts";
 
 const DETAILS_MAX = 20;
 const PATH_MAX_CHARS = 200;
 
 type Issue = z.core.$ZodIssue;
 
-/** @param part where the value came from, to speak of it when it is wrong as a whole: "body", "query" */
-export function refuseIssues(issues: readonly Issue[], part: "body" | "query"): AppError {
-  const details = issues.flatMap((issue) => describe(issue, part)).slice(0, DETAILS_MAX);
+/** The schema that has found them, and where the value came from, to speak of it when it is wrong as a whole. */
+interface Source {
+  schema: z.core.$ZodType;
+  part: "body" | "query";
+}
+
+export function refuseIssues(issues: readonly Issue[], source: Source): AppError {
+  const { part } = source;
+  const details = issues.flatMap((issue) => describe(issue, source)).slice(0, DETAILS_MAX);
   const [first] = details;
   const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
   const message = first ? `${first.path}: ${first.message}${more}` : `The ${part} was not understood.`;
   return new AppError("invalid_request", message, { details });
 }
 
-function describe(issue: Issue, part: string): ErrorDetail[] {
+function describe(issue: Issue, source: Source): ErrorDetail[] {
+  const { part } = source;
   const path = issue.path.map(String);
   if (isStrange(issue)) {
     return issue.keys.map((key) => ({ path: show([...path, key], part), message: "unknown field" }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0 && isDefault(issue)) {
-    return nearest(issue.errors).flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, part));
+    return nearest(issue.errors).flatMap((inner) =>
+      describe({ ...inner, path: [...issue.path, ...inner.path] }, source),
+    );
   }
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => ({ path: show(path, part), message }));
-  return [{ path: show(path, part), message: sentence(issue) }];
+  return [{ path: show(path, part), message: sentence(issue, source) }];
 }
 
 /** Of the forms that a value may have, the one that it was probably meant to have: the fewest strange members of its own. */
@@ -41,13 +51,15 @@ function isStrange(issue: Issue): issue is z.core.$ZodIssueUnrecognizedKeys {
 }
 
 /** What is accepted, in our words where the schema gave none. */
-function sentence(issue: Issue): string {
+function sentence(issue: Issue, { schema }: Source): string {
   if (!isDefault(issue)) return issue.message;
+  const range = numberRule(schema, issue.path);
   if (issue.code === "invalid_type") {
-    const expected = TYPES[issue.expected] ?? issue.expected;
+    const expected = range ?? TYPES[issue.expected] ?? issue.expected;
     if (issue.message.endsWith("received undefined")) return `required: ${expected}`;
     return issue.message.endsWith("received null") ? `${expected}, not null` : expected;
   }
+  if (range !== null) return range;
   if (issue.code === "too_small") return `at least ${amount(issue.minimum, issue.origin)}`;
   if (issue.code === "too_big") return `at most ${amount(issue.maximum, issue.origin)}`;
   if (issue.code === "invalid_value") return `one of ${issue.values.join(", ")}`;

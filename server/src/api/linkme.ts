@@ -55,7 +55,7 @@ export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
     },
     async recordAppEvent({ body, request }) {
       const parsed = AppEventBody.safeParse(body);
-      if (!parsed.success) throw refuseIssues(parsed.error.issues, "body");
+      if (!parsed.success) throw refuseIssues(parsed.error.issues, { schema: AppEventBody, part: "body" });
       const device = readDevice(parsed.data.device);
       const bundle_id = parsed.data.bundleId || device.bundle_id;
       const find = async () =>

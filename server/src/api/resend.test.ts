@@ -104,6 +104,12 @@ forEachEngine((engine) => {
     for (const [delivery, destination_id, token] of cases) {
       const { status, body } = await resend(api, delivery, { destination_id }, token);
       assert.deepEqual([status, body.error], [404, "not_found"]);
+      // A wrong field of the body is named; a delivery of another app is in the address.
+      const named = delivery === mine.delivery || token === undefined ? ["destination_id"] : undefined;
+      assert.deepEqual(
+        body.details?.map(({ path }: { path: string }) => path),
+        named,
+      );
     }
     for (const id of [foreign, own]) {
       assert.deepEqual((await api.call("GET", `/api/webhooks/${id}/deliveries`)).body.items, []);

@@ -5,19 +5,19 @@ import { nextStepOf, type Tried } from "./advice.ts";
 
 test("whatever went wrong there is one sentence that says what to do", () => {
   for (const cause of FAILURE_CODES) {
-    assert.match(nextStepOf({ outcome: "unreachable", status_code: null, cause }) ?? "", /^[A-Z].*\.$/);
+    assert.match(nextStepOf({ outcome: "unreachable", status_code: null, cause, error: null }) ?? "", /^[A-Z].*\.$/);
   }
   for (let status_code = 300; status_code < 600; status_code++) {
-    assert.match(nextStepOf({ outcome: "refused", status_code, cause: null }) ?? "", /^[A-Z].*\.$/);
+    assert.match(nextStepOf({ outcome: "refused", status_code, cause: null, error: null }) ?? "", /^[A-Z].*\.$/);
   }
-  assert.match(nextStepOf({ outcome: "misconfigured", status_code: null, cause: null }) ?? "", /settings/);
+  assert.match(nextStepOf({ outcome: "misconfigured", status_code: null, cause: null, error: null }) ?? "", /settings/);
 });
 
 test("what went well, or was never sent, needs nothing done", () => {
   const cases: Tried[] = [
-    { outcome: "accepted", status_code: 200, cause: null },
-    { outcome: "skipped", status_code: null, cause: null },
-    { outcome: "interrupted", status_code: null, cause: null },
+    { outcome: "accepted", status_code: 200, cause: null, error: null },
+    { outcome: "skipped", status_code: null, cause: null, error: null },
+    { outcome: "interrupted", status_code: null, cause: null, error: null },
   ];
   for (const tried of cases) assert.equal(nextStepOf(tried), null);
   const known = cases.map(({ outcome }) => outcome);
@@ -25,8 +25,16 @@ test("what went well, or was never sent, needs nothing done", () => {
 });
 
 test("answers of the same class are told apart where something else is to be done", () => {
-  const step = (status_code: number) => nextStepOf({ outcome: "refused", status_code, cause: null });
+  const step = (status_code: number) => nextStepOf({ outcome: "refused", status_code, cause: null, error: null });
   const statuses = [302, 401, 404, 405, 410, 413, 415, 429, 500, 418];
   assert.equal(new Set(statuses.map(step)).size, statuses.length);
   assert.match(step(307) ?? "", /never followed/);
+});
+
+test("a port that speaks no TLS needs no certificate", () => {
+  const step = (error: string) => nextStepOf({ outcome: "unreachable", status_code: null, cause: "tls", error }) ?? "";
+  assert.match(step("The certificate of shop.example:443 has expired"), /valid certificate/);
+  const plain = step("shop.example:8080 does not speak TLS: something else listens there, such as plain http");
+  assert.match(plain, /^Turn TLS on .* a URL with http/);
+  assert.doesNotMatch(plain, /certificate/);
 });

@@ -1,6 +1,7 @@
 // What to do about an attempt that went wrong, in one sentence for whoever owns the receiver. Pure. Called where attempts
 // are shown, and by the check of a receiver.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
+import { SPEAKS_NO_TLS } from "../platform/exchange.ts";
 
 const GONE = 410;
 
@@ -9,17 +10,26 @@ export interface Tried {
   outcome: OutcomeKind;
   status_code: number | null;
   cause: FailureCode | null;
+  /** What the network said. */
+  error: string | null;
 }
 
 /** Null when nothing went wrong, or nothing is known that would help. */
-export function nextStepOf({ outcome, status_code, cause }: Tried): string | null {
+export function nextStepOf({ outcome, status_code, cause, error }: Tried): string | null {
   if (outcome === "misconfigured") return "Correct the settings of this webhook, then retry the delivery.";
-  if (cause !== null) return FAILURE_STEPS[cause];
+  if (cause !== null) return stepForFailure(cause, error ?? "");
   const has_failed = outcome === "refused" || outcome === "unreachable" || outcome === "ambiguous";
   return has_failed && status_code !== null ? stepForStatus(status_code) : null;
 }
 
-export const FAILURE_STEPS: Readonly<Record<FailureCode, string>> = {
+export function stepForFailure(cause: FailureCode, message: string): string {
+  return cause === "tls" && message.includes(SPEAKS_NO_TLS) ? NO_TLS_STEP : FAILURE_STEPS[cause];
+}
+
+const NO_TLS_STEP =
+  "Turn TLS on at this port of the receiver, or use its https port; a URL with http is for networks that the operator allows with LINKME_EGRESS_ALLOW.";
+
+const FAILURE_STEPS: Readonly<Record<FailureCode, string>> = {
   refused_address:
     "Use a URL with a public address, or let the operator allow this network with the setting LINKME_EGRESS_ALLOW.",
   dns: "Correct the host name in the URL, or add its DNS record and wait until it has spread.",

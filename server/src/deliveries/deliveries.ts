@@ -115,9 +115,9 @@ export function createDeliveries(options: DeliveriesOptions) {
   async function resendDelivery(id: string, app_scope: AppScope, destination_id?: string): Promise<Delivery> {
     const { row } = await findDelivery(id, app_scope);
     if (destination_id === undefined || destination_id === row.destination_id) return retryDelivery(id, app_scope);
-    const target = await findDestination(destination_id, app_scope);
+    const target = await findDestination(destination_id, app_scope, "destination_id");
     // The operator sees every app, and yet an event never leaves its own.
-    if (target.app_id !== row.app_id) throw notFound("webhook");
+    if (target.app_id !== row.app_id) throw notFound("webhook", "destination_id");
     const event = await store.eventOf(row);
     if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
     const made = await store.insertAsked(
@@ -147,9 +147,11 @@ export function createDeliveries(options: DeliveriesOptions) {
     return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination.state);
   }
 
-  async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {
+  /** @param field the one of the body that holds the id; null: it is in the address */
+  async function findDestination(id: string, app_scope: AppScope, field: string | null = null): Promise<Destination> {
     const destination = await destinations.find(id);
-    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
+    const is_there = destination !== null && (app_scope === null || destination.app_id === app_scope);
+    if (!is_there) throw notFound("webhook", field);
     return destination;
   }
 

@@ -143,7 +143,10 @@ test("an attempt in flight is not shown as interrupted, an older one without a r
     [[1, "interrupted"]],
   );
   assert.deepEqual(showAttempts(row, [], NOW), []);
-  assert.equal(showDelivery(leased, "event-1", NOW, "active").next_attempt_at, null);
+  const delivery = showDelivery({ ...leased, reason: "It broke" }, "event-1", NOW, "active");
+  assert.deepEqual([delivery.next_attempt_at, delivery.reason], [null, "An attempt is under way."]);
+  const asked = { ...leased, trigger: "manual", resume_state: "failed" } as const;
+  assert.equal(showDelivery(asked, "event-1", NOW, "off").reason, "An attempt is under way.");
 });
 
 test("under a lease that ran out nothing is under way: that attempt was interrupted, and the next is due", () => {

@@ -104,6 +104,8 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
   return row.state === "pending" && row.leased === 1 && row.due_at !== null && row.due_at > now;
 }
 
+export const UNDER_WAY = "An attempt is under way.";
+
 /** While it is off, disabled or paused; what a person asked for does not wait. */
 export function waitsForDestination(row: DeliveryRow, destination_state: DestinationState): boolean {
   return (
@@ -124,9 +126,10 @@ export function showDelivery(
   now: number,
   destination_state: DestinationState,
 ): Delivery {
-  const is_held = waitsForDestination(row, destination_state) && !isUnderWay(row, now);
-  const waiting =
-    row.state === "pending" && row.due_at !== null && !isUnderWay(row, now) && !is_held && !waitsForTurn(row);
+  const is_under_way = isUnderWay(row, now);
+  const is_held = waitsForDestination(row, destination_state) && !is_under_way;
+  const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
+  const idle_reason = is_held ? heldReason(row, destination_state) : reasonOf(row);
   const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
   return {
     id: deliveryId(row),
@@ -135,7 +138,7 @@ export function showDelivery(
     event_id,
     event: row.event,
     state: row.state,
-    reason: is_held ? heldReason(row, destination_state) : reasonOf(row),
+    reason: is_under_way ? UNDER_WAY : idle_reason,
     attempt_count: row.attempt,
     next_attempt_at: waiting ? toTime(due_at) : null,
     created_at: toTime(row.created_at),

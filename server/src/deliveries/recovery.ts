@@ -28,7 +28,11 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
     const webhook = await webhooks.patchWebhook(id, app_scope, changes, actor);
     if (recover !== true) return webhook;
     const stop = await webhooks.lastStop(id, app_scope);
-    return { ...webhook, recovery: stop === null ? null : await startRecovery(id, app_scope, stop) };
+    const recovery = stop === null ? null : await startRecovery(id, app_scope, stop);
+    // What was there to do before is what has just been asked for.
+    if (recovery === null || recovery.finished_at !== null) return { ...webhook, recovery };
+    const next_step = `The replay ${recovery.id} sends what it missed: see how far it is with GET /api/replays/${recovery.id}.`;
+    return { ...webhook, next_step, recovery };
   }
 
   async function startRecovery(id: string, app_scope: string | null, stop: Stop): Promise<Replay> {

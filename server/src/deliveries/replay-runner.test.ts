@@ -106,6 +106,24 @@ forEachEngine((engine) => {
     assert.equal((await world.replays.getReplay(id, null)).pending, 3);
   });
 
+  test("one whose deliveries all failed after the last was handed out stays running, and says so until it is done", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(51);
+    const { id } = await start(world);
+    await world.runner.runRound();
+    assert.equal((await world.deliver(() => DOWN)).length, 51);
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    const { state, pending, reason } = await world.replays.getReplay(id, null);
+    assert.deepEqual([state, pending], ["running", 51]);
+    assert.match(reason ?? "", /^All is handed out; 51 of the 51 attempts .* failed/);
+    world.clock.at += HOUR_MS;
+    await world.runner.runRound();
+    assert.match((await world.replays.getReplay(id, null)).reason ?? "", /^All is handed out; what is pending waits/);
+    const { replay } = await finish(world, { id } as Replay);
+    assert.deepEqual([replay.state, replay.reason, replay.succeeded], ["done", null, 51]);
+  });
+
   test("a rate of its own paces a replay", async () => {
     const world = await openReplayWorld(engine);
     await world.addEvents(50);

@@ -219,8 +219,8 @@ forEachEngine((engine) => {
     const world = await openReplayWorld(engine);
     const asked = elsewhere(world, { target_id: world.foreign.id });
     for (const app_scope of [null, world.key.app_id]) {
-      await refused(world.replays.previewReplay(world.key.id, app_scope, asked), "not_found");
-      await refused(world.replays.startReplay(world.key.id, app_scope, asked), "not_found");
+      await refused(world.replays.previewReplay(world.key.id, app_scope, asked), "not_found", "target_id");
+      await refused(world.replays.startReplay(world.key.id, app_scope, asked), "not_found", "target_id");
     }
     await refused(world.replays.startReplay(world.key.id, world.foreign.app_id, elsewhere(world)), "not_found");
   });

@@ -36,7 +36,7 @@ describe("a step hands out", () => {
       ["a second's worth of the webhook's rate", {}, { rate_per_second: 12.5 }, {}, 13],
       ["one to a webhook with a rate below one", {}, { rate_per_second: 0.01 }, {}, 1],
       ["what its own rate has room for", { rate_per_second: 10, paced_at: NOW - 500 }, {}, {}, 5],
-      ["nothing when all has been looked at", { walked: 1 }, {}, {}, 0],
+      ["nothing when all has been looked at", { walked: 1 }, {}, { waiting: 1 }, 0],
       ["nothing while it is paused", { state: "paused" }, {}, {}, 0],
       ["as much to a webhook that is being probed", {}, { state: "paused" }, {}, 200],
     ];
@@ -72,6 +72,34 @@ describe("a replay pauses itself", () => {
     const gone = planStep({ ...running, state: "paused" }, null, calm, NOW);
     assert.deepEqual([gone.state, gone.reason], ["canceled", "The webhook was deleted."]);
   });
+});
+
+describe("a replay that has handed out everything does not pause itself, and says what it waits for:", () => {
+  const waits: [
+    title: string,
+    state: "active" | "paused" | "off",
+    facts: Partial<ReplayFacts>,
+    reason: RegExp | null,
+  ][] = [
+    ["nothing while first attempts go well", "active", { waiting: 3, attempts: 40 }, null],
+    [
+      "retries, when attempts failed",
+      "active",
+      { attempts: 51, failures: 51 },
+      /51 of the 51 attempts.*retry schedule/,
+    ],
+    ["retries, when the last attempts are long ago", "active", {}, /waits for its next attempt.*retry schedule/],
+    ["a webhook that is paused", "paused", { attempts: 51, failures: 51 }, /the webhook is paused: mend/],
+    ["a webhook that is off", "off", { attempts: 51, failures: 51 }, /the webhook is off: turn it on/],
+  ];
+  for (const [title, state, facts, reason] of waits) {
+    test(title, () => {
+      const plan = planStep({ ...running, walked: 1 }, { ...webhook, state }, { ...calm, ...facts }, NOW);
+      assert.deepEqual([plan.state, plan.take], ["running", 0]);
+      if (reason === null) assert.equal(plan.reason, null);
+      else assert.match(plan.reason ?? "", reason);
+    });
+  }
 });
 
 describe("a rate", () => {

@@ -98,17 +98,27 @@ export function planStep(
   const stays: StepPlan = { state: row.state, reason: row.reason, take: 0 };
   if (row.state !== "running") return stays;
   // Everything is handed out: it only waits for the results.
-  if (row.walked === 1) return { ...stays, reason: waitingFor(destination.state) };
+  if (row.walked === 1) return { ...stays, reason: waitingFor(destination.state, facts) };
   const obstacle = obstacleOf(destination.state) ?? failing(facts);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = windowOf(destination) - facts.waiting;
   return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
 }
 
-/** What a replay that has handed out everything still waits for; null when that comes by itself. */
-function waitingFor(state: Destination["state"]): string | null {
-  if (obstacleOf(state) === null) return null;
-  return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on, or cancel the replay.`;
+/** What a replay that has handed out everything still waits for; null while first attempts go out and go well. */
+function waitingFor(state: Destination["state"], { waiting, attempts, failures }: ReplayFacts): string | null {
+  if (obstacleOf(state) !== null) {
+    return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on, or cancel the replay.`;
+  }
+  if (state === "paused") {
+    return "All is handed out, and what is pending waits, for the webhook is paused: mend its receiver, or cancel the replay.";
+  }
+  if (failures > 0) {
+    return `All is handed out; ${failures} of the ${attempts} attempts of replays within the last minute failed, and what can be tried again is, by the webhook's retry schedule.`;
+  }
+  return waiting > 0
+    ? null
+    : "All is handed out; what is pending waits for its next attempt, by the webhook's retry schedule.";
 }
 
 /** Why a replay cannot send to a webhook in this state; null when it can. */

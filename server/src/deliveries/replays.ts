@@ -130,14 +130,16 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   /** An event never leaves its app, not even for the operator. */
   async function findBoth(destination_id: string, app_scope: AppScope, { target_id = destination_id }: ReplayCreate) {
     const source = await findDestination(destination_id, app_scope);
-    const target = target_id === destination_id ? source : await findDestination(target_id, app_scope);
-    if (target.app_id !== source.app_id) throw notFound("webhook");
+    const target = target_id === destination_id ? source : await findDestination(target_id, app_scope, "target_id");
+    if (target.app_id !== source.app_id) throw notFound("webhook", "target_id");
     return { source, target };
   }
 
-  async function findDestination(id: string, app_scope: AppScope): Promise<Destination> {
+  /** @param field the one of the body that holds the id; null: it is in the address */
+  async function findDestination(id: string, app_scope: AppScope, field: string | null = null): Promise<Destination> {
     const destination = await destinations.find(id);
-    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
+    const is_there = destination !== null && (app_scope === null || destination.app_id === app_scope);
+    if (!is_there) throw notFound("webhook", field);
     return destination;
   }
 

@@ -31,13 +31,16 @@ export function createDestinations(options: DestinationsOptions) {
   const { now, failure_rules } = options;
   const store = createDestinationStore(options.db, options.composeNotice);
   const listeners = new Set<(destination_id: string) => void>();
+  const keys = createSigningKeys({ ...options, store });
   const notify = (destination_id: string) => {
+    keys.forgetSigningKeys();
     for (const listener of listeners) listener(destination_id);
   };
   const prepare = (row: Parameters<typeof prepareDestination>[0]): Destination => prepareDestination(row, options);
   const registry = createRegistry({ store, prepare, now, changed: notify });
 
   async function changed({ id, app_id }: { id: string; app_id: string }): Promise<void> {
+    keys.forgetSigningKeys();
     options.announce?.(app_id);
     try {
       await registry.refresh(app_id);
@@ -45,6 +48,13 @@ export function createDestinations(options: DestinationsOptions) {
       // The change itself is committed. The registry has dropped the app, so the next reader loads it.
     }
     notify(id);
+  }
+
+  /** Another process says that it has changed some. */
+  function hearOf(app_id: string): void {
+    keys.forgetSigningKeys();
+    // What is not in memory is read when it is needed; what cannot be read now was dropped, and is read then too.
+    if (registry.peek(app_id) !== undefined) registry.refresh(app_id).catch(() => {});
   }
 
   /** After a failed attempt: pauses a destination that keeps failing, disables one that has failed for too long. */
@@ -119,8 +129,8 @@ export function createDestinations(options: DestinationsOptions) {
     ...createWebhooks(dependencies),
     ...createRotation(dependencies),
     ...createTrials(dependencies),
-    ...createSigningKeys(dependencies),
+    ...keys,
     ...createHistory(dependencies),
-    ...{ disable, review, resume, runHeld, endOrdering, onChange },
+    ...{ disable, review, resume, hearOf, runHeld, endOrdering, onChange },
   };
 }

@@ -44,16 +44,23 @@ export function nextStep(
   missed: Missed | null,
 ): string | null {
   const { id, state } = row;
-  const enable = `PATCH /api/webhooks/${id} {"enabled": true}`;
-  const recover = `with "recover": true it is also sent what it has missed, else it goes on from now`;
-  if (state === "off")
-    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable}; ${recover}.`;
-  if (state === "disabled") {
-    return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable}; ${recover}.`;
+  if (state === "off") {
+    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${RECOVER}.`;
   }
+  if (state === "disabled") return stepWhenDisabled(id);
   if (state === "paused") {
-    return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable} resumes them at once.`;
+    return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable(id)} resumes them at once.`;
   }
   if (missed === null || missed.count === 0) return null;
   return `Send what it missed with PATCH /api/webhooks/${id} {"enabled": true, "recover": true}.`;
+}
+
+const RECOVER = `with "recover": true it is also sent what it has missed, else it goes on from now`;
+
+export function stepWhenDisabled(id: string): string {
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}.`;
+}
+
+function enable(id: string): string {
+  return `PATCH /api/webhooks/${id} {"enabled": true}`;
 }

@@ -123,6 +123,22 @@ forEachEngine((engine) => {
     assert.deepEqual(await signers(world, id, [first, fresh]), [fresh]);
   });
 
+  test("the document of all drops a key that was revoked before the call answers, and elsewhere once that is known", async () => {
+    const world = await openWorld(engine);
+    const [told, other] = [world.another(), world.another()];
+    const { id, public_key: leaked } = await makeWebhook(world);
+    const shown = async ({ signingKeys }: World["destinations"]) =>
+      (await signingKeys(null)).document.keys.map((key) => key.public_key);
+    await other.ofApp("shop");
+    for (const each of [world.destinations, told, other]) assert.deepEqual(await shown(each), [leaked]);
+    const { public_key: fresh } = await world.destinations.revokeSecret(id, "shop");
+    assert.deepEqual(await shown(world.destinations), [fresh], "the clock stands still");
+    told.hearOf("shop");
+    assert.deepEqual(await shown(told), [fresh]);
+    await other.refresh("shop");
+    assert.deepEqual(await shown(other), [fresh]);
+  });
+
   test("a webhook changes to keys with whatever is staged and still valid, and back to its secret alone", async () => {
     const world = await openWorld(engine);
     const { destinations } = world;

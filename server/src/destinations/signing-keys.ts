@@ -11,7 +11,7 @@ import type { DestinationStore } from "./store.ts";
 
 /** Webhooks whose keys stand in one document, each with up to three; about 1 kB for each. */
 export const DOCUMENT_WEBHOOKS_MAX = 5_000;
-/** How long the whole document is kept, in ms: many may ask for it, and a change may take as long to be seen. */
+/** How long the whole document is kept, in ms, for many may ask for it: as long as a change that nobody told of may be unseen. */
 export const DOCUMENT_KEPT_MS = 1_000;
 
 export interface KeyDocument {
@@ -43,6 +43,11 @@ export function createSigningKeys({ store, now }: KeysDependencies) {
     return answer;
   }
 
+  /** After every change of a destination: a key that was revoked must not be shown again. */
+  function forgetSigningKeys(): void {
+    kept = null;
+  }
+
   async function compose(webhook_id: string | null): Promise<KeyDocument> {
     const rows = await store.publicKeys(webhook_id, DOCUMENT_WEBHOOKS_MAX + 1);
     if (rows.length > DOCUMENT_WEBHOOKS_MAX) {
@@ -54,7 +59,7 @@ export function createSigningKeys({ store, now }: KeysDependencies) {
     return { document, etag: `"${digest}"` };
   }
 
-  return { signingKeys };
+  return { signingKeys, forgetSigningKeys };
 }
 
 function keysOf(row: Pick<DestinationRow, "id" | "public_keys">, now: number): SigningKey[] {

@@ -7,6 +7,7 @@ import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contrac
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { subjectOf } from "../destinations/filter.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import { type AppError, notFound, refuse, unavailable } from "../errors.ts";
 import { encodeCursor, positionRange } from "../platform/cursor.ts";
@@ -106,12 +107,15 @@ export function createEvents(options: EventsOptions) {
       all.map((destination) => destination.id),
     );
     const at = now();
+    const subject = subjectOf(event);
     const fates = await Promise.all(
       all.map(async (destination) => {
         const delivery = deliveries.find((one) => one.destination_id === destination.id);
         const around = { from: event.created_at, until: event.created_at };
-        const history = delivery ? [] : await store.historyAround(destination.id, around);
-        return fateOf(event, destination, { delivery, history }, at);
+        if (delivery !== undefined) return fateOf(event, destination, { delivery, history: [] }, at);
+        const history = await store.historyAround(destination.id, around);
+        const refusal = destination.filter?.refusal(subject) ?? null;
+        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
       }),
     );
     return { ...parseEnvelope(event.body), fates };

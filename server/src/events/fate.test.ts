@@ -184,7 +184,57 @@ test("what to do about an event that was not delivered begins with the webhook w
     fateOf(event, { ...destination, state }, { delivery: undefined, history: [off] }, AT).next_step ?? "";
   assert.match(step("active"), /^Send what/);
   assert.match(step("off"), /^Turn the webhook on with PATCH \/api\/webhooks\/dst_a/);
-  assert.match(step("disabled"), /^Turn the webhook on/);
-  const held = fateOf(event, { ...destination, state: "off" }, { delivery, history: [] }, AT);
-  assert.match(held.next_step ?? "", /^Turn the webhook on with .*\/retry\.$/);
+  assert.match(step("disabled"), /^Mend the receiver, .*"recover": true.* Or, when it is on, send what .*\/replays \{/);
+  const held = (state: "off" | "disabled") =>
+    fateOf(event, { ...destination, state }, { delivery, history: [] }, AT).next_step ?? "";
+  assert.match(held("off"), /^Turn the webhook on with .*\/retry\.$/);
+  assert.match(
+    held("disabled"),
+    /^Mend the receiver, .*\/dst_a\/test, then turn .* Or send this one now with .*\/retry\.$/,
+  );
+});
+
+test("a destination that has been off since then is said to be off", () => {
+  const reason = (state: "active" | "off" | "disabled", history: PastSettings[]) =>
+    fateOf(event, { ...destination, state }, { delivery: undefined, history }, AT).reason ?? "";
+  const back = { ...on, at: AT + HOUR_MS };
+  assert.match(reason("off", [off]), /^It is off since/);
+  assert.match(reason("off", [off, back, { ...off, at: AT + 2 * HOUR_MS }]), /^It was off since/);
+  assert.match(reason("active", [off, back]), /^It was off since/);
+  assert.match(reason("disabled", [off]), /^It was off since/);
+});
+
+const refusal = 'Filtered: platform is "web", and the filter wants "ios".';
+
+test("what the filter refuses now is never to be sent by a replay of what is missing, which would leave it out", () => {
+  const histories: [state: string, history: PastSettings[]][] = [
+    ["off", [off]],
+    ["not_subscribed", [others]],
+    ["not_yet_created", []],
+    ["missed", [{ ...on, at: AT - HOUR_MS }]],
+  ];
+  const elsewhere = { ...delivery, destination_id: "dst_b" };
+  for (const [state, history] of histories) {
+    const found = { delivery: undefined, history, refusal, elsewhere };
+    const fate = fateOf(event, destination, found, AT);
+    assert.equal(fate.state, state);
+    assert.equal(
+      fate.next_step,
+      'Its filter refuses it: platform is "web", and the filter wants "ios". Send it all the same with ' +
+        `POST /api/deliveries/${deliveryId(elsewhere)}/resend {"destination_id":"dst_a"}.`,
+    );
+    const alone = fateOf(event, destination, { ...found, elsewhere: undefined }, AT).next_step ?? "";
+    assert.match(alone, /^Its filter refuses it: .* Change the filter .*\/replays \{/);
+  }
+});
+
+test("an attempt whose time has passed is due since then, and after a while that is worth a look", () => {
+  const fate = (changes: Partial<DeliveryRow>, late_ms: number) =>
+    fateOf(event, destination, { delivery: { ...delivery, ...changes }, history: [] }, AT + late_ms);
+  assert.deepEqual([fate({}, 1).reason, fate({}, 1).next_step], [`It is due since ${TIME}.`, null]);
+  assert.equal(fate({}, 9_999).next_step, null);
+  assert.match(fate({}, 10_000).next_step ?? "", /role dispatcher/);
+  assert.match(fate({ leased: 1 }, 10_000).next_step ?? "", /role dispatcher/);
+  assert.equal(fate({ due_at: DUE_FIRST }, HOUR_MS).next_step, null);
+  assert.equal(fate({ due_at: AT + HOUR_MS }, 10_000).next_step, null);
 });

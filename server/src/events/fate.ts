@@ -8,26 +8,36 @@ import {
   heldReason,
   isUnderWay,
   reasonOf,
+  UNDER_WAY,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
 import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { stepWhenDisabled } from "../destinations/missed.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 
 /** A replay takes a range: from the event's date, so long. */
 const REPLAYED_MS = 1_000;
+/** What is due for so long is more than a process that is busy: something keeps it. */
+const OVERDUE_MS = 10_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
 type KnownDestination = Pick<Destination, "id" | "created_at" | "state">;
 
-/** @param history what the destination was set to around the event's date, oldest first; needed without a delivery only */
-export function fateOf(
-  event: KnownEvent,
-  destination: KnownDestination,
-  { delivery, history }: { delivery: DeliveryRow | undefined; history: readonly PastSettings[] },
-  now: number,
-): Fate {
+/** What is on record of an event at a destination; all but `delivery` is needed without one only. */
+export interface Found {
+  delivery: DeliveryRow | undefined;
+  /** What the destination was set to around the event's date, oldest first. */
+  history: readonly PastSettings[];
+  /** What the destination's present filter says against the event; null: nothing. */
+  refusal?: string | null;
+  /** A delivery of the event at another destination, from which it can be sent here. */
+  elsewhere?: DeliveryRow | undefined;
+}
+
+export function fateOf(event: KnownEvent, destination: KnownDestination, found: Found, now: number): Fate {
+  const { delivery, history } = found;
   const destination_id = destination.id;
   if (delivery !== undefined) {
     return {
@@ -44,7 +54,7 @@ export function fateOf(
   }
   const absence = absenceOf(event, history);
   const reason = reasonFor(absence, destination);
-  return { destination_id, state: absence.kind, reason, next_step: stepWithout(event, destination, absence) };
+  return { destination_id, state: absence.kind, reason, next_step: stepWithout(event, destination, absence, found) };
 }
 
 /** Of an event that was erased while deliveries of it are on record; null when nothing of it is left to tell. */
@@ -68,11 +78,12 @@ function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number
     return `Delivered at ${time(delivery.settled_at)}.`;
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
-  if (isUnderWay(delivery, now)) return "An attempt is under way.";
+  if (isUnderWay(delivery, now)) return UNDER_WAY;
   if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
   const due_at = Math.max(delivery.due_at, delivery.created_at);
-  const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : `Next attempt at ${time(due_at)}.`;
+  const planned = due_at < now ? `It is due since ${time(due_at)}.` : `Next attempt at ${time(due_at)}.`;
+  const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : planned;
   const reason = reasonOf(delivery);
   return reason === null ? next : `${sentence(reason)} ${next}`;
 }
@@ -84,27 +95,55 @@ function stepWith(delivery: DeliveryRow, { id, state }: KnownDestination, now: n
   if (delivery.state === "skipped") {
     return `Send it all the same with ${retry}; change the webhook's filter if such events should arrive.`;
   }
-  if (delivery.state === "succeeded" || isUnderWay(delivery, now) || !waitsForDestination(delivery, state)) return null;
+  if (delivery.state === "succeeded" || isUnderWay(delivery, now)) return null;
+  if (!waitsForDestination(delivery, state)) return isOverdue(delivery, now) ? LOOK_FOR_DISPATCHER : null;
+  if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
   if (state === "paused") return `Mend the receiver: it is sent by itself then. To try this one now: ${retry}.`;
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
 }
 
-function reasonFor(absence: Absence, { created_at }: KnownDestination): string {
+function reasonFor(absence: Absence, { created_at, state }: KnownDestination): string {
   if (absence.kind === "not_yet_created") return `The destination was created at ${time(created_at)}, after the event.`;
   if (absence.kind === "not_subscribed") return `It was set to ${absence.types.join(", ")} only.`;
   if (absence.kind === "missed") return "It has no delivery, and nothing on record says why.";
   const stopped = `${absence.state} since ${time(absence.since)}: ${absence.cause}`;
-  return absence.beside ? `It was stored when the destination was ${stopped}` : `It was ${stopped}`;
+  if (absence.beside) return `It was stored when the destination was ${stopped}`;
+  return absence.is_over || absence.state !== state ? `It was ${stopped}` : `It is ${stopped}`;
 }
 
-function stepWithout({ event, created_at }: KnownEvent, { id, state }: KnownDestination, absence: Absence): string {
+function stepWithout(event: KnownEvent, destination: KnownDestination, absence: Absence, found: Found): string {
+  const { refusal = null, elsewhere } = found;
+  if (refusal === null) return stepByReplay(event, destination, absence);
+  // A replay of what is missing leaves out what the filter refuses.
+  const refused = `Its filter refuses it: ${refusal.replace(/^Filtered: /, "")}`;
+  if (elsewhere !== undefined) {
+    const resend = `POST /api/deliveries/${deliveryId(elsewhere)}/resend {"destination_id":"${destination.id}"}`;
+    return `${refused} Send it all the same with ${resend}.`;
+  }
+  return `${refused} Change the filter if such events should arrive. ${stepByReplay(event, destination, absence)}`;
+}
+
+function stepByReplay({ event, created_at }: KnownEvent, { id, state }: KnownDestination, absence: Absence): string {
   const range = { since: time(created_at), until: time(created_at + REPLAYED_MS) };
   const of_type = absence.kind === "not_subscribed" ? { events: [event] satisfies EventType[] } : {};
   const body = JSON.stringify({ ...range, states: ["missing"], ...of_type });
   const replay = `POST /api/webhooks/${id}/replays ${body}`;
-  const send = state === "off" || state === "disabled" ? `Turn the webhook on with ${enable(id)}, then send` : "Send";
   const change = absence.kind === "not_subscribed" ? `Add ${event} to its events for those to come. ` : "";
-  return `${change}${send} what it lacks of that second with ${replay}.`;
+  const what = `what it lacks of that second with ${replay}.`;
+  if (state === "disabled") return `${change}${stepWhenDisabled(id)} Or, when it is on, send ${what}`;
+  const send = state === "off" ? `Turn the webhook on with ${enable(id)}, then send` : "Send";
+  return `${change}${send} ${what}`;
+}
+
+const LOOK_FOR_DISPATCHER =
+  "See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps it.";
+
+/** An attempt for which the time came, and nobody has come. */
+function isOverdue(delivery: DeliveryRow, now: number): boolean {
+  const { state, due_at, created_at } = delivery;
+  // When a person asked for it, its time says only that it goes first.
+  if (state !== "pending" || due_at === null || due_at === DUE_FIRST || waitsForTurn(delivery)) return false;
+  return now - Math.max(due_at, created_at) >= OVERDUE_MS;
 }
 
 function enable(id: string): string {

@@ -94,6 +94,15 @@ const CASES: Case[] = [
     ],
   },
   {
+    title: "a port that speaks no TLS, for which a certificate is of no use",
+    trying: { wants_forged: false },
+    signed: failed("tls", "127.0.0.1:8080 does not speak TLS: something else listens there, such as plain http"),
+    expected: [
+      ["error", /such as plain http\.$/, /Turn TLS on .* a URL with http/],
+      ["info", /not tried/],
+    ],
+  },
+  {
     title: "a redirect, and only the host that it leads to",
     signed: answered(302, { headers: { location: "https://other.example/secret?token=1" } }),
     forged: answered(302),

@@ -2,8 +2,8 @@
 // it. Pure. Called by checks.ts.
 import type { Finding } from "#contract/checks.ts";
 import type { Outcome } from "#destination-types/definition.ts";
-import { FAILURE_STEPS, stepForStatus } from "../deliveries/advice.ts";
-import type { Exchange, FailureCode } from "../platform/egress.ts";
+import { stepForFailure, stepForStatus } from "../deliveries/advice.ts";
+import type { Exchange } from "../platform/egress.ts";
 
 /** An answer that takes more than this share of the timeout is near to being a failure. */
 const SLOW_SHARE = 0.5;
@@ -54,14 +54,14 @@ function judgeSigned(trying: Trying, signed: Tried): Finding[] {
   const message = errorOf(signed);
   if (message === null) return [];
   const { exchange } = signed;
-  const fix = exchange.kind === "failure" ? fixFailure(exchange.code) : fixStatus(exchange.status, trying);
+  const fix = exchange.kind === "failure" ? fixFailure(exchange) : fixStatus(exchange.status, trying);
   return [{ level: "error", message: `${message}.`, fix }];
 }
 
-function fixFailure(code: FailureCode): string {
+function fixFailure({ code, message }: Extract<Exchange, { kind: "failure" }>): string {
   return code === "aborted"
     ? "Check again: this server closed the connection because it was stopping."
-    : FAILURE_STEPS[code];
+    : stepForFailure(code, message);
 }
 
 const FIX_FOR_KEYS =

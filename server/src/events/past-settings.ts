@@ -16,8 +16,11 @@ export interface PastSettings {
 export type Absence =
   | { kind: "not_yet_created" }
   | { kind: "not_subscribed"; types: EventType[] }
-  /** `since`: when it was stopped, whatever else was changed meanwhile; `beside` is true for a stop after the event's date. */
-  | { kind: "off"; state: string; cause: string; since: number; beside: boolean }
+  /**
+   * `since`: when it was stopped, whatever else was changed meanwhile; `beside` is true for a stop after the event's date,
+   * `is_over` when it was turned on again since.
+   */
+  | { kind: "off"; state: string; cause: string; since: number; beside: boolean; is_over: boolean }
   /** Nothing on record kept it back. */
   | { kind: "missed" };
 
@@ -54,7 +57,8 @@ function absenceAt(history: readonly PastSettings[], index: number, event: Event
   if (!isStopped(entry)) return null;
   const running = history.findLastIndex((one, earlier) => earlier < index && !isStopped(one));
   const { state, cause } = entry;
-  return { kind: "off", state, cause, since: history[running + 1]?.at ?? entry.at, beside: false };
+  const is_over = history.some((one, later) => later > index && !isStopped(one));
+  return { kind: "off", state, cause, since: history[running + 1]?.at ?? entry.at, beside: false, is_over };
 }
 
 function isStopped({ state }: PastSettings): boolean {

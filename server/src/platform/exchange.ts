@@ -174,6 +174,9 @@ function describeConnectError(code: string, at: string): { code: FailureCode; me
   return { code: "connect", message: known[code] ?? `Could not connect to ${at} (${code})` };
 }
 
+/** In the message of a failure with the code `tls`: a certificate would not help. */
+export const SPEAKS_NO_TLS = "does not speak TLS";
+
 function describeTlsError(code: string, peer: string): string {
   const known: Record<string, string> = {
     DEPTH_ZERO_SELF_SIGNED_CERT: `${peer} presents a self-signed certificate`,
@@ -183,8 +186,8 @@ function describeTlsError(code: string, peer: string): string {
     CERT_HAS_EXPIRED: `The certificate of ${peer} has expired`,
     CERT_NOT_YET_VALID: `The certificate of ${peer} is not valid yet`,
     ERR_TLS_CERT_ALTNAME_INVALID: `The certificate of ${peer} is for another host name`,
-    ERR_SSL_WRONG_VERSION_NUMBER: `${peer} does not speak TLS; is it a plain http port?`,
-    ERR_SSL_PACKET_LENGTH_TOO_LONG: `${peer} does not speak TLS; is it a plain http port?`,
+    ERR_SSL_WRONG_VERSION_NUMBER: `${peer} ${SPEAKS_NO_TLS}: something else listens there, such as plain http`,
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: `${peer} ${SPEAKS_NO_TLS}: something else listens there, such as plain http`,
     ECONNRESET: `${peer} closed the connection during the TLS handshake`,
   };
   return known[code] ?? `The TLS handshake with ${peer} failed (${code})`;
