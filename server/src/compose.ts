@@ -57,6 +57,8 @@ const REMOVALS_EVERY_MS = 60_000;
 const STOP_RESERVE_MS = 1_500;
 
 const IDLE_CHECK_MS = 50;
+/** How long requests that are under way at a stop may take; what is cut off was not answered, and comes again. */
+const CLOSE_MAX_MS = 5_000;
 
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
@@ -298,8 +300,11 @@ function addressOf(server: HttpServer, { host, port }: Config): string {
 /** Ends when the last request was answered: connections that clients keep open are closed as they fall idle. */
 async function closeApp(app: FastifyInstance): Promise<void> {
   const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+  // A client that connected and sends nothing, or no more, is idle to nobody and would hold up everything behind this.
+  const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_MAX_MS);
   await app.close();
   clearInterval(idle);
+  clearTimeout(late);
 }
 
 function runAfter(delay_ms: number, callback: () => void): () => void {

@@ -13,7 +13,7 @@ import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
-import { createStrays, LOOK_EVERY_MS } from "./strays.ts";
+import { createStrays } from "./strays.ts";
 import { type Clock, createTimers } from "./timers.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
@@ -69,7 +69,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     ...{ store, log, held, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
-  const strays = createStrays({ store, log, wake, now: clock.now, isRunning: () => state === "running" });
+  const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
   const turns = createTurns({ store, destinations, clock, log });
   const { refill, watch } = createClaiming({
     ...{ store, destinations, clock, log, lanes, leases, settling, turns, timers, take, giveBack, work },
@@ -270,19 +270,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     state = "running";
     await poll();
     await checkSlow();
-    lookForStrays();
-  }
-
-  function lookForStrays(): void {
-    if (state !== "running") return;
-    void work(strays.look());
-    timers.schedule("strays", LOOK_EVERY_MS, lookForStrays);
   }
 
   async function takeUpLeft(): Promise<void> {
     // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
     for (const { destination_id } of await store.findDue())
       await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+    await strays.look();
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 // SQL that tries a paused destination: whose turn it is, and with which delivery. Part of store.ts. The time of the next
 // probe stands in `destination_health` and is moved by whoever takes it, so that any number of processes make one.
-import { PROBE_MAX_MS, probeGapMs } from "../destinations/failing.ts";
+import { probeGapMs } from "../destinations/failing.ts";
 import type { Database } from "../platform/database.ts";
 import { type Statement, sql } from "../platform/sql.ts";
 import { CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, withTurn } from "./claim-store.ts";
@@ -48,11 +48,11 @@ export function createProbeStore({ query, batch }: Pick<Database, "query" | "bat
   }
 
   async function findTurn(destination_id: string, now: number): Promise<Turn | undefined> {
-    // A time too far away is of a clock that was wrong.
     const [turn] = await query<Turn>(sql`select probe_at, probes, probe_after_due, probe_after_created,
-        probe_after_position from destination_health
-      where destination_id = ${destination_id} and (probe_at <= ${now} or probe_at > ${now + 2 * PROBE_MAX_MS})`);
-    return turn;
+        probe_after_position from destination_health where destination_id = ${destination_id} and probe_at is not null`);
+    if (turn === undefined) return undefined;
+    // A time much further away than the gap before it is of a clock that was wrong.
+    return turn.probe_at <= now || turn.probe_at > now + 2 * probeGapMs(turn.probes) ? turn : undefined;
   }
 
   /** False when somebody else was faster. */

@@ -1,5 +1,6 @@
-// SQL that finds leases which nobody can hold. Part of store.ts; called by strays.ts. A look reads pending deliveries in the
-// order of their index, a page at a time, for leases have no index of their own: it would cost every event two entries.
+// SQL that finds what was given a time by a clock that was ahead: leases which nobody can hold, and first attempts, which are
+// due as soon as there is a delivery. Part of store.ts; called by strays.ts. A look reads pending deliveries in the order of
+// their index, a page at a time, for these have no index of their own: it would cost every event two entries.
 import type { Database } from "../platform/database.ts";
 import { eachRow, type SqlValue, sql } from "../platform/sql.ts";
 import { NO_PROBE } from "./claim-store.ts";
@@ -16,19 +17,21 @@ export interface StrayCursor {
 }
 
 export interface Stray extends DeliveryKey {
-  /** The end of its lease, as it stands there. */
+  /** The end of its lease, or when it is due, as it stands there. */
   due_at: number;
 }
 
 export function createStrayStore({ query }: Pick<Database, "query">) {
-  /** Leases behind the cursor, among so many deliveries; `next` is null at the end. */
+  /** Those behind the cursor, among so many deliveries; `next` is null at the end. */
   async function findStrays(destination_id: string, after: StrayCursor) {
-    const page = await query<StrayCursor & { leased: number }>(sql`select due_at, created_at, position, leased
+    const page = await query<
+      StrayCursor & { leased: number; failures: number }
+    >(sql`select due_at, created_at, position, leased, failures
       from deliveries where destination_id = ${destination_id} and state = 'pending' and due_at < ${WAITS_FOR_TURN}
         and (due_at, created_at, position) > (${after.due_at}, ${after.created_at}, ${after.position})
       order by due_at, created_at, position limit ${PAGE_ROWS}`);
-    const strays = page.flatMap(({ due_at, position, leased }): Stray[] =>
-      leased === 1 ? [{ destination_id, position, due_at }] : [],
+    const strays = page.flatMap(({ due_at, position, leased, failures }): Stray[] =>
+      leased === 1 || failures === 0 ? [{ destination_id, position, due_at }] : [],
     );
     return { strays, next: page.length < PAGE_ROWS ? null : (page.at(-1) ?? null) };
   }
@@ -42,7 +45,7 @@ export function createStrayStore({ query }: Pick<Database, "query">) {
         due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, column4)
           else column4 end, ${NO_PROBE}
       ${eachRow(values, ["text", "text", "bigint", "bigint"])}
-      where destination_id = column1 and position = column2 and due_at = column3 and leased = 1
+      where destination_id = column1 and position = column2 and due_at = column3
       returning position`);
     return released.length;
   }

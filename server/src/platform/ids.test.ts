@@ -36,6 +36,16 @@ test("a clock that goes back makes no id smaller", () => {
   assert.deepEqual(made.toSorted(), made);
 });
 
+test("a clock that was far ahead and is put right is followed at once", () => {
+  const ids = idsAt([3_602_000, 2_000, 1_500, 2_001]);
+  const made = [ids.uuid(), ids.uuid(), ids.uuid(), ids.uuid()];
+  assert.deepEqual(
+    made.map((id) => Number.parseInt(id.replace("-", "").slice(0, 12), 16)),
+    [3_602_000, 2_000, 2_000, 2_001],
+  );
+  assert.deepEqual(made.slice(1).toSorted(), made.slice(1));
+});
+
 test("a token is 32 hex digits, a prefixed id says what it names", () => {
   const ids = createIds();
   assert.match(ids.cid(), /^[0-9a-f]{32}$/);

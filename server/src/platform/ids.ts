@@ -3,6 +3,8 @@ import { randomFillSync } from "node:crypto";
 
 const POOL_BYTES = 16 * 512;
 const VARIANT = 0x80;
+/** What clocks are set back by as they are kept in step; more is a clock that was wrong. */
+const STEP_BACK_MAX_MS = 10_000;
 /** 000 to fff: what counts within a millisecond. */
 const COUNTS = Array.from({ length: 0x1000 }, (_, count) => count.toString(16).padStart(3, "0"));
 
@@ -13,7 +15,7 @@ export interface IdSource {
 }
 
 export interface Ids {
-  /** A UUID version 7 (RFC 9562), strictly increasing within this process. */
+  /** A UUID version 7 (RFC 9562), increasing within this process unless its clock is set back by more than ten seconds. */
   uuid(): string;
   /** `prefix_` and 32 hex digits: time, then 80 random bits. */
   prefixed(prefix: string): string;
@@ -44,7 +46,10 @@ export function createIds(source: IdSource = SYSTEM_IDS): Ids {
 
   function uuid(): string {
     const now = source.now();
-    // RFC 9562 method 1: twelve bits count within a millisecond; a clock that goes back keeps the last time.
+    // A clock that was put right is followed: ids from the future would be in no range that ends now, and replays, counts and
+    // lists would miss what is stored under them.
+    if (now < last_ms - STEP_BACK_MAX_MS) last_ms = now - 1;
+    // RFC 9562 method 1: twelve bits count within a millisecond; a clock that goes back a little keeps the last time.
     if (now > last_ms || ++counter > 0xfff) {
       last_ms = Math.max(now, last_ms + 1);
       counter = 0;

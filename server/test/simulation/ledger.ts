@@ -1,7 +1,9 @@
 // What the outside may rely on, checked at every commit and at every request of a simulated world. It sees the disk and
 // the network only, never the memory of a process. The promises at the end of a world are in ending.ts.
+
 import { parseDeliveryId } from "../../src/deliveries/delivery.ts";
 import { SLOW_SHARE } from "../../src/deliveries/lanes.ts";
+import { LEASE_MS } from "../../src/deliveries/leases.ts";
 import type { OutboundRequest } from "../../src/platform/egress.ts";
 import type { Change, State } from "./disk.ts";
 import { type Life, SKEW_MAX_MS } from "./life.ts";
@@ -157,6 +159,11 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     if (is_back && old.leased === 0 && row.failures === old.failures) {
       touch(track);
       return "taken back";
+    }
+    if (old.leased === 0 && row.state === "pending" && row.attempt === old.attempt && row.failures === 0) {
+      const was_far = (old.due_at ?? 0) > (row.due_at ?? 0) + 2 * LEASE_MS;
+      expect(was_far, "only what a clock that was ahead had put off is made due", track);
+      return "made due";
     }
     expect(old.leased === 1, "only who holds the lease settles an attempt", track);
     if (old.resume_state !== null && row.resume_state === null) return "restored";
