@@ -61,7 +61,7 @@ const IDLE_CHECK_MS = 50;
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
 /** Builds every module; nothing listens or runs until the database is migrated and `open` was called. */
-export async function composeServer(config: Config, secrets: Secrets, db: Database) {
+export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
   const state = { is_open: false, is_stopping: false };
@@ -178,7 +178,7 @@ interface PipelineParts {
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
-function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts) {
+function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, parts: PipelineParts) {
   const { db, ids, keepingOf, isAnswering } = parts;
   const { now } = Date;
   const clock = { now, after: runAfter };
