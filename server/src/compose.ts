@@ -118,6 +118,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     handlers,
+    roles: config.roles,
     pages: config.roles.includes("edge") ? [edge.pages] : [],
     trusted_proxies: config.trusted_proxies,
     isOpen: () => state.is_open,
