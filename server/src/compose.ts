@@ -63,7 +63,7 @@ const CLOSE_MAX_MS = 5_000;
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
 /** Builds every module; nothing listens or runs until the database is migrated and `open` was called. */
-export async function composeServer(config: Config, secrets: Secrets, db: Database) {
+export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
   const state = { is_open: false, is_stopping: false };
@@ -120,6 +120,7 @@ export async function composeServer(config: Config, secrets: Secrets, db: Databa
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     handlers,
+    roles: config.roles,
     pages: config.roles.includes("edge") ? [edge.pages] : [],
     trusted_proxies: config.trusted_proxies,
     isOpen: () => state.is_open,
@@ -180,7 +181,7 @@ interface PipelineParts {
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
-function composePipeline(config: Config, secrets: Secrets, parts: PipelineParts) {
+function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, parts: PipelineParts) {
   const { db, ids, keepingOf, isAnswering } = parts;
   const { now } = Date;
   const clock = { now, after: runAfter };

@@ -67,13 +67,16 @@ const APART: [env: Record<string, string>, sentence: RegExp][] = [
   [{ ...MAIL, LINKME_SMTP_TO: "" }, /^LINKME_SMTP_TO is missing; set all of LINKME_SMTP_URL, .*, or none\.$/],
   [{ LINKME_SMTP_TO: "a@example.com" }, /^LINKME_SMTP_URL and LINKME_SMTP_FROM are missing; /],
   [{ LINKME_OPERATOR_WEBHOOK_SECRET: SECRET }, /^LINKME_OPERATOR_WEBHOOK_SECRET is set without /],
-  [{ [URL_NAME]: "http://ops.example.com" }, /^LINKME_OPERATOR_WEBHOOK_URL is plain http; use https, or /],
+  [
+    { [URL_NAME]: "http://ops.example.com" },
+    /^LINKME_OPERATOR_WEBHOOK_URL is "http:\/\/ops\.example\.com", which is plain http; accepted is https, or /,
+  ],
   [
     { [URL_NAME]: "http://8.8.8.8", LINKME_EGRESS_ALLOW: "10.0.0.0/8" },
-    /^LINKME_OPERATOR_WEBHOOK_URL leads to 8\.8\.8\.8, /,
+    /^LINKME_OPERATOR_WEBHOOK_URL is "http:\/\/8\.8\.8\.8", which leads to 8\.8\.8\.8, /,
   ],
-  [{ [URL_NAME]: "https://10.1.2.3/x" }, /^LINKME_OPERATOR_WEBHOOK_URL leads to 10\.1\.2\.3, /],
-  [{ [URL_NAME]: "https://localhost/x" }, /^LINKME_OPERATOR_WEBHOOK_URL leads to 127\.0\.0\.1, /],
+  [{ [URL_NAME]: "https://10.1.2.3/x" }, /^LINKME_OPERATOR_WEBHOOK_URL is \S+, which leads to 10\.1\.2\.3, /],
+  [{ [URL_NAME]: "https://localhost/x" }, /^LINKME_OPERATOR_WEBHOOK_URL is \S+, which leads to 127\.0\.0\.1, /],
 ];
 
 for (const [env, sentence] of APART) {
@@ -83,6 +86,21 @@ for (const [env, sentence] of APART) {
     assert.match(problems[0] ?? "", sentence);
   });
 }
+
+test("what does not go together is told beside what is bad in itself, and a bad value is told once", () => {
+  const names = (env: Record<string, string>) => read(env).problems.map((problem) => problem.split(" ")[0]);
+  assert.deepEqual(names({ PORT: "eighty", LINKME_SMTP_TO: "ops", [URL_NAME]: "http://ops.example.com" }), [
+    "PORT",
+    "LINKME_SMTP_TO",
+    URL_NAME,
+    "LINKME_SMTP_URL",
+  ]);
+  // Whether the URL is good depends on the networks, and nobody knows which were meant.
+  const allow = { LINKME_EGRESS_ALLOW: "everything", [URL_NAME]: "http://ops.example.com" };
+  assert.deepEqual(names(allow), ["LINKME_EGRESS_ALLOW"]);
+  assert.deepEqual(names({ LINKME_OPERATOR_WEBHOOK_SECRET: SECRET, [URL_NAME]: "ftp://ops" }), [URL_NAME]);
+  assert.deepEqual(names({ ...MAIL, LINKME_SMTP_URL: "none" }), ["LINKME_SMTP_URL"]);
+});
 
 test("settings that go together are accepted", () => {
   const together: Record<string, string>[] = [

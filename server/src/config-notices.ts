@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { createAddressRule, isLoopbackName, readTarget } from "./platform/addresses.ts";
 import type { SmtpServer } from "./platform/smtp.ts";
-import { setting, wholeNumber } from "./setting.ts";
+import { setting, showValue, wholeNumber } from "./setting.ts";
 
 const RECIPIENTS_MAX = 20;
 const ADDRESS_MAX_CHARS = 254;
@@ -90,22 +90,25 @@ export const NOTICE_SETTINGS = {
   }),
 };
 
+/** What is missing here could not be read, which is told elsewhere: it breaks no rule. */
 interface NoticeConfig {
-  egress_allow: readonly string[];
-  operator_webhook_url: string | null;
-  operator_webhook_secret: string | null;
-  smtp_url: SmtpServer | null;
-  smtp_from: string | null;
-  smtp_to: readonly string[] | null;
+  egress_allow?: readonly string[];
+  operator_webhook_url?: string | null;
+  operator_webhook_secret?: string | null;
+  smtp_url?: SmtpServer | null;
+  smtp_from?: string | null;
+  smtp_to?: readonly string[] | null;
 }
 
 /** A sentence for each way in which good values do not go together. */
 export function noticeProblems(config: NoticeConfig): string[] {
   const problems: string[] = [];
-  const { operator_webhook_url: url, smtp_url, smtp_from, smtp_to } = config;
-  const refusal = url === null ? null : refuseUrl(url, config.egress_allow);
-  if (refusal !== null) problems.push(`LINKME_OPERATOR_WEBHOOK_URL ${refusal}.`);
-  if (url === null && config.operator_webhook_secret !== null) {
+  const { operator_webhook_url: url, egress_allow, operator_webhook_secret, smtp_url, smtp_from, smtp_to } = config;
+  const refusal = url && egress_allow !== undefined ? refuseUrl(url, egress_allow) : null;
+  if (url && refusal !== null) {
+    problems.push(`LINKME_OPERATOR_WEBHOOK_URL ${showValue({}, url)}, which ${refusal}.`);
+  }
+  if (url === null && operator_webhook_secret) {
     problems.push("LINKME_OPERATOR_WEBHOOK_SECRET is set without LINKME_OPERATOR_WEBHOOK_URL; set both, or neither.");
   }
   const mail = { LINKME_SMTP_URL: smtp_url, LINKME_SMTP_FROM: smtp_from, LINKME_SMTP_TO: smtp_to };
@@ -125,7 +128,7 @@ function refuseUrl(url: string, allow: readonly string[]): string | null {
   const target = readTarget(url);
   if ("error" in target) return null;
   if (!target.secure && allow.length === 0)
-    return "is plain http; use https, or name its network in LINKME_EGRESS_ALLOW";
+    return "is plain http; accepted is https, or a URL whose network is named in LINKME_EGRESS_ALLOW";
   const address = target.literal ?? (isLoopbackName(target.host) ? "127.0.0.1" : null);
   const refusal = address === null ? null : createAddressRule(allow)(address, target.secure);
   return refusal === null ? null : `leads to ${refusal}; use a public https address, or name its network there`;

@@ -9,7 +9,7 @@ import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
 import { HOSTS_MAX, splitHosts } from "./platform/postgres-hosts.ts";
-import { type Setting, setting, wholeNumber } from "./setting.ts";
+import { type Setting, setting, showValue, wholeNumber } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
@@ -20,7 +20,6 @@ const SEAL_KEY_BYTES = 32;
 const TOKEN_MAX_CHARS = 500;
 /** A shorter operator's token can be guessed; it works, with a warning. */
 const TOKEN_WEAK_CHARS = 16;
-const SHOWN_MAX_CHARS = 200;
 const OWN_PREFIX = "LINKME_";
 /** How many letters a misspelt name may differ from the one that is suggested. */
 const SUGGESTION_MAX_EDITS = 4;
@@ -227,11 +226,10 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
     else values[field] = parse(row, given, problems);
   }
   const warnings = unknownNames(env);
+  // Every field was parsed by the schema of its own row just now, or is undefined.
+  problems.push(...noticeProblems(values as Partial<Config>));
   if (problems.length > 0) return { kind: "problems", problems, warnings };
-  // Every field was parsed by the schema of its own row just now.
   const config = values as Config;
-  problems.push(...noticeProblems(config));
-  if (problems.length > 0) return { kind: "problems", problems, warnings };
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
   }
@@ -260,21 +258,15 @@ function readText(row: Setting<unknown>, env: Environment, read_file: ReadFile):
   }
 }
 
+/** Undefined for a value that is not accepted. */
 function parse(row: Setting<unknown>, given: Given, problems: string[]): unknown {
   const text = given.text ?? row.fallback;
   if (text === null) return null;
   const result = row.schema.safeParse(text);
   if (result.success) return result.data;
   const source = given.file === null ? "" : ` (read from ${given.file})`;
-  problems.push(`${row.name}${source} ${show(row, text)}; accepted is ${row.accepts}.`);
-  return null;
-}
-
-function show(row: Setting<unknown>, value: string): string {
-  if (row.secret) return "has a value that is not accepted (it is secret and not shown)";
-  const cut = value.length > SHOWN_MAX_CHARS ? `${value.slice(0, SHOWN_MAX_CHARS)}…` : value;
-  // A database URL holds a password between the first colon after // and the last @.
-  return `is ${JSON.stringify(cut.replace(/:\/\/.*@/s, "://***@"))}`;
+  problems.push(`${row.name}${source} ${showValue(row, text)}; accepted is ${row.accepts}.`);
+  return undefined;
 }
 
 function defaultDataDir(config: { database_url: string }): string {

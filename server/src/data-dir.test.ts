@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Config, readConfig } from "./config.ts";
-import { DataDirError, readSecrets } from "./data-dir.ts";
+import { DataDirError, dropNewSealKey, readSecrets } from "./data-dir.ts";
 
 const root = mkdtempSync(join(tmpdir(), "linkme-data-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -23,7 +23,7 @@ test("the first start makes a seal key and an admin token that only the owner ca
   for (const name of ["admin.token", "seal.key"]) {
     assert.equal(statSync(join(root, "fresh/below", name)).mode & 0o777, 0o600);
   }
-  assert.deepEqual(readSecrets(config("fresh/below")), { ...first, is_token_new: false });
+  assert.deepEqual(readSecrets(config("fresh/below")), { ...first, is_token_new: false, is_seal_key_new: false });
 });
 
 test("secrets that are given are used and not written", () => {
@@ -31,11 +31,27 @@ test("secrets that are given are used and not written", () => {
   const given = { LINKME_ADMIN_TOKEN: "t".repeat(40), LINKME_SEAL_KEY: key.toString("base64") };
   assert.deepEqual(readSecrets(config("given", given)), {
     seal_key: key,
+    seal_key_file: null,
+    is_seal_key_new: false,
     admin_token: "t".repeat(40),
     token_file: null,
     is_token_new: false,
   });
   assert.deepEqual(readdirSync(join(root, "given")), []);
+});
+
+test("a new seal key that is not wanted is removed; an old one, and one that was put in its place, stay", () => {
+  const file = join(root, "unwanted/seal.key");
+  const first = readSecrets(config("unwanted"));
+  dropNewSealKey(readSecrets(config("unwanted")));
+  assert.ok(existsSync(file), "it was there before that start");
+  dropNewSealKey(first);
+  assert.ok(!existsSync(file));
+  dropNewSealKey(first);
+  const second = readSecrets(config("unwanted"));
+  writeFileSync(file, `${Buffer.alloc(32, 9).toString("base64")}\n`);
+  dropNewSealKey(second);
+  assert.ok(existsSync(file), "somebody else's");
 });
 
 test("a file that was spoilt, or a directory that is none, is a sentence and never a new secret", () => {

@@ -11,6 +11,10 @@ const PRIVATE_DIRECTORY = 0o700;
 
 export interface Secrets {
   seal_key: Buffer;
+  /** Where the seal key is kept; null when it was given. */
+  seal_key_file: string | null;
+  /** Made by this very start. */
+  is_seal_key_new: boolean;
   admin_token: string;
   /** Where the admin token is kept; null when it was given. */
   token_file: string | null;
@@ -39,19 +43,35 @@ export function readSecrets(config: Config): Secrets {
       ? readOrCreate(token_file, () => randomBytes(SECRET_BYTES).toString("base64url"))
       : { value: config.admin_token, is_new: false };
   if (!SETTINGS.admin_token.schema.safeParse(token.value).success) throw spoiled(token_file, "LINKME_ADMIN_TOKEN");
+  const seal_key_file = join(config.data_dir, "seal.key");
   return {
-    seal_key: config.seal_key ?? readSealKey(join(config.data_dir, "seal.key")),
+    ...(config.seal_key === null
+      ? { ...readSealKey(seal_key_file), seal_key_file }
+      : { seal_key: config.seal_key, seal_key_file: null, is_seal_key_new: false }),
     admin_token: token.value,
     token_file: config.admin_token === null ? token_file : null,
     is_token_new: token.is_new,
   };
 }
 
-function readSealKey(file: string): Buffer {
-  const { value } = readOrCreate(file, () => randomBytes(SECRET_BYTES).toString("base64"));
+/**
+ * Removes a seal key that this start has made and that does not fit the database, so that the old one can be put back. One
+ * that somebody has put there meanwhile stays.
+ */
+export function dropNewSealKey({ seal_key, seal_key_file, is_seal_key_new }: Secrets): void {
+  if (seal_key_file === null || !is_seal_key_new) return;
+  try {
+    if (readIfExists(seal_key_file) === seal_key.toString("base64")) unlinkSync(seal_key_file);
+  } catch {
+    // It hinders nobody: the old key can be put in its place, and the next start says again that this one does not fit.
+  }
+}
+
+function readSealKey(file: string): Pick<Secrets, "seal_key" | "is_seal_key_new"> {
+  const { value, is_new } = readOrCreate(file, () => randomBytes(SECRET_BYTES).toString("base64"));
   const key = SETTINGS.seal_key.schema.safeParse(value);
   if (!key.success || key.data === null) throw spoiled(file, "LINKME_SEAL_KEY");
-  return key.data;
+  return { seal_key: key.data, is_seal_key_new: is_new };
 }
 
 function readOrCreate(file: string, make: () => string): { value: string; is_new: boolean } {

@@ -6,12 +6,14 @@ import { constants } from "node:os";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
-import { DataDirError, readSecrets, type Secrets } from "./data-dir.ts";
+import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
+import { checkSealKey } from "./destinations/seal-check-store.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
 import { databasePath, openDatabase } from "./platform/database-open.ts";
 import { tryLock } from "./platform/file-lock.ts";
 import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
+import { createSealer, SealError } from "./platform/sealing.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
@@ -38,14 +40,14 @@ async function start(): Promise<void> {
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
-  const is_migrated = await tryToMigrate(db);
+  const is_migrated = await tryToPrepare(db, secrets);
   const url = await listen(server, config);
   if (!is_migrated) {
     log("server.waiting", {
       url,
       message: "Listening; only the health checks are answered until the database is there.",
     });
-    await waitForDatabase(db);
+    await waitForDatabase(db, secrets);
   }
   await server.open();
   log("server.ready", {
@@ -109,13 +111,18 @@ function lockOrFail(path: string): (() => void) | null {
   }
 }
 
-/** False when the database cannot be reached yet. */
-async function tryToMigrate(db: Database): Promise<boolean> {
+/** Migrates, and sees that the seal key is the one of this database. False when the database cannot be reached yet. */
+async function tryToPrepare(db: Database, secrets: Secrets): Promise<boolean> {
   try {
     const applied = await migrate(db);
     if (applied.length > 0) log("database.migrated", { applied });
+    await checkSealKey(db, createSealer(secrets.seal_key));
     return true;
   } catch (error) {
+    if (error instanceof SealError) {
+      dropNewSealKey(secrets);
+      fail(EXIT_BAD_CONFIG, whyNotThisKey(secrets));
+    }
     if (error instanceof MigrationError) fail(EXIT_FAILED, error.message);
     if (!isDatabaseError(error, "unavailable")) throw error;
     log("database.waiting", { message: sentenceOf(error), retry_ms: DATABASE_RETRY_MS }, "warn");
@@ -123,9 +130,17 @@ async function tryToMigrate(db: Database): Promise<boolean> {
   }
 }
 
-async function waitForDatabase(db: Database): Promise<void> {
+function whyNotThisKey({ seal_key_file, is_seal_key_new }: Secrets): string {
+  const given = "LINKME_SEAL_KEY does not fit this database";
+  const kept = is_seal_key_new
+    ? `LINKME_SEAL_KEY is not set and ${seal_key_file} was missing, but this database holds what another key has sealed`
+    : `${seal_key_file} does not fit this database, and LINKME_SEAL_KEY is not set`;
+  return `${seal_key_file === null ? given : kept}; accepted is the key that this database was used with before, as LINKME_SEAL_KEY or in the file seal.key, and what to do when it is lost is in docs/guide/operate.md.`;
+}
+
+async function waitForDatabase(db: Database, secrets: Secrets): Promise<void> {
   do await new Promise((resolve) => setTimeout(resolve, DATABASE_RETRY_MS));
-  while (!(await tryToMigrate(db)));
+  while (!(await tryToPrepare(db, secrets)));
 }
 
 async function listen(server: Server, { host, port }: Config): Promise<string> {
@@ -211,7 +226,10 @@ function sentenceOf(error: unknown): string {
   return error instanceof Error ? `${error.message}${cause}` : String(error);
 }
 
+/** What went wrong is the last thing to be seen, behind the token of a first start. */
 function fail(code: number, ...sentences: string[]): never {
-  for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
+  process.once("exit", () => {
+    for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
+  });
   process.exit(code);
 }

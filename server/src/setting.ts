@@ -22,6 +22,16 @@ export function setting<Value, Fallback extends string | null>(
   return row;
 }
 
+const SHOWN_MAX_CHARS = 200;
+
+/** The beginning of a sentence about a value, which it does not show when it is secret. */
+export function showValue(row: Pick<Setting<unknown>, "secret">, value: string): string {
+  if (row.secret) return "has a value that is not accepted (it is secret and not shown)";
+  const cut = value.length > SHOWN_MAX_CHARS ? `${value.slice(0, SHOWN_MAX_CHARS)}…` : value;
+  // A database URL holds a password between the first colon after // and the last @.
+  return `is ${JSON.stringify(cut.replace(/:\/\/.*@/s, "://***@"))}`;
+}
+
 export function wholeNumber(min: number, max: number) {
   return z
     .string()

@@ -15,6 +15,7 @@ import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { createLoad } from "./load.ts";
+import { whyNotFound } from "./not-found.ts";
 
 export const BODY_MAX_BYTES = 1024 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
@@ -35,6 +36,8 @@ export interface AppOptions {
   gate: Gate;
   /** What this process answers of the route table. */
   handlers: Partial<Handlers>;
+  /** The roles of this process, to say why it does not answer the rest. */
+  roles: readonly string[];
   /** Pages and other addresses outside /api. */
   pages?: readonly ((app: FastifyInstance) => void | Promise<void>)[];
   /** Networks of proxies whose forwarding headers are believed. */
@@ -74,7 +77,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     }
   });
   app.setErrorHandler(answerError);
-  app.setNotFoundHandler(answerNotFound);
+  const answering = { routes: new Set(Object.keys(options.handlers)), roles: options.roles };
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split("?", 1)[0] ?? "";
+    answerError(refuse("not_found", whyNotFound(request.method, path, answering)), request, reply);
+  });
   // The schemas of the contract have validated by now; nothing of the answer is left to be filtered.
   app.setSerializerCompiler(() => JSON.stringify);
   app.addHook("onRequest", (request, reply, done) => {
@@ -148,19 +155,6 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   }
   if (retry_after_seconds !== undefined) reply.header("retry-after", retry_after_seconds);
   reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
-}
-
-const KNOWN_PATHS = Object.values(ROUTES).map(({ method, path }) => ({
-  method,
-  pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}/?$`),
-}));
-
-function answerNotFound(request: FastifyRequest, reply: FastifyReply): void {
-  const path = request.url.split("?", 1)[0] ?? "";
-  const methods = KNOWN_PATHS.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
-  const others = methods.filter((method) => method !== request.method);
-  const hint = others.length > 0 ? ` It answers ${others.join(", ")}.` : " See /docs for the addresses of the API.";
-  answerError(refuse("not_found", `This address does not answer ${request.method}.${hint}`), request, reply);
 }
 
 /** For what is not even HTTP, or came too slowly: there is no request to answer by, only a socket. */

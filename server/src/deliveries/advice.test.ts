@@ -10,7 +10,12 @@ test("whatever went wrong there is one sentence that says what to do", () => {
   for (let status_code = 300; status_code < 600; status_code++) {
     assert.match(nextStepOf({ outcome: "refused", status_code, cause: null, error: null }) ?? "", /^[A-Z].*\.$/);
   }
-  assert.match(nextStepOf({ outcome: "misconfigured", status_code: null, cause: null, error: null }) ?? "", /settings/);
+});
+
+test("what this server cannot read is for its operator to mend, not for the owner of the webhook", () => {
+  const step = nextStepOf({ outcome: "misconfigured", status_code: null, cause: null, error: null }) ?? "";
+  assert.match(step, /operator .*`error`.*by itself\.$/);
+  assert.doesNotMatch(step, /settings of this webhook/);
 });
 
 test("what went well, or was never sent, needs nothing done", () => {

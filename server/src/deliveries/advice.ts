@@ -4,6 +4,9 @@ import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
 import { SPEAKS_NO_TLS } from "../platform/exchange.ts";
 
 const GONE = 410;
+/** As a rule it is the server that cannot read what is stored; `error` says what. */
+const MISCONFIGURED_STEP =
+  "Nothing was sent and the receiver is not at fault: have the operator of this server mend what `error` names. The delivery is tried again by itself.";
 
 /** What the advice depends on. */
 export interface Tried {
@@ -16,7 +19,7 @@ export interface Tried {
 
 /** Null when nothing went wrong, or nothing is known that would help. */
 export function nextStepOf({ outcome, status_code, cause, error }: Tried): string | null {
-  if (outcome === "misconfigured") return "Correct the settings of this webhook, then retry the delivery.";
+  if (outcome === "misconfigured") return MISCONFIGURED_STEP;
   if (cause !== null) return stepForFailure(cause, error ?? "");
   const has_failed = outcome === "refused" || outcome === "unreachable" || outcome === "ambiguous";
   return has_failed && status_code !== null ? stepForStatus(status_code) : null;

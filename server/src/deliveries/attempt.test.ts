@@ -78,6 +78,10 @@ test("a destination that cannot be read sends nothing, and its attempts say why"
   assert.equal(sent.length, 0);
   assert.deepEqual([made.record.outcome, made.decision.state], ["misconfigured", "pending"]);
   assert.equal(made.record.error, broken.misconfigured);
+  assert.deepEqual([made.decision.failures, made.counts], [0, false], "nobody at the other end has failed");
+  const settings = { ...webhook(), build: () => assert.fail("no request can be made of these settings") };
+  const unbuilt = (await make(settings, answer({}))).made;
+  assert.deepEqual([unbuilt.record.outcome, unbuilt.decision.failures, unbuilt.counts], ["misconfigured", 1, true]);
 });
 
 test("what a receiver echoes of the sealed headers is not kept", async () => {

@@ -5,7 +5,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
-import { decide, INTERRUPTIONS_MAX } from "./policy.ts";
+import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
@@ -100,8 +100,11 @@ interface Unbuilt {
   message: string;
 }
 
-function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome {
-  if (exchange.kind === "unbuilt") return { kind: "misconfigured", retriable: true, message: exchange.message };
+function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome | Unreadable {
+  if (exchange.kind === "unbuilt") {
+    const outcome = { kind: "misconfigured", retriable: true, message: exchange.message } as const;
+    return destination.misconfigured === null ? outcome : { ...outcome, is_unreadable: true };
+  }
   return destination.judge(exchange);
 }
 
@@ -118,7 +121,7 @@ function settlementOf(
     record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,
     outcome,
-    counts: ready.is_test !== true && ready.trigger !== "test" && ready.trigger !== "replay",
+    counts: !isUnreadable(outcome) && ready.is_test !== true && ready.trigger !== "test" && ready.trigger !== "replay",
     set_apart: false,
   };
 }

@@ -3,6 +3,7 @@
 // that dies costs its leases. Every step is idempotent under the fencing token.
 import type { Destination } from "../destinations/destination.ts";
 import type { Committer } from "../platform/committer.ts";
+import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
@@ -56,6 +57,8 @@ export interface Dispatcher {
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, destinations, clock, log } = options;
+  /** For what is tried again every second. */
+  const logSeldom = createSeldomLog(log, clock.now);
   const lanes = createLanes();
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
   const timers = createTimers(clock);
@@ -66,13 +69,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
   const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
-    ...{ store, log, held, now: clock.now },
+    ...{ store, log: logSeldom, held, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
   const turns = createTurns({ store, destinations, clock, log });
   const { refill, watch } = createClaiming({
-    ...{ store, destinations, clock, log, lanes, leases, settling, turns, timers, take, giveBack, work },
+    ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers, take, giveBack, work },
     isRunning: () => state === "running",
   });
 
@@ -236,7 +239,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
-      log("deliveries.not_polled", { error }, "warn");
+      logSeldom("deliveries.not_polled", { error }, "warn");
     }
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
   }
@@ -245,7 +248,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       if (await turns.mend(id)) wake(id, clock.now());
     } catch (error) {
-      log("deliveries.not_polled", { error }, "warn");
+      logSeldom("deliveries.not_polled", { error }, "warn");
     }
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Outcome } from "#destination-types/definition.ts";
-import { type DecisionInput, decide } from "./policy.ts";
+import { type DecisionInput, decide, UNREADABLE_RETRY_MS } from "./policy.ts";
 
 const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
@@ -50,6 +50,20 @@ describe("an attempt", () => {
       assert.deepEqual([decision.state, decision.due_at, decision.failures], ["pending", NOW + delay_ms, failures + 1]);
     });
   }
+
+  test("that this server could not make costs nothing of the schedule, however short that is, and comes again", () => {
+    const unreadable = { kind: "misconfigured", retriable: true, message: "no key", is_unreadable: true } as const;
+    for (const [schedule, failures] of [
+      [[], 0],
+      [SCHEDULE, 0],
+      [SCHEDULE, 2],
+    ] as const) {
+      const { state, due_at, ...rest } = decide({ ...fresh, failures }, unreadable, schedule, middle);
+      assert.deepEqual([state, due_at, rest.failures], ["pending", NOW + UNREADABLE_RETRY_MS, failures]);
+    }
+    const by_hand = decide({ ...fresh, trigger: "manual", resume_state: "failed" }, unreadable, [], middle);
+    assert.deepEqual([by_hand.state, by_hand.restored], ["failed", true]);
+  });
 
   test("leaves a test a test, also when a person sent it again, and a replay a replay; the next attempt of all others comes by itself", () => {
     const next = (changes: Partial<DecisionInput>) => decide({ ...fresh, ...changes }, down, SCHEDULE, middle).trigger;

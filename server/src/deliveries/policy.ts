@@ -7,6 +7,8 @@ import type { Outcome } from "#destination-types/definition.ts";
 export const JITTER = 0.2;
 /** Claims that ended without a result before a delivery is given up: it may be what kills the process. */
 export const INTERRUPTIONS_MAX = 500;
+/** Between attempts at a destination that this server cannot read: it is tried until somebody mends that. */
+export const UNREADABLE_RETRY_MS = 15 * 60_000;
 
 /** What the decision needs to know of a claimed delivery. */
 export interface DecisionInput {
@@ -38,17 +40,35 @@ export interface Instant {
   random: number;
 }
 
+/** Nothing was sent, for this server cannot read the settings or secrets: no failure of the receiver or of its owner. */
+export interface Unreadable {
+  kind: "misconfigured";
+  retriable: true;
+  message: string;
+  is_unreadable: true;
+}
+
+export function isUnreadable(outcome: Outcome | Unreadable | undefined): outcome is Unreadable {
+  return outcome !== undefined && "is_unreadable" in outcome;
+}
+
 /**
  * Decides what an attempt means for its delivery.
  * @param schedule seconds before each further attempt; empty means one attempt
  * @example decide(claimed, { kind: "accepted" }, [5, 300], { now, random }).state // "succeeded"
  */
-export function decide(claimed: DecisionInput, outcome: Outcome, schedule: readonly number[], at: Instant): Decision {
+export function decide(
+  claimed: DecisionInput,
+  outcome: Outcome | Unreadable,
+  schedule: readonly number[],
+  at: Instant,
+): Decision {
   if (outcome.kind === "accepted") {
     return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
   }
   const is_final = claimed.trigger === "probe" && !outcome.retriable;
   if (claimed.resume_state !== null && !is_final) return restore(claimed, claimed.resume_state);
+  if (isUnreadable(outcome)) return waitUnchanged(claimed, outcome.message, at);
   const failures = claimed.failures + 1;
   if (!outcome.retriable) return { ...settled(claimed, "failed", outcome.message), failures };
   const delay_seconds = schedule[claimed.failures];
@@ -67,6 +87,15 @@ export function decide(claimed: DecisionInput, outcome: Outcome, schedule: reado
 function restore(claimed: DecisionInput, state: DeliveryState): Decision {
   const due_at = state === "pending" ? claimed.resume_at : null;
   return { state, reason: null, failures: claimed.failures, due_at, trigger: triggerOf(claimed), restored: true };
+}
+
+/** The schedule stays as it was, for the time after. */
+function waitUnchanged(claimed: DecisionInput, reason: string, at: Instant): Decision {
+  return {
+    ...{ state: "pending", reason, failures: claimed.failures },
+    due_at: at.now + jittered(UNREADABLE_RETRY_MS, at.random),
+    ...{ trigger: triggerOf(claimed), restored: false },
+  };
 }
 
 /** Of the attempts that come by themselves. */

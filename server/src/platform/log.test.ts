@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DatabaseError } from "./database.ts";
 import { composeLine } from "./log.ts";
 
 const AT = new Date(Date.UTC(2026, 0, 31, 9, 30));
@@ -21,6 +22,20 @@ test("an error shows its message, code, cause and stack, and never more than one
   assert.equal(shown.code, "EPIPE");
   assert.equal(shown.cause.message, "below");
   assert.match(shown.stack, /log\.test\.ts/);
+});
+
+test("a database that is away is told without stacks, its cause included; a bug keeps its own", () => {
+  const cause = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+  const show = (kind: "unavailable" | "bug") => {
+    const error = new DatabaseError(kind, "PostgreSQL: away", { cause });
+    return JSON.parse(composeLine("deliveries.not_polled", { error }, "warn", AT)).error;
+  };
+  assert.deepEqual(show("unavailable"), {
+    message: "PostgreSQL: away",
+    cause: { message: "connect ECONNREFUSED", code: "ECONNREFUSED" },
+  });
+  assert.match(show("bug").stack, /log\.test\.ts/);
+  assert.match(show("bug").cause.stack, /log\.test\.ts/);
 });
 
 test("long texts are cut and big integers are text", () => {

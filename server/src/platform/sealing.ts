@@ -22,9 +22,12 @@ export interface Sealer {
 
 /** A secret that cannot be read. The message says what to do and holds nothing secret. */
 export class SealError extends Error {
-  constructor(message: string) {
+  /** Nothing is wrong with the secret itself: another key opens it. */
+  readonly is_other_key: boolean;
+  constructor(message: string, is_other_key = false) {
     super(message);
     this.name = "SealError";
+    this.is_other_key = is_other_key;
   }
 }
 
@@ -65,6 +68,7 @@ export function createSealer(key: Uint8Array, random: (bytes: Uint8Array) => voi
 function otherKey(id: string, key_id: string): SealError {
   return new SealError(
     `A secret was sealed with another key (${id}, this server has ${key_id}): set LINKME_SEAL_KEY to the key that this database was used with before`,
+    true,
   );
 }
 
