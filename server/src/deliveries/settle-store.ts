@@ -150,7 +150,8 @@ const ATTEMPT_TYPES = [
 
 /**
  * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or
- * whose result was recorded already. A success counts all the same, for nothing may be sent after it.
+ * whose result was recorded already. A success counts all the same, for nothing may be sent after it, and what had ended
+ * without one, as when somebody canceled it meanwhile, has reached its receiver nevertheless.
  */
 function updateSettled(settlements: readonly Settlement[]): Statement {
   const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
@@ -170,7 +171,7 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
       resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2
-      and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
+      and ((attempt = column3 and leased = 1) or (state <> 'succeeded' and column4 = 'succeeded'))`;
 }
 
 /** What a replay asked for stays so, also when a person granted an attempt in between. */

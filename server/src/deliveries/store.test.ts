@@ -203,7 +203,7 @@ forEachEngine((engine) => {
     await assert.rejects(db.batch(settle(group)), { kind: "unmet" });
     assert.deepEqual([await other.store.attemptsOf(other.key), (await other.find()).state], [[], "pending"]);
     await db.batch(settle(group.map((one) => ({ ...one, set_apart: true }))));
-    assert.deepEqual([(await find()).state, (await other.find()).state], ["canceled", "succeeded"]);
+    assert.deepEqual([(await find()).state, (await other.find()).state], ["succeeded", "succeeded"]);
     assert.deepEqual(await store.attemptsOf(key), [group[0]?.record]);
     assert.deepEqual(await other.store.attemptsOf(other.key), [group[1]?.record]);
   });
@@ -230,6 +230,33 @@ forEachEngine((engine) => {
     const { db, key, find } = await openWith(engine, { ...LEASED, attempt: 3 });
     await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null })]));
     assert.deepEqual(pick(await find()), ["succeeded", 3, 0, 0, null, "auto"]);
+  });
+
+  for (const state of ["canceled", "failed", "skipped"] as const) {
+    test(`a success counts when the delivery is ${state} by then`, async () => {
+      const ended = { state, leased: 0, due_at: null, reason: "earlier", settled_at: NOW - 1 } as const;
+      const { db, store, key, find } = await openWith(engine, { ...LEASED, ...ended });
+      const late = settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null });
+      await db.batch(settle([{ ...late, set_apart: true }]));
+      const row = await find();
+      assert.deepEqual(pick(row), ["succeeded", 1, 0, 0, null, "auto"]);
+      assert.deepEqual([row.reason, row.settled_at, row.resume_state], [null, late.settled_at, null]);
+      assert.equal((await store.attemptsOf(key)).length, 1);
+      await db.batch(settle([{ ...late, set_apart: true, settled_at: NOW + 1 }]));
+      assert.deepEqual(await find(), row, "recording it again changes nothing");
+    });
+  }
+
+  test("a success counts after a retry and a cancel, whichever attempt had it", async () => {
+    const { db, store, key, find } = await openWith(engine, LEASED);
+    await store.grantAttempt(key, NOW);
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 1, asked_only: true };
+    assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
+    await store.cancel(key, "Canceled by hand.", NOW);
+    await db.batch(
+      settle([{ ...settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null }), set_apart: true }]),
+    );
+    assert.deepEqual([(await find()).state, (await find()).reason], ["succeeded", null]);
   });
 
   for (const stale of [
