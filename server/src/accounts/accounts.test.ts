@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { AppCreate, KeyCreate } from "#contract/apps.ts";
 import type { ErrorCode } from "#contract/errors.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { meanwhile } from "../../test/support/meanwhile.ts";
 import { AppError } from "../errors.ts";
 import { createIds, type IdSource, SYSTEM_IDS, uuidFloor } from "../platform/ids.ts";
 import { list, rows, type SqlValue, sql } from "../platform/sql.ts";
@@ -48,6 +49,29 @@ forEachEngine((engine) => {
       () => accounts.createDomain("shop", "go.example.com"),
     ]) {
       await assert.rejects(call, refused("not_found"));
+    }
+  });
+
+  test("of two who delete an app at once one finds it gone", async () => {
+    const { accounts, db } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    await db.query(destinationOf("shop", "dst_1"));
+    const results = await meanwhile(db, [() => accounts.deleteApp("shop"), () => accounts.deleteApp("shop")]);
+    const refusals = results.filter((one) => one.status === "rejected");
+    assert.equal(refusals.length, 1);
+    assert.ok(refused("not_found")(refusals[0]?.reason), String(refusals[0]?.reason));
+  });
+
+  test("what is made of an app that is deleted at this moment finds it gone", async () => {
+    const { accounts, db } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    const calls = [
+      () => accounts.createKey("shop", key(), null),
+      () => accounts.createDomain("shop", "go.example.com"),
+    ];
+    const removed = sql`delete from apps where id = 'shop'`;
+    for (const one of await meanwhile(db, calls, removed)) {
+      assert.ok(one.status === "rejected" && refused("not_found")(one.reason), one.status);
     }
   });
 

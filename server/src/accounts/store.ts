@@ -2,7 +2,7 @@
 import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { allOf, assign, expectRows, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
 export const REMOVAL_STEP_ROWS = 1_000;
@@ -97,6 +97,8 @@ export async function updateApp(db: Database, id: string, changes: Partial<AppRo
  */
 export async function deleteApp(db: Database, id: string, now: number): Promise<void> {
   await db.batch([
+    // Locked first, so that of two who delete it at once the second finds it gone.
+    expectRows(1, sql`update apps set updated_at = updated_at where id = ${id} returning id`),
     sql`insert into removals (kind, id, removed_at)
       select 'destination', id, cast(${now} as bigint) from destinations where app_id = ${id}`,
     recordRemoval("app", id, now),
@@ -116,7 +118,7 @@ export async function insertKey(db: Database, key: KeyRow): Promise<void> {
     select cast(${key.id} as text), id, cast(${key.kind} as text), cast(${key.label} as text), cast(${key.key_hash} as text),
       cast(${key.key_hint} as text), cast(${key.can_read} as integer), cast(${key.can_write} as integer),
       cast(${key.expires_at} as bigint), cast(${key.created_at} as bigint)
-    from apps where id = ${key.app_id} returning id`;
+    from apps where id = ${key.app_id} ${KEPT} returning id`;
   await db.batch([expectRows(1, inserted)]);
 }
 
@@ -141,7 +143,7 @@ export async function deleteKey(db: Database, id: string, app_scope: string | nu
 export async function insertDomain(db: Database, domain: DomainRow): Promise<void> {
   const inserted = sql`insert into domains (id, app_id, hostname, created_at)
     select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)
-    from apps where id = ${domain.app_id} returning id`;
+    from apps where id = ${domain.app_id} ${KEPT} returning id`;
   await db.batch([expectRows(1, inserted)]);
 }
 

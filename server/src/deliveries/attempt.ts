@@ -117,6 +117,7 @@ function settlementOf(
     key: { destination_id: ready.destination_id, position: ready.position },
     order_key: ready.order_key ?? null,
     attempt: ready.attempt,
+    lease: ready,
     decision,
     record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,

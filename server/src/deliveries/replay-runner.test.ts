@@ -308,6 +308,28 @@ forEachEngine((engine) => {
     const counted = await world.replays.getReplay(first.id, null);
     assert.deepEqual([counted.state, counted.succeeded, counted.failed], ["done", 1, 1]);
   });
+
+  test("who waits for what another replay has not counted does not wait until that one looks by itself", async () => {
+    const world = await openReplayWorld(engine, { retry_schedule: [1, 600] });
+    const [refusedOne] = await world.addEvents(2, { state: "failed" });
+    const first = await start(world);
+    await world.runner.runRound();
+    await world.deliver(() => DOWN);
+    world.clock.at += 500;
+    await world.runner.runRound();
+    // From here on the first one has nothing but retries to wait for.
+    world.clock.at += 500;
+    await world.deliver((position) => (position === refusedOne ? REFUSED : DOWN));
+    world.clock.at += 1;
+    const second = await start(world);
+    for (let rounds = 0; rounds < 3; rounds++) {
+      await world.runner.runRound();
+      world.clock.at += 500;
+    }
+    const [counted, waiting] = await Promise.all([first, second].map(({ id }) => world.replays.getReplay(id, null)));
+    assert.deepEqual([counted?.state, counted?.failed, counted?.pending], ["running", 1, 1]);
+    assert.deepEqual([waiting?.created, waiting?.pending], [1, 1]);
+  });
 });
 
 async function firstOf(world: ReplayWorld, ...positions: (string | undefined)[]): Promise<string | undefined> {

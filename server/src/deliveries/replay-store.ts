@@ -16,7 +16,7 @@ import {
   type StepPlan,
   type Uncounted,
 } from "./replay.ts";
-import type { Match } from "./replay-walk-store.ts";
+import type { Found, Match } from "./replay-walk-store.ts";
 import { orderKeyOf } from "./turn.ts";
 import { lockTurns, passTurns, turnsOf } from "./turns-store.ts";
 
@@ -29,8 +29,8 @@ export interface Step {
   row: ReplayRow;
   plan: StepPlan;
   waiting: number;
-  /** What to hand out, and up to where all has been looked at then. */
-  found: { matches: readonly Match[]; at_position: string; walked: boolean };
+  /** What to hand out. */
+  found: Found;
   ordering: Destination["ordering"];
   now: number;
 }
@@ -117,26 +117,38 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
   }
 
   /** Makes one step, and answers the row after it; null when somebody else has changed the replay meanwhile. */
-  function step({ row, plan, waiting, found, ordering, now }: Step): Promise<ReplayRow | null> {
-    return database.transaction(async (within) => {
-      const held = await within(sql`update replays set revision = revision + 1
-        where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
-      if (held.length === 0) return null;
-      // Others may wait for what is taken back.
-      if (plan.state === "canceled") await within(lockTurns(row.target_id));
-      const counted = await countEnded(within, row.id);
-      const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
-      const created = await handOut(within, row, withKeys(found.matches, ordering), now);
-      const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
-      const { at_position, walked } = found;
-      const result = { ...counted, created, taken_back, at_position, walked, waiting, is_under_way: left.length > 0 };
-      const changes = afterStep(row, plan, result, now);
-      await within(sql`update replays set ${assign(changes)} where id = ${row.id}`);
-      return { ...row, ...changes, revision: row.revision + 1 };
-    });
+  async function step(made: Step): Promise<ReplayRow | null> {
+    const after = await database.transaction((within) => stepWithin(within, made));
+    // By itself, for two replays may wait for each other. What has nothing but retries to wait for looks rarely, and who
+    // waits for several such replays in turn would stand still for the sum of it.
+    const waits_for = made.found.waits_for ?? null;
+    if (waits_for !== null) {
+      await query(sql`update replays set due_at = ${made.now} where id = ${waits_for} and due_at > ${made.now}`);
+    }
+    return after;
   }
 
   return { insert, find, page, change, findDue, factsOf, step };
+}
+
+async function stepWithin(
+  within: Query,
+  { row, plan, waiting, found, ordering, now }: Step,
+): Promise<ReplayRow | null> {
+  const held = await within(sql`update replays set revision = revision + 1
+    where id = ${row.id} and revision = ${row.revision} and finished_at is null returning id`);
+  if (held.length === 0) return null;
+  // Others may wait for what is taken back.
+  if (plan.state === "canceled") await within(lockTurns(row.target_id));
+  const counted = await countEnded(within, row.id);
+  const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
+  const created = await handOut(within, row, withKeys(found.matches, ordering), now);
+  const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
+  const { at_position, walked } = found;
+  const result = { ...counted, created, taken_back, at_position, walked, waiting, is_under_way: left.length > 0 };
+  const changes = afterStep(row, plan, result, now);
+  await within(sql`update replays set ${assign(changes)} where id = ${row.id}`);
+  return { ...row, ...changes, revision: row.revision + 1 };
 }
 
 /**

@@ -47,25 +47,38 @@ export interface Match {
   replay_id: string | null;
 }
 
+/** What a look has found, and up to where all has been looked at then. */
+export interface Found {
+  matches: readonly Match[];
+  at_position: string;
+  walked: boolean;
+  /** The other replay by whose name the search was cut off. */
+  waits_for?: string | null;
+}
+
 export type ReplayWalk = ReturnType<typeof createReplayWalk>;
 
 export function createReplayWalk({ query }: Pick<Database, "query">) {
   /**
-   * The next matches behind a position, at most `limit`, and up to where the search is complete. Of what is missing only what
+   * The next matches behind a position, at most `limit`, and up to where the search is complete, or which other replay has to
+   * count the next one first. Of what is missing only what
    * passes the filter; what has a delivery, a filtered one included, is sent because somebody asked for it.
    */
-  async function next(wanted: Wanted, after: string, limit: number, filter: CompiledFilter | null) {
+  async function next(wanted: Wanted, after: string, limit: number, filter: CompiledFilter | null): Promise<Found> {
     const found = await nextUnfiltered(wanted, after, limit);
     return filter === null ? found : { ...found, matches: await sift(wanted, found.matches, filter) };
   }
 
-  async function nextUnfiltered(wanted: Wanted, after: string, limit: number) {
+  async function nextUnfiltered(wanted: Wanted, after: string, limit: number): Promise<Found> {
     const stretch = stretchOf(wanted, after, STRETCH_MAX);
     const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m
       order by m.position limit ${limit}`);
     const is_cut = found.findIndex(({ replay_id }) => replay_id !== null);
     const matches = is_cut === -1 ? found : found.slice(0, is_cut);
-    if (is_cut !== -1) return { matches, at_position: matches.at(-1)?.position ?? after, walked: false };
+    if (is_cut !== -1) {
+      const waits_for = found[is_cut]?.replay_id ?? null;
+      return { matches, at_position: matches.at(-1)?.position ?? after, walked: false, waits_for };
+    }
     if (found.length === limit) return { matches, at_position: found.at(-1)?.position ?? after, walked: false };
     const edge = await edgeOf(stretch, STRETCH_MAX);
     return { matches, at_position: edge ?? wanted.end_position, walked: edge === null };

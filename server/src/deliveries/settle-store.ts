@@ -17,6 +17,8 @@ export interface Settlement {
   order_key?: string | null;
   /** The fencing token under which it was made. */
   attempt: number;
+  /** The claim that it was made under, whose end moves while it lives; absent: it is not known. */
+  lease?: { readonly lease_until: number };
   decision: Decision;
   record: AttemptRow;
   settled_at: number | null;
@@ -55,7 +57,11 @@ export function settle(settlements: readonly Settlement[]): Statement[] {
   }
   if (certain.length > 0 || ordered.length > 0) statements.push(updateHealth(certain, ordered));
   if (certain.length > 0) statements.push(addHours(certain));
-  if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)), updateSettled(others));
+  const overtaken = others.filter(mayBeOvertaken);
+  if (others.length > 0) statements.push(insertAttempts(others.map(({ record }) => record)));
+  // Before what may settle the attempt that has overtaken it.
+  if (overtaken.length > 0) statements.push(updateOvertaken(overtaken));
+  if (others.length > 0) statements.push(updateSettled(others));
   if (at_once.length > 0) statements.push(expectRows(at_once.length, updateDelivered(at_once)));
   if (ordered.length > 0) statements.push(passTurns(ordered, Math.max(...settlements.map(endOf))));
   if (first.length > 0) statements.push(insertJournal(attemptsEntry(first, writtenAt(first))));
@@ -150,10 +156,12 @@ const ATTEMPT_TYPES = [
 
 /**
  * The token fences off a worker whose lease ran out, and `leased` one whose delivery a person granted another attempt, or
- * whose result was recorded already. A success counts all the same, for nothing may be sent after it.
+ * whose result was recorded already. A success counts all the same, for nothing may be sent after it, and what had ended
+ * without one, as when somebody canceled it meanwhile, has reached its receiver nevertheless. So does the failure of an
+ * attempt while the end of its lease is what the schedule stands at.
  */
 function updateSettled(settlements: readonly Settlement[]): Statement {
-  const values = settlements.map(({ key, attempt, decision, settled_at }): SqlValue[] => [
+  const values = settlements.map(({ key, attempt, lease, decision, settled_at }): SqlValue[] => [
     key.destination_id,
     key.position,
     attempt,
@@ -164,21 +172,53 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
     decision.trigger,
     settled_at,
     decision.restored ? 1 : 0,
+    decision.restored ? null : (lease?.lease_until ?? null),
   ]);
-  return sql`update deliveries set state = column4, reason = case when column10 = 1 then reason else column5 end,
-      failures = column6, due_at = column7, ${TRIGGER}, settled_at = coalesce(column9, settled_at), leased = 0,
-      resume_state = null, resume_at = null
+  // What is restored is what the row holds: an attempt that was overtaken may have been recorded since the claim.
+  return sql`update deliveries set state = case when column10 = 1 then coalesce(resume_state, column4) else column4 end,
+      reason = case when column10 = 1 then reason else column5 end,
+      failures = case when column10 = 1 then failures else column6 end,
+      due_at = case when column10 = 1 and resume_state is not null then resume_at else column7 end, ${TRIGGER},
+      settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2
-      and ((attempt = column3 and leased = 1) or (state = 'pending' and column4 = 'succeeded'))`;
+      and ((attempt = column3 and leased = 1) or (state <> 'succeeded' and column4 = 'succeeded')
+        or (attempt > column3 and leased = 0 and state = 'pending' and due_at = column11))`;
 }
+
+/** Of a failure that counts: a person may have asked for another attempt while it was under way. */
+function mayBeOvertaken({ decision, lease }: Settlement): boolean {
+  return lease !== undefined && decision.state !== "succeeded" && !decision.restored;
+}
+
+/**
+ * The failure of an attempt beside which a person was granted another one: what follows from it is put where that one puts
+ * the delivery back. The end of its lease stands there until then, and nothing else tells that its result is outstanding;
+ * where the other one has failed already, it is when the delivery is due (updateSettled).
+ */
+function updateOvertaken(settlements: readonly Settlement[]): Statement {
+  const values = settlements.map(({ key, attempt, lease, decision, settled_at }): SqlValue[] => [
+    ...[key.destination_id, key.position, attempt, lease?.lease_until ?? null],
+    ...[decision.state, decision.reason, decision.failures, decision.due_at, settled_at],
+  ]);
+  return sql`update deliveries set resume_state = column5, reason = column6, failures = column7, resume_at = column8,
+      settled_at = coalesce(column9, settled_at)
+    ${eachRow(values, OVERTAKEN_TYPES)}
+    where destination_id = column1 and position = column2 and attempt >= column3 and trigger = 'manual'
+      and resume_state = 'pending' and resume_at = column4`;
+}
+
+const OVERTAKEN_TYPES = [
+  ...(["text", "text", "bigint", "bigint", "text", "text"] as const),
+  ...(["bigint", "bigint", "bigint"] as const),
+];
 
 /** What a replay asked for stays so, also when a person granted an attempt in between. */
 const TRIGGER = sql`trigger = case when replay_id is not null and column8 = 'auto' then 'replay' else column8 end`;
 
 const SETTLED_TYPES = [
   ...(["text", "text", "bigint", "text", "text"] as const),
-  ...(["bigint", "bigint", "text", "bigint", "bigint"] as const),
+  ...(["bigint", "bigint", "text", "bigint", "bigint", "bigint"] as const),
 ];
 
 function keysOf(settlements: readonly Settlement[]): DeliveryKey[] {

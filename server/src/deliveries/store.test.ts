@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Outcome } from "#destination-types/definition.ts";
 import { NOW, openWith, pick, position } from "../../test/support/deliveries.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import { sql } from "../platform/sql.ts";
 import { DUE_FIRST } from "./delivery.ts";
-import { settle } from "./settle-store.ts";
+import { decide } from "./policy.ts";
+import { type Settlement, settle } from "./settle-store.ts";
 import { type DeliveryFilter, insertDeliveries } from "./store.ts";
 
 const LEASE_MS = 45_000;
@@ -137,6 +139,65 @@ forEachEngine((engine) => {
     assert.equal((await store.attemptsOf(key)).length, 1, "the attempt itself is on record");
   });
 
+  for (const { name, decision, ends } of [
+    {
+      name: "its schedule goes on",
+      decision: { state: "pending", failures: 1, due_at: NOW + 3_000 },
+      ends: ["pending", 2, 1, 0, NOW + 3_000, "auto"],
+    },
+    {
+      name: "it was the last one of the schedule",
+      decision: { state: "failed", failures: 1, due_at: null },
+      ends: ["failed", 2, 1, 0, null, "auto"],
+    },
+  ] as const) {
+    for (const order of ["first", "second", "together", "together, the other way round"] as const) {
+      test(`the failure of an attempt beside which a person was granted one counts: ${name}, recorded ${order}`, async () => {
+        const { db, store, key, find } = await openWith(engine, LEASED);
+        await store.grantAttempt(key, NOW);
+        const bounds = { now: NOW, lease_until: NOW + 1 + LEASE_MS, limit: 1, asked_only: true };
+        const [claimed] = (await store.claim(key.destination_id, bounds)).claimed;
+        assert.ok(claimed !== undefined);
+        const lease = { lease_until: NOW + LEASE_MS };
+        const one = settlementOf(key, 1, decision);
+        const overtaken: Settlement = { ...one, lease, decision: { ...one.decision, reason: "HTTP 500" } };
+        const refused: Outcome = { kind: "refused", retriable: true, message: "HTTP 502" };
+        const at = { now: NOW, random: 0 };
+        const by_hand: Settlement = {
+          ...settlementOf(key, 2, decision),
+          ...{ lease: { lease_until: bounds.lease_until }, settled_at: null },
+          decision: decide({ ...claimed, is_test: false }, refused, [3], at),
+        };
+        const groups = {
+          first: [[overtaken], [by_hand]],
+          second: [[by_hand], [overtaken]],
+          together: [[overtaken, by_hand]],
+          "together, the other way round": [[by_hand, overtaken]],
+        }[order];
+        for (const group of groups) await db.batch(settle(group));
+        const row = await find();
+        assert.deepEqual(pick(row), ends);
+        assert.deepEqual([row.reason, row.resume_state, row.resume_at], ["HTTP 500", null, null]);
+        assert.equal(row.settled_at, overtaken.settled_at);
+        assert.equal((await store.attemptsOf(key)).length, 2);
+        await db.batch(settle([{ ...overtaken, set_apart: true }]));
+        assert.deepEqual(await find(), row, "recording it again changes nothing");
+      });
+    }
+  }
+
+  test("a success by hand ends a delivery, whatever became of the attempt that it overtook", async () => {
+    const { db, store, key, find } = await openWith(engine, LEASED);
+    await store.grantAttempt(key, NOW);
+    const lease = { lease_until: NOW + LEASE_MS };
+    await db.batch(settle([{ ...settlementOf(key, 1, { state: "failed", failures: 1, due_at: null }), lease }]));
+    assert.deepEqual(pick(await find()), ["pending", 1, 1, 0, DUE_FIRST, "manual"], "the attempt by hand is to come");
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 1, asked_only: true };
+    assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
+    await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 1, due_at: null })]));
+    assert.deepEqual(pick(await find()), ["succeeded", 2, 1, 0, null, "auto"]);
+  });
+
   test("health tells when the failures began, and what was last whatever is recorded later", async () => {
     const { db, key } = await openWith(engine, LEASED);
     let number = 0;
@@ -203,7 +264,7 @@ forEachEngine((engine) => {
     await assert.rejects(db.batch(settle(group)), { kind: "unmet" });
     assert.deepEqual([await other.store.attemptsOf(other.key), (await other.find()).state], [[], "pending"]);
     await db.batch(settle(group.map((one) => ({ ...one, set_apart: true }))));
-    assert.deepEqual([(await find()).state, (await other.find()).state], ["canceled", "succeeded"]);
+    assert.deepEqual([(await find()).state, (await other.find()).state], ["succeeded", "succeeded"]);
     assert.deepEqual(await store.attemptsOf(key), [group[0]?.record]);
     assert.deepEqual(await other.store.attemptsOf(other.key), [group[1]?.record]);
   });
@@ -230,6 +291,33 @@ forEachEngine((engine) => {
     const { db, key, find } = await openWith(engine, { ...LEASED, attempt: 3 });
     await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 0, due_at: null })]));
     assert.deepEqual(pick(await find()), ["succeeded", 3, 0, 0, null, "auto"]);
+  });
+
+  for (const state of ["canceled", "failed", "skipped"] as const) {
+    test(`a success counts when the delivery is ${state} by then`, async () => {
+      const ended = { state, leased: 0, due_at: null, reason: "earlier", settled_at: NOW - 1 } as const;
+      const { db, store, key, find } = await openWith(engine, { ...LEASED, ...ended });
+      const late = settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null });
+      await db.batch(settle([{ ...late, set_apart: true }]));
+      const row = await find();
+      assert.deepEqual(pick(row), ["succeeded", 1, 0, 0, null, "auto"]);
+      assert.deepEqual([row.reason, row.settled_at, row.resume_state], [null, late.settled_at, null]);
+      assert.equal((await store.attemptsOf(key)).length, 1);
+      await db.batch(settle([{ ...late, set_apart: true, settled_at: NOW + 1 }]));
+      assert.deepEqual(await find(), row, "recording it again changes nothing");
+    });
+  }
+
+  test("a success counts after a retry and a cancel, whichever attempt had it", async () => {
+    const { db, store, key, find } = await openWith(engine, LEASED);
+    await store.grantAttempt(key, NOW);
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 1, asked_only: true };
+    assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
+    await store.cancel(key, "Canceled by hand.", NOW);
+    await db.batch(
+      settle([{ ...settlementOf(key, 1, { state: "succeeded", failures: 0, due_at: null }), set_apart: true }]),
+    );
+    assert.deepEqual([(await find()).state, (await find()).reason], ["succeeded", null]);
   });
 
   for (const stale of [

@@ -6,12 +6,14 @@ import type { Database } from "../platform/database.ts";
 import { list, type Statement, sql } from "../platform/sql.ts";
 import type { Destination, DestinationRow } from "./destination.ts";
 import { subjectOf } from "./filter.ts";
-import { positionsOf, type Stop, showMissed, stopOf } from "./missed.ts";
+import { type PastSettings, positionsOf, type Stop, type StopColumns, showMissed, stopOf, toldFrom } from "./missed.ts";
 
 /** Events that one answer looks at, over all webhooks that it shows. */
 export const MISSED_SCAN_MAX = 10_000;
 /** The same where each event's body has to be read, for a filter. */
 const MISSED_BODIES_MAX = 1_000;
+/** Changes of the last seconds before a stop that are looked at, the last ones. */
+const TOLD_MAX = 100;
 /** Bodies that one query answers: each may have 256 KiB. */
 const BODIES_AT_ONCE = 100;
 
@@ -33,18 +35,30 @@ export type MissedStore = ReturnType<typeof createMissedStore>;
 export function createMissedStore({ query }: Pick<Database, "query">) {
   /** By destination; one that was never stopped is left out. */
   async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Missed>> {
-    const stopped = shown.flatMap(({ row, destination }) => {
-      const stop = stopOf(row);
-      return stop === null ? [] : [{ stop, destination, events: row.events }];
-    });
+    const stopped = shown.filter(({ row }) => row.stopped_at !== null);
     const found = await Promise.all(
-      stopped.map(async ({ stop, destination, events }): Promise<[string, Missed]> => {
+      stopped.map(async ({ row, destination }): Promise<[string, Missed] | null> => {
+        const { events } = row;
+        const stop = await findStop(row);
+        if (stop === null) return null;
         const counted = await count(destination, stop, { now, sharing: stopped.length });
         const is_over = !counted.is_exact && (await isReplayed(destination, events, stop));
         return [destination.id, showMissed(stop, is_over ? { count: 0, is_exact: true } : counted)];
       }),
     );
-    return new Map(found);
+    return new Map(found.filter((one) => one !== null));
+  }
+
+  /** The last time that it was off or disabled; null when it never was. */
+  async function findStop(row: StopColumns): Promise<Stop | null> {
+    const { id, stopped_at } = row;
+    if (stopped_at === null) return null;
+    const from = toldFrom(stopped_at);
+    const told = await query<PastSettings>(sql`select at, state, events, filter from destination_history
+      where destination_id = ${id} and at <= ${stopped_at} and at >= coalesce((select max(h.at)
+        from destination_history as h where h.destination_id = ${id} and h.at <= ${from}), 0)
+      order by at desc limit ${TOLD_MAX}`);
+    return stopOf(row, told.reverse());
   }
 
   function count(destination: Shown["destination"], stop: Stop, { now, sharing }: { now: number; sharing: number }) {
@@ -90,7 +104,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return found.length > 0;
   }
 
-  return { missedOf };
+  return { missedOf, findStop };
 }
 
 interface Range {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EventType } from "#contract/events.ts";
 import type { Filter } from "#contract/filters.ts";
-import { historyOf, input, openWorld, outgoing, START, versionOf } from "../../test/support/destinations.ts";
+import { HOUR_MS, historyOf, input, openWorld, outgoing, START, versionOf } from "../../test/support/destinations.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
-import { createIds } from "../platform/ids.ts";
+import { createIds, uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
-import { nextStep } from "./missed.ts";
+import { nextStep, rangeOf } from "./missed.ts";
 import { MISSED_SCAN_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
@@ -64,6 +64,35 @@ forEachEngine((engine) => {
     await destinations.disable(id, "The receiver answered 410 (gone)");
     const again = await missed(id);
     assert.deepEqual([again?.count, again?.until], [0, null], "another stop begins");
+  });
+
+  test("what an earlier stop kept back, and what it did not take before a change, is none of it", async () => {
+    const { db, destinations, addEvents, patch, missed } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const ranged = async () => {
+      const stop = await destinations.lastStop(id, null);
+      assert.ok(stop !== null);
+      const { since, until } = rangeOf(stop, START + HOUR_MS);
+      const [found] = await db.query<{ count: number }>(sql`select count(*) as count from events
+        where position >= ${uuidFloor(since)} and position < ${uuidFloor(until)}`);
+      return [(await missed(id))?.count, found?.count];
+    };
+    await patch(id, { enabled: false });
+    await addEvents(100);
+    await patch(id, { enabled: true });
+    await patch(id, { enabled: false });
+    await addEvents(3);
+    await patch(id, { enabled: true });
+    assert.deepEqual(await ranged(), [3, 3], "of the last stop");
+    await addEvents(20, { event: "link.claim" });
+    await patch(id, { events: ["link.claim"] });
+    await addEvents(2, { event: "link.claim" });
+    await patch(id, { enabled: false });
+    await addEvents(4, { event: "link.claim" });
+    assert.deepEqual(await ranged(), [6, 6], "of those, two may have been kept back on their way");
+    await addEvents(1);
+    await patch(id, { events: ["link.claim", "link.click"] });
+    assert.deepEqual(await ranged(), [5, 5], "it took something else before");
   });
 
   test("a filter counts those that pass", async () => {

@@ -1,5 +1,5 @@
 // What a webhook has missed while it was off or disabled, the last time that it was, and what to do about its state. Pure;
-// called by webhooks.ts, by missed-store.ts, which counts, and through lastStop by the recovery of a webhook.
+// called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
 import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import type { DestinationRow } from "./destination.ts";
@@ -7,7 +7,7 @@ import { timeText } from "./health.ts";
 
 /**
  * An event is dated when it arrives and meets the settings when it is stored, which is a little later: those of so long
- * before a stop may have been kept back by it. What has a delivery is not counted, so more would only cost time.
+ * before a stop may have been kept back by it, if it was on and took them by then. What has a delivery is not counted, so more would only cost time.
  */
 const IN_FLIGHT_MS = 10_000;
 
@@ -15,18 +15,51 @@ const IN_FLIGHT_MS = 10_000;
 export interface Stop {
   since: number;
   until: number | null;
-  created_at: number;
+  /** Events from before are nothing that it kept back: since then it was on and took what it takes now. At most `since`. */
+  on_since: number;
 }
 
-type StopColumns = Pick<DestinationRow, "stopped_at" | "restarted_at" | "created_at">;
+export type StopColumns = Pick<
+  DestinationRow,
+  "id" | "stopped_at" | "restarted_at" | "created_at" | "events" | "filter"
+>;
+/** An entry of the history, as far as it says what was stored. */
+export type PastSettings = Pick<DestinationRow, "state" | "events" | "filter"> & { at: number };
 
-export function stopOf({ stopped_at, restarted_at, created_at }: StopColumns): Stop | null {
-  return stopped_at === null ? null : { since: stopped_at, until: restarted_at, created_at };
+/** From when on the history tells what held before a stop: that which held then was in force long enough. */
+export function toldFrom(stopped_at: number): number {
+  return stopped_at - IN_FLIGHT_MS;
+}
+
+/** @param told the history up to the stop, oldest first: what held at `toldFrom`, and what was changed after that */
+export function stopOf(row: StopColumns, told: readonly PastSettings[]): Stop | null {
+  const { stopped_at: since, restarted_at: until } = row;
+  if (since === null) return null;
+  let on_since = row.created_at;
+  told.forEach((one, index) => {
+    const before = told[index - 1];
+    if (before === undefined) return;
+    const is_restart = isStopped(before) && !isStopped(one);
+    if (is_restart || !isSameTaste(before, one)) on_since = one.at;
+  });
+  const last = told.at(-1);
+  // What it takes was changed after the stop.
+  if (last !== undefined && !isSameTaste(last, row)) on_since = since;
+  return { since, until, on_since: Math.min(since, on_since) };
+}
+
+/** While it is off or disabled nothing is stored for it. */
+export function isStopped({ state }: Pick<PastSettings, "state">): boolean {
+  return state === "off" || state === "disabled";
+}
+
+function isSameTaste(one: Pick<PastSettings, "events" | "filter">, other: typeof one): boolean {
+  return one.events === other.events && one.filter === other.filter;
 }
 
 /** The events that may have been missed in it, in ms since 1970: from `since` on and before `until`. */
-export function rangeOf({ since, until, created_at }: Stop, now: number): { since: number; until: number } {
-  return { since: Math.max(since - IN_FLIGHT_MS, Math.min(since, created_at)), until: (until ?? now) + 1 };
+export function rangeOf({ since, until, on_since }: Stop, now: number): { since: number; until: number } {
+  return { since: Math.max(since - IN_FLIGHT_MS, on_since), until: (until ?? now) + 1 };
 }
 
 export function positionsOf(stop: Stop, now: number): { from_position: string; end_position: string } {

@@ -11,6 +11,7 @@ import type { DestinationRow } from "./destination.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
+import { isStopped } from "./missed.ts";
 import type { LoadedApp } from "./registry.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
@@ -304,12 +305,8 @@ function insertHistory(row: DestinationRow, at: number, entry: { cause: string; 
 
 /** While it is off or disabled nothing is stored for it; the last such time is kept, for what was missed in it. */
 function stopAfter(before: DestinationRow, after: DestinationRow, at: number) {
-  if (isStopped(before.state) === isStopped(after.state)) return {};
-  return isStopped(after.state) ? { stopped_at: at, restarted_at: null } : { restarted_at: at };
-}
-
-function isStopped(state: DestinationRow["state"]): boolean {
-  return state === "off" || state === "disabled";
+  if (isStopped(before) === isStopped(after)) return {};
+  return isStopped(after) ? { stopped_at: at, restarted_at: null } : { restarted_at: at };
 }
 
 function resetHealth(id: string): Statement {

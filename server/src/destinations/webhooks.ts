@@ -7,7 +7,7 @@ import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
 import { composeHealth, NO_FACTS } from "./health.ts";
-import { type Stop, stopOf } from "./missed.ts";
+import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore, SYSTEM } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
@@ -110,7 +110,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
 
   /** The last time that it was off or disabled, in ms since 1970. @throws AppError not_found */
   async function lastStop(id: string, app_scope: string | null): Promise<Stop | null> {
-    return stopOf(await found(store.find(id, within(app_scope))));
+    return dependencies.missed_store.findStop(await found(store.find(id, within(app_scope))));
   }
 
   return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, lastStop };

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createTestEventLog, insertTestApp } from "../../test/support/event-log.ts";
 import { BLANK } from "../../test/support/links.ts";
+import { meanwhile } from "../../test/support/meanwhile.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { composeEvent } from "../events/event.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
@@ -71,6 +72,14 @@ forEachEngine((engine) => {
     after(() => recorder.stop());
     return { db, state, log, spool, recorder, restart: () => createRecorder(options) };
   }
+
+  test("a link of an app that is deleted at this moment is not stored", async () => {
+    const db = await engine.open();
+    await insertTestApp(db, "shop");
+    const made = () => insertLink(db, { ...BLANK, app_id: "shop" });
+    const [result] = await meanwhile(db, [made], sql`delete from apps where id = 'shop'`);
+    assert.deepEqual(result, { status: "fulfilled", value: false });
+  });
 
   test("clicks are stored with their events, and counted by link with the newest time", async () => {
     const { db, recorder } = await open();

@@ -1,6 +1,6 @@
 // The tables links and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of their own.
 import type { Database, Row } from "../platform/database.ts";
-import { assign, expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
+import { assign, expectRows, KEPT, list, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { LinkRow } from "./link.ts";
 
@@ -23,7 +23,7 @@ export async function insertLink(db: Database, link: LinkRow): Promise<boolean> 
     select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12,
       column13, column14, column15, column16, column17, column18, column19, column20, column21, column22, column23,
       column24, column25
-    from (values ${rows([values], LINK_TYPES)}) as link where exists (select 1 from apps where id = column2)
+    from (values ${rows([values], LINK_TYPES)}) as link where exists (select 1 from apps where id = column2 ${KEPT})
     on conflict (slug) do nothing returning id`);
   return inserted.length === 1;
 }

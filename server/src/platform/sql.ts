@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the dialect differences are SKIP_LOCKED_TEXT, LOCKED_TEXT and what the journal needs of an engine.
+// Portable text only; the dialect differences are SKIP_LOCKED_TEXT, LOCKED_TEXT, KEPT_TEXT and what the journal needs of an engine.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -28,6 +28,10 @@ export const SKIP_LOCKED: Statement = { kind: "statement", parts: [SKIP_LOCKED_T
 
 /** To be written out, so that a template stays one: locks what a subquery finds, in its order. See SKIP_LOCKED. */
 const LOCKED_TEXT = "/* locked */";
+
+/** Keeps what a statement has found from being deleted before its transaction ends, or finds it gone. See SKIP_LOCKED. */
+const KEPT_TEXT = "/* kept */";
+export const KEPT: Statement = { kind: "statement", parts: [KEPT_TEXT], values: [] };
 
 /**
  * The place of a row in the journal, which is read in the order of the commits. SQLite's transactions follow one another, so
@@ -64,6 +68,7 @@ export function localise(text: string, engine: "sqlite" | "postgres"): string {
   if (!text.includes("/* ")) return text;
   let localised = text.replaceAll(SKIP_LOCKED_TEXT, engine === "postgres" ? "for update skip locked" : "");
   localised = localised.replaceAll(LOCKED_TEXT, engine === "postgres" ? "for no key update" : "");
+  localised = localised.replaceAll(KEPT_TEXT, engine === "postgres" ? "for key share" : "");
   for (const [marker, texts] of Object.entries(JOURNAL_TEXTS)) localised = localised.replaceAll(marker, texts[engine]);
   return localised;
 }

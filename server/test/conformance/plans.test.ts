@@ -84,7 +84,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["release", /update deliveries set leased = 0, attempt = attempt - 1/],
     ["releaseAll", /update deliveries set leased = 0, due_at = case/],
     ["settle at once", /first_started_at = column4/],
-    ["settle", /update deliveries set state = column4/],
+    ["settle", /update deliveries set state = case when column10/],
+    ["settle beside a granted attempt", /update deliveries set resume_state = column5/],
     ["attempts", /insert into attempts/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
@@ -256,6 +257,8 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   const ended = { state: "succeeded", failures: 0, due_at: null } as const;
   const set_apart = { ...settlementOf(first, first.attempt, ended), set_apart: true };
   await db.batch(settle([set_apart]));
+  const failed = settlementOf(first, first.attempt, { state: "pending", failures: 1, due_at: 1 });
+  await db.batch(settle([{ ...failed, set_apart: true, lease: { lease_until: 1 } }]));
   await db.batch(settle([{ ...set_apart, set_apart: false, order_key: "lnk_7" }]));
 }
 

@@ -122,6 +122,14 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
   /** Gives the change its name; a change that has none is a violation. */
   function explain(life: Life, track: Track, old: State, row: State): string {
+    if (isOvertaken(old, row)) {
+      expect(row.failures <= settingsOf(track).schedule_length + 1, "attempts stay within the schedule", track);
+      const has_failed = track.sends.some(
+        (one) => one.number <= row.attempt && one.answer !== null && !isAccepted(one),
+      );
+      expect(has_failed, "a failure is counted only after an attempt has failed", track);
+      return "failed beside a granted attempt";
+    }
     if (
       row.resume_state !== null &&
       row.trigger === "manual" &&
@@ -135,7 +143,9 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
       return "granted";
     }
     if (isMoved(old, row)) return "moved within its link";
-    expect(old.state === "pending", "a settled delivery changes only when a person asks for it", track);
+    // A success that comes in after a cancel.
+    const is_late = row.state === "succeeded" && old.state !== "succeeded";
+    expect(old.state === "pending" || is_late, "a settled delivery changes only when a person asks for it", track);
     if (row.state === "canceled" && row.failures === old.failures && old.resume_state !== "canceled") {
       touch(track);
       return "canceled";
@@ -319,6 +329,17 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
 
 export function isAccepted({ answer }: Send): boolean {
   return typeof answer === "number" && answer >= 200 && answer < 300;
+}
+
+/** Another failure, of an attempt beside which a person was granted one that is on its way or was not counted. */
+function isOvertaken(old: State, row: State): boolean {
+  const is_beside = old.resume_state === "pending" && old.trigger === "manual" && row.trigger === "manual";
+  return (
+    old.state === "pending" &&
+    row.failures === old.failures + 1 &&
+    row.attempt === old.attempt &&
+    (is_beside ? row.leased === old.leased : old.leased === 0)
+  );
 }
 
 /** Nothing but when it is due has changed, and it has or had a key. */
