@@ -232,7 +232,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         refill(lane);
         watch(lane);
       }
-      for (const { destination_id } of await store.findKeyed()) void work(lookAtTurns(lanes.open(destination_id)));
+      const keyed = state === "running" ? await store.findKeyed() : [];
+      for (const { destination_id } of keyed) void work(lookAtTurns(lanes.open(destination_id)));
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
