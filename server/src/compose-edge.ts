@@ -65,9 +65,11 @@ export function composeEdge(parts: EdgeParts) {
   });
   const visitors = createForgetting(db);
   let forgetting: NodeJS.Timeout | undefined;
+  let is_stopped = false;
 
   async function start(): Promise<void> {
     await recorder.start();
+    if (is_stopped) return;
     const run = () =>
       // It runs again in a minute, so a failure only has to be seen.
       void visitors.forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
@@ -77,6 +79,7 @@ export function composeEdge(parts: EdgeParts) {
 
   /** To be called when no request is left; waits for clicks that are being written. */
   async function stop(): Promise<void> {
+    is_stopped = true;
     clearInterval(forgetting);
     await visitors.stop();
     await recorder.stop();

@@ -127,19 +127,21 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   });
 
   let removals: NodeJS.Timeout | undefined;
-  /** To be called once, when the schema is current and the server listens. */
+  /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
   async function open(): Promise<void> {
     await pipeline.tail.start();
+    if (state.is_stopping) return;
     state.is_open = true;
     notices.start();
     if (config.roles.includes("dispatcher")) {
       await dispatcher.start();
+      if (state.is_stopping) return;
       pipeline.replay_runner.start();
       retention.start();
     }
     listenToOthers(pipeline);
     if (config.roles.includes("edge")) await edge.start();
-    if (!config.roles.includes("api")) return;
+    if (state.is_stopping || !config.roles.includes("api")) return;
     removeRest();
     removals = setInterval(removeRest, REMOVALS_EVERY_MS);
   }
@@ -208,9 +210,15 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
     },
     announce: hints.changed,
   });
-  const store = createDeliveryStore(db);
   destinations.onChange(notices.wake);
   const tail = composeTail({ db, destinations, clock });
+  const transaction: Database["transaction"] = async (work, limits) => {
+    const result = await db.transaction(work, limits);
+    tail.hint();
+    return result;
+  };
+  const told_db: Database = { ...db, transaction };
+  const store = createDeliveryStore(told_db);
   async function batchAndTell(statements: Parameters<Database["batch"]>[0]) {
     const rows = await writes.batch(statements);
     tail.hint();
@@ -237,7 +245,7 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   const deliveries = createDeliveries({
     ...{ store, destinations, dispatcher: waking, positionOf: events.positionOf, keepingOf, now },
   });
-  const replaying = { store: createReplayStore(db), walk: createReplayWalk(db), destinations };
+  const replaying = { store: createReplayStore(told_db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher: waking, clock, log });
   const wakeReplays = () => {
     replay_runner.wake();

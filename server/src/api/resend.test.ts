@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Delivery } from "#contract/deliveries.ts";
 import { type Answer, openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { sql } from "../platform/sql.ts";
 
 interface Made {
   app: string;
@@ -86,6 +87,20 @@ forEachEngine((engine) => {
       assert.deepEqual([answer.status, answer.body.id], [202, delivery]);
       assert.equal(answer.body.reason, "An attempt was asked for by hand.");
     }
+  });
+
+  test("of an event that was erased nothing is sent again; one whose records have expired is", async () => {
+    const api = await openApi({ DATABASE_URL: await engine.address() });
+    const [erased, expired] = [await createApp(api), await createApp(api)];
+    await api.db.query(sql`delete from events where app_id = ${erased.app_id}`);
+    for (const action of ["retry", "resend"]) {
+      const { status, body } = await api.call("POST", `/api/deliveries/${erased.delivery}/${action}`);
+      assert.deepEqual([status, body.error], [409, "conflict"]);
+      assert.match(body.message, /The event was erased/);
+    }
+    await api.db.query(sql`update deliveries set state = 'failed', attempt = 3, expired_attempt = 3, due_at = null
+      where app_id = ${expired.app_id}`);
+    assert.equal((await api.call("POST", `/api/deliveries/${expired.delivery}/retry`)).status, 202);
   });
 
   test("an event never leaves its app, whoever asks", async () => {

@@ -63,8 +63,8 @@ export function giveUp(ready: Claimed, reason: string, now: number): Settlement 
 }
 
 /**
- * Whether so many claims ended without a result that the delivery may be what brings processes down. What a person asks for
- * is tried as often once more.
+ * Whether so many claims ended without a result that the delivery may be what brings processes down. What a person asks for,
+ * a replay included, is tried as often once more; so is a probe, which may try a delivery of either kind.
  * @param countRecords how many attempts have a result; asked only when the claims without a counted failure are many
  */
 export async function wasInterruptedTooOften(

@@ -40,7 +40,7 @@ export interface ClaimBounds {
   limit: number;
   /** Just what a person asked for. */
   asked_only: boolean;
-  /** True when deliveries of the destination may have keys. */
+  /** True when deliveries of the destination may have keys. Where some have although it is false, they are claimed in turn too. */
   in_turn?: boolean;
   /** So many of the limit come from the other end; nothing where they have keys. */
   newest?: number;

@@ -95,16 +95,20 @@ export function createDeliveries(options: DeliveriesOptions) {
     };
   }
 
-  /** Grants one attempt now, in any state; a pending delivery keeps its schedule. @throws AppError not_found */
+  /**
+   * Grants one attempt now, in any state; a pending delivery keeps its schedule.
+   * @throws AppError not_found, conflict when the event was erased
+   */
   async function retryDelivery(id: string, app_scope: AppScope): Promise<Delivery> {
     const { row, destination } = await findDelivery(id, app_scope);
+    const event = await findEvent(row);
     dispatcher.forget(row.destination_id, row.position, row.attempt);
     const granted = await store.grantAttempt(row, now());
     if (granted === undefined) throw notFound("delivery");
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
-    return showWithEvent(granted, destination);
+    return showDelivery(granted, event.id, now(), destination.state);
   }
 
   /**
@@ -118,8 +122,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const target = await findDestination(destination_id, app_scope, "destination_id");
     // The operator sees every app, and yet an event never leaves its own.
     if (target.app_id !== row.app_id) throw notFound("webhook", "destination_id");
-    const event = await store.eventOf(row);
-    if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
+    const event = await findEvent(row);
     const made = await store.insertAsked(
       resentRow(row, { destination_id, order_key: orderKeyOf(target, event) }, now()),
     );
@@ -141,6 +144,12 @@ export function createDeliveries(options: DeliveriesOptions) {
     }
     const current = await store.find(row);
     throw refuse("conflict", `Only a pending delivery can be canceled; this one is ${current?.state ?? "gone"}.`);
+  }
+
+  async function findEvent(row: DeliveryRow) {
+    const event = await store.eventOf(row);
+    if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
+    return event;
   }
 
   async function showWithEvent(row: DeliveryRow, destination: Destination): Promise<Delivery> {

@@ -234,8 +234,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         lane.due_at = lane.claiming ? lane.due_at : is_due ? clock.now() : due_at;
         refill(lane);
         watch(lane);
-        if (destination?.ordering === "link") void work(mendTurns(lane));
       }
+      const keyed = state === "running" ? await store.findKeyed() : [];
+      for (const { destination_id } of keyed) void work(lookAtTurns(lanes.open(destination_id)));
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
@@ -244,9 +245,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
   }
 
-  async function mendTurns({ id }: Lane): Promise<void> {
+  async function lookAtTurns({ id, destination }: Lane): Promise<void> {
     try {
-      if (await turns.mend(id)) wake(id, clock.now());
+      if (destination !== null && (await turns.look(destination))) wake(id, clock.now());
     } catch (error) {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }

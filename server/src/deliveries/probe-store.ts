@@ -95,7 +95,7 @@ export function createProbeStore({ query, batch }: Pick<Database, "query" | "bat
   ): Promise<ClaimedRow[]> {
     // Asked of the row itself as well: what another transaction has just changed is judged anew by that alone.
     const has_turn =
-      bounds.in_turn === true ? sql`position in (select position from ${idleIn(destination_id, bounds)})` : sql`true`;
+      bounds.in_turn === true ? sql`position in (select position from ${idleIn(destination_id, bounds)})` : NO_KEY;
     const taking = sql`update deliveries set attempt = attempt + 1, leased = 1, trigger = 'probe',
         resume_state = coalesce(resume_state, 'pending'),
         resume_at = case when resume_state is null then due_at else resume_at end, due_at = ${bounds.lease_until}
@@ -114,10 +114,13 @@ function idleAt(now: number): Statement {
   return sql`state = 'pending' and (leased = 0 or due_at <= ${now}) and trigger <> 'manual' and trigger <> 'test'`;
 }
 
+/** Whoever has not heard that the destination is ordered tries nothing that has to be in turn. */
+const NO_KEY = sql`order_key is null`;
+
 /** What may be tried, to be followed by further conditions. */
 function idleIn(destination_id: string, { now, in_turn }: Pick<ClaimBounds, "now" | "in_turn">): Statement {
   if (in_turn === true) return sql`(${withTurn(destination_id, idleAt(now), now)}) as idle where true`;
-  return sql`deliveries where destination_id = ${destination_id} and ${idleAt(now)}`;
+  return sql`deliveries where destination_id = ${destination_id} and ${idleAt(now)} and ${NO_KEY}`;
 }
 
 function lastOf(turn: Turn) {

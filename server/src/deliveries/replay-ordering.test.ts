@@ -65,7 +65,9 @@ forEachEngine((engine) => {
     const [first] = await world.deliver(() => DOWN);
     assert.notEqual(first, fresh);
     await world.replays.cancelReplay(id, null);
+    world.wakes.length = 0;
     await world.runner.runRound();
+    assert.deepEqual(world.wakes, [world.key.id], "its lane looks at once");
     world.clock.at += 1_000;
     assert.deepEqual(await world.deliver(() => ACCEPTED), [fresh]);
   });

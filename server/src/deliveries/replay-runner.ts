@@ -76,7 +76,8 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
       now,
     });
     if (after === null) return null;
-    if (after.created > row.created) dispatcher.wake(row.target_id, now);
+    // What is taken back passes its turn on.
+    if (after.created > row.created || plan.state === "canceled") dispatcher.wake(row.target_id, now);
     if (after.state !== row.state) note(after);
     return after;
   }

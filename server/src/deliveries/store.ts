@@ -116,11 +116,21 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     bounds: ClaimBounds,
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     if (bounds.in_turn) return claimInTurn(database, destination_id, bounds);
+    const { claimed, next_due_at, has_keys } = await claimWithoutKey(destination_id, bounds);
+    const limit = bounds.limit - claimed.length;
+    if (!has_keys || limit === 0) return { claimed, next_due_at };
+    // It is ordered by now, or was until a moment ago, and whoever asks has not heard of it.
+    const in_turn = await claimInTurn(database, destination_id, { ...bounds, limit });
+    return { claimed: [...claimed, ...in_turn.claimed], next_due_at: in_turn.next_due_at };
+  }
+
+  /** What has a key is left alone, and said: it goes in turn, whatever whoever asks knows of its destination. */
+  async function claimWithoutKey(destination_id: string, bounds: ClaimBounds) {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
     const asked = bounds.asked_only ? sql`and ${ASKED}` : sql``;
     const { now, limit, newest = 0 } = bounds;
     const due = sql`select destination_id, position from deliveries
-      where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${now}`;
+      where destination_id = ${destination_id} and state = 'pending' ${asked} and due_at <= ${now} and order_key is null`;
     const oldest_first = (count: number) => sql`${due} order by due_at limit ${count} ${SKIP_LOCKED}`;
     // Both ends of the index; where they meet, a delivery is there twice and taken once.
     const chosen =
@@ -135,12 +145,15 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
         returning ${CLAIMED_COLUMNS}`,
-      sql`select min(due_at) as due_at from deliveries where destination_id = ${destination_id} and state = 'pending'`,
+      sql`select (select min(due_at) from deliveries where destination_id = ${destination_id} and state = 'pending') as due_at,
+        (select order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
+          and order_key > '' order by order_key limit 1) as order_key`,
     ]);
-    // The columns are those of ClaimedRow.
     return {
+      // The columns are those of ClaimedRow.
       claimed: claimed as unknown as ClaimedRow[],
       next_due_at: (next?.[0]?.["due_at"] as number | null) ?? null,
+      has_keys: (next?.[0]?.["order_key"] ?? null) !== null,
     };
   }
 
@@ -317,7 +330,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     ...createStrayStore(database),
     ...{ claim, readBodies, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
-    ...{ mendTurns: turns.mendTurns, letGo: turns.letGo },
+    ...turns,
   };
 }
 

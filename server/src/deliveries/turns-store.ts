@@ -87,20 +87,35 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
     return mended?.length ?? 0;
   }
 
+  /** Every destination with pending deliveries that have keys: a seek for each, and one where there is none. */
+  function findKeyed(): Promise<{ destination_id: string }[]> {
+    const keyed = sql`state = 'pending' and order_key is not null`;
+    // In the order of the index deliveries_turn, so that it is what is read, whatever waits without a key.
+    return query(sql`with recursive k (destination_id) as (
+        select (select destination_id from deliveries where ${keyed} order by destination_id, order_key limit 1)
+        union all
+        select (select x.destination_id from deliveries as x where x.state = 'pending' and x.order_key is not null
+          and x.destination_id > k.destination_id order by x.destination_id, x.order_key limit 1)
+        from k where k.destination_id is not null)
+      select destination_id from k where destination_id is not null`);
+  }
+
   /**
-   * One step of ending an order; answers how many were let go, none when all have been. Under the lock, for a claim that sets
-   * aside what has no key any more would set it aside for ever.
+   * One step of ending an order; answers how many were let go, none when all have been, or when it is ordered after all.
+   * Under the lock, for a claim that sets aside what has no key any more would set it aside for ever.
    */
   async function letGo(destination_id: string, now: number): Promise<number> {
     const [, found] = await batch([
       lockTurns(destination_id),
       sql`with picked as materialized (select destination_id, position from deliveries
-        where destination_id = ${destination_id} and order_key is not null and state = 'pending' limit ${LET_GO_MAX})
+        where destination_id = ${destination_id} and order_key is not null and state = 'pending'
+          and not exists (select 1 from destinations where id = ${destination_id} and ordering = 'link')
+        limit ${LET_GO_MAX})
       update deliveries set order_key = null, due_at = case when due_at = ${WAITS_FOR_TURN} then ${now} else due_at end
       where (destination_id, position) in (select destination_id, position from picked) returning position`,
     ]);
     return found?.length ?? 0;
   }
 
-  return { mendTurns, letGo };
+  return { mendTurns, findKeyed, letGo };
 }

@@ -28,6 +28,13 @@ export function createTurns({ store, destinations, clock, log }: TurnsOptions) {
     return false;
   }
 
+  /** A look at the keys of a destination at each poll; true when something is due by it. */
+  async function look({ id, ordering }: Destination): Promise<boolean> {
+    if (ordering === "link") return mend(id);
+    // Stored by somebody who had not heard that the order has ended. While it ends, claims let go.
+    return ordering === "none" && (await store.letGo(id, clock.now())) > 0;
+  }
+
   /** Looks at some of the keys; true when there was something to mend, which is a mistake of ours. */
   async function mend(id: string): Promise<boolean> {
     const { mended, after } = await store.mendTurns(id, looked_at.get(id) ?? "", clock.now());
@@ -36,5 +43,5 @@ export function createTurns({ store, destinations, clock, log }: TurnsOptions) {
     return mended > 0;
   }
 
-  return { letGo, mend };
+  return { letGo, look };
 }

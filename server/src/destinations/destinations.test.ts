@@ -97,7 +97,7 @@ forEachEngine((engine) => {
         [2, "off", '["link.claim"]', "turned off"],
         [3, "active", '["link.claim"]', "enabled"],
         [4, "disabled", '["link.claim"]', "gone"],
-        [5, "disabled", '["link.click"]', "gone"],
+        [5, "disabled", '["link.click"]', "changed"],
       ],
     );
     const { id: other } = await destinations.createWebhook("shop", input({ enabled: false }));

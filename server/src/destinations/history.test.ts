@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { historyOf, input, openWorld } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
+import { absenceOf } from "../events/past-settings.ts";
 import { createEventStore } from "../events/store.ts";
 import { sql } from "../platform/sql.ts";
 import { hourOf } from "./latency.ts";
@@ -54,6 +55,30 @@ forEachEngine((engine) => {
     );
     const now = { from: clock.at + 1, until: clock.at + 1 };
     assert.equal((await createEventStore(db).historyAround(id, now)).at(-1)?.cause, "gone");
+  });
+
+  test("what is changed while a webhook is off says what it was, and events are told since when it is off and why", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const patches = [
+      { enabled: false },
+      { filter: { path: "event", equals: "link.click" } },
+      { signature_scheme: "ed25519" },
+      { events: ["link.click", "link.claim"] },
+    ] as const;
+    const stopped_at = clock.at + 1;
+    for (const patch of patches) {
+      clock.at += 1;
+      await destinations.patchWebhook(id, null, patch as never, "key:1");
+    }
+    assert.deepEqual(
+      (await historyOf(db, id)).map(({ cause }) => cause),
+      ["created", "turned off", "its filter was changed", "changed", "changed"],
+    );
+    const history = await createEventStore(db).historyAround(id, { from: clock.at + 1, until: clock.at + 1 });
+    assert.deepEqual(absenceOf({ event: "link.click", created_at: clock.at + 1 }, history), {
+      ...{ kind: "off", state: "off", cause: "turned off", since: stopped_at, beside: false },
+    });
   });
 
   test("enabling what was disabled begins its health anew; a resume or a change ends the run of failures alone", async () => {

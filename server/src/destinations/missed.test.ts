@@ -163,17 +163,6 @@ forEachEngine((engine) => {
     );
   });
 
-  test("while it is off a change of the filter leaves the reason why it is off", async () => {
-    const { db, destinations, patch } = await openStops(engine);
-    const { id } = await destinations.createWebhook("shop", input());
-    await patch(id, { enabled: false });
-    await patch(id, { filter: { path: "platform", equals: "ios" } });
-    assert.deepEqual(
-      (await historyOf(db, id)).map(({ cause }) => cause),
-      ["created", "turned off", "turned off"],
-    );
-  });
-
   test("a stored filter that cannot be read keeps the webhook from sending, and loses nothing", async () => {
     const { db, destinations } = await openStops(engine);
     const { id } = await destinations.createWebhook("shop", input({ filter: { path: "platform", equals: "ios" } }));

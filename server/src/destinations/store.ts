@@ -282,11 +282,11 @@ function decidesAnew(before: DestinationRow, after: DestinationRow): boolean {
 }
 
 /**
- * State, events and filter decide what an event meets. A change of the secrets of a destination that is stopped must not take
- * the place of the reason why it is: that is what every event it misses is told.
+ * State, events and filter decide what an event meets. A change of the secrets or the filter of a destination that is stopped
+ * must not take the place of the reason why it is: that is what every event it misses is told.
  */
 function explainsEvents(before: DestinationRow, after: DestinationRow): boolean {
-  return decidesAnew(before, after) || after.state === "active" || after.state === "paused";
+  return after.state !== before.state || after.events !== before.events || !isStopped(after.state);
 }
 
 /** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */

@@ -130,7 +130,7 @@ function nextOrdering(from: StoredOrdering, to: Ordering | undefined): StoredOrd
 function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
   const from = row.state;
   const to = enabled === false ? "off" : enabled === true ? "active" : from;
-  if (enabled === undefined || to === from) return { row, cause: whyUnchanged(row), reset_health: false };
+  if (enabled === undefined || to === from) return { row, cause: CHANGED, reset_health: false };
   const switched: DestinationRow = {
     ...row,
     enabled: enabled ? 1 : 0,
@@ -139,12 +139,6 @@ function switchState(row: DestinationRow, enabled: boolean | undefined, now: num
     state_changed_at: now,
   };
   return { row: switched, cause: enabled ? "enabled" : "turned off", reset_health: enabled };
-}
-
-/** A destination that was stopped stays so for the same reason, whatever else changes. */
-function whyUnchanged({ state, state_reason }: DestinationRow): string {
-  if (state === "off") return "turned off";
-  return state === "disabled" && state_reason !== null ? state_reason : CHANGED;
 }
 
 /** What is known of a webhook beside its row; `problem` says why it cannot send. */

@@ -56,7 +56,10 @@ function absenceAt(history: readonly PastSettings[], index: number, event: Event
   if (!types.includes(event)) return { kind: "not_subscribed", types };
   if (!isStopped(entry)) return null;
   const running = history.findLastIndex((one, earlier) => earlier < index && !isStopped(one));
-  const { state, cause } = entry;
+  const { state } = entry;
+  // Its types may have been changed since: why it was stopped stands where it came to this state.
+  const before = history.findLastIndex((one, earlier) => earlier < index && one.state !== state);
+  const cause = history[before + 1]?.cause ?? entry.cause;
   const is_over = history.some((one, later) => later > index && !isStopped(one));
   return { kind: "off", state, cause, since: history[running + 1]?.at ?? entry.at, beside: false, is_over };
 }

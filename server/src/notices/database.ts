@@ -49,9 +49,10 @@ export function createDatabaseLook({ node, writes, isAnswering, outbox, clock }:
       return;
     }
     well_since ??= now;
+    // What others hold in memory, too: a shorter outage that nobody is told of keeps notices from the database as well.
+    await outbox.flush();
     if (!is_told) failing_since = null;
     else if (now - well_since >= SUSTAINED_MS) {
-      await outbox.flush();
       await outbox.post(noticeOfRecovery(node, failing_since ?? now, well_since));
       is_told = false;
       failing_since = null;

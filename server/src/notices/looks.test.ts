@@ -35,7 +35,7 @@ test("a look at the disk asks the real one, each directory once", async () => {
 
 function openDatabaseLook() {
   const clock = createManualClock();
-  const state = { answers: true, writes: true, has_failed: false };
+  const state = { answers: true, writes: true, has_failed: false, flushed: 0 };
   const told: [how: "directly" | "kept", type: string][] = [];
   const look = createDatabaseLook({
     node: "a:/data",
@@ -51,7 +51,7 @@ function openDatabaseLook() {
     outbox: {
       sendDirectly: ({ type }: NewNotice) => void told.push(["directly", type]),
       post: async ({ type }: NewNotice) => void told.push(["kept", type]),
-      flush: async () => {},
+      flush: async () => void state.flushed++,
     },
   });
   const looks = async (ms: number) => {
@@ -100,7 +100,9 @@ test("a fail-over of a few seconds is no notice", async () => {
     state.answers = false;
     await looks(20_000);
     state.answers = true;
+    assert.equal(state.flushed, 2 * n, "nothing is handed to a database that is away");
     await looks(20_000);
+    assert.equal(state.flushed, 2 * n + 2, "what was held meanwhile is handed over");
   }
   assert.deepEqual(told, []);
 });

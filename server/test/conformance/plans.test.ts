@@ -77,7 +77,9 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["claim from both ends", /as newest/],
     ["claim in turn", /with picked as materialized/],
     ["pass turns", /first\.order_key = column2/],
-    ["mend turns", /with recursive k/],
+    ["mend turns", /with recursive k \(order_key/],
+    ["what has keys", /with recursive k \(destination_id/],
+    ["let go", /set order_key = null/],
     ["findDue", /with recursive d/],
     ["readBodies", /select position, id, body, target_id from events/],
     ["renew", /update deliveries set due_at = column4/],
@@ -247,6 +249,8 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   await store.claim(destination_id, { ...bounds, asked_only: false, in_turn: true });
   await store.claimProbe(destination_id, { now: now + 9_000_000, lease_until: now + 9_001_000, in_turn: true });
   await store.mendTurns(destination_id, "", now);
+  await store.findKeyed();
+  await store.letGo(destination_id, now);
   const held = claimed.map(({ position, attempt }) => ({ destination_id, position, attempt }));
   const [first] = held;
   assert.ok(first !== undefined, "something was claimed");

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { composeServer } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
+import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 
@@ -20,6 +21,7 @@ export interface Answer {
 }
 
 export interface TestApi {
+  db: Database;
   server: Awaited<ReturnType<typeof composeServer>>;
   /** An object goes as JSON, a text as it is. `token` null sends none; default is the operator's. */
   call(method: string, url: string, body?: unknown, options?: CallOptions): Promise<Answer>;
@@ -79,6 +81,7 @@ export async function openApi(env: Record<string, string> = {}): Promise<TestApi
 
   return {
     server,
+    db,
     call,
     createApp: async (settings = {}) => (await call("POST", "/api/apps", { name: "App", ...settings })).body.id,
     createKey: async (app_id, input = {}) =>

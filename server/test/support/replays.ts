@@ -60,6 +60,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     ...{ state: "active", max_in_flight: 50, rate_per_second: null, retry_schedule: [5], filter: null },
     ...{ ordering: "none", ...changes },
   };
+  /** Destinations whose lanes were told that something is due. */
+  const wakes: string[] = [];
   const world = { is_deleted: false, is_target_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
   /** Another webhook of the app, with a state of its own, and one of another app. */
@@ -78,7 +80,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     const parts = { store: createReplayStore(seen), walk: createReplayWalk(seen), destinations };
     const runner = createReplayRunner({
       ...parts,
-      dispatcher: { wake: () => {} },
+      dispatcher: { wake: (id: string) => void wakes.push(id) },
       clock: { now, after: () => () => {} },
       log: () => {},
     });
@@ -152,7 +154,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   }
 
   return {
-    ...{ db, clock, key, target, foreign, settings, world, store, openProcess },
+    ...{ db, clock, key, target, foreign, settings, world, store, wakes, openProcess },
     ...{ addEvents, addDeliveries, deliver, request },
     ...openProcess(),
   };
