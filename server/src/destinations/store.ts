@@ -286,7 +286,7 @@ function decidesAnew(before: DestinationRow, after: DestinationRow): boolean {
  * must not take the place of the reason why it is: that is what every event it misses is told.
  */
 function explainsEvents(before: DestinationRow, after: DestinationRow): boolean {
-  return after.state !== before.state || after.events !== before.events || !isStopped(after.state);
+  return after.state !== before.state || after.events !== before.events || !isStopped(after);
 }
 
 /** One entry for each such change: when two fall into one millisecond the later one is dated a millisecond on. */
