@@ -52,8 +52,8 @@ export function createLoad(): Load {
       hold(room, id, chunk.length);
       if (room.bytes <= room.max && (room.shares.get(id) ?? 0) <= room.share_max) return;
       is_refused = true;
-      // The rest of the body is nobody's, so nothing may follow it.
-      response.setHeader("connection", "close");
+      // The connection stays, and the rest of the body is read and dropped: a client that is cut off while it sends would
+      // never see the answer.
       const message = "The server has as much work as it can hold. Send the same request again.";
       request.emit("error", unavailable(message, RETRY_AFTER_SECONDS));
     });

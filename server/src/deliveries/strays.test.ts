@@ -68,11 +68,17 @@ forEachEngine((engine) => {
 test("a look that the database does not answer is told, and a stop ends one", async () => {
   const told: string[] = [];
   const failing = () => Promise.reject(new Error("away"));
-  const options = { now: () => NOW, isWanted: () => false };
+  const options = { now: () => NOW };
   const log = (event: string) => void told.push(event);
   const never = { findStrays: assert.fail, releaseStrays: assert.fail };
-  await createStrays({ ...options, log, store: { ...never, findDue: failing } }).look();
+  await createStrays({ ...options, isWanted: () => true, log, store: { ...never, findDue: failing } }).look();
   assert.deepEqual(told, ["deliveries.not_released"]);
-  const due = async () => [{ destination_id: "dst_a", due_at: NOW }];
-  await createStrays({ ...options, log: assert.fail, store: { ...never, findDue: due } }).look();
+  let is_wanted = true;
+  const due = async () => {
+    is_wanted = false;
+    return [{ destination_id: "dst_a", due_at: NOW }];
+  };
+  const called_off = { ...options, isWanted: () => is_wanted, log: assert.fail };
+  await createStrays({ ...called_off, store: { ...never, findDue: due } }).look();
+  await createStrays({ ...called_off, store: { ...never, findDue: assert.fail } }).look();
 });

@@ -16,6 +16,7 @@ export interface StraysOptions {
 export function createStrays({ store, now, log, isWanted }: StraysOptions) {
   /** Looks at every destination with something pending; a failure is left to the next start. */
   async function look(): Promise<void> {
+    if (!isWanted()) return;
     try {
       for (const { destination_id } of await store.findDue()) await lookAt(destination_id);
     } catch (error) {

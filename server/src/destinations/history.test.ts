@@ -77,7 +77,7 @@ forEachEngine((engine) => {
     );
     const history = await createEventStore(db).historyAround(id, { from: clock.at + 1, until: clock.at + 1 });
     assert.deepEqual(absenceOf({ event: "link.click", created_at: clock.at + 1 }, history), {
-      ...{ kind: "off", state: "off", cause: "turned off", since: stopped_at, beside: false },
+      ...{ kind: "off", state: "off", cause: "turned off", since: stopped_at, beside: false, is_over: false },
     });
   });
 

@@ -255,6 +255,7 @@ export function hostileReceivers(trap: string, now: number): Hostile[] {
       is_https: true,
       ...bad_tls,
       error: /does not speak TLS/,
+      next_step: /Turn TLS on/,
     },
     asksToWait("7200", [7_190, 7_200]),
     asksToWait("7200", [7_190, 7_200], 503),
