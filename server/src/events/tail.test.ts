@@ -167,8 +167,8 @@ forEachEngine((engine) => {
   });
 
   test("rows are kept for a day and removed in their order, but for the newest", async () => {
-    const { db, journal, make } = await openTail(engine);
-    for (let n = 0; n < 5; n++) await db.batch(statementsOf([make(n)], NOW + n));
+    const { db, journal, make, commit } = await openTail(engine);
+    for (let n = 0; n < 5; n++) await commit(statementsOf([make(n)], NOW + n));
     const count = async () => (await db.query<{ n: number }>(sql`select count(*) as n from journal`))[0]?.n;
     while (await journal.prune(NOW + JOURNAL_KEPT_MS));
     assert.equal(await count(), 6);

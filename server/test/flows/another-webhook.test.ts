@@ -106,7 +106,10 @@ function createCaller(server: ServerProcess) {
 
 /** What must not change: the webhook with its health, and its deliveries with their attempts. */
 async function stateOf(call: Call, { id }: Hook, deliveries: readonly Delivery[]) {
-  const webhook = await call<Webhook>(200, "GET", `/api/webhooks/${id}`);
+  const { health, ...settings } = await call<Webhook>(200, "GET", `/api/webhooks/${id}`);
+  // What a process lets through at present is forgotten when there is nothing more to send.
+  const { concurrency_limit: _, rate_limit_per_second: __, ...kept } = health;
+  const webhook = { ...settings, health: kept };
   const first = await call(200, "GET", `/api/deliveries/${deliveries[0]?.id}`);
   const list = await call(200, "GET", `/api/webhooks/${id}/deliveries?limit=100`);
   return { webhook, first, list };

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
+import { countSpooled } from "../support/drain.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { createRandom, type Random } from "../support/random.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -148,6 +149,7 @@ async function countAll(server: ServerProcess, site: Site) {
 async function verify(t: TestContext, server: ServerProcess, site: Site, database_url: string): Promise<void> {
   const db = await openDatabase(database_url);
   t.after(() => db.close());
+  await waitUntil(() => countSpooled(server.dir) === 0, "the clicks in the spool to be stored");
   const { events, fates } = await countAll(server, site);
   const [stored] = await db.query<{ count: number }>(sql`select count(*) as count from events`);
   assert.ok(events > 0);
