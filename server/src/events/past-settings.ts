@@ -3,6 +3,7 @@
 // hours later for a click from a spool, and by another clock where another process made the change. So the settings at its
 // date may be those that wanted it, and the change beside that date is the one that kept it back.
 import type { EventType } from "#contract/events.ts";
+import { isStopped } from "../destinations/missed.ts";
 
 /** What a destination was set to from a time on. */
 export interface PastSettings {
@@ -62,8 +63,4 @@ function absenceAt(history: readonly PastSettings[], index: number, event: Event
   const cause = history[before + 1]?.cause ?? entry.cause;
   const is_over = history.some((one, later) => later > index && !isStopped(one));
   return { kind: "off", state, cause, since: history[running + 1]?.at ?? entry.at, beside: false, is_over };
-}
-
-function isStopped({ state }: PastSettings): boolean {
-  return state === "off" || state === "disabled";
 }
