@@ -2,6 +2,7 @@
 // floors and server by turns so that noise hits both, and prints medians. Timings are no assertion: the exit code is
 // 1 only when events were lost or the run could not be trusted, and 2 for a wrong option.
 import { availableParallelism, cpus, totalmem, type } from "node:os";
+import { engineVersion } from "./engine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
@@ -14,7 +15,7 @@ import { runNeighbour } from "./scenarios/neighbour.ts";
 import { formatNodes, type Nodes, runNodes } from "./scenarios/nodes.ts";
 import { runPipeline } from "./scenarios/pipeline.ts";
 import { runRedirectAllRoles, runRedirectEdgeRole } from "./scenarios/redirect.ts";
-import { formatSingle, type Single } from "./scenarios/single.ts";
+import { formatSingle, problemsOf, type Single } from "./scenarios/single.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -37,12 +38,12 @@ async function main(args: string[]): Promise<number> {
   const say = (text: string) => process.stderr.write(`${text}\n`);
   try {
     const report = summarise(await runRounds(options, say));
+    const singles = hasLong(options) ? [await runFloorAlone(options, say)] : [];
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
     const history = options.scenarios.includes("history") ? await runHistory(options, say) : null;
     const nodes = options.scenarios.includes("nodes") ? await runNodes(options, say) : null;
-    const singles: Single[] = [];
     for (const [name, run] of SINGLES) if (options.scenarios.includes(name)) singles.push(await run(options, say));
-    print(options, report, { backlog, history, nodes, singles });
+    print(options, await engineVersion(options.engine), report, { backlog, history, nodes, singles });
     const problems = [report, backlog, history, nodes, ...singles].flatMap((part) => part?.problems ?? []);
     return report.lost > 0 || problems.length > 0 ? EXIT_FAILED : 0;
   } catch (error) {
@@ -105,10 +106,26 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   return rounds;
 }
 
+function hasLong({ scenarios }: Options): boolean {
+  return scenarios.some((name) => name !== "pipeline" && name !== "redirect");
+}
+
+/** What the machine does at that hour, beside scenarios that run once: their figures say little without it. */
+async function runFloorAlone({ connections, seconds }: Options, say: (text: string) => void): Promise<Single> {
+  say("floor accept+post");
+  const sink = await startSink();
+  try {
+    const rows = [{ label: "accept+post", row: await runFloor({ sink, connections, seconds }, "accept+post") }];
+    return { name: "floor", rows, notes: [], problems: problemsOf(rows) };
+  } finally {
+    await sink.stop();
+  }
+}
+
 /** Scenarios that run when they are named. */
 type Long = { backlog: Backlog | null; history: History | null; nodes: Nodes | null; singles: readonly Single[] };
 
-function print(options: Options, report: ReturnType<typeof summarise>, long: Long): void {
+function print(options: Options, version: string, report: ReturnType<typeof summarise>, long: Long): void {
   const machine = {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
@@ -117,19 +134,27 @@ function print(options: Options, report: ReturnType<typeof summarise>, long: Lon
     node: process.version,
   };
   const { rounds, seconds, connections, visitors, engine } = options;
-  const run = { engine: engine.kind, rounds, seconds, connections, visitors, finished_at: new Date().toISOString() };
+  const run = {
+    engine: engine.kind,
+    version,
+    rounds,
+    seconds,
+    connections,
+    visitors,
+    finished_at: new Date().toISOString(),
+  };
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ machine, run, ...report, ...long }, null, 2)}\n`);
     return;
   }
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}\n` +
-      `engine ${run.engine}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
+      `${run.version}, medians of ${rounds} x ${seconds} s, ${connections} connections, ${visitors} visitors, ${run.finished_at}`,
     formatReport(report),
+    ...long.singles.map(formatSingle),
     long.backlog === null ? "" : formatBacklog(long.backlog),
     long.history === null ? "" : formatHistory(long.history),
     long.nodes === null ? "" : formatNodes(long.nodes),
-    ...long.singles.map(formatSingle),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }

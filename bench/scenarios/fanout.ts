@@ -31,7 +31,7 @@ export async function runFanout(options: Options, say: (text: string) => void): 
     const row = await runWarm(stage, measuredWorkload([request], pending), { seconds: options.seconds, rate: null });
     const rows = [{ label: `1 event to ${WEBHOOKS} webhooks`, row }];
     const notes = [`about ${formatCount(row.delivered_per_s * WEBHOOKS)} deliveries/s in all`];
-    return { name: "fanout", engine: options.engine.kind, rows, notes, problems: problemsOf(rows) };
+    return { name: "fanout", rows, notes, problems: problemsOf(rows) };
   } finally {
     await server.stop();
     await Promise.all([sink.stop(), others.stop()]);

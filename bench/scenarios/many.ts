@@ -25,7 +25,7 @@ export async function runMany(options: Options, say: (text: string) => void): Pr
     const stage = { target: server, sink, connections: options.connections };
     const row = await runWarm(stage, workload, { seconds: options.seconds, rate: null });
     const rows = [{ label: `${apps.length} healthy of ${options.webhooks}`, row }];
-    return { name: "many", engine: options.engine.kind, rows, notes: [], problems: problemsOf(rows) };
+    return { name: "many", rows, notes: [], problems: problemsOf(rows) };
   } finally {
     await server.stop();
     await Promise.all([sink.stop(), stuck.stop()]);

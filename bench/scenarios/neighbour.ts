@@ -31,7 +31,7 @@ export async function runNeighbour(options: Options, say: (text: string) => void
     ];
     const share = beside.end_to_end_ms.p95 / alone.end_to_end_ms.p95;
     const notes = [`p95 beside the noise is ${share.toFixed(2)} times what it is alone; 2 is the goal`];
-    return { name: "neighbour", engine: options.engine.kind, rows, notes, problems: problemsOf(rows) };
+    return { name: "neighbour", rows, notes, problems: problemsOf(rows) };
   } finally {
     await server.stop();
     await Promise.all([sink.stop(), hanging.stop()]);

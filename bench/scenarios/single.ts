@@ -1,6 +1,6 @@
-// What the scenarios share that run once and alone, neighbour, many and fanout: labelled rows and what to say beside them.
+// What the scenarios share that run once and alone, neighbour, many and fanout, and the floor beside them: labelled rows, and
+// what to say of them.
 import { createApp, createServerKey, createWebhook } from "../api.ts";
-import type { Engine } from "../options.ts";
 import type { Server, SinkProcess } from "../processes.ts";
 import { formatCount, formatMib, formatTable } from "../report.ts";
 import { batchBody, EVENT_ID_BYTES, type RequestTemplate } from "../workload.ts";
@@ -9,7 +9,6 @@ import type { Row, Workload } from "./phase.ts";
 
 export type Single = {
   name: string;
-  engine: Engine["kind"];
   rows: { label: string; row: Row }[];
   /** Figures of their own, as sentences. */
   notes: string[];
