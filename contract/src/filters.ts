@@ -9,9 +9,9 @@ export const FILTER_MAX_BYTES = 8 * 1024;
 /** Levels of `all`, `any` and `not`, a single condition being the first. */
 export const FILTER_DEPTH_MAX = 6;
 export const FILTER_CONDITIONS_MAX = 50;
-export const FILTER_PATH_MAX_CHARS = 200;
+const FILTER_PATH_MAX_CHARS = 200;
 /** Names after `data`. */
-export const FILTER_PATH_MAX_NAMES = 8;
+const FILTER_PATH_MAX_NAMES = 8;
 export const FILTER_VALUE_MAX_CHARS = 500;
 /** Values of one `in`. */
 export const FILTER_VALUES_MAX = 100;
@@ -27,8 +27,8 @@ export type FilterLeaf = { path: string } & (
 );
 export type Filter = { all: Filter[] } | { any: Filter[] } | { not: Filter } | FilterLeaf;
 
-export const FILTER_GROUPS = ["all", "any", "not"] as const;
-export const FILTER_OPERATORS = ["equals", "in", "exists", "prefix"] as const;
+const FILTER_GROUPS = ["all", "any", "not"] as const;
+const FILTER_OPERATORS = ["equals", "in", "exists", "prefix"] as const;
 
 const FORM = `an object with one of ${FILTER_GROUPS.join(", ")}, or with path and one of ${FILTER_OPERATORS.join(", ")}`;
 const NO_OPERATOR = `no operator: one of ${FILTER_OPERATORS.join(", ")} beside path`;
@@ -98,7 +98,7 @@ function strangers(names: readonly string[], at: Place, accepted: string): Probl
   return names.map((name) => ({ path: [...at, name], message: `unknown field: ${accepted}` }));
 }
 
-export function isFilterPath(path: string): boolean {
+function isFilterPath(path: string): boolean {
   if (path.length > FILTER_PATH_MAX_CHARS) return false;
   if (path === "event" || path === "link_id" || path === "platform") return true;
   const [root, ...names] = path.split(".");

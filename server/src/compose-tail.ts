@@ -4,6 +4,7 @@ import { createDeliveryTail, type DeliveryTailOptions } from "./deliveries/tail.
 import { createDeliveryTailStore } from "./deliveries/tail-store.ts";
 import { createEventTail } from "./events/tail.ts";
 import { createEventTailStore } from "./events/tail-store.ts";
+import type { Clock } from "./platform/clock.ts";
 import type { Database } from "./platform/database.ts";
 import { createFollowing } from "./platform/following.ts";
 import { createJournalStore } from "./platform/journal-store.ts";
@@ -14,7 +15,7 @@ const PRUNE_EVERY_MS = 10_000;
 export interface TailParts {
   db: Database;
   destinations: DeliveryTailOptions["destinations"];
-  clock: { now(): number; after(delay_ms: number, callback: () => void): () => void };
+  clock: Clock;
 }
 
 export function composeTail({ db, destinations, clock }: TailParts) {

@@ -16,6 +16,7 @@ const REFRESH_MIN_MS = 2_000;
  *
  * @param document The answer of `/.well-known/linkme-webhooks-keys.json`, after `JSON.parse`.
  * @param webhookId `dst_…`
+ * @param now Milliseconds since 1970; default `Date.now()`.
  * @throws {LinkMeWebhookError} `key_document_invalid`
  *
  * @example

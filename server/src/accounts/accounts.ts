@@ -18,6 +18,7 @@ import { type AppError, invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
 import { type ApiKey, composeKey, hashOf, hintOf, isLive, KEY_RANDOM_BYTES, looksLikeKey } from "./credentials.ts";
 import { createLookup } from "./lookup.ts";
 import * as store from "./store.ts";
@@ -305,20 +306,20 @@ function toApp(row: store.AppRow): App {
     match_window_seconds: row.match_window_seconds,
     event_retention_days: row.event_retention_days,
     delivery_retention_days: row.delivery_retention_days,
-    created_at: new Date(row.created_at).toISOString(),
-    updated_at: new Date(row.updated_at).toISOString(),
+    created_at: timeText(row.created_at),
+    updated_at: timeText(row.updated_at),
   };
 }
 
 function toKey(row: store.KeyRow): Key {
   const { id, kind, label, key_hint } = row;
   const flags = { can_read: row.can_read === 1, can_write: row.can_write === 1 };
-  const expires_at = row.expires_at === null ? null : new Date(row.expires_at).toISOString();
-  return { id, kind, label, key_hint, ...flags, expires_at, created_at: new Date(row.created_at).toISOString() };
+  const expires_at = timeText(row.expires_at);
+  return { id, kind, label, key_hint, ...flags, expires_at, created_at: timeText(row.created_at) };
 }
 
 function toDomain(row: store.DomainRow): Domain {
-  return { ...row, created_at: new Date(row.created_at).toISOString() };
+  return { ...row, created_at: timeText(row.created_at) };
 }
 
 function byHash(rows: store.KeyRow[]): Map<string, ApiKey> {

@@ -1,17 +1,12 @@
 // Server-sent events to one client, at the client's own pace: what waits for it is bounded, and a client that takes too long
 // for that is dropped. Used by streams.ts.
 import type { ServerResponse } from "node:http";
+import type { Clock } from "../platform/clock.ts";
 
 /** Bytes that wait for a client; then nothing more is written until it has taken them. */
 export const WAITING_MAX_BYTES = 512 * 1024;
 /** How long a client may take for that. */
 export const SLOW_MAX_MS = 10_000;
-
-export interface StreamClock {
-  now(): number;
-  /** Calls back once; the answer cancels it. */
-  after(delay_ms: number, callback: () => void): () => void;
-}
 
 /** The part of an answer that is used. */
 export type StreamResponse = Pick<
@@ -30,7 +25,7 @@ export interface Sender {
 
 export function createSender(
   response: StreamResponse,
-  clock: StreamClock,
+  clock: Clock,
   told: { ended(): void; dropped(waiting_bytes: number): void },
 ): Sender {
   let is_open = !response.destroyed;

@@ -5,12 +5,13 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { DeliveryTail } from "../deliveries/tail.ts";
 import { AppError, unavailable } from "../errors.ts";
 import type { EventTail } from "../events/tail.ts";
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { Source } from "../platform/stream.ts";
 import type { Handlers } from "./bind.ts";
-import { createSender, messageOf, type Sender, type StreamClock } from "./sse.ts";
+import { createSender, messageOf, type Sender } from "./sse.ts";
 
-export const STREAMS_MAX = 200;
+const STREAMS_MAX = 200;
 export const STREAMS_PER_APP_MAX = 20;
 const RETRY_AFTER_SECONDS = 5;
 /** Whether the caller still may is asked so often. */
@@ -23,7 +24,7 @@ const LAST_ID_MAX_CHARS = 512;
 export interface StreamsOptions {
   /** Calls back after each commit that may concern the topic; answers what ends that. */
   follow(topic: string, wake: () => void): () => void;
-  clock: StreamClock;
+  clock: Clock;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
 }
 

@@ -13,6 +13,7 @@ import { chooseTarget } from "../links/routing.ts";
 import { hostWithoutPort } from "../links/target.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
+import { timeText } from "../platform/time-text.ts";
 import { type AppEventBody, detailOf, timestampOf, typeOf } from "./app-event.ts";
 import { type Device, platformOf } from "./device.ts";
 import { rankCandidates } from "./matching.ts";
@@ -203,8 +204,8 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
       cid: click.cid,
       claim_type,
       duplicate: false,
-      claimed_at: new Date(at).toISOString(),
-      clicked_at: new Date(click.created_at).toISOString(),
+      claimed_at: timeText(at),
+      clicked_at: timeText(click.created_at),
     };
     if (link.deep_link_path) data.path = link.deep_link_path;
     const params = parseMap(click.params);

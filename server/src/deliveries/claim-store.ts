@@ -24,6 +24,12 @@ export const NO_PROBE = sql`
   resume_at = case when trigger = 'probe' then null else resume_at end,
   trigger = case when trigger <> 'probe' then trigger when replay_id is null then 'auto' else 'replay' end`;
 
+/** When it is due whose lease ends without an attempt: what a person asked for first (DUE_FIRST), a probe's when it was. */
+export function dueAgain(now: Statement): Statement {
+  return sql`case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, ${now})
+    else ${now} end`;
+}
+
 /** What a person asked for; the words of the index deliveries_asked, and what is none of it. */
 export const ASKED = sql`trigger <> 'auto' and trigger <> 'replay' and trigger <> 'probe'`;
 const BY_ITSELF = sql`(trigger = 'auto' or trigger = 'replay' or trigger = 'probe')`;
@@ -75,10 +81,11 @@ function dueOf(destination_id: string, now: number, condition: Statement): State
 }
 
 /**
- * Claims of the destination wait for each other (lockTurns), so nothing is locked while it is chosen. Where a person or
- * whoever renews a lease has changed a row at the same moment, PostgreSQL asks the rest of the condition once more.
+ * What a statement has chosen before, as `picked`. Claims of the destination wait for each other (lockTurns), so nothing is
+ * locked while they choose. Where a person or whoever renews a lease has changed a row at the same moment, PostgreSQL asks
+ * the rest of the condition once more.
  */
-const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
+export const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
 /** The position of the first pending delivery of the key of `d`; null where there is no key, which costs nothing. */
 export const FIRST = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id

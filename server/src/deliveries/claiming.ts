@@ -2,13 +2,14 @@
 // the events, and hands over what can be sent. Used by dispatcher.ts. Nothing is lost when a claim fails: its leases are
 // given back or run out, and the next poll finds the lane again.
 import type { Destination } from "../destinations/destination.ts";
+import type { Clock } from "../platform/clock.ts";
 import { type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { type Held, LEASE_MS, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
 import { claimShared } from "./sharing.ts";
 import type { DeliveryStore } from "./store.ts";
-import type { Clock, Timers } from "./timers.ts";
+import type { Timers } from "./timers.ts";
 import type { Turns } from "./turns.ts";
 
 export const POLL_MS = 1_000;

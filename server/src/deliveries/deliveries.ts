@@ -5,6 +5,7 @@ import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/delive
 import type { Destination } from "../destinations/destination.ts";
 import { notFound, refuse } from "../errors.ts";
 import { encodeCursor, positionRange } from "../platform/cursor.ts";
+import { type AppScope, findDestination } from "./app-scope.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
@@ -32,9 +33,6 @@ export interface DeliveriesOptions {
   now(): number;
 }
 
-/** Which app's rows a caller may see; null for the operator, who sees all. */
-export type AppScope = string | null;
-
 export function createDeliveries(options: DeliveriesOptions) {
   const { store, destinations, dispatcher, now } = options;
 
@@ -45,7 +43,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     query: z.infer<typeof DeliveriesQuery>,
     page: { limit: number; cursor?: string | undefined },
   ): Promise<{ items: Delivery[]; next_cursor: string | null }> {
-    const destination = await findDestination(destination_id, app_scope);
+    const destination = await findDestination(destinations, destination_id, app_scope);
     const filter = await filterOf(destination.app_id, query, page.cursor);
     if (filter === null) return { items: [], next_cursor: null };
     const { shown, end } = await store.page(destination_id, filter, page.limit);
@@ -119,7 +117,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   async function resendDelivery(id: string, app_scope: AppScope, destination_id?: string): Promise<Delivery> {
     const { row } = await findDelivery(id, app_scope);
     if (destination_id === undefined || destination_id === row.destination_id) return retryDelivery(id, app_scope);
-    const target = await findDestination(destination_id, app_scope, "destination_id");
+    const target = await findDestination(destinations, destination_id, app_scope, "destination_id");
     // The operator sees every app, and yet an event never leaves its own.
     if (target.app_id !== row.app_id) throw notFound("webhook", "destination_id");
     const event = await findEvent(row);
@@ -154,14 +152,6 @@ export function createDeliveries(options: DeliveriesOptions) {
 
   async function showWithEvent(row: DeliveryRow, destination: Destination): Promise<Delivery> {
     return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination.state);
-  }
-
-  /** @param field the one of the body that holds the id; null: it is in the address */
-  async function findDestination(id: string, app_scope: AppScope, field: string | null = null): Promise<Destination> {
-    const destination = await destinations.find(id);
-    const is_there = destination !== null && (app_scope === null || destination.app_id === app_scope);
-    if (!is_there) throw notFound("webhook", field);
-    return destination;
   }
 
   async function findDelivery(id: string, app_scope: AppScope) {

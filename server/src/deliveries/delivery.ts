@@ -3,6 +3,7 @@
 import type { Attempt, Delivery, DeliveryState, FailureCode, OutcomeKind, Trigger } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
+import { timeText } from "../platform/time-text.ts";
 import { nextStepOf } from "./advice.ts";
 import { waitsForTurn } from "./turn.ts";
 
@@ -140,9 +141,9 @@ export function showDelivery(
     state: row.state,
     reason: is_under_way ? UNDER_WAY : idle_reason,
     attempt_count: row.attempt,
-    next_attempt_at: waiting ? toTime(due_at) : null,
-    created_at: toTime(row.created_at),
-    settled_at: row.state === "pending" || row.settled_at === null ? null : toTime(row.settled_at),
+    next_attempt_at: waiting ? timeText(due_at) : null,
+    created_at: timeText(row.created_at),
+    settled_at: row.state === "pending" || row.settled_at === null ? null : timeText(row.settled_at),
   };
 }
 
@@ -167,7 +168,7 @@ export function showAttempt(row: AttemptRow): Attempt {
     id: attemptId(row, row.number),
     number: row.number,
     trigger: row.trigger,
-    started_at: toTime(row.started_at),
+    started_at: timeText(row.started_at),
     duration_ms: row.duration_ms,
     outcome: row.outcome,
     status_code: row.status_code,
@@ -201,8 +202,4 @@ function interrupted(row: DeliveryRow, number: number): Attempt {
 
 function attemptId(key: DeliveryKey, number: number): string {
   return `att_${deliveryId(key).slice(4)}_${number}`;
-}
-
-function toTime(at_ms: number): string {
-  return new Date(at_ms).toISOString();
 }

@@ -2,6 +2,7 @@
 // process with the role `dispatcher`. The table is the truth: a hint that is lost costs at most one poll, and a process
 // that dies costs its leases. Every step is idempotent under the fencing token.
 import type { Destination } from "../destinations/destination.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
@@ -15,7 +16,7 @@ import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import { createStrays } from "./strays.ts";
-import { type Clock, createTimers } from "./timers.ts";
+import { createTimers } from "./timers.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
 export interface DispatcherOptions {

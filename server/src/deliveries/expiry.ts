@@ -4,6 +4,7 @@
 import type { App } from "#contract/apps.ts";
 import type { Expired } from "#contract/deliveries.ts";
 import { uuidTime } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { DeliveryRow } from "./delivery.ts";
 
 export const DAY_MS = 24 * 3_600_000;
@@ -38,7 +39,7 @@ export function expiryOf(
   const last = lastOf(row, found.last_attempt_at);
   if (cutoff !== null && days !== null && last !== null && last <= cutoff) {
     const reason = `What was sent and answered has expired: this app keeps it for ${inWords(days)} after a delivery has ended. The event itself is kept longer.`;
-    return { at: toTime(last + days * DAY_MS), reason };
+    return { at: timeText(last + days * DAY_MS), reason };
   }
   if ((row.expired_attempt ?? 0) === 0 || last === null || row.expired_attempt !== row.attempt) return null;
   return { at: null, reason: "What was sent and answered has expired: the app's limit was shorter before." };
@@ -47,15 +48,11 @@ export function expiryOf(
 function goneEvent(position: string, days: number | null, now: number): Expired {
   const expires_at = days === null ? Number.NaN : uuidTime(position) + days * DAY_MS;
   if (days !== null && expires_at <= now) {
-    return { at: toTime(expires_at), reason: `The event has expired: this app keeps events for ${inWords(days)}.` };
+    return { at: timeText(expires_at), reason: `The event has expired: this app keeps events for ${inWords(days)}.` };
   }
   return { at: null, reason: "The event was erased: its body is not kept any more." };
 }
 
 function inWords(days: number): string {
   return days === 1 ? "a day" : `${days} days`;
-}
-
-function toTime(at_ms: number): string {
-  return new Date(at_ms).toISOString();
 }

@@ -1,7 +1,8 @@
 // What the management API shows of a limit: how much a receiver is sent at present, and why that is less than its settings
 // allow. Pure; called by lanes.ts.
 import type { Destination } from "../destinations/destination.ts";
-import { type Limits, timeText } from "../destinations/health.ts";
+import type { Limits } from "../destinations/health.ts";
+import { timeText } from "../platform/time-text.ts";
 import { type Because, heldFor, type Limit, rateOf } from "./limit.ts";
 
 const REASONS: Record<Because, string> = {

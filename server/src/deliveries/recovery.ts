@@ -4,6 +4,7 @@ import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
 import { rangeOf, type Stop } from "../destinations/missed.ts";
 import { AppError, refuse } from "../errors.ts";
+import { timeText } from "../platform/time-text.ts";
 
 export interface RecoveryOptions {
   webhooks: {
@@ -37,7 +38,7 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
 
   async function startRecovery(id: string, app_scope: string | null, stop: Stop): Promise<Replay> {
     const { since, until } = rangeOf(stop, now());
-    const range = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
+    const range = { since: timeText(since), until: timeText(until) };
     try {
       const settings = { states: ["missing" as const], dry_run: false, rate_per_second: null };
       return await replays.startReplay(id, app_scope, { ...range, ...settings });

@@ -1,12 +1,12 @@
 // Carries replays on, step by step, in every process that dispatches. The table says what is due, so a hint that is lost
 // costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
 import type { Destination } from "../destinations/destination.ts";
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { planStep, type ReplayRow } from "./replay.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
-import type { Clock } from "./timers.ts";
 
 const POLL_MS = 1_000;
 /** After a round in which something moved. */

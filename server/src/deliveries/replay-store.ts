@@ -7,6 +7,7 @@ import type { Database, Query } from "../platform/database.ts";
 import { insertJournal } from "../platform/journal.ts";
 import { assign, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { changeEntry } from "./changes.ts";
+import { PICKED } from "./claim-store.ts";
 import {
   afterStep,
   FAILING_WINDOW_MS,
@@ -194,8 +195,6 @@ function pick(condition: Statement): Statement {
   return sql`with picked as materialized (select destination_id, position from deliveries
     where ${condition} limit ${STEP_MAX} ${SKIP_LOCKED})`;
 }
-
-const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
 interface PassedRow {
   destination_id: string;

@@ -13,12 +13,12 @@ import { INDEXED_STATE } from "./store.ts";
 
 /** Rows that one stretch of a step looks at, at the most. */
 const STRETCH_MAX = 2_000;
+/** The same for a piece of a count, which nobody else waits for. */
+const COUNTED_MAX = 20_000;
 /** The same for a count where a filter has to see each event that is missing. */
 const FILTERED_STRETCH_MAX = 1_000;
 /** Bodies that one query answers: each may have 256 KiB. */
 const BODIES_AT_ONCE = 100;
-/** The same for a piece of a count, which nobody else waits for. */
-const COUNTED_MAX = 20_000;
 
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
@@ -61,8 +61,8 @@ export type ReplayWalk = ReturnType<typeof createReplayWalk>;
 export function createReplayWalk({ query }: Pick<Database, "query">) {
   /**
    * The next matches behind a position, at most `limit`, and up to where the search is complete, or which other replay has to
-   * count the next one first. Of what is missing only what
-   * passes the filter; what has a delivery, a filtered one included, is sent because somebody asked for it.
+   * count the next one first. Of what is missing only what passes the filter; what has a delivery, a filtered one included,
+   * is sent because somebody asked for it.
    */
   async function next(wanted: Wanted, after: string, limit: number, filter: CompiledFilter | null): Promise<Found> {
     const found = await nextUnfiltered(wanted, after, limit);
@@ -73,10 +73,10 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     const stretch = stretchOf(wanted, after, STRETCH_MAX);
     const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m
       order by m.position limit ${limit}`);
-    const is_cut = found.findIndex(({ replay_id }) => replay_id !== null);
-    const matches = is_cut === -1 ? found : found.slice(0, is_cut);
-    if (is_cut !== -1) {
-      const waits_for = found[is_cut]?.replay_id ?? null;
+    const cut_at = found.findIndex(({ replay_id }) => replay_id !== null);
+    const matches = cut_at === -1 ? found : found.slice(0, cut_at);
+    if (cut_at !== -1) {
+      const waits_for = found[cut_at]?.replay_id ?? null;
       return { matches, at_position: matches.at(-1)?.position ?? after, walked: false, waits_for };
     }
     if (found.length === limit) return { matches, at_position: found.at(-1)?.position ?? after, walked: false };

@@ -3,6 +3,7 @@
 import type { EventType } from "#contract/events.ts";
 import type { Replay, ReplayedState, ReplayState } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { timeText } from "../platform/time-text.ts";
 
 /** Deliveries that one step hands out, takes back or counts, at the most. */
 export const STEP_MAX = 500;
@@ -226,18 +227,14 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     failed,
     canceled: Math.max(0, row.created - succeeded - failed - row.pending),
     pending: row.pending,
-    since: toTime(row.since),
-    until: toTime(row.until),
+    since: timeText(row.since),
+    until: timeText(row.until),
     // Written by replays.ts alone.
     states: JSON.parse(row.states) as ReplayedState[],
     events: row.events === null ? null : (JSON.parse(row.events) as EventType[]),
     link_id: row.link_id,
     rate_per_second: row.rate_per_second,
-    created_at: toTime(row.created_at),
-    finished_at: row.finished_at === null ? null : toTime(row.finished_at),
+    created_at: timeText(row.created_at),
+    finished_at: timeText(row.finished_at),
   };
-}
-
-function toTime(at_ms: number): string {
-  return new Date(at_ms).toISOString();
 }

@@ -8,6 +8,8 @@ import type { Destination } from "../destinations/destination.ts";
 import { invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
+import { type AppScope, findDestination } from "./app-scope.ts";
 import { obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
@@ -22,8 +24,6 @@ export interface ReplaysOptions {
   wake(): void;
 }
 
-type AppScope = string | null;
-
 export function createReplays({ store, walk, destinations, ids, now, wake }: ReplaysOptions) {
   /** What a replay would send, exact, and a sample. @throws AppError not_found, invalid_request */
   async function previewReplay(
@@ -37,7 +37,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     return {
       count: total,
       sample: sample.map(({ event_id, event, state, created_at }) => {
-        return { event_id, event, state, created_at: new Date(created_at).toISOString() };
+        return { event_id, event, state, created_at: timeText(created_at) };
       }),
     };
   }
@@ -65,7 +65,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     app_scope: AppScope,
     page: { limit: number; cursor?: string | undefined },
   ): Promise<z.infer<typeof ReplaysPage>> {
-    await findDestination(destination_id, app_scope);
+    await findDestination(destinations, destination_id, app_scope);
     const before = page.cursor === undefined ? null : String(decodeCursor(page.cursor, ["string"])[0]);
     const found = await store.page(destination_id, before, page.limit + 1);
     const shown = found.slice(0, page.limit);
@@ -89,7 +89,7 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
   /** @throws AppError not_found, conflict */
   async function resumeReplay(id: string, app_scope: AppScope, input: ReplayResume): Promise<Replay> {
     const row = await findReplay(id, app_scope);
-    const target = await findDestination(row.target_id, app_scope);
+    const target = await findDestination(destinations, row.target_id, app_scope);
     const obstacle = row.state === "paused" ? obstacleOf(target.state) : null;
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
@@ -129,18 +129,11 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
 
   /** An event never leaves its app, not even for the operator. */
   async function findBoth(destination_id: string, app_scope: AppScope, { target_id = destination_id }: ReplayCreate) {
-    const source = await findDestination(destination_id, app_scope);
-    const target = target_id === destination_id ? source : await findDestination(target_id, app_scope, "target_id");
+    const source = await findDestination(destinations, destination_id, app_scope);
+    const target =
+      target_id === destination_id ? source : await findDestination(destinations, target_id, app_scope, "target_id");
     if (target.app_id !== source.app_id) throw notFound("webhook", "target_id");
     return { source, target };
-  }
-
-  /** @param field the one of the body that holds the id; null: it is in the address */
-  async function findDestination(id: string, app_scope: AppScope, field: string | null = null): Promise<Destination> {
-    const destination = await destinations.find(id);
-    const is_there = destination !== null && (app_scope === null || destination.app_id === app_scope);
-    if (!is_there) throw notFound("webhook", field);
-    return destination;
   }
 
   return { previewReplay, startReplay, listReplays, getReplay, pauseReplay, resumeReplay, cancelReplay };

@@ -2,6 +2,7 @@
 // disabled when the receiver says so. Used by dispatcher.ts for recorded attempts that count; each change is logged,
 // for it is what an operator wants to know.
 import type { Verdict } from "../destinations/failing.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** A destination that fails is looked at this often, however many attempts fail. */
 const REVIEW_EVERY_MS = 1_000;
@@ -12,7 +13,7 @@ export interface ReviewsOptions {
     resume(id: string): Promise<boolean>;
     disable(id: string, reason: string): Promise<void>;
   };
-  clock: { after(delay_ms: number, callback: () => void): () => void };
+  clock: Pick<Clock, "after">;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
 }
 

@@ -16,6 +16,7 @@ import {
   type ClaimBounds,
   type ClaimedRow,
   claimInTurn,
+  dueAgain,
   FIRST,
   NO_PROBE,
 } from "./claim-store.ts";
@@ -181,8 +182,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   /** Makes what a process that died had in flight due at once. Only where no other process can hold a lease. */
   async function releaseAll(destination_id: string, now: number, lease_ms: number): Promise<void> {
     await query(sql`update deliveries set leased = 0,
-      due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, ${now})
-        else cast(${now} as bigint) end, ${NO_PROBE}
+      due_at = ${dueAgain(sql`cast(${now} as bigint)`)}, ${NO_PROBE}
       where destination_id = ${destination_id} and state = 'pending' and due_at > ${now} and due_at <= ${now + lease_ms} and leased = 1`);
   }
 
@@ -198,9 +198,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
     const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
-        due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, column4)
-          else column4 end,
-        ${NO_PROBE}
+        due_at = ${dueAgain(sql`column4`)}, ${NO_PROBE}
       ${eachRow(values, HELD_TYPES)}
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1`);
   }

@@ -3,7 +3,7 @@
 // their index, a page at a time, for these have no index of their own: it would cost every event two entries.
 import type { Database } from "../platform/database.ts";
 import { eachRow, type SqlValue, sql } from "../platform/sql.ts";
-import { NO_PROBE } from "./claim-store.ts";
+import { dueAgain, NO_PROBE } from "./claim-store.ts";
 import type { DeliveryKey } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 
@@ -42,8 +42,7 @@ export function createStrayStore({ query }: Pick<Database, "query">) {
       ...[destination_id, position, due_at, now],
     ]);
     const released = await query(sql`update deliveries set leased = 0,
-        due_at = case when trigger in ('manual', 'test') then 0 when trigger = 'probe' then coalesce(resume_at, column4)
-          else column4 end, ${NO_PROBE}
+        due_at = ${dueAgain(sql`column4`)}, ${NO_PROBE}
       ${eachRow(values, ["text", "text", "bigint", "bigint"])}
       where destination_id = column1 and position = column2 and due_at = column3
       returning position`);

@@ -2,10 +2,10 @@
 // So a reader that comes later sees each change, and never a state that was not.
 import type { DeliveryChange } from "#contract/streams.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { notFound } from "../errors.ts";
 import { createJournalReader } from "../platform/journal-reader.ts";
 import type { JournalStore } from "../platform/journal-store.ts";
 import { type Cursor, readCursor, type Source, writeCursor } from "../platform/stream.ts";
+import { type AppScope, findDestination } from "./app-scope.ts";
 import { type Change, changesIn } from "./changes.ts";
 import { showAttempt, showDelivery } from "./delivery.ts";
 import { type AttemptFigures, CHANGES_MAX, type DeliveryTailStore } from "./tail-store.ts";
@@ -26,10 +26,8 @@ export function createDeliveryTail(options: DeliveryTailOptions) {
   const { journal, destinations } = options;
 
   /** @throws AppError not_found: also when the webhook is another app's */
-  async function find(id: string, app_scope: string | null): Promise<Destination> {
-    const destination = await destinations.find(id);
-    if (destination === null || (app_scope !== null && destination.app_id !== app_scope)) throw notFound("webhook");
-    return destination;
+  function find(id: string, app_scope: AppScope): Promise<Destination> {
+    return findDestination(destinations, id, app_scope);
   }
 
   /** @throws AppError invalid_request (last-event-id) */

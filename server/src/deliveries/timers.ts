@@ -1,10 +1,5 @@
 // Timers by name: at most one of each name waits, and all can be stopped at once. Used by the dispatcher and its parts.
-
-export interface Clock {
-  now(): number;
-  /** Calls back once; the answer cancels it. */
-  after(delay_ms: number, callback: () => void): () => void;
-}
+import type { Clock } from "../platform/clock.ts";
 
 export type Timers = ReturnType<typeof createTimers>;
 

@@ -2,6 +2,7 @@
 // look at each poll whether a link stands still, which nothing should ever make it do. Used by the dispatcher.
 import type { Destination } from "../destinations/destination.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { TurnStore } from "./turns-store.ts";
 
 /** Destinations whose keys are walked through at the same time; one that is forgotten begins anew. */
@@ -10,7 +11,7 @@ const WALKS_MAX = 10_000;
 export interface TurnsOptions {
   store: Pick<TurnStore, "letGo" | "mendTurns">;
   destinations: { endOrdering(id: string): Promise<void> };
-  clock: { now(): number };
+  clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "error"): void;
 }
 

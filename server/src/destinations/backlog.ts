@@ -4,8 +4,9 @@
 import type { Conditions } from "../notices/conditions.ts";
 import type { NewNotice } from "../notices/notice.ts";
 import type { Condition } from "../notices/store.ts";
+import type { Clock } from "../platform/clock.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { createBacklogStore, Late } from "./backlog-store.ts";
-import { timeText } from "./health.ts";
 
 /** So many destinations are told one by one; when more are late, that is one notice. */
 export const TOLD_ONE_BY_ONE_MAX = 20;
@@ -18,7 +19,7 @@ export interface BacklogLookOptions {
   conditions: Pick<Conditions, "report" | "openSubjects">;
   /** How long a delivery that is due may wait for its turn. */
   late_ms: number;
-  clock: { now(): number };
+  clock: Pick<Clock, "now">;
 }
 
 export function createBacklogLook({ store, conditions, late_ms, clock }: BacklogLookOptions) {

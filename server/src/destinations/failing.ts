@@ -1,7 +1,7 @@
 // When a destination that keeps failing is paused, and when it is given up. Pure. Called by destinations.ts; source of the
 // rules: the management API contract, "What a receiver sees".
 import type { DestinationState } from "#contract/destinations.ts";
-import { timeText } from "./health.ts";
+import { timeText } from "../platform/time-text.ts";
 
 /** Settings of the server. */
 export interface FailureRules {

@@ -1,5 +1,6 @@
 // A destination's health as the API shows it, from counters that the settling of attempts keeps. Pure.
 import type { Health } from "#contract/destinations.ts";
+import { timeText } from "../platform/time-text.ts";
 import { classUpperMs } from "./latency.ts";
 
 /** What is stored about one destination; a part without rows is absent. */
@@ -49,12 +50,6 @@ export function composeHealth(facts: HealthFacts): Health {
     oldest_pending_at: timeText(facts.oldest_pending_at),
     ...NO_LIMITS,
   };
-}
-
-export function timeText(at: number): string;
-export function timeText(at: number | null): string | null;
-export function timeText(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString();
 }
 
 function successRate(counts: readonly AttemptCount[]): number | null {

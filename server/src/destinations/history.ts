@@ -3,7 +3,7 @@
 import type { WebhookChange } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
-import { timeText } from "./health.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { DestinationStore, HistoryRow } from "./store.ts";
 import { found, within } from "./webhook-rules.ts";
 

@@ -2,8 +2,8 @@
 // called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
 import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
-import { timeText } from "./health.ts";
 
 /**
  * An event is dated when it arrives and meets the settings when it is stored, which is a little later: those of so long

@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import type { SigningKey, SigningKeys } from "#contract/signing-keys.ts";
 import { jwkOf } from "#destination-types/key-pair.ts";
 import { invalid } from "../errors.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
-import { timeText } from "./health.ts";
 import { readPublished } from "./key-pairs.ts";
 import type { DestinationStore } from "./store.ts";
 
@@ -68,6 +68,6 @@ function keysOf(row: Pick<DestinationRow, "id" | "public_keys">, now: number): S
     .map(({ public_key, status, valid_until }) => ({
       ...jwkOf(public_key),
       ...{ public_key, webhook_id: row.id, status },
-      valid_until: valid_until === null ? null : timeText(valid_until),
+      valid_until: timeText(valid_until),
     }));
 }

@@ -3,6 +3,7 @@
 import { ENVELOPE_MAX_BYTES, type EventType } from "#contract/events.ts";
 import { refuse } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
 
 /** A row of the table `events`. */
 export interface EventRow {
@@ -38,11 +39,11 @@ export function composeEvent(
   event: NewEvent,
   ids: Pick<Ids, "uuid">,
   now: number,
-  timeText: (at_ms: number) => string = timeTextOf,
+  toText: (at_ms: number) => string = timeText,
 ): EventRow {
   const position = ids.uuid();
   const id = event.id ?? position;
-  const ts = timeText(event.ts ?? now);
+  const ts = toText(event.ts ?? now);
   // Nothing but app_id and data can hold what JSON escapes; written so, the envelope costs a third less.
   const tail = `"app_id":${JSON.stringify(event.app_id)},"data":${JSON.stringify(event.data)}}`;
   const body = `{"id":"${id}","event":"${event.event}","ts":"${ts}",${tail}`;
@@ -58,10 +59,6 @@ export function composeEvent(
     created_at: now,
     body,
   };
-}
-
-function timeTextOf(at_ms: number): string {
-  return new Date(at_ms).toISOString();
 }
 
 function tooLarge() {

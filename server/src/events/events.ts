@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
 import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contract/events.ts";
+import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
@@ -35,8 +36,6 @@ export interface EventsOptions {
   ids: Pick<Ids, "uuid">;
   now(): number;
 }
-
-export type AppScope = string | null;
 
 export function createEvents(options: EventsOptions) {
   const { store, destinations, ids, now } = options;

@@ -14,6 +14,7 @@ import {
 import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 
@@ -75,14 +76,14 @@ function isForAnother({ target_id }: KnownEvent, destination_id: string): boolea
 
 function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number): string | null {
   if (delivery.state === "succeeded" && delivery.settled_at !== null) {
-    return `Delivered at ${time(delivery.settled_at)}.`;
+    return `Delivered at ${timeText(delivery.settled_at)}.`;
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (isUnderWay(delivery, now)) return UNDER_WAY;
   if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
   const due_at = Math.max(delivery.due_at, delivery.created_at);
-  const planned = due_at < now ? `It is due since ${time(due_at)}.` : `Next attempt at ${time(due_at)}.`;
+  const planned = due_at < now ? `It is due since ${timeText(due_at)}.` : `Next attempt at ${timeText(due_at)}.`;
   const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : planned;
   const reason = reasonOf(delivery);
   return reason === null ? next : `${sentence(reason)} ${next}`;
@@ -103,10 +104,11 @@ function stepWith(delivery: DeliveryRow, { id, state }: KnownDestination, now: n
 }
 
 function reasonFor(absence: Absence, { created_at, state }: KnownDestination): string {
-  if (absence.kind === "not_yet_created") return `The destination was created at ${time(created_at)}, after the event.`;
+  if (absence.kind === "not_yet_created")
+    return `The destination was created at ${timeText(created_at)}, after the event.`;
   if (absence.kind === "not_subscribed") return `It was set to ${absence.types.join(", ")} only.`;
   if (absence.kind === "missed") return "It has no delivery, and nothing on record says why.";
-  const stopped = `${absence.state} since ${time(absence.since)}: ${absence.cause}`;
+  const stopped = `${absence.state} since ${timeText(absence.since)}: ${absence.cause}`;
   if (absence.beside) return `It was stored when the destination was ${stopped}`;
   return absence.is_over || absence.state !== state ? `It was ${stopped}` : `It is ${stopped}`;
 }
@@ -124,7 +126,7 @@ function stepWithout(event: KnownEvent, destination: KnownDestination, absence: 
 }
 
 function stepByReplay({ event, created_at }: KnownEvent, { id, state }: KnownDestination, absence: Absence): string {
-  const range = { since: time(created_at), until: time(created_at + REPLAYED_MS) };
+  const range = { since: timeText(created_at), until: timeText(created_at + REPLAYED_MS) };
   const of_type = absence.kind === "not_subscribed" ? { events: [event] satisfies EventType[] } : {};
   const body = JSON.stringify({ ...range, states: ["missing"], ...of_type });
   const replay = `POST /api/webhooks/${id}/replays ${body}`;
@@ -152,8 +154,4 @@ function enable(id: string): string {
 
 function sentence(text: string): string {
   return text.endsWith(".") ? text : `${text}.`;
-}
-
-function time(at_ms: number): string {
-  return new Date(at_ms).toISOString();
 }

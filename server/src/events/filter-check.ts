@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Envelope } from "#contract/events.ts";
 import { FILTER_CHECK_EVENTS_MAX, type FilterCheck, type FilterCheckAnswer } from "#contract/filters.ts";
 import { compileFilter, type Subject, subjectOf } from "../destinations/filter.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { EventStore } from "./store.ts";
 
 interface Candidate {
@@ -27,7 +28,7 @@ export function createFilterChecks({ store }: { store: Pick<EventStore, "newest"
   async function lastEvents(app_id: string): Promise<Candidate[]> {
     const rows = await store.newest(app_id, FILTER_CHECK_EVENTS_MAX);
     return rows.map((row) => {
-      const at = new Date(row.created_at).toISOString();
+      const at = timeText(row.created_at);
       return { event_id: row.id, ts: at, subject: { ...subjectOf(row), event: row.event } };
     });
   }

@@ -1,5 +1,6 @@
 // Sample events for the test button: complete, plausible, and marked with `test: true`. Pure.
 import type { EventData, EventType } from "#contract/events.ts";
+import { timeText } from "../platform/time-text.ts";
 
 const CLAIM_DAYS = 30;
 const DAY_MS = 86_400_000;
@@ -21,12 +22,12 @@ const SAMPLES: { [Type in EventType]: (now: number) => EventData[Type] } = {
       dest_url: "https://apps.apple.com/app/id000000000",
       slug: "hello",
     },
-    ...{ expires_at: new Date(now + CLAIM_DAYS * DAY_MS).toISOString(), methods: ["direct", "fingerprint"] },
+    ...{ expires_at: timeText(now + CLAIM_DAYS * DAY_MS), methods: ["direct", "fingerprint"] },
     test: true,
   }),
   "link.claim": (now) => ({
     ...{ link_id: LINK_ID, platform: "ios", cid: CID, claim_type: "fingerprint", path: "/welcome", utm: UTM },
-    ...{ duplicate: false, claimed_at: new Date(now).toISOString(), test: true },
+    ...{ duplicate: false, claimed_at: timeText(now), test: true },
   }),
   "link.app_open": (now) => ({
     ...{ platform: "ios", type: "open", link_id: LINK_ID, cid: CID, user_id: "user-1" },

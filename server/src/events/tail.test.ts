@@ -179,6 +179,16 @@ forEachEngine((engine) => {
     assert.equal(await journal.has(await journal.head()), true);
   });
 
+  test("a transaction with more rows than one step looks at goes too", async () => {
+    const { db, journal } = await openTail(engine);
+    const rows = Array.from({ length: 1_200 }, (_, n) =>
+      insertJournal({ part: `part ${n}`, at: NOW, lists: new Map([["shop", `${n}`]]) }),
+    );
+    await db.batch(rows);
+    while (await journal.prune(NOW + 2 * JOURNAL_KEPT_MS));
+    assert.deepEqual(await db.query(sql`select count(*) as n from journal`), [{ n: 1 }]);
+  });
+
   onPostgres("what others have committed is not passed by, whichever transaction ends first", async () => {
     const { db, tail, make, settled } = await openTail(engine);
     const source = await tail.open("shop", {}, {});

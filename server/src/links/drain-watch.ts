@@ -2,6 +2,7 @@
 // loses clicks. Made by compose-edge.ts; looked at once a minute.
 import type { Reading } from "../notices/conditions.ts";
 import type { Spool } from "../platform/spool.ts";
+import { timeText } from "../platform/time-text.ts";
 
 /** Longer than what the database may be asked anew for, and longer than a restart of it. */
 export const STUCK_MS = 300_000;
@@ -65,8 +66,4 @@ export function createDrainWatch({ spool, node, now }: DrainWatchOptions) {
   }
 
   return { look, noteLost };
-}
-
-function timeText(at: number): string {
-  return new Date(at).toISOString();
 }

@@ -3,6 +3,7 @@
 import type { App } from "#contract/apps.ts";
 import type { Platform } from "#contract/events.ts";
 import type { Link, ListedLink, UtmKey } from "#contract/links.ts";
+import { timeText } from "../platform/time-text.ts";
 import { EMPTY, type StringMap } from "./query.ts";
 import { prepareTarget, type Target } from "./target.ts";
 
@@ -200,8 +201,8 @@ export function presentLink(row: LinkRow): Link {
     enabled: flag(row.enabled),
     internal: flag(row.internal),
     click_count: row.click_count,
-    last_click_at: row.last_click_at === null ? null : new Date(row.last_click_at).toISOString(),
-    created_at: new Date(row.created_at).toISOString(),
+    last_click_at: timeText(row.last_click_at),
+    created_at: timeText(row.created_at),
   };
 }
 

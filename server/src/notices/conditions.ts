@@ -1,9 +1,11 @@
 // Conditions come and go: a full disk, a backlog. Each is told once when it begins and once when it has ended for a while,
 // over all processes: a row of the database says that it was told. Called by watches at each look.
 // While the database takes nothing, a process that has seen a beginning tells it by itself, and remembers that.
+
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { NewNotice } from "./notice.ts";
-import type { Clock, Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Condition, NoticeStore } from "./store.ts";
 
 /** What one look has found. */

@@ -1,6 +1,9 @@
 // Watches whether the database answers and takes writes. What a database that is away means cannot be agreed on through
 // it, so each process tells it for itself, from memory, and tells its end through the database that is back.
+
+import type { Clock } from "../platform/clock.ts";
 import type { Statement } from "../platform/sql.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { NewNotice } from "./notice.ts";
 import type { Outbox } from "./outbox.ts";
 import { probeWrite } from "./store.ts";
@@ -18,7 +21,7 @@ export interface DatabaseLookOptions {
   /** Whether it answers a question. */
   isAnswering(): Promise<boolean>;
   outbox: Pick<Outbox, "post" | "sendDirectly" | "flush">;
-  clock: { now(): number };
+  clock: Pick<Clock, "now">;
 }
 
 export function createDatabaseLook({ node, writes, isAnswering, outbox, clock }: DatabaseLookOptions) {
@@ -70,8 +73,4 @@ function noticeOfRecovery(node: string, since: number, until: number): NewNotice
   const data = { node, since: timeText(since), until: timeText(until) };
   const message = `The database takes writes again, as seen from ${node}. It was away from ${data.since} to ${data.until}.`;
   return { type: "database.recovered", message, data };
-}
-
-function timeText(at: number): string {
-  return new Date(at).toISOString();
 }

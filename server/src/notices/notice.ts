@@ -1,6 +1,7 @@
 // What a notice is, how it reads on each way out, and when an attempt is made again. Pure. Called by the rest of the module,
 // and by whatever has something to tell.
 import type { Notice, NoticeChannelName, NoticeSend, NoticeType, SendState, Severity } from "#contract/notices.ts";
+import { timeText } from "../platform/time-text.ts";
 
 /** What somebody has to tell; the id and the time are added when it is kept. */
 export interface NewNotice {
@@ -71,7 +72,7 @@ export function createNotice(notice: NewNotice, id: string, at: number): NoticeR
 }
 
 /** When an attempt that failed is made again; null when it was the last one. */
-export function nextAttemptAt(attempts: number, now: number): number | null {
+function nextAttemptAt(attempts: number, now: number): number | null {
   const delay = RETRY_DELAYS_MS[attempts - 1];
   return delay === undefined ? null : now + delay;
 }
@@ -142,8 +143,8 @@ export function showNotice(notice: NoticeRow, sends: readonly SendRow[]): Notice
 function showSend({ channel, state, attempts, due_at, sent_at, error }: SendRow): NoticeSend {
   return {
     ...{ channel, state, attempts, error },
-    sent_at: sent_at === null ? null : timeText(sent_at),
-    next_attempt_at: due_at === null ? null : timeText(due_at),
+    sent_at: timeText(sent_at),
+    next_attempt_at: timeText(due_at),
   };
 }
 
@@ -175,8 +176,4 @@ function oneLine(text: string): string {
 /** Written by createNotice alone. */
 function readData({ data }: Pick<NoticeRow, "data">): Record<string, unknown> {
   return JSON.parse(data) as Record<string, unknown>;
-}
-
-function timeText(at: number): string {
-  return new Date(at).toISOString();
 }

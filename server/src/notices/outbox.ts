@@ -1,6 +1,8 @@
 // Takes what is to be told. As a rule it is kept in the database, in the transaction of what it tells, and leaves from there.
 // While the database takes nothing it leaves from memory: a bounded number, each tried as often as any other, and handed
 // to the database when that is back. Created once by compose-notices.ts.
+
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { Ids } from "../platform/ids.ts";
 import type { LogLevel } from "../platform/log.ts";
@@ -11,12 +13,6 @@ import { keepNotice, type NoticeStore } from "./store.ts";
 
 /** Notices that leave from memory, or wait there for the database. */
 const IN_MEMORY_MAX = 20;
-
-export interface Clock {
-  now(): number;
-  /** Calls back once; the answer cancels it. */
-  after(delay_ms: number, callback: () => void): () => void;
-}
 
 export interface OutboxOptions {
   store: Pick<NoticeStore, "keep">;

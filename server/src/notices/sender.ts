@@ -2,12 +2,12 @@
 // out goes its own pace, so that a mail server that hangs keeps no line from the log. A claim is a lease: as a rule one
 // process sends, and what a process that dies has claimed another one sends when the lease has run out.
 import type { NoticeChannelName } from "#contract/notices.ts";
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import type { LogLevel } from "../platform/log.ts";
 import type { Channel } from "./channels.ts";
 import { type SendRow, STALE_MS, settle } from "./notice.ts";
-import type { Clock } from "./outbox.ts";
 import { type Claimed, KEPT_MS, type NoticeStore } from "./store.ts";
 
 const POLL_MS = 5_000;

@@ -1,7 +1,8 @@
 // Looks at something now and then: one look at a time, with the injected clock. Each watch of compose-notices.ts is one.
+
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { LogLevel } from "../platform/log.ts";
-import type { Clock } from "./outbox.ts";
 
 export interface WatchOptions {
   /** For the log. */

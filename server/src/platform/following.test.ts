@@ -77,6 +77,18 @@ test("a commit of this process is looked for at once, and many of them together"
   assert.equal(seen.looks, 2);
 });
 
+test("who follows after everybody has gone during a look begins at the journal's end, and not where that look was", async () => {
+  const { following, seen, pass, timers } = openFollowing();
+  const stop = following.follow("app_1", () => {});
+  timers.advance(0);
+  stop();
+  await turn();
+  let woken = 0;
+  following.follow("app_1", () => void woken++);
+  await pass(0);
+  assert.deepEqual([woken, seen.looks], [1, 0]);
+});
+
 test("what cannot be read yet is looked for again soon", async () => {
   const { following, pass, hold, timers } = openFollowing();
   following.follow("app_1", () => {});

@@ -1,5 +1,7 @@
 // Tells streams that something of theirs was committed: at once when this process did it, else after a look at the journal's
 // end, for all streams together. Made by compose-tail.ts. Looks at nothing while nobody follows.
+
+import type { Clock } from "./clock.ts";
 import type { JournalStore, Place } from "./journal-store.ts";
 
 const POLL_MS = 1_000;
@@ -8,7 +10,7 @@ const GAP_MS = 50;
 
 export interface FollowingOptions {
   journal: Pick<JournalStore, "head" | "look">;
-  clock: { after(delay_ms: number, callback: () => void): () => void };
+  clock: Pick<Clock, "after">;
   /** Called with what went wrong; the next look tries again. */
   failed(error: unknown): void;
 }
@@ -79,7 +81,9 @@ export function createFollowing({ journal, clock, failed }: FollowingOptions) {
   async function lookOnce(): Promise<boolean> {
     if (seen === null) {
       // Whoever began to follow before this may have read before it too.
-      seen = await journal.head();
+      const head = await journal.head();
+      // From a place that nobody has kept up with, the next one to follow would be led through all that came since.
+      if (followers.size > 0) seen = head;
       for (const of_topic of followers.values()) for (const wake of of_topic) wake();
       return false;
     }

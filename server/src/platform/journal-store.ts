@@ -126,13 +126,14 @@ export function createJournalStore({ query }: Pick<Database, "query">) {
 
   /** Removes some of what is too old, the oldest first and never the newest row; false when nothing was left to remove. */
   async function prune(now: number): Promise<boolean> {
-    const oldest = await query<{ tx: number; written_at: number }>(
-      sql`select tx, written_at from journal order by tx, part limit ${PRUNE_ROWS}`,
+    const oldest = await query<Place & { written_at: number }>(
+      sql`select tx, part, written_at from journal order by tx, part limit ${PRUNE_ROWS}`,
     );
     // A time too far away is of a clock that was wrong.
     const kept = oldest.find(({ written_at }) => Math.abs(now - written_at) <= JOURNAL_KEPT_MS) ?? oldest.at(-1);
-    if (kept === undefined || kept.tx === oldest[0]?.tx) return false;
-    await query(sql`delete from journal where tx < ${kept.tx}`);
+    if (kept === undefined || kept === oldest[0]) return false;
+    // By both, for one transaction of PostgreSQL may have written more rows than a step looks at.
+    await query(sql`delete from journal where (tx, part) < (${kept.tx}, ${kept.part})`);
     return kept === oldest.at(-1);
   }
 

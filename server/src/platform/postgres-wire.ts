@@ -72,25 +72,34 @@ export function createWire({ open, notify, pause = pauseFor }: WireOptions): Wir
         else if (!text.startsWith(ECHO)) listener.heard(text);
       });
       let is_ended = false;
+      let wake = () => {};
       void line.ended.then(() => {
         is_ended = true;
+        wake();
       });
+      /** Resolves when the line ends, or whoever asked resolves it; one at a time, for what hangs on `ended` stays for months. */
+      const orEnd = () => {
+        const either = Promise.withResolvers<void>();
+        wake = either.resolve;
+        if (is_ended) wake();
+        return either;
+      };
       listener.missed();
       while (!signal.aborted) {
-        const { promise, resolve } = Promise.withResolvers<void>();
+        const { promise, resolve } = orEnd();
         Object.assign(echo, { text: ECHO + randomUUID(), heard: resolve });
         const is_asked = await notify(CHANNEL, echo.text).then(
           () => true,
           // The pool has no connection, of which others tell; the next beat asks again.
           () => false,
         );
-        if (is_asked && !(await isOver(Promise.race([promise, line.ended]), ECHO_MAX_MS))) {
+        if (is_asked && !(await isOver(promise, ECHO_MAX_MS))) {
           sayCut(new Error("LISTEN is taken and nothing arrives: is a pooler in transaction mode in between?"));
           return true;
         }
         // Whether it ended before it was heard decides the next line.
         if (is_asked && !is_ended) sayMended();
-        if (await isOver(line.ended, BEAT_MS)) break;
+        if (await isOver(orEnd().promise, BEAT_MS)) break;
       }
       return false;
     }

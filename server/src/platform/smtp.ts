@@ -36,7 +36,7 @@ export interface MailerOptions {
 const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 10_000;
 /** One mail as a whole, however slowly the server speaks, and however many are before it. */
-export const MAIL_TIMEOUT_MS = 15_000;
+const MAIL_TIMEOUT_MS = 15_000;
 /** Mails that wait for their turn. */
 const WAITING_MAX = 20;
 const ANSWER_MAX_BYTES = 16 * 1024;

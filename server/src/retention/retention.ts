@@ -1,7 +1,8 @@
 // Removes what has expired, in one process at a time of those with the role `dispatcher`: short steps along primary keys,
 // with a rest after each that grows when the database is busy. How far a walk has come commits with what it removed, so a
 // process that dies costs nothing; a walk begins anew once a day, for what it had to leave. Created once by compose.ts.
-import type { Clock } from "../deliveries/timers.ts";
+
+import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { FIRST_PACE, nextPace } from "./plan.ts";
 import { createSteps, type Removed, type Step, type StepParts, tidy, type Walk } from "./steps.ts";

@@ -1,6 +1,6 @@
 // The boundary of a simulated process: its clock, its database connection, and the moment when it dies. From then on
 // nothing that it waits for ever answers and none of its timers fires, as after a kill -9. Used by process.ts.
-import type { Clock } from "../../src/deliveries/timers.ts";
+import type { Clock } from "../../src/platform/clock.ts";
 import { type Database, DatabaseError, type Query, type Row } from "../../src/platform/database.ts";
 import type { Statement } from "../../src/platform/sql.ts";
 import type { Ledger } from "./ledger.ts";

@@ -1,9 +1,9 @@
 // A clock that goes when the test says so, with the timers that are set by it. Used by tests of what happens now and then.
 
-export interface ManualClock {
+import type { Clock } from "../../src/platform/clock.ts";
+
+export interface ManualClock extends Clock {
   at: number;
-  now(): number;
-  after(delay_ms: number, callback: () => void): () => void;
   /** Lets so much time pass and calls back what is due by then, in order, what that sets included. */
   pass(ms: number): void;
   /** Timers that wait. */
