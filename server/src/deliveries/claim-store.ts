@@ -6,7 +6,7 @@ import type { Database } from "../platform/database.ts";
 import { type Statement, sql } from "../platform/sql.ts";
 import type { DeliveryRow } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
-import { lockTurns } from "./turns-store.ts";
+import { firstOf, lockTurns } from "./turns-store.ts";
 
 export type ClaimedRow = Pick<
   DeliveryRow,
@@ -87,9 +87,8 @@ function dueOf(destination_id: string, now: number, condition: Statement): State
  */
 export const PICKED = sql`(destination_id, position) in (select destination_id, position from picked)`;
 
-/** The position of the first pending delivery of the key of `d`; null where there is no key, which costs nothing. */
-export const FIRST = sql`(select f.position from deliveries as f where f.destination_id = d.destination_id
-  and f.order_key = d.order_key and f.state = 'pending' order by f.position limit 1)`;
+/** Of the key of `d`. */
+export const FIRST = firstOf(sql`d.destination_id`, sql`d.order_key`);
 
 /** No other one of the key of `d` is on its way. */
 function isFree(now: number): Statement {

@@ -19,6 +19,10 @@ import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
+/** A look at the turns of all destinations is followed by a rest of so many times what it took, up to the longest. */
+const LOOK_REST = 10;
+const LOOK_REST_MAX_MS = 60_000;
+
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
@@ -67,6 +71,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
   let drained = () => {};
+  let looking = false;
+  let next_look_at = 0;
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
   const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
@@ -236,8 +242,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         refill(lane);
         watch(lane);
       }
-      const keyed = state === "running" ? await store.findKeyed() : [];
-      for (const { destination_id } of keyed) void work(lookAtTurns(lanes.open(destination_id)));
+      const rest_ms = next_look_at - clock.now();
+      // A clock that was set back makes no rest longer than the longest.
+      if (state === "running" && !looking && (rest_ms <= 0 || rest_ms > LOOK_REST_MAX_MS)) void work(lookAtTurns());
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
@@ -246,12 +253,23 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
   }
 
-  async function lookAtTurns({ id, destination }: Lane): Promise<void> {
+  /** One after another, and then a rest: it is never to take what claims need. */
+  async function lookAtTurns(): Promise<void> {
+    looking = true;
+    const started_at = clock.now();
     try {
-      if (destination !== null && (await turns.look(destination))) wake(id, clock.now());
+      for (const { destination_id } of await store.findKeyed()) {
+        const { destination } = lanes.open(destination_id);
+        if (state === "running" && destination !== null && (await turns.look(destination))) {
+          wake(destination_id, clock.now());
+        }
+      }
     } catch (error) {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }
+    const now = clock.now();
+    next_look_at = now + Math.min(LOOK_REST_MAX_MS, Math.max(0, now - started_at) * LOOK_REST);
+    looking = false;
   }
 
   async function checkSlow(): Promise<void> {

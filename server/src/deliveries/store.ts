@@ -117,15 +117,15 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     bounds: ClaimBounds,
   ): Promise<{ claimed: ClaimedRow[]; next_due_at: number | null }> {
     if (bounds.in_turn) return claimInTurn(database, destination_id, bounds);
-    const { claimed, next_due_at, has_keys } = await claimWithoutKey(destination_id, bounds);
+    const { claimed, next_due_at, has_key_due } = await claimWithoutKey(destination_id, bounds);
     const limit = bounds.limit - claimed.length;
-    if (!has_keys || limit === 0) return { claimed, next_due_at };
+    if (!has_key_due || limit === 0) return { claimed, next_due_at };
     // It is ordered by now, or was until a moment ago, and whoever asks has not heard of it.
     const in_turn = await claimInTurn(database, destination_id, { ...bounds, limit });
     return { claimed: [...claimed, ...in_turn.claimed], next_due_at: in_turn.next_due_at };
   }
 
-  /** What has a key is left alone, and said: it goes in turn, whatever whoever asks knows of its destination. */
+  /** What has a key is left alone, and said when it is next: it goes in turn, whatever whoever asks knows of its destination. */
   async function claimWithoutKey(destination_id: string, bounds: ClaimBounds) {
     // With the words of the index deliveries_asked: what was asked for may stand behind a lease that somebody lost.
     const asked = bounds.asked_only ? sql`and ${ASKED}` : sql``;
@@ -146,16 +146,13 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         update deliveries set attempt = attempt + 1, leased = 1, due_at = ${bounds.lease_until}, ${NO_PROBE}
         where (destination_id, position) in (select destination_id, position from due)
         returning ${CLAIMED_COLUMNS}`,
-      sql`select (select min(due_at) from deliveries where destination_id = ${destination_id} and state = 'pending') as due_at,
-        (select order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
-          and order_key > '' order by order_key limit 1) as order_key`,
+      sql`select due_at, order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
+        order by due_at limit 1`,
     ]);
-    return {
-      // The columns are those of ClaimedRow.
-      claimed: claimed as unknown as ClaimedRow[],
-      next_due_at: (next?.[0]?.["due_at"] as number | null) ?? null,
-      has_keys: (next?.[0]?.["order_key"] ?? null) !== null,
-    };
+    const next_due_at = (next?.[0]?.["due_at"] as number | undefined) ?? null;
+    const has_key_due = next_due_at !== null && next_due_at <= now && (next?.[0]?.["order_key"] ?? null) !== null;
+    // The columns are those of ClaimedRow.
+    return { claimed: claimed as unknown as ClaimedRow[], next_due_at, has_key_due };
   }
 
   /** The envelopes of claimed deliveries. An event that was erased is missing. */

@@ -11,6 +11,16 @@ const LOOKED_AT_MAX = 100;
 /** Deliveries that one step lets go when a destination is not ordered any more. */
 const LET_GO_MAX = 1_000;
 
+/**
+ * The position of the first pending delivery of a key; null where there is no key, which costs nothing. In the words of the
+ * index deliveries_first, and of no other: PostgreSQL may believe that next to nothing is pending, and that any index will do.
+ */
+export function firstOf(destination_id: Statement, order_key: Statement): Statement {
+  return sql`(select f.position from deliveries as f
+    where f.destination_id || ' ' || f.order_key = ${destination_id} || ' ' || ${order_key} and f.state = 'pending'
+      and f.order_key is not null order by f.position limit 1)`;
+}
+
 export interface TurnKey {
   destination_id: string;
   order_key: string;
@@ -42,8 +52,7 @@ export function passTurns(keys: readonly TurnKey[], now: number): Statement {
   ]);
   return sql`update deliveries set due_at = column3 ${eachRow(values, ["text", "text", "bigint", "bigint"])}
     where destination_id = column1 and due_at = column4
-      and position = (select first.position from deliveries as first where first.destination_id = column1
-        and first.order_key = column2 and first.state = 'pending' order by first.position limit 1)`;
+      and position = ${firstOf(sql`column1`, sql`column2`)}`;
 }
 
 export function createTurnStore(database: Pick<Database, "query" | "batch">) {
@@ -56,8 +65,8 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
   async function mendTurns(destination_id: string, after: string, now: number) {
     // One seek for each key, whatever waits behind it; outside of a transaction, for as a rule there is nothing to do.
     const keys = await query<{ order_key: string; is_stuck: number }>(sql`select order_key,
-        case when (select first.due_at from deliveries as first where first.destination_id = ${destination_id}
-            and first.order_key = k.order_key and first.state = 'pending' order by first.position limit 1) = ${WAITS_FOR_TURN}
+        case when (select due_at from deliveries where destination_id = ${destination_id}
+            and position = ${firstOf(sql`${destination_id}`, sql`k.order_key`)}) = ${WAITS_FOR_TURN}
           and not exists (select 1 from deliveries as b where b.destination_id = ${destination_id}
             and b.order_key = k.order_key and b.leased = 1) then 1 else 0 end as is_stuck
       from (with recursive k (order_key, number) as (

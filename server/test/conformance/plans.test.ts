@@ -11,12 +11,13 @@ import { composeServer } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import { WAITS_FOR_TURN } from "../../src/deliveries/turn.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { type Statement, sql } from "../../src/platform/sql.ts";
 import { type Engine, forEachEngine } from "../support/engines.ts";
-import { findScans, LARGE_TABLES, record } from "../support/plans.ts";
+import { explain, findScans, LARGE_TABLES, record } from "../support/plans.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { settlementOf } from "../support/settlements.ts";
 import { PHONE } from "../support/site.ts";
@@ -33,6 +34,8 @@ const STATISTICS = ["old", "fresh"] as const;
 const LARGER = 100;
 /** Asked once by each process, at its start, of an index that holds the clicks of a day; which old statistics do not know. */
 const SELDOM = /select min\(created_at\) as oldest from clicks/;
+/** Every other index that helps with these reads all that is pending of a destination. */
+const FIRST_OF_KEY = /f\.order_key/;
 
 forEachEngine((engine) => {
   for (const statistics of STATISTICS) {
@@ -46,6 +49,9 @@ forEachEngine((engine) => {
         scans.push(...found.filter((scan) => !SELDOM.test(scan) || (statistics === "fresh" && scan.startsWith("Seq"))));
       }
       assert.deepEqual(scans.slice(0, SHOWN_MAX), [], `${scans.length} of ${statements.length} statements`);
+      for (const statement of statements.filter(({ parts }) => FIRST_OF_KEY.test(parts.join("?")))) {
+        assert.match(await explain(db, statement), /deliveries_first/, statement.parts.join("?"));
+      }
       assertRecorded(statements);
     });
   }
@@ -76,7 +82,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["claimProbe", /attempt = attempt \+ 1, leased = 1, trigger = 'probe'/],
     ["claim from both ends", /as newest/],
     ["claim in turn", /with picked as materialized/],
-    ["pass turns", /first\.order_key = column2/],
+    ["pass turns", /\|\| ' ' \|\| column2/],
     ["mend turns", /with recursive k \(order_key/],
     ["what has keys", /with recursive k \(destination_id/],
     ["let go", /set order_key = null/],
@@ -300,6 +306,11 @@ async function fill(
       case when i % 50 = 0 then 'pending' when i % 50 = 1 then 'failed' when i % 50 = 2 then 'canceled' else 'succeeded' end,
       1, 0, 0, case when i % 50 = 0 then cast(${at} as bigint) + i else null end, 'auto', cast(${at} as bigint) + i
     from n`);
+  // A backlog that waits for its turns, at a destination of its own.
+  await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
+      due_at, trigger, created_at, order_key) ${numbers}
+    select ${destination_id} || '_backlog', ${position}, ${app_id}, 'link.click', 'pending', 0, 0, 0, cast(${WAITS_FOR_TURN} as bigint), 'auto',
+      cast(${at} as bigint) + i, 'lnk_' || (i % 100) from n where i % 4 = 0`);
   await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
       response_headers, response_snippet, response_truncated) ${numbers}
     select ${destination_id}, ${position}, 1, 'auto', cast(${at} as bigint) + i, 5, 'accepted', '{}', '', 0 from n`);

@@ -46,14 +46,22 @@ function sizeOf({ values }: Statement): number {
 }
 
 /** What the engine would read from end to end, in words; empty when it seeks everywhere. */
-export async function findScans(database: Database, { expect: _, ...statement }: Statement): Promise<string[]> {
-  const prefix = database.engine === "postgres" ? "explain (format json) " : "explain query plan ";
-  const parts = [prefix + (statement.parts[0] ?? ""), ...statement.parts.slice(1)];
-  const explained = { ...statement, parts };
-  const rows = await database.query<Record<string, unknown>>(explained);
+export async function findScans(database: Database, statement: Statement): Promise<string[]> {
+  const rows = await askForPlan(database, statement);
   const text = statement.parts.join("?").replaceAll(/\s+/g, " ");
   const found = database.engine === "postgres" ? postgresScans(rows) : sqliteScans(rows, text);
   return found.map((scan) => `${scan}: ${text}`);
+}
+
+/** The whole plan, as a text to look for names in. */
+export async function explain(database: Database, statement: Statement): Promise<string> {
+  return JSON.stringify(await askForPlan(database, statement));
+}
+
+function askForPlan(database: Database, { expect: _, ...statement }: Statement): Promise<Record<string, unknown>[]> {
+  const prefix = database.engine === "postgres" ? "explain (format json) " : "explain query plan ";
+  const parts = [prefix + (statement.parts[0] ?? ""), ...statement.parts.slice(1)];
+  return database.query<Record<string, unknown>>({ ...statement, parts });
 }
 
 /** Those parts of a node that are looked at. */
