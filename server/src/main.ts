@@ -43,7 +43,7 @@ async function start(): Promise<void> {
   const showToken = announceToken(secrets);
   refuseForeignFile(config);
   const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch((error) =>
-    fail(EXIT_BAD_CONFIG, sentenceOf(error)),
+    fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`),
   );
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
