@@ -91,8 +91,9 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
       observe(await store.announce({ id, seen_at: clock.now() }), 1);
       if (!is_known) tell();
       is_known = true;
-      for (const [of, { seen_at, missed }] of others)
-        if (missed >= PRUNED_AFTER) await store.prune({ id: of, seen_at });
+      for (const [other, { seen_at, missed }] of others) {
+        if (missed >= PRUNED_AFTER) await store.prune({ id: other, seen_at });
+      }
     } catch (error) {
       // It goes on with what it knew; the others may count it out meanwhile, and are told when it is back.
       is_known = false;
@@ -134,9 +135,10 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
   }
 
   async function leave(): Promise<void> {
-    if (state !== "joined") return;
+    const was_there = state === "joined";
     state = "left";
     cancelBeat();
+    if (!was_there) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = clock.after(LEAVE_MAX_MS, resolve);
     // A row that stays is counted out by the others.

@@ -56,12 +56,12 @@ export function createPace({ time, disk, weather }: World, is_pair: boolean, { e
     expectRate(all.starts.filter(isShared), send, 1);
   }
 
-  function note(of: string, send: Send): Traffic {
-    const known = traffic.get(of) ?? { flying: new Set(), starts: [] };
+  function note(key: string, send: Send): Traffic {
+    const known = traffic.get(key) ?? { flying: new Set(), starts: [] };
     known.flying.add(send);
     const from = send.at - Math.max(...RATE_SPANS_S) * 1_000;
     known.starts = [...known.starts.filter((one) => one.at > from), send];
-    traffic.set(of, known);
+    traffic.set(key, known);
     return known;
   }
 
@@ -91,7 +91,7 @@ export function createPace({ time, disk, weather }: World, is_pair: boolean, { e
   }
 
   function answered(send: Send): void {
-    for (const of of [ofProcess(send), send.track.destination_id]) traffic.get(of)?.flying.delete(send);
+    for (const key of [ofProcess(send), send.track.destination_id]) traffic.get(key)?.flying.delete(send);
   }
 
   function clockJumped(): void {
