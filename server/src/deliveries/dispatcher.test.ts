@@ -5,6 +5,7 @@ import { createManualClock } from "../../test/support/manual-clock.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { DatabaseError } from "../platform/database.ts";
 import { createDispatcher, type DispatcherOptions } from "./dispatcher.ts";
+import { ALONE } from "./presence.ts";
 
 test("a database that is away for minutes is one line a minute, though it is asked every second", async () => {
   const clock = createManualClock();
@@ -19,6 +20,7 @@ test("a database that is away for minutes is one line a minute, though it is ask
     committer: { channel: () => away },
     destinations: { onChange() {} },
     clock,
+    presence: ALONE,
     random: () => 0.5,
     log: (event: string, { failures }: Record<string, unknown>) => void lines.push([event, failures]),
     exclusive: false,

@@ -11,6 +11,7 @@ import { waitUntil } from "../../test/support/wait.ts";
 import { createDeliveries } from "../deliveries/deliveries.ts";
 import { createDispatcher } from "../deliveries/dispatcher.ts";
 import { SLOW_SHARE } from "../deliveries/lanes.ts";
+import { ALONE } from "../deliveries/presence.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
 import { createDestinations } from "../destinations/destinations.ts";
 import { createCommitter } from "../platform/committer.ts";
@@ -45,7 +46,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
   const store = createDeliveryStore(db);
   const logged: Record<string, unknown>[] = [];
   const dispatcher = createDispatcher({
-    ...{ store, committer, destinations, egress, clock, exclusive },
+    ...{ store, committer, destinations, egress, clock, exclusive, presence: ALONE },
     random: Math.random,
     log: (event, fields) => void logged.push({ event, ...fields }),
   });

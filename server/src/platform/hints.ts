@@ -1,6 +1,7 @@
 // Tells the other processes on the same database what they would find by polling up to a second later: that deliveries of a
-// destination are due, that an app's destinations changed, that a replay is due. Sent after the commit, gathered and without
-// doubles, on a pooled connection; never waited for, and nothing depends on one. Made by compose.ts.
+// destination are due, that an app's destinations changed, that a replay is due, that dispatchers have joined or left. Sent
+// after the commit, gathered and without doubles, on a pooled connection; never waited for, and nothing depends on one. Made
+// by compose.ts.
 import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./database.ts";
 
 /** What comes within this time goes together. NOTIFY passes through one lock of the whole server. */
@@ -12,6 +13,7 @@ export interface HintListener {
   due(destination_id: string): void;
   changed(app_id: string): void;
   replays(): void;
+  dispatchers(): void;
   /** Anything may have become due or changed. */
   all(): void;
 }
@@ -28,8 +30,9 @@ export interface Hints {
   due(destination_id: string): void;
   changed(app_id: string): void;
   replays(): void;
+  dispatchers(): void;
   listen(listener: HintListener): void;
-  /** Sends nothing more, and lets go of the connection that listens. */
+  /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
   stop(): Promise<void>;
 }
 
@@ -39,14 +42,20 @@ interface Message {
   due?: string[];
   changed?: string[];
   replays?: boolean;
+  dispatchers?: boolean;
   all?: boolean;
 }
 
-const SILENT: Hints = { due() {}, changed() {}, replays() {}, listen() {}, async stop() {} };
+interface Flags {
+  replays: boolean;
+  dispatchers: boolean;
+}
+
+const SILENT: Hints = { due() {}, changed() {}, replays() {}, dispatchers() {}, listen() {}, async stop() {} };
 
 export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
   if (wire === undefined) return SILENT;
-  const gathered = { due: new Set<string>(), changed: new Set<string>(), replays: false };
+  const gathered = { due: new Set<string>(), changed: new Set<string>(), replays: false, dispatchers: false };
   let state: "idle" | "gathering" | "sending" | "stopped" = "idle";
   let cancelTimer = () => {};
   let sending: Promise<void> = Promise.resolve();
@@ -72,11 +81,13 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     gathered.due.clear();
     gathered.changed.clear();
     gathered.replays = false;
+    gathered.dispatchers = false;
     // What is lost is found by polling.
     await wire?.send(text).catch(() => {});
     if (state !== "sending") return;
     state = "idle";
-    if (gathered.due.size > 0 || gathered.changed.size > 0 || gathered.replays) gather();
+    const { due, changed, replays, dispatchers } = gathered;
+    if (due.size > 0 || changed.size > 0 || replays || dispatchers) gather();
   }
 
   function listen(listener: HintListener): void {
@@ -96,11 +107,14 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     for (const id of message.changed ?? []) listener.changed(id);
     for (const id of message.due ?? []) listener.due(id);
     if (message.replays) listener.replays();
+    if (message.dispatchers) listener.dispatchers();
   }
 
   async function stop(): Promise<void> {
+    const is_leaving = state === "gathering" && gathered.dispatchers;
     state = "stopped";
     cancelTimer();
+    if (is_leaving) sending = send();
     await Promise.all([sending, stopListening()]);
   }
 
@@ -111,6 +125,10 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
       gathered.replays = true;
       gather();
     },
+    dispatchers() {
+      gathered.dispatchers = true;
+      gather();
+    },
     listen,
     stop,
   };
@@ -118,11 +136,11 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 
 function composeHints(
   from: string,
-  { due, changed, replays }: { due: ReadonlySet<string>; changed: ReadonlySet<string>; replays: boolean },
+  { due, changed, ...flags }: { due: ReadonlySet<string>; changed: ReadonlySet<string> } & Flags,
 ): string {
   const all = JSON.stringify({ from, all: true } satisfies Message);
   if (due.size > IDS_MAX || changed.size > IDS_MAX) return all;
-  const message: Message = { from, due: [...due], changed: [...changed], replays };
+  const message: Message = { from, due: [...due], changed: [...changed], ...flags };
   const text = JSON.stringify(message);
   return text.length > WIRE_TEXT_MAX_CHARS ? all : text;
 }
@@ -138,6 +156,7 @@ function readHints(text: string): Message | null {
       due: readIds(fields["due"]),
       changed: readIds(fields["changed"]),
       replays: fields["replays"] === true,
+      dispatchers: fields["dispatchers"] === true,
       all: fields["all"] === true,
     };
   } catch {
