@@ -279,13 +279,17 @@ function composeRetention(db: Database, ids: Ids) {
   });
 }
 
-/** What is due and in no memory here may be delivered by any process. */
+/** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */
 function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
   return {
     ...dispatcher,
     wake(destination_id, due_at) {
       dispatcher.wake(destination_id, due_at);
       hints.due(destination_id);
+    },
+    forget(destination_id, position, attempt) {
+      dispatcher.forget(destination_id, position, attempt);
+      hints.dropped({ destination_id, position, attempt });
     },
   };
 }
@@ -300,6 +304,7 @@ function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
     changed: destinations.hearOf,
     replays: replay_runner.wake,
     dispatchers: presence.hear,
+    dropped: ({ destination_id, position, attempt }) => dispatcher.forget(destination_id, position, attempt),
     all() {
       // The next poll finds the same.
       wakeAll().catch(() => {});

@@ -12,10 +12,11 @@ test("hints that come together are sent once, after a moment, and heard by the o
   one.hints.changed("a1");
   one.hints.replays();
   one.hints.dispatchers();
+  one.hints.dropped({ destination_id: "d1", position: "p1", attempt: 2 });
   assert.equal(world.sent.length, 0, "sent before the moment was over");
   await world.pass();
   assert.equal(world.sent.length, 1);
-  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays", "dispatchers"]);
+  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays", "dispatchers", "dropped p1 2"]);
   assert.deepEqual(one.heard, []);
   other.hints.due("d3");
   await world.pass();
@@ -60,7 +61,18 @@ test("what comes while others are being sent goes with the next, also when sendi
 test("texts that are no hints are passed over", () => {
   const world = createWorld();
   const { heard } = world.join("one");
-  const texts = ["", "x", "null", "7", "[]", "{}", '{"from":1}', '{"from":"x","due":"d"}', '{"from":"x","due":[1,{}]}'];
+  const texts = [
+    "",
+    "x",
+    "null",
+    "7",
+    "[]",
+    "{}",
+    '{"from":1}',
+    '{"from":"x","due":"d"}',
+    '{"from":"x","due":[1,{}]}',
+    '{"from":"x","dropped":[{"position":"p"},null]}',
+  ];
   for (const text of texts) world.say(text);
   assert.deepEqual(heard, []);
   world.say('{"from":"x","due":["d"],"later":true}');
@@ -134,6 +146,7 @@ function createWorld() {
       changed: (id) => void heard.push(`changed ${id}`),
       replays: () => void heard.push("replays"),
       dispatchers: () => void heard.push("dispatchers"),
+      dropped: ({ position, attempt }) => void heard.push(`dropped ${position} ${attempt}`),
       all: () => void heard.push("all"),
     });
     return { hints, heard };
