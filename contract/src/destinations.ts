@@ -115,8 +115,18 @@ export const WEBHOOK_SETTINGS = {
     .min(TIMEOUT_MIN_MS)
     .max(TIMEOUT_MAX_MS)
     .describe("milliseconds for connect, headers and body together"),
-  max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
-  rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
+  max_in_flight: z
+    .number()
+    .int()
+    .min(1)
+    .max(IN_FLIGHT_MAX)
+    .describe("most concurrent requests, of all dispatchers together; each has at most 512 for all receivers"),
+  rate_per_second: z
+    .number()
+    .min(RATE_MIN_PER_SECOND)
+    .max(RATE_MAX_PER_SECOND)
+    .nullable()
+    .describe("most requests that start in a second, of all dispatchers together; null: no limit"),
   retry_on: RetryOn,
   ordering: Ordering.describe("link: events of one link are sent one after another, in the order of their acceptance"),
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
@@ -170,12 +180,18 @@ export const Health = z
       .number()
       .int()
       .nullable()
-      .describe("requests at a time that the process that answers allows at present; null when it sends nothing to it"),
+      .describe(
+        "requests at a time that the process that answers allows itself at present, of several dispatchers its part: 0 when " +
+          "the others send to it; null when nothing is to be sent, or it is no dispatcher",
+      ),
     rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
     held_until: Timestamp.nullable().describe(
       "until then that process sends nothing by itself: the receiver asked for it",
     ),
-    limited_because: z.string().nullable().describe("why it allows less than the settings; null when it does not"),
+    limited_because: z
+      .string()
+      .nullable()
+      .describe("why it allows itself less than the settings; null when it does not"),
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;

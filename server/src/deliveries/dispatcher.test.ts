@@ -68,6 +68,7 @@ test("what was claimed anew while a claim of it was on its way is not sent as th
     committer: { channel: () => async () => {} },
     destinations: { find: async () => destination, onChange() {} },
     egress: { send: () => new Promise(() => {}) },
+    presence: ALONE,
     clock,
     random: () => 0.5,
     log() {},

@@ -95,6 +95,19 @@ test("what others send has no room here, and starts again when the share is back
   assert.ok(pump(lanes) >= 1, "an answer that came in between left a limit of nothing");
 });
 
+test("a lane keeps little that others could send, and as much as ever where it alone sends", () => {
+  const cases = [
+    { share: 1, of: 3, room: 4 },
+    { share: 20, of: 60, room: 80 },
+    { share: 400, of: 1_000, room: 500 },
+    { share: 1, of: 1, room: 500 },
+  ];
+  for (const { share: max_in_flight, of, room } of cases) {
+    const { lanes, lane, destination } = share({ max_in_flight, rate_per_second: null }, { max_in_flight: of });
+    assert.deepEqual([lanes.room(lane, destination), lanes.room(undefined, destination)], [room, room]);
+  }
+});
+
 test("a wide limit ends where this process has no more slots, and says so", () => {
   const { lanes, lane } = share({ max_in_flight: 1_000, rate_per_second: null }, { max_in_flight: 1_000 });
   assert.match(lanes.limitsOf("dst_a", NOW)?.limited_because ?? "", /begins with 51/);

@@ -37,6 +37,8 @@ const MEMORY_MS = 10 * 60_000;
 const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
 const QUEUE_MAX = 500;
+/** The same in rounds of requests where others send to it too: what waits here would be waiting for one of several. */
+const PART_ROUNDS = 4;
 /** The same over all destinations: beyond it the table is the queue. */
 const QUEUED_MAX = 5_000;
 const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
@@ -102,10 +104,12 @@ export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALON
     const left = QUEUED_MAX - queued - reserved;
     if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS || isLeft(destination)) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
-    const share = shareOf(destination).rate_per_second;
-    const rate = lane === undefined ? share : rateOf(lane.limit, share);
+    const { max_in_flight, rate_per_second } = shareOf(destination);
+    const rate = lane === undefined ? rate_per_second : rateOf(lane.limit, rate_per_second);
+    const is_part = max_in_flight < destination.max_in_flight;
+    const most = is_part ? Math.min(PART_ROUNDS * max_in_flight, QUEUE_MAX) : QUEUE_MAX;
     const few = lane?.slow === true || rate !== null;
-    const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? QUEUE_MAX)) : QUEUE_MAX;
+    const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? most)) : most;
     const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
     return Math.max(0, Math.min(capacity - used, left));
   }

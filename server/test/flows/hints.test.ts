@@ -30,7 +30,11 @@ test("a dispatcher that never polls is told what another process has stored, ret
     await ingest(api, app_id);
     await world.receiver.waitFor(sent);
   }
-  const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+  // A success that is recorded after the retry was asked for would be the answer to it.
+  const page = await waitUntil(async () => {
+    const { body } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+    return body.items.every(({ state }: { state: string }) => state === "succeeded") && body;
+  }, "the deliveries to be recorded");
   await api("POST", `/api/deliveries/${page.items[0].id}/retry`);
   await world.receiver.waitFor(4);
   const replay = { since: new Date(0).toISOString(), until: new Date().toISOString(), states: ["succeeded"] };
