@@ -238,6 +238,29 @@ forEachEngine((engine) => {
     }
   });
 
+  test("of the parts of a range everything that matches is sent, once, and nothing between them", async () => {
+    const world = await openReplayWorld(engine);
+    const inside: string[] = [];
+    const parts: { since: number; until: number }[] = [];
+    for (const count of [30, 0, 2_500, 1, 20]) {
+      await world.addEvents(40);
+      const since = world.clock.at;
+      inside.push(...(await world.addEvents(count > 0 ? count : 1).then((made) => (count > 0 ? made : []))));
+      parts.push(count > 0 ? { since, until: world.clock.at } : { since, until: since });
+    }
+    await world.addEvents(40);
+    const started = await world.replays.startReplay(
+      world.key.id,
+      null,
+      world.request({ states: ["missing"], since: new Date(parts[0]?.since ?? 0).toISOString() }),
+      parts,
+    );
+    assert.equal(started.total, inside.length);
+    const { replay, sent } = await finish(world, started);
+    assert.deepEqual([replay.created, replay.succeeded, replay.state], [inside.length, inside.length, "done"]);
+    assert.deepEqual(sent.sort(), inside.sort());
+  });
+
   test("a canceled replay puts back what waits: what was missing is missing, the rest is what it was", async () => {
     const world = await openReplayWorld(engine);
     const [untried, tried, flying] = await world.addEvents(3);

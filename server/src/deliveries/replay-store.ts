@@ -260,9 +260,9 @@ function insertRow(row: ReplayRow) {
     ...[row.id, row.destination_id, row.app_id, row.state, row.reason, row.since, row.until, row.states, row.events],
     ...[row.missing_events, row.link_id, row.rate_per_second, row.total, row.created, row.succeeded, row.failed],
     ...[row.at_position, row.end_position, row.walked, row.paced_at, row.resumed_at, row.revision, row.due_at],
-    ...[row.created_at, row.finished_at, row.target_id, row.slot],
+    ...[row.created_at, row.finished_at, row.target_id, row.slot, row.parts],
   ];
   return sql`insert into replays (id, destination_id, app_id, state, reason, since, until, states, events, missing_events,
       link_id, rate_per_second, total, created, succeeded, failed, at_position, end_position, walked, paced_at,
-      resumed_at, revision, due_at, created_at, finished_at, target_id, slot) values (${list(columns)})`;
+      resumed_at, revision, due_at, created_at, finished_at, target_id, slot, parts) values (${list(columns)})`;
 }

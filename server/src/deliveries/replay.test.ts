@@ -19,7 +19,7 @@ const calm: ReplayFacts = { waiting: 0, attempts: 0, failures: 0 };
 const running: ReplayRow = {
   ...{ id: "rpl_1", destination_id: "dst_1", target_id: "dst_1", app_id: "app_1", slot: 3, state: "running" },
   ...{ reason: null, since: 0, until: NOW },
-  ...{ states: '["failed"]', events: null, missing_events: '["link.click"]', link_id: null, rate_per_second: null },
+  ...{ states: '["failed"]', events: null, missing_events: '["link.click"]', parts: null, link_id: null, rate_per_second: null },
   ...{ total: 1_000, created: 100, succeeded: 80, failed: 5, at_position: "p100", end_position: "p999", walked: 0 },
   ...{ paced_at: NOW, resumed_at: NOW, revision: 7, due_at: NOW, created_at: NOW, finished_at: null },
 };

@@ -41,6 +41,8 @@ export interface ReplayRow {
   states: string;
   events: string | null;
   missing_events: string;
+  /** The parts of its range that are looked at, as JSON text of pairs of positions, in order; null: all of it. */
+  parts: string | null;
   link_id: string | null;
   rate_per_second: number | null;
   total: number;
