@@ -138,7 +138,9 @@ export const WebhookPatch = z
     ...WEBHOOK_SETTINGS,
     recover: z
       .boolean()
-      .describe("with `enabled: true`: also replay what it missed since it was last stopped; default: go on from now"),
+      .describe(
+        "with `enabled: true`: also replay what it missed while it was stopped and was not recovered; default: go on from now",
+      ),
   })
   .partial()
   .refine(({ recover, enabled }) => recover !== true || enabled === true, {
@@ -196,18 +198,18 @@ export const Health = z
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
 
-/** What a webhook was not sent because it was off or disabled, the last time that it was. */
+/** What a webhook was not sent because it was off or disabled, and that is not recovered. */
 export const Missed = z
   .object({
     count: z
       .number()
       .int()
       .describe(
-        "events of its types that pass its filter and have no delivery, of the last time that it was stopped; replays lower it. Their fate is `off` as a rule",
+        "events of its types that pass its filter and have no delivery, of all times in which it was stopped, until they are recovered; replays lower it. Their fate is `off` as a rule",
       ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
-    since: Timestamp.describe("when it was stopped"),
-    until: Timestamp.nullable().describe("when it was turned on again; null: it is still stopped"),
+    since: Timestamp.describe("when it was stopped, the first time that is not recovered"),
+    until: Timestamp.nullable().describe("when it was turned on the last time; null: it is still stopped"),
   })
   .meta({ id: "Missed" });
 export type Missed = z.infer<typeof Missed>;

@@ -41,8 +41,9 @@ export interface DestinationRow {
   retry_on: RetryOn;
   /** JSON text; null takes every event of its types. */
   filter: string | null;
-  /** The last time that it was off or disabled: from, and until when; null while it still is. */
+  /** When it was stopped, off or disabled, the first time of which something may be missing. */
   stopped_at: number | null;
+  /** When it was turned on the last time; null while it is stopped. */
   restarted_at: number | null;
   ordering: StoredOrdering;
   created_at: number;

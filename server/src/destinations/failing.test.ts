@@ -18,7 +18,9 @@ const verdicts: [title: string, state: DestinationState, run: FailureRun, verdic
   ["with 20 failures over 5 minutes", "active", run(20, 5 * MINUTE_MS), "paused"],
   ["with 19 failures over an hour", "active", run(19, 60 * MINUTE_MS), null],
   ["with a thousand failures within a minute", "active", run(1_000, MINUTE_MS), null],
-  ["with one failure five days ago and none since", "active", run(1, RULES.disable_after_ms), "disabled"],
+  ["with one failure five days ago and one now", "active", run(2, RULES.disable_after_ms), null],
+  ["with 19 failures over a year", "active", run(19, 365 * 24 * 60 * MINUTE_MS), null],
+  ["with 20 failures over five days, and never paused", "active", run(20, RULES.disable_after_ms), "paused"],
   ["that is paused and fails on", "paused", run(30, 60 * MINUTE_MS), null],
   ["that is paused for five days", "paused", run(30, RULES.disable_after_ms), "disabled"],
   ["that is off", "off", run(30, RULES.disable_after_ms), null],
@@ -28,6 +30,18 @@ const verdicts: [title: string, state: DestinationState, run: FailureRun, verdic
 for (const [title, state, failures, verdict] of verdicts) {
   test(`a destination ${title} is ${verdict ?? "left as it is"}`, () => {
     assert.equal(verdictOn(state, failures, RULES, NOW)?.state ?? null, verdict);
+  });
+}
+
+const HASTY: FailureRules = { ...RULES, disable_after_ms: 3_000 };
+const hasty: [title: string, state: DestinationState, run: FailureRun, verdict: string | null][] = [
+  ["for less than that", "active", run(40, 2_999), null],
+  ["for that long", "active", run(2, 3_000), "paused"],
+  ["for that long and is paused", "paused", run(3, 3_000), "disabled"],
+];
+for (const [title, state, failures, verdict] of hasty) {
+  test(`where disabling comes before pausing, one that fails ${title} is ${verdict ?? "left as it is"}`, () => {
+    assert.equal(verdictOn(state, failures, HASTY, NOW)?.state ?? null, verdict);
   });
 }
 

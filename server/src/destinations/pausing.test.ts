@@ -74,13 +74,14 @@ forEachEngine((engine) => {
     }
   });
 
-  test("without a success for days it is disabled, paused or not", async () => {
+  test("without a success for days it is disabled, once it is paused and not before", async () => {
     const { db, clock, destinations } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
-    await fail(db, id, 20, clock.at);
-    clock.at += FAILURE_RULES.pause_after_ms;
-    await destinations.review(id);
+    await fail(db, id, 2, clock.at);
     clock.at += FAILURE_RULES.disable_after_ms;
+    assert.equal(await destinations.review(id), null);
+    await fail(db, id, 20, clock.at - FAILURE_RULES.disable_after_ms);
+    assert.equal((await destinations.review(id))?.state, "paused");
     assert.equal((await destinations.review(id))?.state, "disabled");
     const shown = await destinations.getWebhook(id, null);
     assert.deepEqual([shown.enabled, shown.state], [true, "disabled"]);

@@ -12,6 +12,7 @@ import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
 import { isStopped } from "./missed.ts";
+import { createMissedStore } from "./missed-store.ts";
 import type { LoadedApp } from "./registry.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
@@ -138,7 +139,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       if (decision === null) return { row, changed: false };
       const is_kept = belongsInHistory(row, decision.row);
       const at = is_kept ? await historyTime(query, id, now) : now;
-      const after = { ...decision.row, ...stopAfter(row, decision.row, at) };
+      const after = { ...decision.row, ...(await stopAfter(query, row, decision.row, at)) };
       await query(updateRow(after));
       if (decision.reset_health) await query(resetHealth(id));
       // What was disabled begins anew: what is shown of its health is from now on. The attempts themselves are kept.
@@ -303,10 +304,14 @@ function insertHistory(row: DestinationRow, at: number, entry: { cause: string; 
       ${entry.explains})`;
 }
 
-/** While it is off or disabled nothing is stored for it; the last such time is kept, for what was missed in it. */
-function stopAfter(before: DestinationRow, after: DestinationRow, at: number) {
+/**
+ * While it is off or disabled nothing is stored for it. Of such times the first is kept of which something is missing, and
+ * when the last one ended; the history tells those between.
+ */
+async function stopAfter(query: Query, before: DestinationRow, after: DestinationRow, at: number) {
   if (isStopped(before) === isStopped(after)) return {};
-  return isStopped(after) ? { stopped_at: at, restarted_at: null } : { restarted_at: at };
+  if (!isStopped(after)) return { restarted_at: at };
+  return { stopped_at: (await createMissedStore({ query }).unrecoveredSince(after, at)) ?? at, restarted_at: null };
 }
 
 function resetHealth(id: string): Statement {

@@ -108,12 +108,12 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     return shown;
   }
 
-  /** The last time that it was off or disabled, in ms since 1970. @throws AppError not_found */
-  async function lastStop(id: string, app_scope: string | null): Promise<Stop | null> {
-    return dependencies.missed_store.findStop(await found(store.find(id, within(app_scope))));
+  /** When it was off or disabled, from the first time on that is not recovered. @throws AppError not_found */
+  async function openStops(id: string, app_scope: string | null): Promise<Stop[]> {
+    return dependencies.missed_store.findStops(await found(store.find(id, within(app_scope))));
   }
 
-  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, lastStop };
+  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, openStops };
 }
 
 function readCursor(cursor: string): [number, string] {

@@ -73,3 +73,21 @@ test("a webhook whose receiver is down is paused, says so, and delivers everythi
   assert.equal(detail.attempts.at(-1)?.trigger, "manual");
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
+
+test("who disables within seconds sees a webhook paused first, and disabled by the next attempt that fails", async () => {
+  const receiver = await startReceiver(() => ({ status: 500 }));
+  after(() => receiver.close());
+  const server = await startServer({ env: { LINKME_DISABLE_AFTER_SECONDS: "1" } });
+  const { call, show, send, list } = await furnish(server, receiver.url);
+  await send({ n: 0 });
+  await waitUntil(async () => (await show()).state === "paused", "the webhook to be paused");
+  const [waiting] = await list("pending");
+  await call("POST", `/api/deliveries/${waiting?.id}/retry`);
+  const disabled = await waitUntil(async () => {
+    const webhook = await show();
+    return webhook.state === "disabled" && webhook;
+  }, "the webhook to be disabled");
+  assert.match(disabled.state_reason ?? "", /^No attempt has succeeded since /);
+  assert.equal((await list("pending")).length, 1, "nothing is lost");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
