@@ -160,6 +160,9 @@ export const Health = z
     p95_ms_24h: z.number().nullable().describe("milliseconds, to within a fifth; null without attempts"),
     pending: z.number().int(),
     oldest_pending_at: Timestamp.nullable(),
+    next_probe_at: Timestamp.nullable().describe(
+      "while it is paused: when one of its deliveries is tried next; in the past: as soon as there is one. Null unless paused",
+    ),
     concurrency_limit: z
       .number()
       .int()

@@ -163,7 +163,7 @@ export const SETTINGS = {
     unit: "attempts",
     accepts: "a whole number from 1 to 1000000",
     description:
-      "A destination is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
+      "A webhook is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
     schema: failures,
   }),
   pause_after_seconds: setting({
@@ -171,7 +171,7 @@ export const SETTINGS = {
     fallback: "300",
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
-    description: "How long a destination has to fail before it is paused.",
+    description: "How long a webhook has to fail before it is paused.",
     schema: seconds,
   }),
   disable_after_seconds: setting({
@@ -179,7 +179,7 @@ export const SETTINGS = {
     fallback: "432000",
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
-    description: "A destination whose attempts have all failed for so long is disabled, until somebody enables it.",
+    description: "A webhook whose attempts have all failed for so long is disabled, until somebody enables it.",
     schema: seconds,
   }),
   event_retention_days: setting({

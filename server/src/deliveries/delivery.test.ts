@@ -165,7 +165,7 @@ test("what waits for its destination has no next attempt and says so; what a per
   const waiting = showDelivery({ ...row, reason: "The receiver answered 500" }, "event-1", NOW, "paused");
   assert.deepEqual(
     [waiting.next_attempt_at, waiting.reason],
-    [null, "The receiver answered 500. It waits, for the destination is paused."],
+    [null, "The receiver answered 500. It waits, for the webhook is paused."],
   );
   const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, "off");
   assert.equal(asked.next_attempt_at, new Date(NOW).toISOString());

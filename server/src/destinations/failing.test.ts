@@ -34,8 +34,22 @@ for (const [title, state, failures, verdict] of verdicts) {
 test("the reason says since when, and what happens now", () => {
   assert.equal(
     verdictOn("active", run(21, 6 * MINUTE_MS), RULES, NOW)?.reason,
-    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z: pending deliveries wait, and one is tried now and then",
+    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z. Pending deliveries wait, and one is tried now and then",
   );
+});
+
+test("the reason names the last error where it is known, as much of it as fits", () => {
+  const reason = (last_error: string, failing_ms = 6 * MINUTE_MS) =>
+    verdictOn("active", { ...run(21, failing_ms), last_error }, RULES, NOW)?.reason ?? "";
+  assert.equal(
+    reason("127.0.0.1:9443 presents a self-signed certificate"),
+    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z; the last: 127.0.0.1:9443 presents a self-signed " +
+      "certificate. Pending deliveries wait, and one is tried now and then",
+  );
+  assert.match(reason("It broke.", RULES.disable_after_ms), /^No attempt has succeeded since \S+Z; the last: It broke$/);
+  const long = reason(`${"x".repeat(299)}\u{1f600}${"y".repeat(1_000)}`);
+  assert.ok(long.length < 500 && long.isWellFormed() && long.includes("x…. Pending") === false, long);
+  assert.match(long, /…\. Pending deliveries wait/);
 });
 
 test("the gaps between probes double up to an hour", () => {

@@ -17,6 +17,8 @@ export interface FailureRules {
 export interface FailureRun {
   consecutive_failures: number;
   failing_since: number | null;
+  /** What the newest of them ended with, for whoever reads the verdict; absent: not known. */
+  last_error?: string | undefined;
 }
 
 export interface Verdict {
@@ -28,6 +30,7 @@ export interface Verdict {
 export const PROBE_FIRST_MS = 30_000;
 export const PROBE_MAX_MS = 3_600_000;
 const PROBE_DOUBLINGS_MAX = 7;
+const LAST_ERROR_MAX_CHARS = 300;
 
 /** What has to be done about a destination in this state; null as a rule. */
 export function verdictOn(state: DestinationState, run: FailureRun, rules: FailureRules, now: number): Verdict | null {
@@ -35,11 +38,19 @@ export function verdictOn(state: DestinationState, run: FailureRun, rules: Failu
   if (failing_since === null || (state !== "active" && state !== "paused")) return null;
   const failing_ms = now - failing_since;
   if (failing_ms >= rules.disable_after_ms) {
-    return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}` };
+    return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}${lastOf(run)}` };
   }
   if (state === "paused" || failures < rules.pause_after_failures || failing_ms < rules.pause_after_ms) return null;
-  const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}`;
-  return { state: "paused", reason: `${reason}: pending deliveries wait, and one is tried now and then` };
+  const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}${lastOf(run)}`;
+  return { state: "paused", reason: `${reason}. Pending deliveries wait, and one is tried now and then` };
+}
+
+function lastOf({ last_error }: FailureRun): string {
+  if (last_error === undefined || last_error === "") return "";
+  const is_long = last_error.length > LAST_ERROR_MAX_CHARS;
+  // Half a character at the cut would be one that no database takes.
+  const text = is_long ? `${last_error.slice(0, LAST_ERROR_MAX_CHARS).toWellFormed()}…` : last_error;
+  return `; the last: ${text.replace(/\.$/, "")}`;
 }
 
 /** How long to wait after so many probes without success, in ms. */
