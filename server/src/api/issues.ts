@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type { ErrorDetail } from "#contract/errors.ts";
 import { AppError } from "../errors.ts";
+import { unknownField } from "./known-names.ts";
 import { numberRule } from "./number-rule.ts";
 
 const DETAILS_MAX = 20;
@@ -28,7 +29,11 @@ function describe(issue: Issue, source: Source): ErrorDetail[] {
   const { part } = source;
   const path = issue.path.map(String);
   if (isStrange(issue)) {
-    return issue.keys.map((key) => ({ path: show([...path, key], part), message: "unknown field" }));
+    const { schema } = source;
+    return issue.keys.map((key) => ({
+      path: show([...path, key], part),
+      message: unknownField(schema, issue.path, key),
+    }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0 && isDefault(issue)) {
     return nearest(issue.errors).flatMap((inner) =>

@@ -37,7 +37,8 @@ test("answers of the same class are told apart where something else is to be don
 });
 
 test("a port that may speak TLS is asked for with https first, where the request was in plain http", () => {
-  const step = (error: string) => nextStepOf({ outcome: "unreachable", status_code: null, cause: "reset", error }) ?? "";
+  const step = (error: string) =>
+    nextStepOf({ outcome: "unreachable", status_code: null, cause: "reset", error }) ?? "";
   const closed = "shop.example:443 closed the connection before it answered";
   assert.match(step(`${closed}; the request was in plain http`), /speaks TLS, the URL has to begin with https\. .*log/);
   assert.match(step(closed), /^Look into the receiver's log/);

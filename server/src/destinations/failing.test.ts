@@ -46,7 +46,10 @@ test("the reason names the last error where it is known, as much of it as fits",
     "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z; the last: 127.0.0.1:9443 presents a self-signed " +
       "certificate. Pending deliveries wait, and one is tried now and then",
   );
-  assert.match(reason("It broke.", RULES.disable_after_ms), /^No attempt has succeeded since \S+Z; the last: It broke$/);
+  assert.match(
+    reason("It broke.", RULES.disable_after_ms),
+    /^No attempt has succeeded since \S+Z; the last: It broke$/,
+  );
   const long = reason(`${"x".repeat(299)}\u{1f600}${"y".repeat(1_000)}`);
   assert.ok(long.length < 500 && long.isWellFormed() && long.includes("x…. Pending") === false, long);
   assert.match(long, /…\. Pending deliveries wait/);

@@ -16,6 +16,7 @@ test("a destination without attempts has no rate and no p95", () => {
     p95_ms_24h: null,
     pending: 0,
     oldest_pending_at: null,
+    next_probe_at: null,
     ...NO_LIMITS,
   });
 });

@@ -71,12 +71,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
 }
 
 /** The row after a patch; `null` where nothing is given to change. */
-export function patchWebhookRow(
-  row: DestinationRow,
-  patch: WebhookPatch,
-  now: number,
-  sealer: Sealer,
-): Change | null {
+export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: number, sealer: Sealer): Change | null {
   if (Object.values(patch).every((value) => value === undefined)) return null;
   const { url, events, description, signing, retry_schedule, timeout_ms, max_in_flight, retry_on, headers } = patch;
   const config = readWebhookConfig(row);

@@ -105,7 +105,9 @@ export function createEvents(options: EventsOptions) {
       event.position,
       all.map((destination) => destination.id),
     );
-    const unhappy = deliveries.filter(({ state, attempt }) => attempt > 0 && (state === "pending" || state === "failed"));
+    const unhappy = deliveries.filter(
+      ({ state, attempt }) => attempt > 0 && (state === "pending" || state === "failed"),
+    );
     const tried = await options.deliveries.lastAttempts(
       event.position,
       unhappy.map(({ destination_id }) => destination_id),

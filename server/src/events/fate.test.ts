@@ -236,7 +236,10 @@ test("an attempt whose time has passed is due since then, and after a while that
   assert.equal(fate({}, 60_000).next_step, null);
   for (const changes of [{}, { leased: 1 }]) {
     const { reason, next_step } = fate(changes, 60_001);
-    assert.match(reason ?? "", new RegExp(`^It is due since ${TIME}, and nothing has taken it: no process .*dispatcher`));
+    assert.match(
+      reason ?? "",
+      new RegExp(`^It is due since ${TIME}, and nothing has taken it: no process .*dispatcher`),
+    );
     assert.match(next_step ?? "", /role dispatcher/);
   }
   assert.match(fate({ reason: "It broke" }, 60_001).reason ?? "", /^It broke\. It is due since .*dispatcher/);

@@ -124,8 +124,7 @@ function stepWith(
 }
 
 function reasonFor(absence: Absence, { created_at, state }: KnownDestination): string {
-  if (absence.kind === "not_yet_created")
-    return `The webhook was created at ${timeText(created_at)}, after the event.`;
+  if (absence.kind === "not_yet_created") return `The webhook was created at ${timeText(created_at)}, after the event.`;
   if (absence.kind === "not_subscribed") return `It was set to ${absence.types.join(", ")} only.`;
   if (absence.kind === "missed") return "It has no delivery, and nothing on record says why.";
   const stopped = `${absence.state} since ${timeText(absence.since)}: ${absence.cause}`;

@@ -6,14 +6,8 @@
 // product's hottest path; why no library does it is told in ADR 14.
 import { isIPv6, type LookupFunction, connect as openTcp, type Socket } from "node:net";
 import { connect as openTls } from "node:tls";
-import {
-  type AddressRule,
-  createAddressRule,
-  isLoopbackName,
-  readTarget,
-  type Target,
-  WHAT_IS_ACCEPTED,
-} from "./addresses.ts";
+import { WHAT_IS_ACCEPTED } from "#contract/target-url.ts";
+import { type AddressRule, createAddressRule, isLoopbackName, readTarget, type Target } from "./addresses.ts";
 import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
 import { createCall, settleFailure, since } from "./call.ts";
 import { attach, createConnections, fail, ready, receive } from "./connection.ts";
