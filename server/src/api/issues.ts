@@ -16,9 +16,11 @@ interface Source {
   part: "body" | "query";
 }
 
-export function refuseIssues(issues: readonly Issue[], source: Source): AppError {
+/** @param known what is wrong besides, other than by the schema */
+export function refuseIssues(issues: readonly Issue[], source: Source, known: readonly ErrorDetail[] = []): AppError {
   const { part } = source;
-  const details = issues.flatMap((issue) => describe(issue, source)).slice(0, DETAILS_MAX);
+  const found = issues.flatMap((issue) => describe(issue, source));
+  const details = [...known, ...found].slice(0, DETAILS_MAX);
   const [first] = details;
   const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
   const message = first ? `${first.path}: ${first.message}${more}` : `The ${part} was not understood.`;
