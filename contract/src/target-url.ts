@@ -21,6 +21,8 @@ function problemOf(text: string): string | null {
   if (text.length > URL_MAX_CHARS) return `The URL is longer than ${URL_MAX_CHARS} characters`;
   // The URL parser drops tabs, line ends and outer spaces without a word; a paste error should not be that silent.
   if (/[\s\p{Cc}]/u.test(text)) return "The URL contains spaces or control characters";
+  // The URL parser takes it for a slash, so that the host is another one than people read.
+  if (text.includes("\\")) return "The URL contains a backslash";
   const url = URL.parse(text);
   if (url === null) return "The URL cannot be read";
   if (url.protocol !== "https:" && url.protocol !== "http:") return `${url.protocol}// URLs are not accepted`;
