@@ -2,9 +2,10 @@
 // A webhook is a destination of type `webhook`; the delivery settings are the same for every type.
 import { z } from "zod";
 import { DataObject, EVENT_TYPES, EventType } from "./events.ts";
-import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
+import { LongText, pageOf, Timestamp } from "./fields.ts";
 import { Filter } from "./filters.ts";
 import { Replay } from "./replays.ts";
+import { TargetUrl } from "./target-url.ts";
 
 export const RETRY_SCHEDULE_MAX_ITEMS = 24;
 export const RETRY_DELAY_MAX_SECONDS = 604_800;
@@ -100,7 +101,7 @@ export const Headers = z
   );
 
 export const WEBHOOK_SETTINGS = {
-  url: z.string().min(1).max(URL_MAX_CHARS).describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
+  url: TargetUrl.describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
   events: EventTypes,
   description: LongText,
   enabled: z.boolean(),
@@ -178,6 +179,9 @@ export const Health = z
     p95_ms_24h: z.number().nullable().describe("milliseconds, to within a fifth; null without attempts"),
     pending: z.number().int(),
     oldest_pending_at: Timestamp.nullable(),
+    next_probe_at: Timestamp.nullable().describe(
+      "while it is paused: when one of its deliveries is tried next; in the past: as soon as there is one. Null unless paused",
+    ),
     concurrency_limit: z
       .number()
       .int()

@@ -122,6 +122,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     handlers,
+    urlProblem: pipeline.egress.checkAtOnce,
     roles: config.roles,
     pages: config.roles.includes("edge") ? [edge.pages] : [],
     trusted_proxies: config.trusted_proxies,

@@ -163,7 +163,7 @@ export const SETTINGS = {
     unit: "attempts",
     accepts: "a whole number from 1 to 1000000",
     description:
-      "A destination is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
+      "A webhook is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
     schema: failures,
   }),
   pause_after_seconds: setting({
@@ -172,7 +172,7 @@ export const SETTINGS = {
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
     description:
-      "How long a destination has to fail before it is paused; LINKME_DISABLE_AFTER_SECONDS, where that is shorter.",
+      "How long a webhook has to fail before it is paused; LINKME_DISABLE_AFTER_SECONDS, where that is shorter.",
     schema: seconds,
   }),
   disable_after_seconds: setting({
@@ -181,7 +181,7 @@ export const SETTINGS = {
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
     description:
-      "A destination that is paused, and whose attempts have all failed for so long, is disabled when another one fails, until somebody enables it. Where it is shorter than LINKME_PAUSE_AFTER_SECONDS, a destination is paused when its attempts have all failed for so long, however few they are, and disabled when the next one fails.",
+      "A webhook that is paused, and whose attempts have all failed for so long, is disabled when another one fails, until somebody enables it. Where it is shorter than LINKME_PAUSE_AFTER_SECONDS, a webhook is paused when its attempts have all failed for so long, however few they are, tried again after as long, and disabled when that fails.",
     schema: seconds,
   }),
   event_retention_days: setting({

@@ -155,7 +155,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
     if (outcome === undefined || !counts) return;
     if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (outcome.kind !== "accepted") reviews.failed(destination_id);
+    else if (outcome.kind !== "accepted") reviews.failed(destination_id, outcome.message);
     else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id);
     }

@@ -15,7 +15,14 @@ function destination(changes: Partial<Destination> = {}): Destination {
   return {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
     ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none" },
-    ...{ retry_schedule: [], timeout_ms: 1_000, max_in_flight: 60, rate_per_second: null, misconfigured: null },
+    ...{
+      retry_schedule: [],
+      timeout_ms: 1_000,
+      max_in_flight: 60,
+      rate_per_second: null,
+      misconfigured: null,
+      repair: null,
+    },
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
     mask: () => assert.fail("a lane shows nothing"),

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DestinationState } from "#contract/destinations.ts";
-import { type FailureRules, type FailureRun, PROBE_FIRST_MS, PROBE_MAX_MS, probeGapMs, verdictOn } from "./failing.ts";
+import {
+  type FailureRules,
+  type FailureRun,
+  firstProbeMs,
+  PROBE_FIRST_MS,
+  PROBE_MAX_MS,
+  probeGapMs,
+  verdictOn,
+} from "./failing.ts";
 
 const NOW = Date.UTC(2026, 0, 31, 9, 30);
 const MINUTE_MS = 60_000;
@@ -48,8 +56,30 @@ for (const [title, state, failures, verdict] of hasty) {
 test("the reason says since when, and what happens now", () => {
   assert.equal(
     verdictOn("active", run(21, 6 * MINUTE_MS), RULES, NOW)?.reason,
-    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z: pending deliveries wait, and one is tried now and then",
+    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z. Pending deliveries wait, and one is tried now and then",
   );
+});
+
+test("the reason names the last error where it is known, as much of it as fits", () => {
+  const reason = (last_error: string, failing_ms = 6 * MINUTE_MS, state: "active" | "paused" = "active") =>
+    verdictOn(state, { ...run(21, failing_ms), last_error }, RULES, NOW)?.reason ?? "";
+  assert.equal(
+    reason("127.0.0.1:9443 presents a self-signed certificate"),
+    "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z; the last: 127.0.0.1:9443 presents a self-signed " +
+      "certificate. Pending deliveries wait, and one is tried now and then",
+  );
+  assert.match(
+    reason("It broke.", RULES.disable_after_ms, "paused"),
+    /^No attempt has succeeded since \S+Z; the last: It broke$/,
+  );
+  const long = reason(`${"x".repeat(299)}\u{1f600}${"y".repeat(1_000)}`);
+  assert.ok(long.length < 500 && long.isWellFormed() && long.includes("x…. Pending") === false, long);
+  assert.match(long, /…\. Pending deliveries wait/);
+});
+
+test("who disables within seconds is not kept waiting for the first probe", () => {
+  assert.equal(firstProbeMs(RULES), PROBE_FIRST_MS);
+  assert.equal(firstProbeMs({ ...RULES, disable_after_ms: 1_000 }), 1_000);
 });
 
 test("the gaps between probes double up to an hour", () => {

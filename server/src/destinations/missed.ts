@@ -143,7 +143,7 @@ export function nextStep(
 const RECOVER = `with "recover": true it is also sent what it has missed, else it goes on from now`;
 
 export function stepWhenDisabled(id: string): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}.`;
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}. Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
 function enable(id: string): string {

@@ -28,7 +28,7 @@ export interface Change {
   row: DestinationRow;
   cause: string;
   reset_health: boolean;
-  /** When the first delivery is tried of a destination that is paused by this change. */
+  /** When the next delivery is tried of a destination that is paused by this change, or was paused and is set otherwise. */
   probe_at?: number;
 }
 
@@ -239,6 +239,7 @@ interface Totals extends Owned {
   last_success_at: number | null;
   last_failure_at: number | null;
   consecutive_failures: number;
+  probe_at: number | null;
 }
 
 function factsOf(
@@ -256,6 +257,7 @@ function factsOf(
     attempts: attempts.filter((row) => row.destination_id === id),
     pending: waiting?.pending ?? 0,
     oldest_pending_at: waiting?.oldest ?? null,
+    probe_at: total.probe_at,
   };
 }
 

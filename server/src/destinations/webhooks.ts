@@ -41,7 +41,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     const result = await store.insert(row, actor);
     if (result === "no_such_app") throw notFound("app");
     if (result === "too_many") {
-      throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} destinations: delete one first.`);
+      throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} webhooks: delete one first.`);
     }
     await changed(row);
     return { ...(await showOne(row)), signing_secret: secret };
@@ -96,9 +96,9 @@ export function createWebhooks(dependencies: WebhookDependencies) {
       ),
       dependencies.missed_store.missedOf(prepared, at),
     ]);
-    return prepared.map(({ row, destination: { misconfigured } }) => {
-      const health = composeHealth(facts.get(row.id) ?? NO_FACTS);
-      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured });
+    return prepared.map(({ row, destination: { misconfigured, repair } }) => {
+      const health = composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
+      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured, repair });
     });
   }
 

@@ -211,6 +211,35 @@ forEachEngine((engine) => {
     assert.deepEqual([own.event, own.data], ["link.app_open", { order: 17, test: true }]);
   });
 
+  test("the fate of what has failed has the advice of its last attempt, while it is pending and when it is given up", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const receiver = await startReceiver(({ path }) => ({ status: path === "/404" ? 404 : 500 }));
+    after(() => receiver.close());
+    const create = (path: string) =>
+      WebhookCreate.parse({ url: receiver.url + path, events: ["link.click"], retry_schedule: [0, 3_600] });
+    const { id: pending } = await destinations.createWebhook("shop", create("/500"));
+    const { id: failed } = await destinations.createWebhook("shop", create("/404"));
+    await dispatcher.start();
+    const { accepted } = await events.ingest("shop", [click(1)]);
+    const fates = async () =>
+      new Map((await events.getEvent(accepted[0] ?? "", "shop")).fates.map((one) => [one.destination_id, one]));
+    const isTold = async () => {
+      const told = await fates();
+      return /Next attempt at/.test(told.get(pending)?.reason ?? "") && told.get(failed)?.state === "failed";
+    };
+    await waitUntil(async () => (await isTold()) && receiver.received.length === 3, "both to have failed");
+    const told = await fates();
+    assert.match(
+      told.get(pending)?.next_step ?? "",
+      /^Look into the receiver's log: .* To try it at once: POST \/api\//,
+    );
+    const step = told.get(failed)?.next_step ?? "";
+    assert.match(
+      step,
+      /^Mend what the reason says\. Correct the path of the URL, .* Then send it again with POST \/api\//,
+    );
+  });
+
   test("tests neither pause, disable nor resume a webhook, whatever they are answered", async () => {
     const { db, destinations, dispatcher, events } = await openPipeline(engine);
     let status = 410;

@@ -96,6 +96,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["settle", /update deliveries set state = case when column10/],
     ["settle beside a granted attempt", /update deliveries set resume_state = column5/],
     ["attempts", /insert into attempts/],
+    ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
     ["click match", /from clicks where app_id/],
@@ -263,6 +264,7 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   assert.ok(first !== undefined, "something was claimed");
   await store.renew(held, now + 2_000);
   await store.countRecords(first);
+  await store.lastAttempts(first.position, [destination_id, "another"]);
   await store.release(held, now);
   await store.releaseAll(destination_id, now, 45_000);
   const ended = { state: "succeeded", failures: 0, due_at: null } as const;
