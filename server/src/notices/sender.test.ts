@@ -182,7 +182,15 @@ forEachEngine((engine) => {
         ),
       );
     }
-    assert.equal(await store.prune("0000-0000"), false);
+    const [gone, there] = [
+      { kind: "disk", subject: "gone" },
+      { kind: "disk", subject: "there" },
+    ];
+    await store.open(gone, 1_000, []);
+    await store.open(there, 1_000, []);
+    await store.touch(there, 2_000);
+    assert.equal(await store.prune("0000-0000", 2_000), false);
+    assert.deepEqual(await store.openSubjects("disk", 10), ["there"]);
     const left = await world.db.query<{ id: string }>(sql`select id from notices order by id`);
     assert.deepEqual(
       [left.length, left[0]?.id, left.at(-1)?.id],

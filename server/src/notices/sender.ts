@@ -96,7 +96,7 @@ export function createSender({ store, channels, clock, log, answered }: SenderOp
     const now = clock.now();
     if (now - pruned_at < PRUNE_EVERY_MS && now >= pruned_at) return;
     // A step at each look, until nothing is left.
-    if (!(await store.prune(uuidFloor(now - KEPT_MS)))) pruned_at = now;
+    if (!(await store.prune(uuidFloor(now - KEPT_MS), now - KEPT_MS))) pruned_at = now;
   }
 
   async function loop(): Promise<void> {

@@ -95,9 +95,13 @@ export function createNoticeStore(db: Database) {
     return notices.map((notice) => ({ notice, sends: sends.filter(({ notice_id }) => notice_id === notice.id) }));
   }
 
-  /** One step of forgetting; answers whether another one may be needed. */
-  function prune(oldest_id: string): Promise<boolean> {
+  /**
+   * One step of forgetting; answers whether another one may be needed. What was open somewhere and has not been seen since goes
+   * too: that process is gone.
+   */
+  function prune(oldest_id: string, seen_before: number): Promise<boolean> {
     return db.transaction(async (query) => {
+      await query(sql`delete from notice_conditions where seen_at < ${seen_before}`);
       const found = await query<{ id: string }>(
         sql`select id from notices where id < ${oldest_id}
           or id <= (select id from notices order by id desc limit 1 offset ${KEPT_MAX})
