@@ -28,6 +28,8 @@ export function explainRepeats(
   const counts = new Map(spans.map((span) => [span, 0]));
   const unexplained: string[] = [];
   for (const [id, sent] of ledger.by_delivery) {
+    const numbers = sent.map(({ attempt }) => attempt);
+    if (new Set(numbers).size < numbers.length) unexplained.push(`${id}: sent twice under one number, ${numbers}`);
     const first = sent.findIndex(isAccepted);
     const repeats = first === -1 ? 0 : sent.length - first - 1;
     if (repeats === 0) continue;
