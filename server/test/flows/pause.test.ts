@@ -63,6 +63,8 @@ test("a webhook whose receiver is down is paused, says so, and delivers everythi
   const resumed = await show();
   assert.deepEqual([resumed.state, resumed.state_reason, resumed.health.consecutive_failures], ["active", null, 0]);
   assert.match(server.stdout(), /"event":"destination\.resumed"/);
+  // So few never get it to the end of its pace.
+  assert.match(resumed.health.limited_because ?? "", /^It goes on after a stop/);
   const delivered = receiver.received.slice(sent_before).map(({ body }) => JSON.parse(body.toString()).data.n);
   assert.deepEqual(
     delivered.sort((a, b) => a - b),
@@ -71,5 +73,26 @@ test("a webhook whose receiver is down is paused, says so, and delivers everythi
   );
   const detail = await call<DeliveryDetail>("GET", `/api/deliveries/${first?.id}`);
   assert.equal(detail.attempts.at(-1)?.trigger, "manual");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test("a webhook that has failed for as long as is set is disabled, and says since when", async () => {
+  const receiver = await startReceiver(() => ({ status: 500 }));
+  after(() => receiver.close());
+  const server = await startServer({ env: { LINKME_DISABLE_AFTER_SECONDS: String(2 * 3_600) } });
+  const { show, send } = await furnish(server, receiver.url);
+  await send({ n: 0 });
+  await waitUntil(async () => (await show()).health.consecutive_failures > 0, "an attempt to fail");
+  await server.setClock(3_600_000);
+  const failures = (await show()).health.consecutive_failures;
+  await send({ n: 1 });
+  await waitUntil(async () => (await show()).health.consecutive_failures > failures, "another one to fail");
+  assert.notEqual((await show()).state, "disabled", "an hour is not long enough");
+  await server.setClock(2 * 3_600_000);
+  await send({ n: 2 });
+  await waitUntil(async () => (await show()).state === "disabled", "the webhook to be disabled");
+  const { state_reason } = await show();
+  assert.match(state_reason ?? "", /^No attempt has succeeded since \d{4}-/);
+  assert.match(server.stdout(), /"event":"destination\.disabled"/);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
