@@ -22,6 +22,8 @@ export interface Hostile {
   error?: RegExp;
   next_step?: RegExp;
   truncated?: boolean;
+  /** The webhook's, where it is not the suite's. */
+  timeout_ms?: number;
   /** Seconds to the next attempt, at least and at most. */
   delay_seconds?: readonly [number, number];
 }
@@ -31,6 +33,9 @@ export const DELAY_SECONDS = 100;
 const USUAL_DELAY: readonly [number, number] = [DELAY_SECONDS * 0.8 - 1, DELAY_SECONDS * 1.2 + 1];
 const DAY_SECONDS = 86_400;
 const TRICKLE_MS = 50;
+/** Longer than any silence of a receiver that sends a byte a second: only the whole takes too long. */
+const SECOND_MS = 1_000;
+const SECONDS_TIMEOUT_MS = 3_000;
 const CHUNK_BYTES = 64 * 1024;
 const OK = "HTTP/1.1 200 OK\r\n";
 const ACCEPTED = { state: "succeeded", outcome: "accepted", status: 200 } as const;
@@ -55,9 +60,9 @@ function pour(socket: Socket, head: string, bytes_max: number): void {
 }
 
 /** A byte at a time for as long as the connection lives. */
-function trickle(socket: Socket, head: string, byte: string): void {
+function trickle(socket: Socket, head: string, byte: string, every_ms = TRICKLE_MS): void {
   socket.write(head);
-  const timer = setInterval(() => socket.write(byte), TRICKLE_MS);
+  const timer = setInterval(() => socket.write(byte), every_ms);
   socket.on("close", () => clearInterval(timer));
 }
 
@@ -104,6 +109,19 @@ export function hostileReceivers(trap: string, now: number): Hostile[] {
   return [
     { title: "never answers", answer: () => {}, ...silent },
     { title: "sends its headers byte by byte", answer: (socket) => trickle(socket, `${OK}x: `, "y"), ...silent },
+    {
+      title: "sends one byte of its headers a second",
+      answer: (socket) => trickle(socket, `${OK}x: `, "y", SECOND_MS),
+      timeout_ms: SECONDS_TIMEOUT_MS,
+      ...silent,
+    },
+    {
+      title: "sends one byte of its body a second",
+      answer: (socket) => trickle(socket, `${OK}\r\n`, "z", SECOND_MS),
+      timeout_ms: SECONDS_TIMEOUT_MS,
+      ...ACCEPTED,
+      truncated: true,
+    },
     {
       title: "sends 1xx answers without end",
       answer: write("HTTP/1.1 102 P\r\n\r\n".repeat(1_000)),
@@ -153,6 +171,7 @@ export function hostileReceivers(trap: string, now: number): Hostile[] {
       ...ACCEPTED,
       truncated: true,
     },
+    { title: "resets after its whole body", answer: resetAfter(`${OK}content-length: 3\r\n\r\nabc`), ...ACCEPTED },
     { title: "closes within its body", answer: end(`${OK}content-length: 9\r\n\r\nabc`), ...ACCEPTED, truncated: true },
     {
       title: "breaks its chunks",
