@@ -44,6 +44,8 @@ export interface ServerOptions {
   role?: string;
   /** So many times sooner comes what the server does once in 30 s or less often: watches, removals. */
   hurry?: number;
+  /** Who it runs as, where that is not who runs the tests. */
+  account?: { uid: number; gid: number } | undefined;
   /** The program, relative to the project: another one in this file's own tests. */
   main?: string;
 }
@@ -85,6 +87,7 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
   const admin_token = options.env?.["LINKME_ADMIN_TOKEN"] ?? randomBytes(24).toString("base64url");
   const flags = ["--disable-warning=ExperimentalWarning", `--import=${END_WITH_PARENT}`];
   const child = spawn(process.execPath, [...flags, options.main ?? MAIN], {
+    ...options.account,
     cwd: ROOT,
     env: createEnvironment(dir, admin_token, options),
     stdio: ["ignore", "pipe", "pipe", "ipc"],
