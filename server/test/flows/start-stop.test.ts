@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -197,10 +197,6 @@ test("a receiver that outlasts the stop is not waited for: 10 s after SIGTERM it
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
   assert.ok(performance.now() - asked_at < STOP_MAX_MS);
   assert.equal((await logLine(server.stdout, "server.stopped"))["drained"], false);
-  assert.ok(
-    !existsSync(join(server.dir, "linkme.db-wal")),
-    "what was not waited for did not keep the database from closing",
-  );
 
   receiver.setAnswer(() => ({}));
   const next = await startServer({ dir: server.dir });
