@@ -91,7 +91,13 @@ const HeaderValue = z
 
 export const Headers = z
   .record(HeaderName, HeaderValue)
-  .refine((headers) => Object.keys(headers).length <= HEADERS_MAX, { error: `at most ${HEADERS_MAX} headers` });
+  .refine((headers) => Object.keys(headers).length <= HEADERS_MAX, { error: `at most ${HEADERS_MAX} headers` })
+  .refine(
+    (headers) => new Set(Object.keys(headers).map((name) => name.toLowerCase())).size === Object.keys(headers).length,
+    {
+      error: "each header once: names differ by more than upper and lower case",
+    },
+  );
 
 export const WEBHOOK_SETTINGS = {
   url: z.string().min(1).max(URL_MAX_CHARS).describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),

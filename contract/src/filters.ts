@@ -15,6 +15,8 @@ const FILTER_PATH_MAX_NAMES = 8;
 export const FILTER_VALUE_MAX_CHARS = 500;
 /** Values of one `in`. */
 export const FILTER_VALUES_MAX = 100;
+/** Elements of a list in an event that are looked at, the first. */
+export const FILTER_ELEMENTS_MAX = 100;
 /** Stored events that one check of a filter looks at, the newest. */
 export const FILTER_CHECK_EVENTS_MAX = 50;
 

@@ -5,12 +5,15 @@ import { createDeliveryTailStore } from "./deliveries/tail-store.ts";
 import { createEventTail } from "./events/tail.ts";
 import { createEventTailStore } from "./events/tail-store.ts";
 import type { Clock } from "./platform/clock.ts";
-import type { Database } from "./platform/database.ts";
+import { type Database, isDatabaseError } from "./platform/database.ts";
 import { createFollowing } from "./platform/following.ts";
 import { createJournalStore } from "./platform/journal-store.ts";
 import { log } from "./platform/log.ts";
+import { createSeldomLog } from "./platform/seldom-log.ts";
 
 const PRUNE_EVERY_MS = 10_000;
+/** Between two tries at a start that finds the database away. */
+const RETRY_MS = 500;
 
 export interface TailParts {
   db: Database;
@@ -21,6 +24,7 @@ export interface TailParts {
 export function composeTail({ db, destinations, clock }: TailParts) {
   const { now } = clock;
   const journal = createJournalStore(db);
+  const logSeldom = createSeldomLog(log, now);
   const failed = (error: unknown) => log("journal.not_read", { error }, "warn");
   const following = createFollowing({ journal, clock, failed });
   const streams = createStreams({ follow: following.follow, clock, log });
@@ -44,10 +48,21 @@ export function composeTail({ db, destinations, clock }: TailParts) {
     });
   }
 
-  /** To be called before this process writes events or deliveries. */
+  /** To be awaited before this process writes events or deliveries; waits for a database that is away. */
   async function start(): Promise<void> {
-    await journal.prepare(now());
+    while (!is_stopped && !(await isPrepared())) await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
     schedule();
+  }
+
+  async function isPrepared(): Promise<boolean> {
+    try {
+      await journal.prepare(now());
+      return true;
+    } catch (error) {
+      if (!isDatabaseError(error, "unavailable")) throw error;
+      logSeldom("database.waiting", { error, retry_ms: RETRY_MS }, "warn");
+      return false;
+    }
   }
 
   /** Ends the streams at once. */

@@ -200,6 +200,19 @@ test("a short admin token works, with a warning", () => {
   assert.match(reading.warnings[0] ?? "", /can be guessed/);
 });
 
+test("a name with the prefix too much is known", () => {
+  const { warnings } = read({ LINKME_DATABASE_URL: "file:./x.db" });
+  assert.match(warnings[0] ?? "", /Did you mean DATABASE_URL\?$/);
+});
+
+test("what is seldom meant works, with a warning", () => {
+  const postgres = read({ DATABASE_URL: "postgres://db/linkme" });
+  assert.match(postgres.warnings[0] ?? "", /^LINKME_ADMIN_TOKEN is not set: every process makes one of its own/);
+  for (const network of ["0.0.0.0/0", "10.0.0.0/8, ::/0"]) {
+    assert.match(read({ LINKME_EGRESS_ALLOW: network }).warnings[0] ?? "", /LINKME_EGRESS_ALLOW allows every address/);
+  }
+});
+
 test("the configuration page names every setting", () => {
   const page = describeSettings();
   for (const row of Object.values(SETTINGS)) assert.ok(page.includes(`| \`${row.name}\` |`), row.name);

@@ -233,6 +233,14 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);
   }
+  if (config.admin_token === null && !config.database_url.startsWith("file:")) {
+    warnings.push(
+      "LINKME_ADMIN_TOKEN is not set: every process makes one of its own, so where several share a PostgreSQL they would refuse each other's.",
+    );
+  }
+  if (config.egress_allow.some((network) => network.endsWith("/0"))) {
+    warnings.push("LINKME_EGRESS_ALLOW allows every address: webhooks may reach whatever this machine can reach.");
+  }
   const data_dir = config.data_dir ?? defaultDataDir(config);
   const is_run_by_npm = env["npm_lifecycle_event"] === "start";
   return { kind: "config", config: { ...config, data_dir, is_run_by_npm }, warnings };
@@ -320,7 +328,9 @@ function unknownNames(env: Environment): string[] {
   const known = Object.values(SETTINGS).flatMap((row) => [row.name, `${row.name}_FILE`]);
   const unknown = Object.keys(env).filter((name) => name.startsWith(OWN_PREFIX) && !known.includes(name));
   return unknown.map((name) => {
-    const nearest = known.map((one) => ({ one, edits: editDistance(one, name) })).sort((a, b) => a.edits - b.edits)[0];
+    const bare = name.slice(OWN_PREFIX.length);
+    const near = (one: string) => Math.min(editDistance(one, name), editDistance(one, bare));
+    const nearest = known.map((one) => ({ one, edits: near(one) })).sort((a, b) => a.edits - b.edits)[0];
     const hint = nearest && nearest.edits <= SUGGESTION_MAX_EDITS ? ` Did you mean ${nearest.one}?` : "";
     return `${name} is not a setting of this server and is ignored.${hint}`;
   });

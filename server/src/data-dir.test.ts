@@ -62,7 +62,10 @@ test("a file that was spoilt, or a directory that is none, is a sentence and nev
   writeFileSync(join(root, "spoilt/admin.token"), "");
   assert.throws(() => readSecrets(config("spoilt")), refusal(/admin\.token does not hold/));
   writeFileSync(join(root, "file"), "");
-  assert.throws(() => readSecrets(config("file/below")), refusal(/cannot be used \(ENOTDIR\).*LINKME_DATA_DIR/));
+  assert.throws(
+    () => readSecrets(config("file/below")),
+    refusal(/cannot be used \(ENOTDIR: a file is in its place\).*LINKME_DATA_DIR/),
+  );
 });
 
 function refusal(pattern: RegExp) {

@@ -111,8 +111,10 @@ function createWhole(file: string, content: string): boolean {
 }
 
 function refusal(path: string, error: unknown): DataDirError {
+  const code = codeOf(error) ?? String(error);
+  const reason = code === "EEXIST" || code === "ENOTDIR" ? `${code}: a file is in its place` : code;
   return new DataDirError(
-    `${path} cannot be used (${codeOf(error) ?? String(error)}); accepted is a LINKME_DATA_DIR that this process may read and write.`,
+    `${path} cannot be used (${reason}); accepted is a LINKME_DATA_DIR that this process may read and write.`,
   );
 }
 

@@ -8,12 +8,14 @@ import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
 import { checkSealKey } from "./destinations/seal-check-store.ts";
-import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
+import { type Database, DatabaseError } from "./platform/database.ts";
 import { databasePath, openDatabase } from "./platform/database-open.ts";
 import { tryLock } from "./platform/file-lock.ts";
 import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
 import { createSealer, SealError } from "./platform/sealing.ts";
+import { createSeldomLog } from "./platform/seldom-log.ts";
+import { whyNotOurs } from "./platform/sqlite-file.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
@@ -26,16 +28,22 @@ const DATABASE_RETRY_MS = 500;
 const FILE_WAIT_MS = 12_000;
 const FILE_RETRY_MS = 100;
 
+/** For what is tried again twice a second. */
+const logSeldom = createSeldomLog(log, Date.now);
+
 await start();
 
 async function start(): Promise<void> {
   // A reader that went away must not end the server.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  // The database and the spool hold what nobody else on the machine is to read.
+  process.umask(0o077);
   const config = loadConfig();
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
+  refuseForeignFile(config);
   const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch((error) =>
-    fail(EXIT_BAD_CONFIG, sentenceOf(error)),
+    fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`),
   );
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
@@ -75,6 +83,17 @@ function loadSecrets(config: Config): Secrets {
     if (error instanceof DataDirError) fail(EXIT_BAD_CONFIG, error.message);
     throw error;
   }
+}
+
+function refuseForeignFile({ database_url }: Config): void {
+  if (!database_url.startsWith("file:")) return;
+  const path = databasePath(database_url);
+  const reason = whyNotOurs(path);
+  if (reason === null) return;
+  fail(
+    EXIT_BAD_CONFIG,
+    `DATABASE_URL ${path} ${reason}; accepted is a file of LinkMe Server, or one that is not there yet.`,
+  );
 }
 
 /**
@@ -124,8 +143,12 @@ async function tryToPrepare(db: Database, secrets: Secrets): Promise<boolean> {
       fail(EXIT_BAD_CONFIG, whyNotThisKey(secrets));
     }
     if (error instanceof MigrationError) fail(EXIT_FAILED, error.message);
-    if (!isDatabaseError(error, "unavailable")) throw error;
-    log("database.waiting", { message: sentenceOf(error), retry_ms: DATABASE_RETRY_MS }, "warn");
+    if (!(error instanceof DatabaseError)) throw error;
+    if (error.kind !== "unavailable") {
+      const advice = "is DATABASE_URL a database of LinkMe Server, and undamaged? Else restore a backup";
+      fail(EXIT_FAILED, `The database cannot be brought up to date: ${sentenceOf(error)}; ${advice}.`);
+    }
+    logSeldom("database.waiting", { message: sentenceOf(error), error, retry_ms: DATABASE_RETRY_MS }, "warn");
     return false;
   }
 }
@@ -222,8 +245,9 @@ function tokenNote({ admin_token, token_file, is_token_new }: Secrets): string {
 }
 
 function sentenceOf(error: unknown): string {
-  const cause = error instanceof DatabaseError && error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return error instanceof Error ? `${error.message}${cause}` : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const cause = error instanceof DatabaseError && error.cause instanceof Error ? error.cause.message : "";
+  return error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
 }
 
 /** What went wrong is the last thing to be seen, behind the token of a first start. */

@@ -59,7 +59,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     },
     routerOptions: { maxParamLength: PARAM_MAX_CHARS },
-    trustProxy: options.trusted_proxies.length === 0 ? false : [...options.trusted_proxies],
+    trustProxy: options.trusted_proxies.length === 0 ? false : options.trusted_proxies.flatMap(withoutWhole),
     // Requests that are in flight when the server stops are answered; new connections are refused by then.
     return503OnClosing: false,
     genReqId: createRequestIds(),
@@ -96,6 +96,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await registerRoutes(app, options);
   return app;
+}
+
+/** Fastify's reader of networks refuses one that is everything; two halves are the same. */
+function withoutWhole(network: string): string[] {
+  if (!network.endsWith("/0")) return [network];
+  return network.includes(":") ? ["::/1", "8000::/1"] : ["0.0.0.0/1", "128.0.0.0/1"];
 }
 
 /** Devices are in the field and cannot be mended: what one sends that loses digits is taken, as LinkMe takes it. */

@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import { ADMIN_TOKEN, openApi } from "../../test/support/api.ts";
 import { createStreamReader } from "../../test/support/stream-reader.ts";
 import { waitUntil } from "../../test/support/wait.ts";
+import { encodeCursor } from "../platform/cursor.ts";
 import { STREAMS_PER_APP_MAX } from "./streams.ts";
 
 const api = await openApi({ LINKME_EGRESS_ALLOW: "127.0.0.0/8" });
@@ -73,6 +74,8 @@ test("an id that is none, a wrong filter and a wrong time are refused by their n
   for (const [query, headers, field] of [
     ["", { "last-event-id": "x".repeat(2_000) }, "last-event-id"],
     ["", { "last-event-id": "WyJhIl0" }, "last-event-id"],
+    // It would be counted up from there, for ever.
+    ["", { "last-event-id": encodeCursor([1, "", Number.MIN_SAFE_INTEGER, "", ""]) }, "last-event-id"],
     ["?event=link.clicked", {}, "event"],
     ["?since=yesterday", {}, "since"],
   ] as const) {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createManualClock } from "../../test/support/manual-clock.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import { DatabaseError } from "../platform/database.ts";
 import { createDispatcher, type DispatcherOptions } from "./dispatcher.ts";
 
@@ -36,4 +37,46 @@ test("a database that is away for minutes is one line a minute, though it is ask
     polls.map(([, failures]) => failures),
     [1, 60, 60],
   );
+});
+
+test("what was claimed anew while a claim of it was on its way is not sent as the attempt of that claim", async () => {
+  const clock = createManualClock();
+  const claim = Promise.withResolvers<object>();
+  const row = { position: "p1", app_id: "app_1", event: "link.click", attempt: 1, failures: 0, trigger: "auto" };
+  const rows = [row, { ...row, position: "p2" }];
+  let claims = 0;
+  const limits = { max_in_flight: 50, rate_per_second: null };
+  const built = { url: "http://127.0.0.1/", method: "POST", headers: [], body: "" };
+  const destination = {
+    id: "dst_1",
+    app_id: "app_1",
+    state: "active",
+    ordering: "none",
+    ...limits,
+    build: () => built,
+  };
+  const options = {
+    store: {
+      findDue: async () => [{ destination_id: "dst_1", due_at: clock.at }],
+      findKeyed: async () => [],
+      claim: async () => (claims++ === 0 ? claim.promise : { claimed: [], next_due_at: null }),
+      readBodies: async () => rows.map(({ position }) => ({ position, id: position, body: "{}", target_id: null })),
+      renew: async (held: readonly object[]) => held,
+    },
+    committer: { channel: () => async () => {} },
+    destinations: { find: async () => destination, onChange() {} },
+    egress: { send: () => new Promise(() => {}) },
+    clock,
+    random: () => 0.5,
+    log() {},
+    exclusive: false,
+  };
+  // What it is asked for here is all that sending two deliveries takes.
+  const dispatcher = createDispatcher(options as unknown as DispatcherOptions);
+  await dispatcher.start();
+  assert.equal(claims, 1);
+  dispatcher.forget("dst_1", "p1", 1);
+  claim.resolve({ claimed: rows, next_due_at: null });
+  await waitUntil(() => dispatcher.counts().in_flight > 0, "the claim to arrive");
+  assert.deepEqual(dispatcher.counts(), { queued: 0, in_flight: 1, lanes: 1, unsettled: 1 });
 });

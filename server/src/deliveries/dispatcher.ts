@@ -8,6 +8,7 @@ import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
+import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
@@ -67,6 +68,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const lanes = createLanes();
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
   const timers = createTimers(clock);
+  const forgotten = createForgotten(clock.now);
   let state: "idle" | "starting" | "running" | "stopping" = "idle";
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
@@ -164,8 +166,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   // Claiming.
 
   /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
-  function take(lane: Lane, destination: Destination, ready: readonly Ready[]): void {
+  function take(lane: Lane, destination: Destination, claimed: readonly Ready[]): void {
     const room = state === "running" ? lanes.room(lane, destination) : 0;
+    const ready = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
     lanes.push(lane, ready.slice(0, room));
     giveBack(ready.slice(room));
     pump();
@@ -203,6 +206,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   function forget(destination_id: string, position: string, attempt: number): void {
+    forgotten.note({ destination_id, position, attempt });
     const lane = lanes.get(destination_id);
     if (lane !== undefined) lanes.clear(lane, (ready) => ready.position === position && ready.attempt <= attempt);
   }

@@ -194,6 +194,7 @@ forEachEngine((engine) => {
       await world.runner.runRound();
       const [row] = await world.db.query(sql`select state, reason, slot from replays where id = ${id}`);
       assert.deepEqual(row, { state: "canceled", reason: "The webhook was deleted.", slot: null });
+      assert.equal((await world.replays.getReplay(id, null)).state, "canceled", "the other one still lists it");
     });
   }
 

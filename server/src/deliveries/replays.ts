@@ -121,8 +121,10 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
 
   async function findReplay(id: string, app_scope: AppScope) {
     const row = await store.find(id);
-    const destination = row === undefined ? null : await destinations.find(row.destination_id);
-    if (row === undefined || destination === null) throw notFound("replay");
+    if (row === undefined) throw notFound("replay");
+    // Each of the two lists it, also when the other was deleted.
+    const destination = (await destinations.find(row.destination_id)) ?? (await destinations.find(row.target_id));
+    if (destination === null) throw notFound("replay");
     if (app_scope !== null && row.app_id !== app_scope) throw notFound("replay");
     return row;
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Verdict } from "../destinations/failing.ts";
 import { createReviews } from "./reviews.ts";
 
-function openReviews(answers: { verdict?: Verdict; resumed?: boolean; error?: Error } = {}) {
+function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?: boolean; error?: Error } = {}) {
   const timers: (() => void)[] = [];
   const calls: string[] = [];
   const logged: [string, unknown][] = [];
@@ -16,7 +16,7 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; error?: Er
     destinations: {
       review: (id) => answer(`review ${id}`, answers.verdict ?? null),
       resume: (id) => answer(`resume ${id}`, answers.resumed ?? true),
-      disable: (id, reason) => answer(`disable ${id} ${reason}`, undefined),
+      disable: (id, reason) => answer(`disable ${id} ${reason}`, answers.disabled ?? true),
     },
     clock: {
       after(_delay_ms, callback) {
@@ -63,12 +63,14 @@ test("what becomes of it is told to the operator", async () => {
 });
 
 test("many successes at once resume once, and nothing is told of what was not paused any more", async () => {
-  const { reviews, calls, logged } = openReviews({ resumed: false });
+  const { reviews, calls, logged } = openReviews({ resumed: false, disabled: false });
   for (let count = 0; count < 5; count++) reviews.succeeded("dst_a");
   await turn();
   reviews.succeeded("dst_a");
   await turn();
-  assert.deepEqual([calls, logged], [["resume dst_a", "resume dst_a"], []]);
+  reviews.refused("dst_a", "410");
+  await turn();
+  assert.deepEqual([calls, logged], [["resume dst_a", "resume dst_a", "disable dst_a 410"], []]);
 });
 
 test("when the database does not answer, the next attempt asks again", async () => {

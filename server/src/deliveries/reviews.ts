@@ -11,7 +11,8 @@ export interface ReviewsOptions {
   destinations: {
     review(id: string): Promise<Verdict | null>;
     resume(id: string): Promise<boolean>;
-    disable(id: string, reason: string): Promise<void>;
+    /** False when it was stopped already. */
+    disable(id: string, reason: string): Promise<boolean>;
   };
   clock: Pick<Clock, "after">;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
@@ -67,7 +68,9 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
 
   function refused(destination_id: string, reason: string): void {
     destinations.disable(destination_id, reason).then(
-      () => log("destination.disabled", { destination_id, reason }, "warn"),
+      (is_new) => {
+        if (is_new) log("destination.disabled", { destination_id, reason }, "warn");
+      },
       // The next answer of this kind disables it.
       (error: unknown) => log("destination.not_disabled", { destination_id, error }, "error"),
     );

@@ -88,17 +88,19 @@ export function createDestinations(options: DestinationsOptions) {
   }
 
   /** Stops a destination that wants no more. Done twice, or when off, it changes nothing. */
-  async function disable(id: string, reason: string): Promise<void> {
+  async function disable(id: string, reason: string): Promise<boolean> {
     const stops = (state: string) => state === "active" || state === "paused";
     const before = await store.find(id, ANY);
-    if (before === null || !stops(before.state)) return;
+    if (before === null || !stops(before.state)) return false;
     const at = now();
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
       if (!stops(row.state)) return null;
       const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
     });
-    if (result?.changed) await changed(result.row);
+    if (!result?.changed) return false;
+    await changed(result.row);
+    return true;
   }
 
   /** For who must know destinations that are being changed all the time. */

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import {
   FILTER_CONDITIONS_MAX,
   FILTER_DEPTH_MAX,
+  FILTER_ELEMENTS_MAX,
   FILTER_MAX_BYTES,
   FILTER_VALUE_MAX_CHARS,
   FILTER_VALUES_MAX,
@@ -161,6 +162,20 @@ test("a reason is short and whole text, whatever the values and the number of al
     assert.ok(reason.isWellFormed());
     assert.match(reason, /^Filtered: none of 40 alternatives holds/);
   }
+});
+
+test("of a long list so many elements are looked at, and whatever they hold little of them is shown", () => {
+  const wants_x = { path: "data.long", equals: "x" };
+  const listWith = (at: number) => ({ long: [...Array.from({ length: at }, () => "a"), "x"] });
+  assert.equal(refusal(wants_x, listWith(FILTER_ELEMENTS_MAX - 1)), null);
+  assert.equal(
+    refusal(wants_x, listWith(FILTER_ELEMENTS_MAX)),
+    'Filtered: data.long is ["a","a","a","a","a",…], and the filter wants "x".',
+  );
+  assert.equal(
+    refusal(wants_x, { long: [["b".repeat(10_000)], { c: 1 }] }),
+    'Filtered: data.long is [[…],{…}], and the filter wants "x".',
+  );
 });
 
 test("the body is read only for what stands in it, and once", () => {

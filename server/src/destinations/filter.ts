@@ -1,6 +1,6 @@
 // Whether an event passes a destination's filter, and if not, which condition refuses it, in words. Pure: compiled once for
 // each destination by destination.ts, asked by fan-out, by replays of what was missing and by the check of a filter.
-import type { Filter, FilterLeaf } from "#contract/filters.ts";
+import { FILTER_ELEMENTS_MAX, type Filter, type FilterLeaf } from "#contract/filters.ts";
 
 /** Of a value of the event, in the sentence that says why it was refused. */
 const SHOWN_MAX_CHARS = 80;
@@ -134,9 +134,9 @@ function operatorOf(condition: FilterLeaf): Operator {
   return { test: someOf((one) => one === equals), yes: `wants ${show(equals)}`, no: `excludes ${show(equals)}` };
 }
 
-/** Of a list, one element is enough. */
+/** Of a list, one element is enough, among the first: an event may hold very many, and every filter looks at them. */
 function someOf(test: (value: unknown) => boolean): (value: unknown) => boolean {
-  return (value) => (Array.isArray(value) ? value.some(test) : test(value));
+  return (value) => (Array.isArray(value) ? value.slice(0, FILTER_ELEMENTS_MAX).some(test) : test(value));
 }
 
 /** `null` says nothing, so it counts as absent; LinkMe's own events never hold it. */
@@ -177,11 +177,18 @@ function pathsOf(filter: Filter): string[] {
 function show(value: unknown): string {
   if (value === undefined) return "absent";
   if (Array.isArray(value)) {
-    return value.length === 0
-      ? "an empty list"
-      : cut(JSON.stringify(value.slice(0, SHOWN_VALUES_MAX)), SHOWN_MAX_CHARS);
+    if (value.length === 0) return "an empty list";
+    const rest = value.length > SHOWN_VALUES_MAX ? ",…" : "";
+    return cut(`[${value.slice(0, SHOWN_VALUES_MAX).map(showElement).join(",")}${rest}]`, SHOWN_MAX_CHARS);
   }
   if (typeof value === "object" && value !== null) return "an object";
+  return JSON.stringify(typeof value === "string" ? cut(value, SHOWN_MAX_CHARS) : value);
+}
+
+/** Whatever its size, a few characters of it. */
+function showElement(value: unknown): string {
+  if (Array.isArray(value)) return "[…]";
+  if (typeof value === "object" && value !== null) return "{…}";
   return JSON.stringify(typeof value === "string" ? cut(value, SHOWN_MAX_CHARS) : value);
 }
 

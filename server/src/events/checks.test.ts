@@ -10,7 +10,7 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { type Answerer, type ReceivedRequest, startReceiver } from "../../test/support/receiver.ts";
 import { findClosedPort, listenTls } from "../../test/support/receivers.ts";
 import { untrusted_pair } from "../../test/support/tls-keys.ts";
-import { CHECKS_MAX } from "./checks.ts";
+import { APP_CHECKS_MAX, CHECKS_MAX } from "./checks.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 const ALLOWED = { LINKME_EGRESS_ALLOW: "127.0.0.0/8" };
@@ -235,18 +235,29 @@ test("an app that is not the key's, or does not exist, is not found, and nothing
   assert.equal(receiver.received.length, 0);
 });
 
-test("so many checks run at a time and no more; the next one is asked to come again", async (t) => {
+test("so many checks run at a time and no more, of one app a part of them; the next one is asked to come again", async (t) => {
   const release = Promise.withResolvers<object>();
   const receiver = await listen(t, () => release.promise);
-  const app_id = await api.createApp();
-  const running = Array.from({ length: CHECKS_MAX }, () => check(api, { url: receiver.url }, app_id));
+  const app_ids: string[] = [];
+  while (app_ids.length * APP_CHECKS_MAX < CHECKS_MAX) app_ids.push(await api.createApp());
+  const start = (app_id: string) =>
+    Array.from({ length: APP_CHECKS_MAX }, () => check(api, { url: receiver.url }, app_id));
+  const [first = "", ...others] = app_ids;
+  const running = start(first);
+  await receiver.waitFor(APP_CHECKS_MAX);
+  const refuse = async (app_id: string, message: RegExp) => {
+    const busy = await api.call("POST", `/api/apps/${app_id}/webhooks/check`, { url: receiver.url });
+    assert.deepEqual([busy.status, busy.body.error], [503, "temporarily_unavailable"]);
+    assert.match(busy.body.message, message);
+    assert.ok(Number(busy.headers["retry-after"]) > 0);
+  };
+  await refuse(first, /^8 checks of this app are under way/);
+  running.push(...others.flatMap(start));
   await receiver.waitFor(CHECKS_MAX);
-  const busy = await api.call("POST", `/api/apps/${app_id}/webhooks/check`, { url: receiver.url });
-  assert.deepEqual([busy.status, busy.body.error], [503, "temporarily_unavailable"]);
-  assert.ok(Number(busy.headers["retry-after"]) > 0);
+  await refuse(await api.createApp(), /^32 checks are under way/);
   release.resolve({});
   for (const { ok } of await Promise.all(running)) assert.equal(ok, true);
-  assert.equal((await check(api, { url: receiver.url }, app_id)).ok, true);
+  assert.equal((await check(api, { url: receiver.url }, first)).ok, true);
 });
 
 test("a receiver that verifies a public key passes once it knows the one of an earlier check", async (t) => {

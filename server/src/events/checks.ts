@@ -16,6 +16,8 @@ import { sampleData } from "./sample.ts";
 
 /** Each holds a connection of a caller, and one to a receiver, for up to two timeouts. */
 export const CHECKS_MAX = 32;
+/** Of these, what one app may have under way. */
+export const APP_CHECKS_MAX = 8;
 const BUSY_RETRY_SECONDS = 5;
 const STOP_RETRY_SECONDS = 1;
 
@@ -33,7 +35,7 @@ export type Checks = ReturnType<typeof createChecks>;
 
 export function createChecks({ destinations, egress, ids, now }: ChecksOptions) {
   /** What refuses each check that is under way. */
-  const under_way = new Set<(reason: AppError) => void>();
+  const under_way = new Map<(reason: AppError) => void, string>();
   let is_stopped = false;
 
   /** @throws AppError not_found, conflict, temporarily_unavailable */
@@ -42,7 +44,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
     const [type] = destination.events;
     assert(type !== undefined, "a destination has at least one event type");
     const event = sample(destination, type);
-    const tried = await bound(() => tryOut(destination, event));
+    const tried = await bound(destination.app_id, () => tryOut(destination, event));
     return { ok: isAccepted(tried), event_id: event.id, ...show(tried, destination) };
   }
 
@@ -50,7 +52,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
   async function checkReceiver(app_id: string, request: CheckRequest): Promise<CheckAnswer> {
     const { genuine, forger, secret, key_pair } = await destinations.newTrial(app_id, request);
     const event = sample(genuine, request.event);
-    return bound(async () => {
+    return bound(app_id, async () => {
       const signed = await tryOut(genuine, event);
       // Without an answer to the signed event, a second silence would say nothing.
       const forged = request.forged && signed.exchange.kind === "response" ? await tryOut(forger, event) : null;
@@ -89,13 +91,20 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
   }
 
   /** Not too many at a time, and none outlives `stop`. */
-  function bound<Answer>(check: () => Promise<Answer>): Promise<Answer> {
+  function bound<Answer>(app_id: string, check: () => Promise<Answer>): Promise<Answer> {
     if (is_stopped) throw stopping();
+    const of_app = [...under_way.values()].filter((one) => one === app_id).length;
+    if (of_app >= APP_CHECKS_MAX) {
+      throw unavailable(
+        `${of_app} checks of this app are under way already: try again in a moment.`,
+        BUSY_RETRY_SECONDS,
+      );
+    }
     if (under_way.size >= CHECKS_MAX) {
       throw unavailable(`${CHECKS_MAX} checks are under way already: try again in a moment.`, BUSY_RETRY_SECONDS);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    under_way.add(reject);
+    under_way.set(reject, app_id);
     check()
       .then(resolve, reject)
       .finally(() => under_way.delete(reject));
@@ -105,7 +114,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
   /** Refuses what is under way; its requests end with the egress gate. */
   function stop(): void {
     is_stopped = true;
-    for (const refuseOne of under_way) refuseOne(stopping());
+    for (const refuseOne of under_way.keys()) refuseOne(stopping());
   }
 
   return { checkSecret, checkReceiver, stop };

@@ -102,6 +102,8 @@ export function readTarget(text: string): Target | { error: string } {
   if (text.length > MAX_URL_CHARACTERS) return refuse(`The URL is longer than ${MAX_URL_CHARACTERS} characters`);
   // The URL parser drops tabs, line ends and outer spaces without a word; a paste error should not be that silent.
   if (/[\s\p{Cc}]/u.test(text)) return refuse("The URL contains spaces or control characters");
+  // The URL parser takes it for a slash, so that the host is another one than people read.
+  if (text.includes("\\")) return refuse("The URL contains a backslash");
   const url = URL.parse(text);
   if (url === null) return refuse("The URL cannot be read");
   if (url.protocol !== "https:" && url.protocol !== "http:") return refuse(`${url.protocol}// URLs are not accepted`);

@@ -23,6 +23,7 @@ for (const [what, cursor] of [
   ["too many values", of([1, "a", "b"])],
   ["another type", of(["1", "a"])],
   ["a fraction", of([1.5, "a"])],
+  ["a negative number", of([-1, "a"])],
   ["null", of([null, "a"])],
   ["a NUL", of([1, "a\u0000"])],
   ["a lone surrogate", Buffer.from('[1,"\\ud800"]').toString("base64url")],

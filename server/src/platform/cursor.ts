@@ -65,7 +65,8 @@ function parse(json: string): unknown {
 }
 
 function check(value: unknown, type: CursorType): CursorValue {
-  if (type === "number" && Number.isSafeInteger(value)) return value as number;
+  // Times, places and counts: none that we encode is negative, and what goes on from one that is would never come to an end.
+  if (type === "number" && Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   // Databases refuse NUL and lone surrogates in text; nothing that we encode has them.
   const text = type === "string" && typeof value === "string" && value.length <= VALUE_MAX_CHARS ? value : null;
   if (text === null || text.includes("\u0000") || !text.isWellFormed()) throw invalid("cursor", REFUSAL);

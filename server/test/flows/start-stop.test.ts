@@ -2,10 +2,20 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { request } from "undici";
 import { startReceiver } from "../support/receiver.ts";
@@ -69,7 +79,60 @@ test("a data directory that cannot be one stops the start with exit code 78", as
   writeFileSync(join(root, "file"), "");
   const { code, err } = await runToEnd({ LINKME_DATA_DIR: join(root, "file", "below"), DATABASE_URL: url("unused") });
   assert.equal(code, 78);
-  assert.match(err, /file\/below cannot be used \(ENOTDIR\); accepted is a LINKME_DATA_DIR/);
+  assert.match(err, /file\/below cannot be used \(ENOTDIR: a file is in its place\); accepted is a LINKME_DATA_DIR/);
+});
+
+/** A file as another program leaves it; answers its path and a digest of what is in it. */
+function makeForeign(name: string, statements: string): string {
+  const path = join(root, `${name}.db`);
+  const file = new DatabaseSync(path);
+  file.exec(`${statements}; analyze`);
+  file.close();
+  return path;
+}
+
+for (const [what, statements] of [
+  ["tables of other names", "create table photos (id integer primary key, t text); create index p on photos (t)"],
+  ["a table of the same name as one of ours", "create table apps (a int); insert into apps values (1)"],
+  ["migrations of its own", "create table schema_migrations (version varchar primary key)"],
+] as const) {
+  test(`the database of another program is refused and not changed: ${what}`, async () => {
+    const path = makeForeign(what.replaceAll(" ", "-"), statements);
+    const before = readFileSync(path);
+    const { code, out, err } = await runToEnd({ DATABASE_URL: `file:${path}`, LINKME_DATA_DIR: join(root, "foreign") });
+    assert.equal(code, 78, out + err);
+    assert.match(err, /^DATABASE_URL .*\.db is the database of another program; accepted is a file of LinkMe Server/m);
+    assert.ok(readFileSync(path).equals(before));
+  });
+}
+
+test("a damaged database ends the start with a sentence and not with a stack", async () => {
+  const path = join(root, "damaged.db");
+  const env = { DATABASE_URL: `file:${path}`, LINKME_DATA_DIR: join(root, "damaged") };
+  writeFileSync(path, "no database at all ".repeat(1_000));
+  const garbage = await runToEnd(env);
+  assert.equal(garbage.code, 78);
+  assert.match(garbage.err, /damaged\.db is damaged, or not an SQLite database; accepted is/);
+  // Readable at first sight, and not in the middle.
+  rmSync(path);
+  const file = new DatabaseSync(path);
+  file.exec("create table schema_migrations (version bigint primary key, checksum text)");
+  file.close();
+  const { code, err } = await runToEnd(env);
+  assert.equal(code, 1);
+  assert.match(err, /^The database cannot be brought up to date: .*restore a backup\.$/m);
+  assert.doesNotMatch(err, /^\s+at /m);
+});
+
+test("what the server keeps is readable for nobody else, also in a directory that others may enter", async (t) => {
+  const data_dir = join(root, "open-to-others");
+  mkdirSync(data_dir, { mode: 0o755 });
+  const { child, out } = run({ LINKME_DATA_DIR: data_dir, DATABASE_URL: `file:${join(data_dir, "linkme.db")}` });
+  t.after(() => child.kill("SIGKILL"));
+  await logLine(out, "server.ready");
+  const files = readdirSync(data_dir);
+  assert.ok(files.includes("linkme.db") && files.includes("linkme.db-wal"), files.join(" "));
+  for (const name of files) assert.equal(statSync(join(data_dir, name)).mode & 0o077, 0, name);
 });
 
 test("a port that is in use is one sentence that says what to do", async () => {

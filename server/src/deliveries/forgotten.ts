@@ -1,0 +1,34 @@
+// What was canceled or claimed anew while an earlier claim of it was still on its way from the database to this process:
+// when that claim arrives, its attempt must not be made any more. Pure; used by the dispatcher.
+import { createBoundedMap } from "../platform/bounded-map.ts";
+import { type DeliveryKey, deliveryId } from "./delivery.ts";
+
+/** Longer than any answer of the database takes. Not for ever: a lease that is given back makes its number free again. */
+const REMEMBERED_MS = 15_000;
+/** More is nothing that people ask for within that time. */
+const REMEMBERED_MAX = 10_000;
+
+interface Attempt extends DeliveryKey {
+  attempt: number;
+}
+
+export function createForgotten(now: () => number) {
+  const known = createBoundedMap<{ attempt: number; at: number }>(REMEMBERED_MAX);
+
+  let last_at = Number.NEGATIVE_INFINITY;
+
+  /** This attempt of a delivery, and every earlier one, is not to be made. */
+  function note({ attempt, ...key }: Attempt): void {
+    last_at = now();
+    known.set(deliveryId(key), { attempt, at: last_at });
+  }
+
+  function has({ attempt, destination_id, position }: Attempt): boolean {
+    // Asked for every delivery, and hardly ever is there anything to find.
+    if (Math.abs(now() - last_at) > REMEMBERED_MS) return false;
+    const noted = known.get(deliveryId({ destination_id, position }));
+    return noted !== undefined && attempt <= noted.attempt && Math.abs(now() - noted.at) <= REMEMBERED_MS;
+  }
+
+  return { note, has };
+}

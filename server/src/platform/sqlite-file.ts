@@ -1,0 +1,30 @@
+// Looks at an SQLite file before anything is written to it: one that belongs to another program must not be changed, and one
+// that is damaged is better not used. Called by main.ts before the file is opened.
+import { statSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+
+/**
+ * Why the file is not ours to use, as the end of a sentence; null when it is, when it is empty or missing, or when only
+ * opening it will tell.
+ */
+export function whyNotOurs(path: string): string | null {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0) return null;
+  try {
+    const file = new DatabaseSync(path, { readOnly: true });
+    try {
+      const count = file.prepare("select count(*) as n from sqlite_master where type = 'table'").get();
+      if (count?.["n"] === 0) return null;
+      const columns = file.prepare("select name from pragma_table_info('schema_migrations')").all();
+      return columns.some(({ name }) => name === "checksum") ? null : "is the database of another program";
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    return isNoDatabase(error) ? "is damaged, or not an SQLite database" : null;
+  }
+}
+
+/** CORRUPT and NOTADB. */
+function isNoDatabase(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && (error.errcode === 11 || error.errcode === 26);
+}
