@@ -49,7 +49,7 @@ function stop(signal: "SIGINT" | "SIGQUIT"): void {
 
 /** The server first, so that it cannot start its processes anew, then all of them: as when the machine's power goes. */
 function kill(): void {
-  const found = spawnSync("pgrep", ["-P", String(server.pid)], { encoding: "utf8" }).stdout;
+  const found = spawnSync("pgrep", ["-P", String(server.pid)], { encoding: "utf8" }).stdout ?? "";
   killed = found.split("\n").filter(Boolean).map(Number);
   server.kill("SIGKILL");
   for (const pid of killed) if (isAlive(pid)) process.kill(pid, "SIGKILL");

@@ -150,7 +150,10 @@ test("a file that must not be written stops the start with a sentence, and what 
   await server.kill9();
 
   await assert.rejects(startServer(options), (error: Error) => {
-    assert.match(error.message, /\(code 78\):\nSQLite: \S+linkme\.db cannot be written; give the account/);
+    assert.match(
+      error.message,
+      /\(code 78\):\nDATABASE_URL cannot be opened\. SQLite: \S+linkme\.db cannot be written; give the account/,
+    );
     return true;
   });
   allowWriting(dir, true);
