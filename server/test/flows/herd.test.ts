@@ -26,7 +26,7 @@ const BETWEEN_MAX = HERD / 100;
 const STEPS = 4;
 /** So late the first arrival may have been noticed, on a busy machine: until then more may have gone out. */
 const NOTICED_LATE_MAX_MS = 1_000;
-const DRAIN_TIMEOUT_MS = 300_000;
+const DRAIN_TIMEOUT_MS = 150_000;
 
 interface Herder {
   url: string;
