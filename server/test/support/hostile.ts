@@ -42,7 +42,8 @@ const ACCEPTED = { state: "succeeded", outcome: "accepted", status: 200 } as con
 const UNREACHABLE = { state: "pending", outcome: "unreachable", delay_seconds: USUAL_DELAY } as const;
 
 const write = (text: string) => (socket: Socket) => void socket.write(text, "latin1");
-const end = (text: string) => (socket: Socket) => void socket.end(text, "latin1");
+/** What comes after it on the same connection finds it closed, which is a case of its own: so it says that it is the last. */
+const end = (text: string) => (socket: Socket) => void socket.end(lastOnItsConnection(text), "latin1");
 
 /** As fast as the other side reads, up to so many bytes. */
 function pour(socket: Socket, head: string, bytes_max: number): void {
@@ -67,7 +68,11 @@ function trickle(socket: Socket, head: string, byte: string, every_ms = TRICKLE_
 }
 
 function resetAfter(text: string) {
-  return (socket: Socket) => void socket.write(text, () => socket.resetAndDestroy());
+  return (socket: Socket) => void socket.write(lastOnItsConnection(text), () => socket.resetAndDestroy());
+}
+
+function lastOnItsConnection(text: string): string {
+  return text.replace(/\r\ncontent-length:/, "\r\nconnection: close$&");
 }
 
 function asksToWait(header: string, delay_seconds: readonly [number, number], status = 429): Hostile {
