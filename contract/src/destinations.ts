@@ -2,9 +2,10 @@
 // A webhook is a destination of type `webhook`; the delivery settings are the same for every type.
 import { z } from "zod";
 import { DataObject, EVENT_TYPES, EventType } from "./events.ts";
-import { LongText, pageOf, Timestamp, URL_MAX_CHARS } from "./fields.ts";
+import { LongText, pageOf, Timestamp } from "./fields.ts";
 import { Filter } from "./filters.ts";
 import { Replay } from "./replays.ts";
+import { TargetUrl } from "./target-url.ts";
 
 export const RETRY_SCHEDULE_MAX_ITEMS = 24;
 export const RETRY_DELAY_MAX_SECONDS = 604_800;
@@ -100,7 +101,7 @@ export const Headers = z
   );
 
 export const WEBHOOK_SETTINGS = {
-  url: z.string().min(1).max(URL_MAX_CHARS).describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
+  url: TargetUrl.describe("an https URL; http only inside LINKME_EGRESS_ALLOW"),
   events: EventTypes,
   description: LongText,
   enabled: z.boolean(),
@@ -115,8 +116,18 @@ export const WEBHOOK_SETTINGS = {
     .min(TIMEOUT_MIN_MS)
     .max(TIMEOUT_MAX_MS)
     .describe("milliseconds for connect, headers and body together"),
-  max_in_flight: z.number().int().min(1).max(IN_FLIGHT_MAX).describe("most concurrent requests"),
-  rate_per_second: z.number().min(RATE_MIN_PER_SECOND).max(RATE_MAX_PER_SECOND).nullable(),
+  max_in_flight: z
+    .number()
+    .int()
+    .min(1)
+    .max(IN_FLIGHT_MAX)
+    .describe("most concurrent requests, of all dispatchers together; each has at most 512 for all receivers"),
+  rate_per_second: z
+    .number()
+    .min(RATE_MIN_PER_SECOND)
+    .max(RATE_MAX_PER_SECOND)
+    .nullable()
+    .describe("most requests that start in a second, of all dispatchers together; null: no limit"),
   retry_on: RetryOn,
   ordering: Ordering.describe("link: events of one link are sent one after another, in the order of their acceptance"),
   headers: Headers.describe("extra request headers; values are sealed and come back masked"),
@@ -128,7 +139,9 @@ export const WebhookPatch = z
     ...WEBHOOK_SETTINGS,
     recover: z
       .boolean()
-      .describe("with `enabled: true`: also replay what it missed since it was last stopped; default: go on from now"),
+      .describe(
+        "with `enabled: true`: also replay what it missed while it was stopped and was not recovered; default: go on from now",
+      ),
   })
   .partial()
   .refine(({ recover, enabled }) => recover !== true || enabled === true, {
@@ -166,32 +179,41 @@ export const Health = z
     p95_ms_24h: z.number().nullable().describe("milliseconds, to within a fifth; null without attempts"),
     pending: z.number().int(),
     oldest_pending_at: Timestamp.nullable(),
+    next_probe_at: Timestamp.nullable().describe(
+      "while it is paused: when one of its deliveries is tried next; in the past: as soon as there is one. Null unless paused",
+    ),
     concurrency_limit: z
       .number()
       .int()
       .nullable()
-      .describe("requests at a time that the process that answers allows at present; null when it sends nothing to it"),
+      .describe(
+        "requests at a time that the process that answers allows itself at present, of several dispatchers its part: 0 when " +
+          "the others send to it; null when nothing is to be sent, or it is no dispatcher",
+      ),
     rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
     held_until: Timestamp.nullable().describe(
       "until then that process sends nothing by itself: the receiver asked for it",
     ),
-    limited_because: z.string().nullable().describe("why it allows less than the settings; null when it does not"),
+    limited_because: z
+      .string()
+      .nullable()
+      .describe("why it allows itself less than the settings; null when it does not"),
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
 
-/** What a webhook was not sent because it was off or disabled, the last time that it was. */
+/** What a webhook was not sent because it was off or disabled, and that is not recovered. */
 export const Missed = z
   .object({
     count: z
       .number()
       .int()
       .describe(
-        "events of its types that pass its filter and have no delivery, of the last time that it was stopped; replays lower it. Their fate is `off` as a rule",
+        "events of its types that pass its filter and have no delivery, of all times in which it was stopped, until they are recovered; replays lower it. Their fate is `off` as a rule",
       ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
-    since: Timestamp.describe("when it was stopped"),
-    until: Timestamp.nullable().describe("when it was turned on again; null: it is still stopped"),
+    since: Timestamp.describe("when it was stopped, the first time that is not recovered"),
+    until: Timestamp.nullable().describe("when it was turned on the last time; null: it is still stopped"),
   })
   .meta({ id: "Missed" });
 export type Missed = z.infer<typeof Missed>;

@@ -165,7 +165,12 @@ export const IngestBatch = z.strictObject({
     .max(INGEST_MAX_EVENTS),
 });
 
-export const IngestBody = z.union([EventInput, IngestBatch]).meta({ id: "IngestBody" });
+export const IngestBody = z
+  .union([EventInput, IngestBatch], {
+    error: ({ input }) =>
+      Array.isArray(input) ? 'an object: one event, or several of them as {"events":[…]}' : undefined,
+  })
+  .meta({ id: "IngestBody" });
 
 export const IngestAnswer = z
   .object({

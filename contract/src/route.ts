@@ -25,6 +25,8 @@ export interface Route {
   readonly answer: z.ZodType | null;
   /** What a call may be answered instead, where it asks for something else: its handler sets this status. */
   readonly other?: { readonly status: 200; readonly answer: z.ZodType };
+  /** The field `url` of the body is where events go. */
+  readonly names_target?: true;
   /** The answer is a stream of server-sent events without end, and `answer` is the data of each. */
   readonly streams?: true;
 }

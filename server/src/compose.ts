@@ -24,6 +24,8 @@ import type { Secrets } from "./data-dir.ts";
 import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { createExpiryStore } from "./deliveries/expiry-store.ts";
+import { ALONE, createPresence } from "./deliveries/presence.ts";
+import { createPresenceStore } from "./deliveries/presence-store.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -120,6 +122,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     handlers,
+    urlProblem: pipeline.egress.checkAtOnce,
     roles: config.roles,
     pages: config.roles.includes("edge") ? [edge.pages] : [],
     trusted_proxies: config.trusted_proxies,
@@ -224,16 +227,21 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
     tail.hint();
     return rows;
   }
+  // An SQLite file has one process; with PostgreSQL there may be others, whose leases are alive and who share the limits.
+  const exclusive = db.engine === "sqlite";
+  const presence = exclusive
+    ? ALONE
+    : createPresence({ store: createPresenceStore(db), clock, id: ids.uuid(), tell: hints.dispatchers, log });
   const dispatcher = createDispatcher({
     store,
     committer,
     destinations,
     egress,
+    presence,
     log,
     clock,
     random: Math.random,
-    // An SQLite file has one process; with PostgreSQL there may be others whose leases are alive.
-    exclusive: db.engine === "sqlite",
+    exclusive,
   });
   const waking = wakeOthersToo(dispatcher, hints);
   const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
@@ -255,7 +263,8 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery };
   const recording = { writes, committer, egress, hints, event_log, events, checks, tail };
-  return { ...recording, ...looking, notices, store, destinations, dispatcher, deliveries, replays, replay_runner };
+  const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
+  return { ...recording, ...looking, ...delivering, notices };
 }
 
 function composeRetention(db: Database, ids: Ids) {
@@ -271,7 +280,7 @@ function composeRetention(db: Database, ids: Ids) {
   });
 }
 
-/** What is due and in no memory here may be delivered by any process. */
+/** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */
 function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
   return {
     ...dispatcher,
@@ -279,11 +288,15 @@ function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
       dispatcher.wake(destination_id, due_at);
       hints.due(destination_id);
     },
+    forget(destination_id, position, attempt) {
+      dispatcher.forget(destination_id, position, attempt);
+      hints.dropped({ destination_id, position, attempt });
+    },
   };
 }
 
 function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
-  const { hints, store, destinations, dispatcher, replay_runner } = pipeline;
+  const { hints, store, destinations, presence, dispatcher, replay_runner } = pipeline;
   const wakeAll = async () => {
     for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
   };
@@ -291,10 +304,13 @@ function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
     due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
     changed: destinations.hearOf,
     replays: replay_runner.wake,
+    dispatchers: presence.hear,
+    dropped: ({ destination_id, position, attempt }) => dispatcher.forget(destination_id, position, attempt),
     all() {
       // The next poll finds the same.
       wakeAll().catch(() => {});
       replay_runner.wake();
+      presence.hear();
     },
   });
 }

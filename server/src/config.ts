@@ -163,7 +163,7 @@ export const SETTINGS = {
     unit: "attempts",
     accepts: "a whole number from 1 to 1000000",
     description:
-      "A destination is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
+      "A webhook is paused when so many attempts in a row have failed, over at least LINKME_PAUSE_AFTER_SECONDS: its deliveries wait, and one is tried now and then.",
     schema: failures,
   }),
   pause_after_seconds: setting({
@@ -171,7 +171,8 @@ export const SETTINGS = {
     fallback: "300",
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
-    description: "How long a destination has to fail before it is paused.",
+    description:
+      "How long a webhook has to fail before it is paused; LINKME_DISABLE_AFTER_SECONDS, where that is shorter.",
     schema: seconds,
   }),
   disable_after_seconds: setting({
@@ -179,7 +180,8 @@ export const SETTINGS = {
     fallback: "432000",
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
-    description: "A destination whose attempts have all failed for so long is disabled, until somebody enables it.",
+    description:
+      "A webhook that is paused, and whose attempts have all failed for so long, is disabled when another one fails, until somebody enables it. Where it is shorter than LINKME_PAUSE_AFTER_SECONDS, a webhook is paused when its attempts have all failed for so long, however few they are, tried again after as long, and disabled when that fails.",
     schema: seconds,
   }),
   event_retention_days: setting({

@@ -40,6 +40,8 @@ export interface AppOptions {
   roles: readonly string[];
   /** Pages and other addresses outside /api. */
   pages?: readonly ((app: FastifyInstance) => void | Promise<void>)[];
+  /** What is wrong with a URL as a target, as far as that needs no network; null: nothing. */
+  urlProblem(url: string): string | null;
   /** Networks of proxies whose forwarding headers are believed. */
   trusted_proxies: readonly string[];
   /** False until the database is ready; only health checks are answered then. */
@@ -109,9 +111,12 @@ function numberMaxOf(name: RouteName | undefined): number {
   return name !== undefined && ROUTES[name].scope === "sdk" ? Number.MAX_VALUE : Number.MAX_SAFE_INTEGER;
 }
 
-async function registerRoutes(app: FastifyInstance, { handlers, gate, pages = [] }: AppOptions): Promise<void> {
+async function registerRoutes(
+  app: FastifyInstance,
+  { handlers, gate, pages = [], urlProblem }: AppOptions,
+): Promise<void> {
   const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
-  const door = { gate, load: createLoad() };
+  const door = { gate, load: createLoad(), urlProblem };
   bind(
     app,
     pick(handlers, (name) => !isSdk(name)),

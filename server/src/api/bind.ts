@@ -2,6 +2,7 @@
 // A handler sees parsed values only, and answers a value of the route's answer type.
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { z } from "zod";
+import type { ErrorDetail } from "#contract/errors.ts";
 import type { Route } from "#contract/route.ts";
 import { ROUTES, type RouteName, type Routes } from "#contract/routes.ts";
 import { invalid, notFound } from "../errors.ts";
@@ -55,6 +56,8 @@ export const ANY_ORIGIN = { origin: "*" } as const;
 export interface Door {
   gate: Gate;
   load: Load;
+  /** What is wrong with a URL as a target, as far as that needs no network; null: nothing. */
+  urlProblem(url: string): string | null;
 }
 
 /** Binds those routes for which there is a handler. */
@@ -85,7 +88,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
       done(null, payload);
     },
     async handler(request, reply) {
-      const call = parseCall(route, request, reply);
+      const call = parseCall(route, request, reply, door);
       if (route.streams === true) return handler(withGate(call, route, door.gate));
       reply.code(route.status);
       const answer = await handler(call);
@@ -121,12 +124,12 @@ function admit(request: FastifyRequest, route: Route, gate: Gate, done: (error?:
   }
 }
 
-function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply): Call<Route> {
+function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply, door: Door): Call<Route> {
   return {
     // Checked by the hook above, without which no handler runs.
     params: request.params as Output<Route["params"]>,
     query: parseQuery(route.query, request.query),
-    body: parseBody(route.body, request.body),
+    body: parseBody(route, request.body, door),
     // Set there too.
     access: request.access as Access,
     request,
@@ -152,15 +155,25 @@ function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown
   return result.data;
 }
 
-function parseBody(schema: z.ZodType | undefined, body: unknown): unknown {
+function parseBody(route: Route, body: unknown, door: Door): unknown {
+  const schema = route.body;
   if (schema === undefined) {
     // Clients that send an empty object where nothing is needed mean no harm; anything else was meant for another call.
     if (body === undefined || isEmptyObject(body)) return undefined;
     throw invalid("body", "no body: this call takes none");
   }
   const result = schema.safeParse(body);
-  if (!result.success) throw refuseIssues(result.error.issues, { schema, part: "body" });
-  return result.data;
+  if (result.success) return result.data;
+  const { issues } = result.error;
+  const is_url_told = route.names_target !== true || issues.some(({ path }) => path[0] === "url");
+  throw refuseIssues(issues, { schema, part: "body" }, is_url_told ? [] : targetDetails(body, door));
+}
+
+/** The handler would refuse the URL by itself, after everything else has been mended. */
+function targetDetails(body: unknown, { urlProblem }: Door): ErrorDetail[] {
+  const url: unknown = typeof body === "object" && body !== null && "url" in body ? body.url : undefined;
+  const problem = typeof url === "string" ? urlProblem(url) : null;
+  return problem === null ? [] : [{ path: "url", message: problem }];
 }
 
 function isEmptyObject(body: unknown): boolean {

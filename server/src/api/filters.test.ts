@@ -164,6 +164,30 @@ forEachEngine((engine) => {
     assert.deepEqual([answer.recovery, answer.missed, answer.next_step], [null, null, null]);
   });
 
+  test("turned off and on again before it is recovered, it is sent what it missed each time and nothing between", async () => {
+    const { url, app, answered, click, becomes, fateOf, received } = await openApp(engine);
+    const turn = (enabled: boolean) => answered("PATCH", url, { enabled });
+    await turn(false);
+    const first = await click("ios", "web", "ios");
+    await turn(true);
+    const { accepted } = await answered("POST", `${app}/events`, { event: "link.app_open", data: {} });
+    const [between] = await click("ios");
+    await becomes(between, "succeeded");
+    await answered("PATCH", url, { events: ["link.click", "link.app_open"] });
+    await turn(false);
+    await turn(true);
+    assert.equal((await answered("GET", url)).missed.count, 3, "an empty stop hides nothing");
+    await turn(false);
+    const last = await click("web", "ios");
+    const { recovery, missed } = await answered("PATCH", url, { enabled: true, recover: true });
+    assert.deepEqual([missed.count, recovery.total], [5, 5]);
+    for (const id of [...first, ...last]) await becomes(id, "succeeded");
+    await waitUntil(async () => (await answered("GET", `/api/replays/${recovery.id}`)).state === "done", "its end");
+    assert.deepEqual(received().sort(), [...first, between, ...last].sort());
+    assert.equal((await fateOf(accepted[0])).state, "not_subscribed");
+    assert.deepEqual((await turn(true)).missed.count, 0);
+  });
+
   test("events from before its creation are not yet created, and a replay of what is missing sends them", async () => {
     const { click, create, answered, fateOf } = await openApp(engine);
     const [ios, web] = await click("ios", "web");

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { WebhookCreate, WebhookPatch } from "#contract/destinations.ts";
 import { IngestBody } from "#contract/events.ts";
 import { LinkPatch } from "#contract/links.ts";
+import { ReplayCreate } from "#contract/replays.ts";
 import { PromoteBody } from "#contract/secrets.ts";
 import { refuseIssues } from "./issues.ts";
 
@@ -11,6 +12,7 @@ const Count = z.strictObject({ n: z.number().int().min(1).max(9) });
 const Text = z.strictObject({ t: z.string().min(2).max(3) });
 const Items = z.strictObject({ a: z.array(z.boolean()).min(1).max(1) });
 
+const RANGE = { since: "2026-01-31T00:00:00Z", until: "2026-02-01T00:00:00Z" };
 const TYPES = "link.click, link.token_created, link.claim, link.app_open, link.deferred_claim_attempt";
 
 const cases: [schema: z.ZodType, value: unknown, message: string][] = [
@@ -20,7 +22,31 @@ const cases: [schema: z.ZodType, value: unknown, message: string][] = [
   [Count, { n: 1.5 }, "n: a whole number from 1 to 9"],
   [Count, { n: 0 }, "n: a whole number from 1 to 9"],
   [Count, { n: 10 }, "n: a whole number from 1 to 9"],
-  [Count, { n: 1, m: 1 }, "m: unknown field"],
+  [Count, { n: 1, m: 1 }, "m: unknown field: accepted is n"],
+  [WebhookPatch, { rate_per_secnd: 1 }, 'rate_per_secnd: unknown field: did you mean "rate_per_second"?'],
+  [WebhookPatch, { retrySchedule: [] }, 'retrySchedule: unknown field: did you mean "retry_schedule"?'],
+  [ReplayCreate, { ...RANGE, state: ["failed"] }, 'state: unknown field: did you mean "states"?'],
+  [
+    ReplayCreate,
+    { ...RANGE, x: 1 },
+    `x: unknown field: accepted are ${Object.keys(ReplayCreate.def.shape).join(", ")}`,
+  ],
+  [IngestBody, { event: "link.click", data: {}, tss: 1 }, 'tss: unknown field: did you mean "ts"?'],
+  [
+    IngestBody,
+    { events: [{ event: "link.click", data: {}, surprise: 1 }] },
+    "events.0.surprise: unknown field: accepted are event, data, id, ts",
+  ],
+  [IngestBody, [], 'body: an object: one event, or several of them as {"events":[…]}'],
+  [IngestBody, "x", "body: an object"],
+  [z.strictObject({}), { a: 1 }, "a: unknown field: none is taken here"],
+  [
+    WebhookCreate,
+    { url: "ftp://a.example/", events: [] },
+    "url: ftp:// URLs are not accepted. Use a public https URL, such as https://example.com/webhooks. (and 1 more, see details)",
+  ],
+  [WebhookPatch, { url: "" }, "url: at least 1 character"],
+  [WebhookPatch, { url: "x".repeat(2_049) }, "url: at most 2048 characters"],
   [Count, [], "body: an object"],
   [Text, { t: "a" }, "t: at least 2 characters"],
   [Text, { t: "abcd" }, "t: at most 3 characters"],

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type { ErrorDetail } from "#contract/errors.ts";
 import { AppError } from "../errors.ts";
+import { unknownField } from "./known-names.ts";
 import { numberRule } from "./number-rule.ts";
 
 const DETAILS_MAX = 20;
@@ -15,9 +16,11 @@ interface Source {
   part: "body" | "query";
 }
 
-export function refuseIssues(issues: readonly Issue[], source: Source): AppError {
+/** @param known what is wrong besides, other than by the schema */
+export function refuseIssues(issues: readonly Issue[], source: Source, known: readonly ErrorDetail[] = []): AppError {
   const { part } = source;
-  const details = issues.flatMap((issue) => describe(issue, source)).slice(0, DETAILS_MAX);
+  const found = issues.flatMap((issue) => describe(issue, source));
+  const details = [...known, ...found].slice(0, DETAILS_MAX);
   const [first] = details;
   const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
   const message = first ? `${first.path}: ${first.message}${more}` : `The ${part} was not understood.`;
@@ -28,7 +31,11 @@ function describe(issue: Issue, source: Source): ErrorDetail[] {
   const { part } = source;
   const path = issue.path.map(String);
   if (isStrange(issue)) {
-    return issue.keys.map((key) => ({ path: show([...path, key], part), message: "unknown field" }));
+    const { schema } = source;
+    return issue.keys.map((key) => ({
+      path: show([...path, key], part),
+      message: unknownField(schema, issue.path, key),
+    }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0 && isDefault(issue)) {
     return nearest(issue.errors).flatMap((inner) =>

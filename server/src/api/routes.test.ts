@@ -111,7 +111,11 @@ for (const name of MANAGED) {
     if (route.tag === "Links") return context.diagnostic("LinkMe's own endpoints ignore unknown fields");
     const answer = await send(name, `${pathOf(name, mine)}?surprise=1`);
     assertRefused(answer, "invalid_request", "an unknown field");
-    assert.deepEqual(answer.body.details, [{ path: "surprise", message: "unknown field" }]);
+    assert.deepEqual(
+      answer.body.details.map(({ path }: { path: string }) => path),
+      ["surprise"],
+    );
+    assert.match(answer.body.details[0].message, /^unknown field: (accepted (is|are) \w|none is taken here$)/);
     if (declared === undefined) return;
     const twice = await send(name, `${pathOf(name, mine)}?${declared}=1&${declared}=2`);
     assert.equal(twice.body.details?.[0]?.path, declared);
@@ -184,7 +188,11 @@ for (const name of WITH_BODY) {
     if (is_linkme) return;
     const answer = await send(name, url, {}, { ...BODIES[name], surprise: 1 });
     assertRefused(answer, "invalid_request", "an unknown field");
-    assert.deepEqual(answer.body.details, [{ path: "surprise", message: "unknown field" }]);
+    assert.deepEqual(
+      answer.body.details.map(({ path }: { path: string }) => path),
+      ["surprise"],
+    );
+    assert.match(answer.body.details[0].message, /^unknown field: (accepted (is|are) \w|none is taken here$)/);
   });
 }
 

@@ -14,7 +14,7 @@ test("whatever went wrong there is one sentence that says what to do", () => {
 
 test("what this server cannot read is for its operator to mend, not for the owner of the webhook", () => {
   const step = nextStepOf({ outcome: "misconfigured", status_code: null, cause: null, error: null }) ?? "";
-  assert.match(step, /operator .*`error`.*by itself\.$/);
+  assert.match(step, /error .*operator .*by itself\.$/);
   assert.doesNotMatch(step, /settings of this webhook/);
 });
 
@@ -34,6 +34,14 @@ test("answers of the same class are told apart where something else is to be don
   const statuses = [302, 401, 404, 405, 410, 413, 415, 429, 500, 418];
   assert.equal(new Set(statuses.map(step)).size, statuses.length);
   assert.match(step(307) ?? "", /never followed/);
+});
+
+test("a port that may speak TLS is asked for with https first, where the request was in plain http", () => {
+  const step = (error: string) =>
+    nextStepOf({ outcome: "unreachable", status_code: null, cause: "reset", error }) ?? "";
+  const closed = "shop.example:443 closed the connection before it answered";
+  assert.match(step(`${closed}; the request was in plain http`), /speaks TLS, the URL has to begin with https\. .*log/);
+  assert.match(step(closed), /^Look into the receiver's log/);
 });
 
 test("a port that speaks no TLS needs no certificate", () => {

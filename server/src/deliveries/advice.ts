@@ -1,12 +1,12 @@
 // What to do about an attempt that went wrong, in one sentence for whoever owns the receiver. Pure. Called where attempts
 // are shown, and by the check of a receiver.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
-import { SPEAKS_NO_TLS } from "../platform/exchange.ts";
+import { PLAIN_HTTP, SPEAKS_NO_TLS } from "../platform/exchange.ts";
 
 const GONE = 410;
-/** As a rule it is the server that cannot read what is stored; `error` says what. */
+/** As a rule it is the server that cannot read what is stored; the error says what. */
 const MISCONFIGURED_STEP =
-  "Nothing was sent and the receiver is not at fault: have the operator of this server mend what `error` names. The delivery is tried again by itself.";
+  "Nothing was sent and the receiver is not at fault: do what the error of the attempt says, or have the operator of this server do it. The delivery is tried again by itself.";
 
 /** What the advice depends on. */
 export interface Tried {
@@ -26,8 +26,11 @@ export function nextStepOf({ outcome, status_code, cause, error }: Tried): strin
 }
 
 export function stepForFailure(cause: FailureCode, message: string): string {
-  return cause === "tls" && message.includes(SPEAKS_NO_TLS) ? NO_TLS_STEP : FAILURE_STEPS[cause];
+  if (cause === "tls" && message.includes(SPEAKS_NO_TLS)) return NO_TLS_STEP;
+  return message.includes(PLAIN_HTTP) ? `${PLAIN_HTTP_STEP} ${FAILURE_STEPS[cause]}` : FAILURE_STEPS[cause];
 }
+
+const PLAIN_HTTP_STEP = "If this port of the receiver speaks TLS, the URL has to begin with https. Otherwise:";
 
 const NO_TLS_STEP =
   "Turn TLS on at this port of the receiver, or use its https port; a URL with http is for networks that the operator allows with LINKME_EGRESS_ALLOW.";

@@ -21,7 +21,7 @@ export interface ClaimingOptions {
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
-  lanes: Pick<Lanes, "room" | "reserve">;
+  lanes: Pick<Lanes, "room" | "reserve" | "isLeft">;
   leases: Pick<Leases, "keep">;
   turns: Pick<Turns, "letGo">;
   settling: Pick<Settling, "isFull" | "isBehind" | "record">;
@@ -73,7 +73,9 @@ export function createClaiming(options: ClaimingOptions) {
     await options.leases.keep();
     const room = destination === null ? 0 : Math.min(lanes.room(lane, destination), CLAIM_MAX);
     if (destination === null || room === 0 || !isRunning()) {
-      lane.due_at = destination === null ? Number.POSITIVE_INFINITY : clock.now() + SLOW_CHECK_MS;
+      // What others send to is theirs to look at.
+      const is_nothing = destination === null || lanes.isLeft(destination);
+      lane.due_at = is_nothing ? Number.POSITIVE_INFINITY : clock.now() + SLOW_CHECK_MS;
       return;
     }
     lanes.reserve(lane, room);

@@ -116,9 +116,21 @@ for (const { changes, reason } of [
   })),
 ] satisfies { changes: Partial<DeliveryRow>; reason: string | null }[]) {
   test(`with ${JSON.stringify(changes)} the reason is ${reason}`, () => {
-    assert.equal(showDelivery({ ...row, ...changes }, "event-1", NOW, "active").reason, reason);
+    assert.equal(showDelivery({ ...row, ...changes }, "event-1", CREATED, "active").reason, reason);
   });
 }
+
+test("what is due for more than a minute says so, and what may keep it", () => {
+  const reasonAt = (now: number, changes: Partial<DeliveryRow> = {}, state: "active" | "off" = "active") =>
+    showDelivery({ ...row, ...changes }, "event-1", now, state).reason;
+  assert.equal(reasonAt(CREATED + 60_000), null);
+  const overdue = `It is due since ${new Date(CREATED).toISOString()}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
+  assert.equal(reasonAt(CREATED + 60_001), overdue);
+  assert.equal(reasonAt(CREATED + 60_001, { reason: "It broke" }), `It broke. ${overdue}`);
+  assert.equal(reasonAt(NOW, {}, "off"), "It waits, for the webhook is off.");
+  assert.equal(reasonAt(NOW, { due_at: DUE_FIRST, trigger: "test" }), null);
+  assert.equal(reasonAt(NOW, { due_at: NOW + 1 }), null);
+});
 
 test("attempts are shown in order, and one without a record was interrupted", () => {
   const shown = showAttempts({ ...row, attempt: 3 }, [record(3), record(1)], NOW);
@@ -165,7 +177,7 @@ test("what waits for its destination has no next attempt and says so; what a per
   const waiting = showDelivery({ ...row, reason: "The receiver answered 500" }, "event-1", NOW, "paused");
   assert.deepEqual(
     [waiting.next_attempt_at, waiting.reason],
-    [null, "The receiver answered 500. It waits, for the destination is paused."],
+    [null, "The receiver answered 500. It waits, for the webhook is paused."],
   );
   const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, "off");
   assert.equal(asked.next_attempt_at, new Date(NOW).toISOString());

@@ -107,6 +107,25 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
 
 export const UNDER_WAY = "An attempt is under way.";
 
+/** What is due for so long is more than a process that is busy: something keeps it. */
+const OVERDUE_MS = 60_000;
+
+/** An attempt for which the time came, and nobody has come. */
+export function isOverdue(row: DeliveryRow, now: number): boolean {
+  // When a person asked for it, its time says only that it goes first.
+  if (row.state !== "pending" || row.due_at === null || row.due_at === DUE_FIRST || waitsForTurn(row)) return false;
+  return now - dueSince(row) > OVERDUE_MS;
+}
+
+/** Why it has not gone out yet. */
+export function overdueReason(row: DeliveryRow): string {
+  return `It is due since ${timeText(dueSince(row))}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
+}
+
+function dueSince({ due_at, created_at }: DeliveryRow): number {
+  return Math.max(due_at ?? 0, created_at);
+}
+
 /** While it is off, disabled or paused; what a person asked for does not wait. */
 export function waitsForDestination(row: DeliveryRow, destination_state: DestinationState): boolean {
   return (
@@ -117,8 +136,12 @@ export function waitsForDestination(row: DeliveryRow, destination_state: Destina
 /** What is pending and why it does not go out by itself. */
 export function heldReason(row: DeliveryRow, destination_state: DestinationState): string {
   const reason = reasonOf(row);
-  const held = `It waits, for the destination is ${destination_state}.`;
-  return reason === null ? held : `${reason.endsWith(".") ? reason : `${reason}.`} ${held}`;
+  return join(reason, `It waits, for the webhook is ${destination_state}.`);
+}
+
+/** A reason and what comes after it, as sentences. */
+export function join(reason: string | null, more: string): string {
+  return reason === null ? more : `${reason.endsWith(".") ? reason : `${reason}.`} ${more}`;
 }
 
 export function showDelivery(
@@ -130,8 +153,9 @@ export function showDelivery(
   const is_under_way = isUnderWay(row, now);
   const is_held = waitsForDestination(row, destination_state) && !is_under_way;
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
-  const idle_reason = is_held ? heldReason(row, destination_state) : reasonOf(row);
-  const due_at = row.due_at === DUE_FIRST ? now : Math.max(row.due_at ?? 0, row.created_at);
+  const due_reason = isOverdue(row, now) ? join(reasonOf(row), overdueReason(row)) : reasonOf(row);
+  const idle_reason = is_held ? heldReason(row, destination_state) : due_reason;
+  const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
   return {
     id: deliveryId(row),
     app_id: row.app_id,

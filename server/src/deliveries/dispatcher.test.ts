@@ -6,6 +6,7 @@ import { waitUntil } from "../../test/support/wait.ts";
 import { DatabaseError } from "../platform/database.ts";
 import { createDispatcher, type DispatcherOptions } from "./dispatcher.ts";
 import { LEASE_MS } from "./leases.ts";
+import { ALONE } from "./presence.ts";
 
 test("a database that is away for minutes is one line a minute, though it is asked every second", async () => {
   const clock = createManualClock();
@@ -20,6 +21,7 @@ test("a database that is away for minutes is one line a minute, though it is ask
     committer: { channel: () => away },
     destinations: { onChange() {} },
     clock,
+    presence: ALONE,
     random: () => 0.5,
     log: (event: string, { failures }: Record<string, unknown>) => void lines.push([event, failures]),
     exclusive: false,
@@ -67,6 +69,7 @@ test("what was claimed anew while a claim of it was on its way is not sent as th
     committer: { channel: () => async () => {} },
     destinations: { find: async () => destination, onChange() {} },
     egress: { send: () => new Promise(() => {}) },
+    presence: ALONE,
     clock,
     random: () => 0.5,
     log() {},
@@ -108,6 +111,7 @@ test("what was stored and is sent while the clock was set back is not claimed ag
     destinations: { find: async () => destination, onChange() {} },
     egress: { send: () => new Promise(() => {}) },
     clock,
+    presence: ALONE,
     random: () => 0.5,
     log() {},
     exclusive: false,

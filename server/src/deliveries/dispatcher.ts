@@ -11,6 +11,7 @@ import { deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
 import type { Settlement } from "./settle-store.ts";
@@ -33,6 +34,7 @@ export interface DispatcherOptions {
       onChange(listener: (id: string) => void): void;
     };
   egress: AttemptContext["egress"];
+  presence: Presence;
   clock: Clock;
   random(): number;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
@@ -62,10 +64,10 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, destinations, clock, log } = options;
+  const { store, destinations, clock, log, presence } = options;
   /** For what is tried again every second. */
   const logSeldom = createSeldomLog(log, clock.now);
-  const lanes = createLanes();
+  const lanes = createLanes(presence);
   const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
   const timers = createTimers(clock);
   const forgotten = createForgotten(clock.now);
@@ -92,6 +94,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const lane = lanes.get(id);
     if (lane !== undefined) void reload(lane);
   });
+  presence.onChange(shareAnew);
 
   // Starting.
 
@@ -152,7 +155,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
     if (outcome === undefined || !counts) return;
     if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (outcome.kind !== "accepted") reviews.failed(destination_id);
+    else if (outcome.kind !== "accepted") reviews.failed(destination_id, outcome.message);
     else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id);
     }
@@ -218,9 +221,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lane.destination = destination;
     if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.
-    giveBack(lanes.clear(lane, (ready) => destination === null || !isSendable(ready, destination)));
+    const is_left = destination === null || lanes.isLeft(destination);
+    giveBack(lanes.clear(lane, (ready) => is_left || !isSendable(ready, destination)));
     lanes.awaitTurn(lane);
     pump();
+  }
+
+  /** A dispatcher has joined or left. What others alone may send now goes back; what they left is looked for. */
+  function shareAnew(): void {
+    if (state !== "running") return;
+    for (const lane of lanes.all()) {
+      if (lane.destination !== null && lanes.isLeft(lane.destination)) giveBack(lanes.clear(lane));
+      lanes.awaitTurn(lane);
+    }
+    pump();
+    timers.schedule("poll", 0, () => void poll());
   }
 
   function giveBack(unsent: readonly Held[]): void {
@@ -293,6 +308,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function start(): Promise<void> {
     state = "starting";
+    await presence.join();
+    if (state !== "starting") return;
     // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
     if (state !== "starting") return;
@@ -309,6 +326,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
+    const is_drained = await drain(deadline_ms);
+    // Not before: until then it sends.
+    await presence.leave();
+    return is_drained;
+  }
+
+  async function drain(deadline_ms: number): Promise<boolean> {
     // A start that is still under way then ends without running.
     if (state === "starting") state = "idle";
     if (state !== "running") return true;

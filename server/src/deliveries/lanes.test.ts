@@ -18,6 +18,7 @@ function destination(changes: Partial<Destination> = {}): Destination {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
     ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none", ...settings },
     misconfigured: null,
+    repair: null,
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
     mask: () => assert.fail("a lane shows nothing"),

@@ -20,6 +20,7 @@ import {
   startOver,
 } from "./limit.ts";
 import { showLimit } from "./limit-text.ts";
+import { ALONE, type Presence } from "./presence.ts";
 import type { Sharing } from "./sharing.ts";
 
 /** Concurrent requests to destinations that answer fast. */
@@ -36,6 +37,8 @@ const MEMORY_MS = 10 * 60_000;
 const LATE_MAX_MS = 50;
 /** Deliveries that wait in memory for one destination, at the most. */
 const QUEUE_MAX = 500;
+/** The same in rounds of requests where others send to it too: what waits here would be waiting for one of several. */
+const PART_ROUNDS = 4;
 /** The same over all destinations: beyond it the table is the queue. */
 const QUEUED_MAX = 5_000;
 const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
@@ -74,7 +77,9 @@ export interface Lane {
 
 export type Lanes = ReturnType<typeof createLanes>;
 
-export function createLanes() {
+/** @param presence what is this process's of the limits of a webhook */
+export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALONE) {
+  const { shareOf } = presence;
   const lanes = new Map<string, Lane>();
   const turns: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
   const in_flight = { fast: 0, slow: 0 };
@@ -97,11 +102,14 @@ export function createLanes() {
   /** How many more deliveries the lane may keep in memory. */
   function room(lane: Lane | undefined, destination: Destination): number {
     const left = QUEUED_MAX - queued - reserved;
-    if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS) return 0;
+    if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS || isLeft(destination)) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
-    const rate = lane === undefined ? destination.rate_per_second : rateOf(lane.limit, destination.rate_per_second);
+    const { max_in_flight, rate_per_second } = shareOf(destination);
+    const rate = lane === undefined ? rate_per_second : rateOf(lane.limit, rate_per_second);
+    const is_part = max_in_flight < destination.max_in_flight;
+    const most = is_part ? Math.min(PART_ROUNDS * max_in_flight, QUEUE_MAX) : QUEUE_MAX;
     const few = lane?.slow === true || rate !== null;
-    const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? QUEUE_MAX)) : QUEUE_MAX;
+    const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? most)) : most;
     const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
     return Math.max(0, Math.min(capacity - used, left));
   }
@@ -113,7 +121,16 @@ export function createLanes() {
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
-    return Math.min(Math.floor(lane?.limit.cap ?? SLOW_SHARE), destination.max_in_flight);
+    return Math.min(Math.floor(lane?.limit.cap ?? SLOW_SHARE), shareOf(destination).max_in_flight);
+  }
+
+  /** Whether other dispatchers alone send to it: its limits have fewer parts than there are dispatchers. */
+  function isLeft(destination: Destination): boolean {
+    return shareOf(destination).max_in_flight === 0;
+  }
+
+  function ownRateOf({ limit, destination }: Lane): number | null {
+    return rateOf(limit, destination === null ? null : shareOf(destination).rate_per_second);
   }
 
   function push(lane: Lane, ready: readonly Ready[]): void {
@@ -151,7 +168,7 @@ export function createLanes() {
   function delayOf(lane: Lane, now: number): number {
     const [first] = lane.queue;
     const held_ms = first === undefined || isAsked(first) ? 0 : heldFor(lane.limit, now);
-    const rate = rateOf(lane.limit, lane.destination?.rate_per_second ?? null);
+    const rate = ownRateOf(lane);
     if (rate === null) return held_ms;
     lane.next_start_at = Math.min(lane.next_start_at, now + 1_000 / rate);
     return Math.max(held_ms, lane.next_start_at - now);
@@ -168,7 +185,7 @@ export function createLanes() {
 
   function start(lane: Lane, now: number): Flight {
     const ready = take(lane);
-    const rate = rateOf(lane.limit, lane.destination?.rate_per_second ?? null);
+    const rate = ownRateOf(lane);
     noteStart(lane.limit, now);
     if (rate !== null) {
       // A timer that fired late is made up for, so that the rate is reached; a pause is not, so that there is no burst.
@@ -207,9 +224,11 @@ export function createLanes() {
   }
 
   function boundsOf({ destination, limit, slow }: Lane): Bounds {
-    const wanted = destination?.max_in_flight ?? limit.cap;
+    const share = destination === null ? null : shareOf(destination);
+    // Where others send, what is still in flight here must not leave a limit under which nothing ever starts.
+    const wanted = Math.min(SLOTS, Math.max(1, share?.max_in_flight ?? limit.cap));
     const most = slow ? Math.min(wanted, SLOW_SHARE) : wanted;
-    return { wanted, most, rate: destination?.rate_per_second ?? null };
+    return { wanted, most, rate: share?.rate_per_second ?? null };
   }
 
   /** Finds the lanes whose oldest request has been in flight for too long; answers what must be given back. */
@@ -269,7 +288,10 @@ export function createLanes() {
   function limitsOf(id: string, now: number): Limits | null {
     const lane = lanes.get(id);
     const destination = lane?.destination ?? null;
-    return lane === undefined || destination === null ? null : showLimit(lane.limit, destination, lane.slow, now);
+    if (lane === undefined || destination === null) return null;
+    const room = { slots: SLOTS, slow_slots: SLOW_SHARE, is_slow: lane.slow };
+    const bound = { ...room, share: shareOf(destination), dispatchers: presence.count() };
+    return showLimit(lane.limit, destination, bound, now);
   }
 
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
@@ -299,6 +321,7 @@ export function createLanes() {
       clear,
       prune,
       limitsOf,
+      isLeft,
     },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),

@@ -12,6 +12,7 @@ import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 import type { DeliveryRow } from "./delivery.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { ALONE } from "./presence.ts";
 import { createDeliveryStore, insertDeliveries } from "./store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 
@@ -103,6 +104,7 @@ forEachEngine((engine) => {
     const sent: string[] = [];
     const dispatcher = createDispatcher({
       ...{ store, destinations, clock, committer: createCommitter(db), exclusive: false, random: () => 0.5 },
+      presence: ALONE,
       log: () => {},
       egress: {
         async send() {

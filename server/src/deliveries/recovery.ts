@@ -2,17 +2,22 @@
 // the place of a plain change; without `recover` it is one.
 import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
-import { rangeOf, type Stop } from "../destinations/missed.ts";
+import { rangesOf, type Stop, type TimeRange } from "../destinations/missed.ts";
 import { AppError, refuse } from "../errors.ts";
 import { timeText } from "../platform/time-text.ts";
 
 export interface RecoveryOptions {
   webhooks: {
     patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch, actor: string): Promise<Webhook>;
-    lastStop(id: string, app_scope: string | null): Promise<Stop | null>;
+    openStops(id: string, app_scope: string | null): Promise<Stop[]>;
   };
   replays: {
-    startReplay(destination_id: string, app_scope: string | null, input: ReplayCreate): Promise<Replay>;
+    startReplay(
+      destination_id: string,
+      app_scope: string | null,
+      input: ReplayCreate,
+      ranges: readonly TimeRange[],
+    ): Promise<Replay>;
   };
   now(): number;
 }
@@ -28,20 +33,25 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
     const { recover, ...changes } = patch;
     const webhook = await webhooks.patchWebhook(id, app_scope, changes, actor);
     if (recover !== true) return webhook;
-    const stop = await webhooks.lastStop(id, app_scope);
-    const recovery = stop === null ? null : await startRecovery(id, app_scope, stop);
+    const stops = await webhooks.openStops(id, app_scope);
+    const recovery = await startRecovery(id, app_scope, rangesOf(stops, now()));
     // What was there to do before is what has just been asked for.
     if (recovery === null || recovery.finished_at !== null) return { ...webhook, recovery };
     const next_step = `The replay ${recovery.id} sends what it missed: see how far it is with GET /api/replays/${recovery.id}.`;
     return { ...webhook, next_step, recovery };
   }
 
-  async function startRecovery(id: string, app_scope: string | null, stop: Stop): Promise<Replay> {
-    const { since, until } = rangeOf(stop, now());
-    const range = { since: timeText(since), until: timeText(until) };
+  async function startRecovery(
+    id: string,
+    app_scope: string | null,
+    ranges: readonly TimeRange[],
+  ): Promise<Replay | null> {
+    const [first, last = first] = [ranges[0], ranges.at(-1)];
+    if (first === undefined || last === undefined) return null;
+    const range = { since: timeText(first.since), until: timeText(last.until) };
     try {
       const settings = { states: ["missing" as const], dry_run: false, rate_per_second: null };
-      return await replays.startReplay(id, app_scope, { ...range, ...settings });
+      return await replays.startReplay(id, app_scope, { ...range, ...settings }, ranges);
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== "conflict") throw error;
       throw refuse("conflict", `The webhook is on, but what it missed is not replayed yet. ${error.message}`);

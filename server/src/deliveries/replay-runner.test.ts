@@ -93,35 +93,45 @@ forEachEngine((engine) => {
 
   test("few wait at a time, so that what is fresh has few before it", async () => {
     const world = await openReplayWorld(engine, { max_in_flight: 10 });
-    await world.addEvents(100);
+    await world.addEvents(200);
     const { id } = await start(world);
-    for (let round = 0; round < 5; round++) {
-      await world.runner.runRound();
-      world.clock.at += STEP_MS;
-    }
-    assert.equal((await world.replays.getReplay(id, null)).pending, 40);
+    const runRounds = async (rounds: number) => {
+      for (let round = 0; round < rounds; round++) {
+        await world.runner.runRound();
+        world.clock.at += STEP_MS;
+      }
+      return (await world.replays.getReplay(id, null)).pending;
+    };
+    assert.equal(await runRounds(5), 20, "at first");
+    assert.equal((await world.deliver(() => ACCEPTED)).length, 20);
+    assert.equal(await runRounds(5), 40, "once the first were taken");
     world.settings.rate_per_second = 3;
     assert.equal((await world.deliver(() => ACCEPTED)).length, 40);
-    await world.runner.runRound();
-    assert.equal((await world.replays.getReplay(id, null)).pending, 3);
+    assert.equal(await runRounds(1), 3);
   });
 
   test("one whose deliveries all failed after the last was handed out stays running, and says so until it is done", async () => {
     const world = await openReplayWorld(engine);
-    await world.addEvents(51);
+    await world.addEvents(20);
     const { id } = await start(world);
     await world.runner.runRound();
-    assert.equal((await world.deliver(() => DOWN)).length, 51);
+    assert.equal((await world.deliver(() => DOWN)).length, 20);
     world.clock.at += STEP_MS;
     await world.runner.runRound();
     const { state, pending, reason } = await world.replays.getReplay(id, null);
-    assert.deepEqual([state, pending], ["running", 51]);
-    assert.match(reason ?? "", /^All is handed out; 51 of the 51 attempts .* failed/);
+    assert.deepEqual([state, pending], ["running", 20]);
+    assert.equal(reason, null, "it looks for more");
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    assert.match(
+      (await world.replays.getReplay(id, null)).reason ?? "",
+      /^All is handed out; 20 of the 20 attempts .* failed/,
+    );
     world.clock.at += HOUR_MS;
     await world.runner.runRound();
     assert.match((await world.replays.getReplay(id, null)).reason ?? "", /^All is handed out; what is pending waits/);
     const { replay } = await finish(world, { id } as Replay);
-    assert.deepEqual([replay.state, replay.reason, replay.succeeded], ["done", null, 51]);
+    assert.deepEqual([replay.state, replay.reason, replay.succeeded], ["done", null, 20]);
   });
 
   test("a rate of its own paces a replay", async () => {
@@ -208,34 +218,56 @@ forEachEngine((engine) => {
     await world.runner.runRound();
     const paused = await world.replays.getReplay(started.id, null);
     assert.equal(paused.state, "paused");
-    assert.match(paused.reason ?? "", /50 of the 200 attempts of replays within the last minute failed/);
+    assert.match(paused.reason ?? "", /5 of the last 20 attempts of replays failed/);
     assert.deepEqual(countsOf(paused), {
-      ...{ total: 500, created: 200, succeeded: 150, failed: 50, canceled: 0, pending: 0 },
+      ...{ total: 500, created: 20, succeeded: 15, failed: 5, canceled: 0, pending: 0 },
     });
     world.clock.at += HOUR_MS;
     await world.runner.runRound();
-    assert.equal((await world.replays.getReplay(started.id, null)).created, 200, "nothing is handed out meanwhile");
+    assert.equal((await world.replays.getReplay(started.id, null)).created, 20, "nothing is handed out meanwhile");
     world.clock.at -= HOUR_MS;
     const resumed = await world.replays.resumeReplay(started.id, null, { rate_per_second: 1_000 });
     assert.deepEqual([resumed.state, resumed.reason, resumed.rate_per_second], ["running", null, 1_000]);
     const { replay } = await finish(world, started);
-    assert.deepEqual([replay.state, replay.created, replay.succeeded, replay.failed], ["done", 500, 450, 50]);
+    assert.deepEqual([replay.state, replay.created, replay.succeeded, replay.failed], ["done", 500, 495, 5]);
   });
 
-  test("a fifth, or fewer than twenty attempts, is no reason to pause", async () => {
+  test("a fifth, or fewer than ten attempts, is no reason to pause", async () => {
     for (const [count, failing] of [
-      [100, 20],
-      [19, 19],
+      [100, 4],
+      [9, 9],
     ] as const) {
       const world = await openReplayWorld(engine, { retry_schedule: [] });
       await world.addEvents(count);
       const started = await start(world);
       await world.runner.runRound();
       await world.deliver((_, index) => (index < failing ? DOWN : ACCEPTED));
-      world.clock.at += STEP_MS;
-      await world.runner.runRound();
-      assert.equal((await world.replays.getReplay(started.id, null)).state, "done");
+      const { replay } = await finish(world, started);
+      assert.deepEqual([replay.state, replay.created, replay.failed], ["done", count, failing]);
     }
+  });
+
+  test("of the parts of a range everything that matches is sent, once, and nothing between them", async () => {
+    const world = await openReplayWorld(engine);
+    const inside: string[] = [];
+    const parts: { since: number; until: number }[] = [];
+    for (const count of [30, 0, 2_500, 1, 20]) {
+      await world.addEvents(40);
+      const since = world.clock.at;
+      inside.push(...(await world.addEvents(count > 0 ? count : 1).then((made) => (count > 0 ? made : []))));
+      parts.push(count > 0 ? { since, until: world.clock.at } : { since, until: since });
+    }
+    await world.addEvents(40);
+    const started = await world.replays.startReplay(
+      world.key.id,
+      null,
+      world.request({ states: ["missing"], since: new Date(parts[0]?.since ?? 0).toISOString() }),
+      parts,
+    );
+    assert.equal(started.total, inside.length);
+    const { replay, sent } = await finish(world, started);
+    assert.deepEqual([replay.created, replay.succeeded, replay.state], [inside.length, inside.length, "done"]);
+    assert.deepEqual(sent.sort(), inside.sort());
   });
 
   test("a canceled replay puts back what waits: what was missing is missing, the rest is what it was", async () => {

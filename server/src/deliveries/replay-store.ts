@@ -10,6 +10,7 @@ import { changeEntry } from "./changes.ts";
 import { PICKED } from "./claim-store.ts";
 import {
   afterStep,
+  FAILING_ATTEMPTS_MIN,
   FAILING_WINDOW_MS,
   type ReplayFacts,
   type ReplayRow,
@@ -102,19 +103,24 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
 
   async function factsOf(row: ReplayRow, now: number): Promise<ReplayFacts> {
     const since = Math.max(now - FAILING_WINDOW_MS, row.resumed_at);
-    const [waiting, recent] = await Promise.all([
+    const [waiting, lately] = await Promise.all([
       query<{ count: number }>(sql`select count(*) as count from (select 1 as one from deliveries
         where replay_id = ${row.id} and state = 'pending' and failures = 0 limit ${2 * STEP_MAX}) as waiting`),
-      query<{ attempts: number; failures: number }>(sql`select count(*) as attempts,
-          count(case when outcome in ('accepted', 'accepted_unverified', 'skipped') then null else 1 end) as failures
-        from (select outcome from attempts where destination_id = ${row.target_id} and trigger = 'replay'
-          and started_at >= ${since} order by started_at desc limit ${RECENT_ATTEMPTS_MAX}) as recent`),
+      recentOf(row, since, RECENT_ATTEMPTS_MAX),
     ]);
-    return {
-      waiting: waiting[0]?.count ?? 0,
-      attempts: recent[0]?.attempts ?? 0,
-      failures: recent[0]?.failures ?? 0,
-    };
+    // So few say nothing, and what is slow may never make more within a minute: then those before them count as well.
+    const is_sparse = lately.attempts < FAILING_ATTEMPTS_MIN && row.walked === 0;
+    const recent = is_sparse ? await recentOf(row, row.resumed_at, FAILING_ATTEMPTS_MIN) : lately;
+    return { waiting: waiting[0]?.count ?? 0, ...recent };
+  }
+
+  /** How the newest attempts of replays to its target have gone. */
+  async function recentOf({ target_id }: ReplayRow, since: number, limit: number) {
+    const [recent] = await query<Omit<ReplayFacts, "waiting">>(sql`select count(*) as attempts,
+        count(case when outcome in ('accepted', 'accepted_unverified', 'skipped') then null else 1 end) as failures
+      from (select outcome from attempts where destination_id = ${target_id} and trigger = 'replay'
+        and started_at >= ${since} order by started_at desc limit ${limit}) as recent`);
+    return recent ?? { attempts: 0, failures: 0 };
   }
 
   /** Makes one step, and answers the row after it; null when somebody else has changed the replay meanwhile. */
@@ -260,9 +266,9 @@ function insertRow(row: ReplayRow) {
     ...[row.id, row.destination_id, row.app_id, row.state, row.reason, row.since, row.until, row.states, row.events],
     ...[row.missing_events, row.link_id, row.rate_per_second, row.total, row.created, row.succeeded, row.failed],
     ...[row.at_position, row.end_position, row.walked, row.paced_at, row.resumed_at, row.revision, row.due_at],
-    ...[row.created_at, row.finished_at, row.target_id, row.slot],
+    ...[row.created_at, row.finished_at, row.target_id, row.slot, row.parts],
   ];
   return sql`insert into replays (id, destination_id, app_id, state, reason, since, until, states, events, missing_events,
       link_id, rate_per_second, total, created, succeeded, failed, at_position, end_position, walked, paced_at,
-      resumed_at, revision, due_at, created_at, finished_at, target_id, slot) values (${list(columns)})`;
+      resumed_at, revision, due_at, created_at, finished_at, target_id, slot, parts) values (${list(columns)})`;
 }

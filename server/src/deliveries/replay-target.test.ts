@@ -165,7 +165,7 @@ forEachEngine((engine) => {
     world.clock.at += STEP_MS;
     await world.runner.runRound();
     const paused = await world.replays.getReplay(id, null);
-    assert.deepEqual([paused.state, paused.pending], ["paused", 200]);
+    assert.deepEqual([paused.state, paused.pending], ["paused", 20]);
     await refused(world.replays.resumeReplay(id, null, undefined), "conflict");
     await refused(start(world), "conflict");
     world.target.state = "active";
@@ -182,7 +182,7 @@ forEachEngine((engine) => {
     await world.runner.runRound();
     const { state, reason } = await world.replays.getReplay(id, null);
     assert.equal(state, "paused");
-    assert.match(reason ?? "", /200 of the 200 attempts/);
+    assert.match(reason ?? "", /20 of the last 20 attempts/);
   });
 
   for (const which of ["is_deleted", "is_target_deleted"] as const) {

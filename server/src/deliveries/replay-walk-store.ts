@@ -29,6 +29,7 @@ export type Wanted = Pick<
   | "states"
   | "events"
   | "missing_events"
+  | "parts"
   | "link_id"
   | "end_position"
   | "created_at"
@@ -70,7 +71,8 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
   }
 
   async function nextUnfiltered(wanted: Wanted, after: string, limit: number): Promise<Found> {
-    const stretch = stretchOf(wanted, after, STRETCH_MAX);
+    const part = partBehind(wanted, after);
+    const stretch = stretchOf(part, STRETCH_MAX);
     const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m
       order by m.position limit ${limit}`);
     const cut_at = found.findIndex(({ replay_id }) => replay_id !== null);
@@ -80,8 +82,8 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
       return { matches, at_position: matches.at(-1)?.position ?? after, walked: false, waits_for };
     }
     if (found.length === limit) return { matches, at_position: found.at(-1)?.position ?? after, walked: false };
-    const edge = await edgeOf(stretch, STRETCH_MAX);
-    return { matches, at_position: edge ?? wanted.end_position, walked: edge === null };
+    const next = await nextOf(part, stretch, STRETCH_MAX);
+    return { matches, at_position: next ?? part.end_position, walked: next === null };
   }
 
   /** Those that pass, and all that are not missing. */
@@ -105,7 +107,8 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     const sample: Match[] = [];
     let total = 0;
     for (let after: string | null = from; after !== null; ) {
-      const stretch = stretchOf(wanted, after, COUNTED_MAX);
+      const part = partBehind(wanted, after);
+      const stretch = stretchOf(part, COUNTED_MAX);
       const matches = matchesIn(stretch, wanted);
       const [counted] = await query<{ count: number }>(sql`select count(*) as count from (${matches}) as m`);
       const matched = counted?.count ?? 0;
@@ -116,7 +119,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
           ...(await query<Match>(sql`select m.* from (${matches}) as m order by m.position limit ${lacking}`)),
         );
       }
-      after = await edgeOf(stretch, COUNTED_MAX);
+      after = await nextOf(part, stretch, COUNTED_MAX);
     }
     return { total, sample };
   }
@@ -125,25 +128,51 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     const sample: Match[] = [];
     let total = 0;
     for (let after: string | null = from; after !== null; ) {
-      const stretch = stretchOf(wanted, after, FILTERED_STRETCH_MAX);
+      const part = partBehind(wanted, after);
+      const stretch = stretchOf(part, FILTERED_STRETCH_MAX);
       const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m order by m.position`);
       const passing = await sift(wanted, found, filter);
       total += passing.length;
       sample.push(...passing.slice(0, sample_max - sample.length));
-      after = await edgeOf(stretch, FILTERED_STRETCH_MAX);
+      after = await nextOf(part, stretch, FILTERED_STRETCH_MAX);
     }
     return { total, sample };
   }
 
-  /** The last position of a full stretch; null when there is nothing behind it. */
-  async function edgeOf(stretch: Stretch, size: number): Promise<string | null> {
+  /** Where to go on: behind the last position of a full stretch, or with the next part; null when there is nothing left. */
+  async function nextOf(part: Part, stretch: Stretch, size: number): Promise<string | null> {
     const [edge] = await query<{ position: string }>(
       sql`select position from (${stretch.positions}) as s order by position limit 1 offset ${size - 1}`,
     );
-    return edge?.position ?? null;
+    return edge?.position ?? (part.is_last ? null : part.end_position);
   }
 
   return { next, count };
+}
+
+/** What is left of the part of the range that a position is in or before. */
+interface Part {
+  wanted: Wanted;
+  after: string;
+  end_position: string;
+  is_last: boolean;
+}
+
+function partBehind(wanted: Wanted, after: string): Part {
+  const whole: Part = { wanted, after, end_position: wanted.end_position, is_last: true };
+  if (wanted.parts === null) return whole;
+  // Written by replays.ts alone.
+  const parts = JSON.parse(wanted.parts) as [from_position: string, end_position: string][];
+  const found = parts.find(([, end_position]) => end_position > after);
+  if (found === undefined) return { ...whole, after: wanted.end_position };
+  const [from_position, end_position] = found;
+  const is_over = end_position >= wanted.end_position;
+  return {
+    wanted,
+    after: from_position > after ? from_position : after,
+    end_position: is_over ? wanted.end_position : end_position,
+    is_last: is_over || found === parts.at(-1),
+  };
 }
 
 interface Stretch {
@@ -153,8 +182,8 @@ interface Stretch {
   events: Statement;
 }
 
-function stretchOf(wanted: Wanted, after: string, size: number): Stretch {
-  const { app_id, destination_id, end_position } = wanted;
+function stretchOf({ wanted, after, end_position }: Part, size: number): Stretch {
+  const { app_id, destination_id } = wanted;
   const range = sql`position > ${after} and position < ${end_position}`;
   const states = statesOf(wanted);
   const unhappy = states.flatMap((state) => (isUnhappy(state) ? [INDEXED_STATE[state]] : []));

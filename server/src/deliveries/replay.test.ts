@@ -16,10 +16,18 @@ import {
 const NOW = 1_700_000_000_000;
 const webhook = { state: "active", max_in_flight: 50, rate_per_second: null } as const;
 const calm: ReplayFacts = { waiting: 0, attempts: 0, failures: 0 };
+const well: ReplayFacts = { waiting: 0, attempts: 1_000, failures: 0 };
 const running: ReplayRow = {
   ...{ id: "rpl_1", destination_id: "dst_1", target_id: "dst_1", app_id: "app_1", slot: 3, state: "running" },
   ...{ reason: null, since: 0, until: NOW },
-  ...{ states: '["failed"]', events: null, missing_events: '["link.click"]', link_id: null, rate_per_second: null },
+  ...{
+    states: '["failed"]',
+    events: null,
+    missing_events: '["link.click"]',
+    parts: null,
+    link_id: null,
+    rate_per_second: null,
+  },
   ...{ total: 1_000, created: 100, succeeded: 80, failed: 5, at_position: "p100", end_position: "p999", walked: 0 },
   ...{ paced_at: NOW, resumed_at: NOW, revision: 7, due_at: NOW, created_at: NOW, finished_at: null },
 };
@@ -27,18 +35,22 @@ const running: ReplayRow = {
 describe("a step hands out", () => {
   const takes: [title: string, row: Partial<ReplayRow>, settings: object, facts: Partial<ReplayFacts>, take: number][] =
     [
-      ["four rounds of requests", {}, {}, {}, 200],
-      ["a step's worth at the most", {}, { max_in_flight: 1_000 }, {}, 500],
-      ["twenty to a webhook that takes one at a time", {}, { max_in_flight: 1 }, {}, 20],
-      ["what there is room for beside what waits", {}, {}, { waiting: 150 }, 50],
-      ["nothing while enough waits", {}, {}, { waiting: 200 }, 0],
-      ["nothing while more waits than may", {}, {}, { waiting: 900 }, 0],
+      ["twenty at first", {}, {}, {}, 20],
+      ["what there is room for beside what waits at first", {}, {}, { waiting: 15 }, 5],
+      ["one more for each that was taken lately", {}, {}, { waiting: 20, attempts: 40 }, 40],
+      ["none for those that failed", {}, {}, { waiting: 20, attempts: 40, failures: 8 }, 32],
+      ["four rounds of requests when all goes well", {}, {}, well, 200],
+      ["a step's worth at the most", {}, { max_in_flight: 1_000 }, well, 500],
+      ["twenty to a webhook that takes one at a time", {}, { max_in_flight: 1 }, well, 20],
+      ["what there is room for beside what waits", {}, {}, { ...well, waiting: 150 }, 50],
+      ["nothing while enough waits", {}, {}, { ...well, waiting: 200 }, 0],
+      ["nothing while more waits than may", {}, {}, { ...well, waiting: 900 }, 0],
       ["a second's worth of the webhook's rate", {}, { rate_per_second: 12.5 }, {}, 13],
       ["one to a webhook with a rate below one", {}, { rate_per_second: 0.01 }, {}, 1],
       ["what its own rate has room for", { rate_per_second: 10, paced_at: NOW - 500 }, {}, {}, 5],
       ["nothing when all has been looked at", { walked: 1 }, {}, { waiting: 1 }, 0],
       ["nothing while it is paused", { state: "paused" }, {}, {}, 0],
-      ["as much to a webhook that is being probed", {}, { state: "paused" }, {}, 200],
+      ["as much to a webhook that is being probed", {}, { state: "paused" }, {}, 20],
     ];
   for (const [title, row, settings, facts, take] of takes) {
     test(title, () => {
@@ -50,9 +62,9 @@ describe("a step hands out", () => {
 
 describe("a replay pauses itself", () => {
   const pauses: [attempts: number, failures: number, state: string][] = [
-    [19, 19, "running"],
-    [20, 4, "running"],
-    [20, 5, "paused"],
+    [9, 9, "running"],
+    [10, 2, "running"],
+    [10, 3, "paused"],
     [1_000, 200, "running"],
     [1_000, 201, "paused"],
     [0, 0, "running"],
@@ -62,6 +74,12 @@ describe("a replay pauses itself", () => {
       assert.equal(planStep(running, webhook, { ...calm, attempts, failures }, NOW).state, state);
     });
   }
+
+  test("or not, when nothing is left to hand out", () => {
+    const facts = { ...calm, attempts: 20, failures: 20 };
+    assert.equal(planStep({ ...running, created: 1_000 }, webhook, facts, NOW).state, "running");
+    assert.equal(planStep({ ...running, created: 999 }, webhook, facts, NOW).state, "paused");
+  });
 
   test("when its webhook takes nothing, and ends when that is gone", () => {
     for (const state of ["off", "disabled"] as const) {

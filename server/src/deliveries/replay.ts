@@ -10,6 +10,8 @@ export const STEP_MAX = 500;
 /** Deliveries of one replay that wait for their first attempt, at the most: what fresh events may find before them. */
 const WINDOW_MAX = 500;
 const WINDOW_MIN = 20;
+/** As many wait at first, and one more for each that was taken lately: not all is handed out before a failure is seen. */
+const WINDOW_AT_FIRST = 20;
 /** That many rounds of requests wait, so that the webhook is never idle between two steps. */
 const WINDOW_ROUNDS = 4;
 /** While something moves, the next step follows after so long. */
@@ -20,9 +22,10 @@ const WATCH_MS = 500;
 const REST_MS = 5_000;
 /** A rate is made up for by so much after a pause of the process, and never by more. */
 const BURST_MS = 1_000;
-/** A replay pauses itself when more than this share of the attempts of the last minute failed. */
+/** A replay pauses itself when more than this share of the last attempts failed. */
 const FAILING_SHARE = 0.2;
-const FAILING_ATTEMPTS_MIN = 20;
+/** The last are those of the last minute, or so many, where a minute has fewer. */
+export const FAILING_ATTEMPTS_MIN = 10;
 export const FAILING_WINDOW_MS = 60_000;
 
 /** A row of the table `replays`. */
@@ -41,6 +44,8 @@ export interface ReplayRow {
   states: string;
   events: string | null;
   missing_events: string;
+  /** The parts of its range that are looked at, as JSON text of pairs of positions, in order; null: all of it. */
+  parts: string | null;
   link_id: string | null;
   rate_per_second: number | null;
   total: number;
@@ -60,7 +65,7 @@ export interface ReplayRow {
   slot: number | null;
 }
 
-/** What is known of the deliveries under way and of the attempts of the last minute. */
+/** What is known of the deliveries under way and of the last attempts of replays since it began or was resumed. */
 export interface ReplayFacts {
   /** Deliveries that wait for their first attempt. */
   waiting: number;
@@ -100,9 +105,10 @@ export function planStep(
   if (row.state !== "running") return stays;
   // Everything is handed out: it only waits for the results.
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination.state, facts) };
-  const obstacle = obstacleOf(destination.state) ?? failing(facts);
+  // What it was asked for is handed out, although it has not looked at everything yet: a pause would hold nothing back.
+  const obstacle = obstacleOf(destination.state) ?? (row.created < row.total ? failing(facts) : null);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
-  const room = windowOf(destination) - facts.waiting;
+  const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
 }
 
@@ -130,7 +136,12 @@ export function obstacleOf(state: Destination["state"]): string | null {
 
 function failing({ attempts, failures }: ReplayFacts): string | null {
   if (attempts < FAILING_ATTEMPTS_MIN || failures <= attempts * FAILING_SHARE) return null;
-  return `Paused by itself: ${failures} of the ${attempts} attempts of replays within the last minute failed. Resume it when the receiver is well.`;
+  return `Paused by itself: ${failures} of the last ${attempts} attempts of replays failed. Resume it when the receiver is well.`;
+}
+
+/** How many may wait for an answer as far as the last answers tell: about twice as many with each round that goes well. */
+function provenBy({ attempts, failures }: ReplayFacts): number {
+  return WINDOW_AT_FIRST + attempts - failures;
 }
 
 /** Small for a slow webhook, so that what is fresh waits for a few rounds of requests and no longer. */

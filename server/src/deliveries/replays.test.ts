@@ -70,7 +70,7 @@ forEachEngine((engine) => {
     world.clock.at += STEP_MS;
     await world.runner.runRound();
     const paused = await world.replays.getReplay(id, null);
-    assert.deepEqual([paused.state, paused.pending], ["paused", 200]);
+    assert.deepEqual([paused.state, paused.pending], ["paused", 20]);
     await refused(world.replays.resumeReplay(id, null, undefined), "conflict");
     const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 10, asked_only: true };
     assert.deepEqual(

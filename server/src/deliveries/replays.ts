@@ -5,6 +5,7 @@ import type { z } from "zod";
 import type { Replay, ReplayCreate, ReplayPreview, ReplayResume, ReplayState, ReplaysPage } from "#contract/replays.ts";
 import { REPLAY_SAMPLE_MAX } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { positionsOf, type TimeRange } from "../destinations/missed.ts";
 import { invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
@@ -42,13 +43,23 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     };
   }
 
-  /** @throws AppError not_found, invalid_request, conflict when the webhook takes nothing or has too many replays */
-  async function startReplay(destination_id: string, app_scope: AppScope, input: ReplayCreate): Promise<Replay> {
+  /**
+   * @param ranges the parts of the range that are looked at, in order; none: all of it
+   * @throws AppError not_found, invalid_request, conflict when the webhook takes nothing or has too many replays
+   */
+  async function startReplay(
+    destination_id: string,
+    app_scope: AppScope,
+    input: ReplayCreate,
+    ranges: readonly TimeRange[] = [],
+  ): Promise<Replay> {
     const { source, target } = await findBoth(destination_id, app_scope, input);
     const obstacle = obstacleOf(target.state);
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
+    // One part is the range itself.
+    if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionsOf));
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {
@@ -157,6 +168,7 @@ function newRow(
     ...{ state: "running", reason: null, since, until },
     ...{ states: JSON.stringify([...new Set(input.states)]), events, link_id: input.link_id ?? null },
     missing_events: events ?? JSON.stringify([...destination.events]),
+    parts: null,
     ...{ rate_per_second: input.rate_per_second, total: 0, created: 0, succeeded: 0, failed: 0 },
     at_position: uuidFloor(since),
     // What is accepted from now on is no part of it.

@@ -14,7 +14,7 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
   };
   const reviews = createReviews({
     destinations: {
-      review: (id) => answer(`review ${id}`, answers.verdict ?? null),
+      review: (id, last_error) => answer(`review ${id} ${last_error}`, answers.verdict ?? null),
       resume: (id) => answer(`resume ${id}`, answers.resumed ?? true),
       disable: (id, reason) => answer(`disable ${id} ${reason}`, answers.disabled ?? true),
     },
@@ -34,23 +34,23 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test("however many attempts fail, a destination is looked at once in a while", async () => {
+test("however many attempts fail, a destination is looked at once in a while, with the newest error", async () => {
   const { reviews, pass, calls, logged } = openReviews();
-  for (let count = 0; count < 100; count++) reviews.failed("dst_a");
-  reviews.failed("dst_b");
+  for (let count = 0; count < 100; count++) reviews.failed("dst_a", `error ${count}`);
+  reviews.failed("dst_b", "refused");
   assert.deepEqual(calls, []);
   pass();
   await turn();
-  reviews.failed("dst_a");
+  reviews.failed("dst_a", "late");
   pass();
   await turn();
-  assert.deepEqual(calls, ["review dst_a", "review dst_b", "review dst_a"]);
+  assert.deepEqual(calls, ["review dst_a error 99", "review dst_b refused", "review dst_a late"]);
   assert.deepEqual(logged, []);
 });
 
 test("what becomes of it is told to the operator", async () => {
   const { reviews, pass, logged } = openReviews({ verdict: { state: "paused", reason: "20 in a row" } });
-  reviews.failed("dst_a");
+  reviews.failed("dst_a", "late");
   pass();
   reviews.succeeded("dst_a");
   reviews.refused("dst_b", "410");
@@ -75,7 +75,7 @@ test("many successes at once resume once, and nothing is told of what was not pa
 
 test("when the database does not answer, the next attempt asks again", async () => {
   const { reviews, pass, logged } = openReviews({ error: new Error("down") });
-  reviews.failed("dst_a");
+  reviews.failed("dst_a", "late");
   pass();
   reviews.succeeded("dst_a");
   reviews.refused("dst_a", "410");
@@ -86,7 +86,7 @@ test("when the database does not answer, the next attempt asks again", async () 
 
 test("after the end nothing is looked at", () => {
   const { reviews, pass, timers, calls } = openReviews();
-  reviews.failed("dst_a");
+  reviews.failed("dst_a", "late");
   reviews.stop();
   pass();
   assert.deepEqual([timers, calls], [[], []]);

@@ -9,7 +9,7 @@ const REVIEW_EVERY_MS = 1_000;
 
 export interface ReviewsOptions {
   destinations: {
-    review(id: string): Promise<Verdict | null>;
+    review(id: string, last_error: string): Promise<Verdict | null>;
     resume(id: string): Promise<boolean>;
     /** False when it was stopped already. */
     disable(id: string, reason: string): Promise<boolean>;
@@ -21,29 +21,34 @@ export interface ReviewsOptions {
 export interface Reviews {
   /** An attempt at a destination that is paused, as far as this process knows. */
   succeeded(destination_id: string): void;
-  failed(destination_id: string): void;
+  failed(destination_id: string, error: string): void;
   /** The receiver wants no more. */
   refused(destination_id: string, reason: string): void;
   stop(): void;
 }
 
 export function createReviews({ destinations, clock, log }: ReviewsOptions): Reviews {
-  /** How to call off the next look at a destination. */
-  const waiting = new Map<string, () => void>();
+  /** How to call off the next look at a destination, and what the newest attempt until then ended with. */
+  const waiting = new Map<string, { callOff(): void; error: string }>();
   const resuming = new Set<string>();
 
-  function failed(destination_id: string): void {
-    if (waiting.has(destination_id)) return;
+  function failed(destination_id: string, error: string): void {
+    const known = waiting.get(destination_id);
+    if (known !== undefined) {
+      known.error = error;
+      return;
+    }
     const look = () => {
+      const last_error = waiting.get(destination_id)?.error ?? error;
       waiting.delete(destination_id);
-      void review(destination_id);
+      void review(destination_id, last_error);
     };
-    waiting.set(destination_id, clock.after(REVIEW_EVERY_MS, look));
+    waiting.set(destination_id, { callOff: clock.after(REVIEW_EVERY_MS, look), error });
   }
 
-  async function review(destination_id: string): Promise<void> {
+  async function review(destination_id: string, last_error: string): Promise<void> {
     try {
-      const verdict = await destinations.review(destination_id);
+      const verdict = await destinations.review(destination_id, last_error);
       if (verdict !== null) log(`destination.${verdict.state}`, { destination_id, reason: verdict.reason }, "warn");
     } catch (error) {
       // The next failed attempt asks again.
@@ -77,7 +82,7 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
   }
 
   function stop(): void {
-    for (const callOff of waiting.values()) callOff();
+    for (const { callOff } of waiting.values()) callOff();
     waiting.clear();
   }
 

@@ -32,6 +32,7 @@ export interface DeliveryFilter extends PositionRange {
   position?: string | undefined;
 }
 
+type LastAttempt = Pick<AttemptRow, "destination_id" | "outcome" | "status_code" | "error" | "cause">;
 type Ended = Pick<DeliveryRow, "destination_id" | "position" | "order_key">;
 
 export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
@@ -320,11 +321,23 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     );
   }
 
+  /** The attempt that was recorded last at the delivery of one event, for each of these destinations that has one. */
+  function lastAttempts(position: string, destination_ids: readonly string[]): Promise<LastAttempt[]> {
+    if (destination_ids.length === 0) return Promise.resolve([]);
+    // Of the table alone: what is in a delivery's own row went well.
+    return query<LastAttempt>(
+      sql`select destination_id, outcome, status_code, error, cause from attempts as a
+        where destination_id in (${list(destination_ids)}) and position = ${position}
+          and number = (select max(b.number) from attempts as b
+            where b.destination_id = a.destination_id and b.position = a.position)`,
+    );
+  }
+
   return {
     ...createProbeStore(database),
     ...createStrayStore(database),
     ...{ claim, readBodies, findDue, releaseAll, renew, release },
-    ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent },
+    ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent, lastAttempts },
     ...turns,
   };
 }

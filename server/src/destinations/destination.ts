@@ -41,8 +41,9 @@ export interface DestinationRow {
   retry_on: RetryOn;
   /** JSON text; null takes every event of its types. */
   filter: string | null;
-  /** The last time that it was off or disabled: from, and until when; null while it still is. */
+  /** When it was stopped, off or disabled, the first time of which something may be missing. */
   stopped_at: number | null;
+  /** When it was turned on the last time; null while it is stopped. */
   restarted_at: number | null;
   ordering: StoredOrdering;
   created_at: number;
@@ -79,6 +80,8 @@ export interface Destination {
   readonly ordering: StoredOrdering;
   /** Why it cannot send although it is stored, for the engineer on call; null as a rule. Then `build` throws. */
   readonly misconfigured: string | null;
+  /** What to do about that, as a sentence; null where `misconfigured` says all. */
+  readonly repair: string | null;
   build(delivery: Outgoing): BuiltRequest;
   judge(exchange: Exchange): Outcome;
   /** The headers of a built request as an answer may show them. */
@@ -93,7 +96,7 @@ export interface Preparing {
   version: string;
 }
 
-type Sending = Pick<Destination, "misconfigured" | "build" | "judge" | "mask" | "hide">;
+type Sending = Pick<Destination, "misconfigured" | "repair" | "build" | "judge" | "mask" | "hide">;
 
 /** Never throws: a destination that cannot be read is `misconfigured`, and the others of its app go on. */
 export function prepareDestination(row: DestinationRow, preparing: Preparing): Destination {
@@ -135,7 +138,7 @@ function prepareSending(row: DestinationRow, preparing: Preparing): Sending {
       return prepareWith(webhook, row, preparing);
     default:
       return misconfigured(
-        `This version of the server has no destinations of type ${row.type}: upgrade it, or delete this one`,
+        `This version of the server knows no webhooks of type ${row.type}: upgrade it, or delete this one`,
       );
   }
 }
@@ -159,6 +162,7 @@ function prepareWith<Config, Prepared>(
     const rules = { retry_on: row.retry_on };
     return {
       misconfigured: null,
+      repair: null,
       build: (delivery) => definition.buildRequest(delivery, prepared),
       judge: (exchange) => definition.judge(exchange, rules),
       mask: (headers) => definition.mask(headers, prepared),
@@ -166,8 +170,29 @@ function prepareWith<Config, Prepared>(
     };
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
-    if (error instanceof SealError) return misconfigured(error.message);
+    if (error instanceof SealError) return sealedAway(row, error, sealer);
     return misconfigured("Its stored settings cannot be read by this version of the server: set them again");
+  }
+}
+
+/** Nothing but the key brings back what was sealed; without it there are new secrets. */
+function sealedAway(row: DestinationRow, error: SealError, sealer: Sealer): Sending {
+  const makes = `POST /api/webhooks/${row.id}/secret/revoke makes a new secret`;
+  const send = `send the values of its headers again with PATCH /api/webhooks/${row.id}`;
+  const cure = canOpenSecrets(row, sealer) ? send : makes;
+  const message = error.is_other_key ? `${error.message}; if that key is lost, ${cure}` : `${error.message}: ${cure}`;
+  const first = error.is_other_key ? "Give the server back the seal key that it had before. If that key is lost: " : "";
+  const taught = "which its receiver has to learn; then send the values of its headers again, if it has any";
+  return misconfigured(message, `${first}${cure === makes ? `${makes}, ${taught}` : send}.`);
+}
+
+function canOpenSecrets(row: DestinationRow, sealer: Sealer): boolean {
+  try {
+    openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
+    return true;
+  } catch {
+    // Why not is told by the error that led here.
+    return false;
   }
 }
 
@@ -189,9 +214,10 @@ export function openSecrets({ current, next, previous }: SealedSecrets, sealer: 
   return { ...secrets, private_keys };
 }
 
-function misconfigured(reason: string): Sending {
+function misconfigured(reason: string, repair: string | null = null): Sending {
   return {
     misconfigured: reason,
+    repair,
     build: () => {
       throw new Error(`a misconfigured destination sends nothing: ${reason}`);
     },

@@ -174,7 +174,7 @@ forEachEngine((engine) => {
       );
     }
     const error = await refused(destinations.createWebhook("shop", input()), "conflict");
-    assert.match(error.message, /at most 1000 destinations/);
+    assert.match(error.message, /at most 1000 webhooks/);
     await destinations.deleteWebhook(id, null);
     await destinations.createWebhook("shop", input());
   });
@@ -208,6 +208,7 @@ forEachEngine((engine) => {
       p95_ms_24h: health.p95_ms_24h,
       pending: 2,
       oldest_pending_at: new Date(START - 70).toISOString(),
+      next_probe_at: null,
       ...NO_LIMITS,
     });
     const listed = (await destinations.listWebhooks("shop", { limit: 10 })).items;
@@ -230,12 +231,29 @@ forEachEngine((engine) => {
     const outcome = destination.judge({ kind: "failure", code: "dns", message: "", started_at: 0, duration_ms: 0 });
     assert.ok(outcome.kind === "misconfigured" && outcome.retriable);
 
-    assert.match((await wrong.getWebhook(id, null)).state_reason ?? "", /LINKME_SEAL_KEY/);
-    const error = await refused(wrong.getSecret(id, null), "temporarily_unavailable");
+    const { state_reason, next_step } = await wrong.getWebhook(id, null);
+    assert.match(
+      state_reason ?? "",
+      /LINKME_SEAL_KEY .*; if that key is lost, POST \/api\/webhooks\/dst_\w+\/secret\/revoke /,
+    );
+    assert.match(
+      next_step ?? "",
+      /^Give the server back .*: POST \/api\/webhooks\/dst_\w+\/secret\/revoke .* headers again/,
+    );
+    const error = await refused(wrong.getSecret(id, null), "conflict");
     assert.match(error.message, /LINKME_SEAL_KEY/);
     assert.equal((await wrong.find(readable))?.misconfigured, null);
     assert.equal((await wrong.ofApp("shop")).destinations.length, 2);
     assert.equal((await wrong.patchWebhook(id, null, { description: "x" })).description, "x");
+
+    await wrong.revokeSecret(id, null);
+    const revoked = await wrong.getWebhook(id, null);
+    assert.match(
+      revoked.next_step ?? "",
+      /: send the values of its headers again with PATCH \/api\/webhooks\/dst_\w+\.$/,
+    );
+    const { state_reason: none, next_step: nothing } = await wrong.patchWebhook(id, null, { headers: { A: "1" } });
+    assert.deepEqual([none, nothing], [null, null]);
   });
 
   for (const [what, column] of [

@@ -3,7 +3,7 @@
 import type { Database } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
-import { type FailureRules, probeGapMs, type Verdict, verdictOn } from "./failing.ts";
+import { type FailureRules, firstProbeMs, type Verdict, verdictOn } from "./failing.ts";
 import { createHistory } from "./history.ts";
 import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
@@ -57,18 +57,21 @@ export function createDestinations(options: DestinationsOptions) {
     if (registry.peek(app_id) !== undefined) registry.refresh(app_id).catch(() => {});
   }
 
-  /** After a failed attempt: pauses a destination that keeps failing, disables one that has failed for too long. */
-  async function review(id: string): Promise<Verdict | null> {
+  /**
+   * After a failed attempt: pauses a destination that keeps failing, disables one that has failed for too long.
+   * @param last_error what that attempt ended with; holds no secret
+   */
+  async function review(id: string, last_error?: string): Promise<Verdict | null> {
     const at = now();
     const before = await store.find(id, ANY);
     if (before === null || verdictOn(before.state, await store.runOf(id), failure_rules, at) === null) return null;
     let verdict: Verdict | null = null;
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row, run) => {
-      verdict = verdictOn(row.state, run, failure_rules, at);
+      verdict = verdictOn(row.state, { ...run, last_error }, failure_rules, at);
       if (verdict === null) return null;
       const { state, reason } = verdict;
       const changed = { state, state_reason: reason, state_changed_at: at, updated_at: at };
-      const probe = state === "paused" ? { probe_at: at + probeGapMs(0) } : {};
+      const probe = state === "paused" ? { probe_at: at + firstProbeMs(failure_rules) } : {};
       return { row: { ...row, ...changed }, cause: reason, reset_health: false, ...probe };
     });
     if (result?.changed) await changed(result.row);

@@ -9,7 +9,7 @@ export interface FailureRules {
   pause_after_failures: number;
   /** … over at least so long: then it is paused. In ms. */
   pause_after_ms: number;
-  /** Without a success for so long it is disabled. In ms. */
+  /** Without a success for so long what is paused is disabled; what is to be disabled earlier is paused then. In ms. */
   disable_after_ms: number;
 }
 
@@ -17,6 +17,8 @@ export interface FailureRules {
 export interface FailureRun {
   consecutive_failures: number;
   failing_since: number | null;
+  /** What the newest of them ended with, for whoever reads the verdict; absent: not known. */
+  last_error?: string | undefined;
 }
 
 export interface Verdict {
@@ -28,18 +30,39 @@ export interface Verdict {
 export const PROBE_FIRST_MS = 30_000;
 export const PROBE_MAX_MS = 3_600_000;
 const PROBE_DOUBLINGS_MAX = 7;
+const LAST_ERROR_MAX_CHARS = 300;
 
-/** What has to be done about a destination in this state; null as a rule. */
+/** What has to be done about a destination in this state after a failed attempt; null as a rule. */
 export function verdictOn(state: DestinationState, run: FailureRun, rules: FailureRules, now: number): Verdict | null {
   const { consecutive_failures: failures, failing_since } = run;
-  if (failing_since === null || (state !== "active" && state !== "paused")) return null;
+  if (failing_since === null) return null;
   const failing_ms = now - failing_since;
-  if (failing_ms >= rules.disable_after_ms) {
-    return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}` };
+  if (state === "active" && isToPause(failures, failing_ms, rules)) {
+    const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}${lastOf(run)}`;
+    return { state: "paused", reason: `${reason}. Pending deliveries wait, and one is tried now and then` };
   }
-  if (state === "paused" || failures < rules.pause_after_failures || failing_ms < rules.pause_after_ms) return null;
-  const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}`;
-  return { state: "paused", reason: `${reason}: pending deliveries wait, and one is tried now and then` };
+  // Only what is paused: with little traffic days without a success may be two attempts that failed.
+  if (state !== "paused" || failing_ms < rules.disable_after_ms) return null;
+  return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}${lastOf(run)}` };
+}
+
+/** Who disables earlier than others are paused wants that, however few attempts there are; the next one disables. */
+function isToPause(failures: number, failing_ms: number, rules: FailureRules): boolean {
+  if (rules.disable_after_ms < rules.pause_after_ms) return failing_ms >= rules.disable_after_ms;
+  return failures >= rules.pause_after_failures && failing_ms >= rules.pause_after_ms;
+}
+
+function lastOf({ last_error }: FailureRun): string {
+  if (last_error === undefined || last_error === "") return "";
+  const is_long = last_error.length > LAST_ERROR_MAX_CHARS;
+  // Half a character at the cut would be one that no database takes.
+  const text = is_long ? `${last_error.slice(0, LAST_ERROR_MAX_CHARS).toWellFormed()}…` : last_error;
+  return `; the last: ${text.replace(/\.$/, "")}`;
+}
+
+/** How long a webhook that was just paused waits for its first probe, in ms: who disables within seconds wants to see it. */
+export function firstProbeMs({ disable_after_ms }: FailureRules): number {
+  return Math.min(probeGapMs(0), disable_after_ms);
 }
 
 /** How long to wait after so many probes without success, in ms. */

@@ -8,7 +8,7 @@ function counted(durations: readonly number[], succeeded = 1): AttemptCount[] {
 }
 
 test("a destination without attempts has no rate and no p95", () => {
-  assert.deepEqual(composeHealth(NO_FACTS), {
+  assert.deepEqual(composeHealth(NO_FACTS, "active"), {
     last_success_at: null,
     last_failure_at: null,
     consecutive_failures: 0,
@@ -16,13 +16,14 @@ test("a destination without attempts has no rate and no p95", () => {
     p95_ms_24h: null,
     pending: 0,
     oldest_pending_at: null,
+    next_probe_at: null,
     ...NO_LIMITS,
   });
 });
 
 test("times are shown in ISO 8601 with milliseconds", () => {
   const facts = { ...NO_FACTS, last_success_at: 0, last_failure_at: 1, oldest_pending_at: 1_769_851_801_999 };
-  const health = composeHealth(facts);
+  const health = composeHealth(facts, "active");
   assert.equal(health.last_success_at, "1970-01-01T00:00:00.000Z");
   assert.equal(health.last_failure_at, "1970-01-01T00:00:00.001Z");
   assert.equal(health.oldest_pending_at, "2026-01-31T09:30:01.999Z");
@@ -39,7 +40,7 @@ for (const [succeeded, failed, rate] of RATES) {
       { succeeded: 1, latency_class: 3, attempts: succeeded },
       { succeeded: 0, latency_class: 3, attempts: failed },
     ];
-    assert.equal(composeHealth({ ...NO_FACTS, attempts }).success_rate_24h, rate);
+    assert.equal(composeHealth({ ...NO_FACTS, attempts }, "active").success_rate_24h, rate);
   });
 }
 
@@ -53,7 +54,7 @@ const P95: [string, AttemptCount[], number][] = [
 ];
 for (const [what, attempts, exact] of P95) {
   test(`p95 ${what}, to within a fifth`, () => {
-    const shown = composeHealth({ ...NO_FACTS, attempts }).p95_ms_24h ?? 0;
+    const shown = composeHealth({ ...NO_FACTS, attempts }, "active").p95_ms_24h ?? 0;
     assert.ok(shown >= exact && shown <= exact * 1.2, `${shown} ms`);
   });
 }

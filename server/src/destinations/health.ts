@@ -1,5 +1,5 @@
 // A destination's health as the API shows it, from counters that the settling of attempts keeps. Pure.
-import type { Health } from "#contract/destinations.ts";
+import type { DestinationState, Health } from "#contract/destinations.ts";
 import { timeText } from "../platform/time-text.ts";
 import { classUpperMs } from "./latency.ts";
 
@@ -12,6 +12,8 @@ export interface HealthFacts {
   attempts: readonly AttemptCount[];
   pending: number;
   oldest_pending_at: number | null;
+  /** Stays from the last pause where that did not end with a success. */
+  probe_at: number | null;
 }
 
 export interface AttemptCount {
@@ -37,9 +39,10 @@ export const NO_FACTS: HealthFacts = {
   attempts: [],
   pending: 0,
   oldest_pending_at: null,
+  probe_at: null,
 };
 
-export function composeHealth(facts: HealthFacts): Health {
+export function composeHealth(facts: HealthFacts, state: DestinationState): Health {
   return {
     last_success_at: timeText(facts.last_success_at),
     last_failure_at: timeText(facts.last_failure_at),
@@ -48,6 +51,7 @@ export function composeHealth(facts: HealthFacts): Health {
     p95_ms_24h: percentileMs(facts.attempts, 0.95),
     pending: facts.pending,
     oldest_pending_at: timeText(facts.oldest_pending_at),
+    next_probe_at: state === "paused" ? timeText(facts.probe_at) : null,
     ...NO_LIMITS,
   };
 }

@@ -4,10 +4,10 @@ import type { EventType } from "#contract/events.ts";
 import type { Filter } from "#contract/filters.ts";
 import { HOUR_MS, historyOf, input, openWorld, outgoing, START, versionOf } from "../../test/support/destinations.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
-import { createIds, uuidFloor } from "../platform/ids.ts";
+import { createIds } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
-import { nextStep, rangeOf } from "./missed.ts";
-import { MISSED_SCAN_MAX } from "./missed-store.ts";
+import { isCovered, nextStep, type PastSettings, positionsOf, rangesOf, type StopColumns, stopsOf } from "./missed.ts";
+import { MISSED_SCAN_MAX, TOLD_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
 const ROWS_AT_ONCE = 1_000;
@@ -36,7 +36,26 @@ async function openStops(engine: Engine) {
     return destinations.patchWebhook(id, null, changes);
   };
   const missed = async (id: string) => (await destinations.getWebhook(id, null)).missed;
-  return { ...world, addEvents, patch, missed };
+  const countOf = async (id: string) => (await missed(id))?.count;
+  const turnOffAndOn = async (id: string, events = 0) => {
+    await patch(id, { enabled: false });
+    if (events > 0) await addEvents(events);
+    await patch(id, { enabled: true });
+    clock.at += 1;
+  };
+  /** What a replay does to the first of them. */
+  const recover = (id: string, limit = 1_000) =>
+    db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
+          trigger, created_at)
+        select ${id}, position, app_id, event, 'succeeded', 1, 0, 0, 'replay', created_at from events
+        where app_id = 'shop' order by position limit ${limit} on conflict do nothing`);
+  const insertReplay = (id: string, target_id: string, { until = clock.at, types = '["link.click"]' } = {}) =>
+    db.query(sql`insert into replays (id, destination_id, target_id, app_id, state, since, until, states,
+        missing_events, total, created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision,
+        created_at, finished_at)
+      values ('rpl_1', ${id}, ${target_id}, 'shop', 'done', ${START}, ${until}, '["missing"]', ${types}, 0, 0, 0, 0,
+        '', '', 1, 0, 0, 0, ${clock.at}, ${clock.at})`);
+  return { ...world, addEvents, patch, missed, countOf, turnOffAndOn, recover, insertReplay };
 }
 
 forEachEngine((engine) => {
@@ -63,36 +82,108 @@ forEachEngine((engine) => {
     clock.at += MINUTE_MS;
     await destinations.disable(id, "The receiver answered 410 (gone)");
     const again = await missed(id);
-    assert.deepEqual([again?.count, again?.until], [0, null], "another stop begins");
+    assert.deepEqual(again, { count: 7, is_exact: true, since, until: null }, "another stop hides nothing");
   });
 
-  test("what an earlier stop kept back, and what it did not take before a change, is none of it", async () => {
-    const { db, destinations, addEvents, patch, missed } = await openStops(engine);
+  test("what is not recovered stays missed over any number of stops, and what is recovered is forgotten", async () => {
+    const { clock, destinations, addEvents, missed, countOf, turnOffAndOn, recover } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    clock.at += MINUTE_MS;
+    await turnOffAndOn(id, 5);
+    const first = await missed(id);
+    await turnOffAndOn(id);
+    await addEvents(4);
+    clock.at += MINUTE_MS;
+    await turnOffAndOn(id);
+    assert.deepEqual([await countOf(id), (await missed(id))?.since], [5, first?.since], "two empty ones");
+    await destinations.disable(id, "The receiver answered 410 (gone)");
+    await addEvents(2);
+    clock.at += MINUTE_MS;
+    await turnOffAndOn(id);
+    assert.equal(await countOf(id), 7, "by hand after one by itself");
+    await recover(id, 4);
+    await turnOffAndOn(id, 1);
+    assert.deepEqual([await countOf(id), (await missed(id))?.since], [4, first?.since], "a part is recovered");
+    await recover(id);
+    assert.deepEqual([await countOf(id), (await missed(id))?.since], [0, first?.since]);
+    clock.at += MINUTE_MS;
+    await turnOffAndOn(id, 3);
+    const last = await missed(id);
+    assert.equal(last?.count, 3);
+    assert.ok((last?.since ?? "") > (first?.until ?? ""), "the stops before are forgotten");
+  });
+
+  test("a stop is remembered while a replay of what it missed may still be canceled", async () => {
+    const { db, clock, destinations, countOf, turnOffAndOn, recover, insertReplay } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await turnOffAndOn(id, 5);
+    clock.at += 1;
+    await insertReplay(id, id);
+    await db.query(sql`update replays set state = 'running', finished_at = null`);
+    await recover(id);
+    await turnOffAndOn(id);
+    await db.query(sql`update replays set state = 'canceled', finished_at = ${clock.at}`);
+    await db.query(sql`delete from deliveries where destination_id = ${id}`);
+    assert.equal(await countOf(id), 5);
+  });
+
+  test("a stop is remembered when its types are changed for a time, and when there is too much to look at", async () => {
+    const { db, destinations, patch, countOf, turnOffAndOn, recover, insertReplay } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await turnOffAndOn(id, 5);
+    await patch(id, { events: ["link.claim"] });
+    await insertReplay(id, id, { types: '["link.claim"]' });
+    await turnOffAndOn(id);
+    assert.equal(await countOf(id), 0);
+    await patch(id, { events: ["link.click"] });
+    assert.equal(await countOf(id), 5);
+    await turnOffAndOn(id, 1_500);
+    await recover(id, 1_400);
+    await turnOffAndOn(id);
+    assert.equal(await countOf(id), 105);
+    await recover(id, 10_000);
+    await turnOffAndOn(id, 1);
+    assert.equal(await countOf(id), 1, "forgotten or not, nothing of it is missing");
+    assert.deepEqual(await db.query(sql`select count(*) as n from events`), [{ n: 1_506 }]);
+  });
+
+  test("more stops than the history is read for are one, and the count is still right", async () => {
+    const { destinations, missed, turnOffAndOn } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await turnOffAndOn(id, 5);
+    const first = await missed(id);
+    for (let stops = 0; stops < TOLD_MAX / 2 + 5; stops++) await turnOffAndOn(id, stops % 20 === 0 ? 1 : 0);
+    const { count, is_exact, since } = (await missed(id)) ?? {};
+    assert.deepEqual([count, is_exact, since], [8, true, first?.since]);
+    const stops = await destinations.openStops(id, null);
+    assert.equal(stops.length, TOLD_MAX / 2);
+  });
+
+  test("what it did not take before a change, or between two stops, is none of it", async () => {
+    const { db, destinations, addEvents, patch, missed, turnOffAndOn } = await openStops(engine);
     const { id } = await destinations.createWebhook("shop", input());
     const ranged = async () => {
-      const stop = await destinations.lastStop(id, null);
-      assert.ok(stop !== null);
-      const { since, until } = rangeOf(stop, START + HOUR_MS);
-      const [found] = await db.query<{ count: number }>(sql`select count(*) as count from events
-        where position >= ${uuidFloor(since)} and position < ${uuidFloor(until)}`);
-      return [(await missed(id))?.count, found?.count];
+      let events = 0;
+      for (const range of rangesOf(await destinations.openStops(id, null), START + HOUR_MS)) {
+        const [from_position, end_position] = positionsOf(range);
+        const [found] = await db.query<{ count: number }>(sql`select count(*) as count from events
+          where position >= ${from_position} and position < ${end_position}`);
+        events += found?.count ?? 0;
+      }
+      return [(await missed(id))?.count, events];
     };
-    await patch(id, { enabled: false });
-    await addEvents(100);
-    await patch(id, { enabled: true });
-    await patch(id, { enabled: false });
-    await addEvents(3);
-    await patch(id, { enabled: true });
-    assert.deepEqual(await ranged(), [3, 3], "of the last stop");
+    await turnOffAndOn(id, 100);
+    await turnOffAndOn(id, 3);
+    assert.deepEqual(await ranged(), [103, 103]);
     await addEvents(20, { event: "link.claim" });
     await patch(id, { events: ["link.claim"] });
     await addEvents(2, { event: "link.claim" });
     await patch(id, { enabled: false });
     await addEvents(4, { event: "link.claim" });
-    assert.deepEqual(await ranged(), [6, 6], "of those, two may have been kept back on their way");
+    assert.deepEqual(await ranged(), [6, 109], "of those, two may have been kept back on their way");
     await addEvents(1);
     await patch(id, { events: ["link.claim", "link.click"] });
-    assert.deepEqual(await ranged(), [5, 5], "it took something else before");
+    assert.deepEqual(await ranged(), [108, 108], "it took something else before");
   });
 
   test("a filter counts those that pass", async () => {
@@ -114,8 +205,8 @@ forEachEngine((engine) => {
   });
 
   test("of very many the first are counted, and it says so, until a replay of them all is done", async () => {
-    const { db, clock, destinations, addEvents, patch } = await openStops(engine);
-    const { id, app_id } = await destinations.createWebhook("shop", input({ enabled: false }));
+    const { db, clock, destinations, addEvents, patch, insertReplay } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input({ enabled: false }));
     const { id: other } = await destinations.createWebhook("shop", input({ enabled: false }));
     await addEvents(MISSED_SCAN_MAX);
     const exact = (await destinations.getWebhook(id, null)).missed;
@@ -127,11 +218,7 @@ forEachEngine((engine) => {
     assert.deepEqual(both, [MISSED_SCAN_MAX / 2 + 1, MISSED_SCAN_MAX / 2 + 1], "a list looks at no more than one does");
     await patch(id, { enabled: true });
     clock.at += 1;
-    await db.query(sql`insert into replays (id, destination_id, target_id, app_id, state, since, until, states,
-        missing_events, total, created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision,
-        created_at)
-      values ('rpl_1', ${id}, ${other}, ${app_id}, 'done', ${START}, ${clock.at}, '["missing"]', '["link.click"]', 0, 0, 0, 0,
-        '', '', 1, 0, 0, 0, ${clock.at})`);
+    await insertReplay(id, other);
     const elsewhere = (await destinations.getWebhook(id, null)).missed;
     assert.deepEqual(
       [elsewhere?.count, elsewhere?.is_exact],
@@ -142,6 +229,10 @@ forEachEngine((engine) => {
     const after = (await destinations.getWebhook(id, null)).missed;
     assert.deepEqual([after?.count, after?.is_exact], [0, true]);
     assert.equal((await destinations.getWebhook(other, null)).missed?.is_exact, false);
+    await patch(id, { enabled: false });
+    await addEvents(2);
+    const next = (await destinations.getWebhook(id, null)).missed;
+    assert.deepEqual([next?.count, next?.is_exact], [2, true], "what was replayed is forgotten");
   });
 
   test("a change of the filter raises the version and is on record with its cause", async () => {
@@ -190,3 +281,99 @@ test("what to do names the call, in every state in which there is something to d
   assert.equal(step("active", { ...missed, count: 0 }), "");
   assert.equal(step("active"), "");
 });
+
+const CLICK = '["link.click"]';
+const ROW: StopColumns = {
+  id: "dst_a",
+  stopped_at: 100_000,
+  restarted_at: 300_000,
+  created_at: 1,
+  events: CLICK,
+  filter: null,
+};
+const entry = (at: number, state: PastSettings["state"], events = CLICK): PastSettings => ({
+  at,
+  state,
+  events,
+  filter: null,
+});
+
+const histories: [
+  title: string,
+  told: PastSettings[],
+  stops: [since: number, until: number | null, on_since: number][],
+][] = [
+  ["of one stop", [entry(1, "active"), entry(100_000, "off"), entry(300_000, "active")], [[100_000, 300_000, 1]]],
+  [
+    "that changes from disabled to off, and pauses while it is on",
+    [
+      ...[entry(1, "paused"), entry(100_000, "disabled"), entry(110_000, "off"), entry(120_000, "active")],
+      ...[entry(130_000, "paused"), entry(140_000, "disabled")],
+    ],
+    [
+      [100_000, 120_000, 1],
+      [140_000, null, 120_000],
+    ],
+  ],
+  ["that was created off", [entry(100_000, "off")], [[100_000, null, 1]]],
+  [
+    "with a stop before that is recovered",
+    [entry(80_000, "off"), entry(95_000, "active"), entry(100_000, "off")],
+    [[100_000, null, 95_000]],
+  ],
+  [
+    "that begins within a stop",
+    [entry(150_000, "off"), entry(160_000, "active"), entry(170_000, "off")],
+    [
+      [100_000, 160_000, 100_000],
+      [170_000, null, 160_000],
+    ],
+  ],
+  ["that begins behind the stop", [entry(150_000, "active")], [[100_000, 150_000, 100_000]]],
+  ["of which nothing is left", [], [[100_000, 300_000, 100_000]]],
+  [
+    "with another type before the stop",
+    [entry(1, "active", "[]"), entry(99_000, "active"), entry(100_000, "off"), entry(300_000, "active")],
+    [[100_000, 300_000, 99_000]],
+  ],
+];
+for (const [title, told, stops] of histories) {
+  test(`the stops of a history ${title}`, () => {
+    assert.deepEqual(
+      stopsOf(ROW, told).map(({ since, until, on_since }) => [since, until, on_since]),
+      stops,
+    );
+  });
+}
+
+const covers: [title: string, replays: [since: number, until: number, created_at: number][], is_covered: boolean][] = [
+  ["by none", [], false],
+  ["by one of all of it", [[90, 210, 300]], true],
+  ["by one of exactly it", [[100, 200, 200]], true],
+  ["by one that was asked for while it lasted", [[90, 210, 199]], false],
+  [
+    "by parts, in any order",
+    [
+      [150, 250, 300],
+      [100, 150, 300],
+    ],
+    true,
+  ],
+  [
+    "by parts with a gap",
+    [
+      [100, 149, 300],
+      [150, 250, 300],
+    ],
+    false,
+  ],
+  ["by one without its beginning", [[101, 300, 300]], false],
+  ["by one without its end", [[50, 199, 300]], false],
+];
+for (const [title, replays, is_covered] of covers) {
+  test(`a stop that is covered ${title} is ${is_covered ? "" : "not "}replayed`, () => {
+    const ended = replays.map(([since, until, created_at]) => ({ since, until, created_at }));
+    assert.equal(isCovered({ since: 100, until: 200, on_since: 0 }, ended), is_covered);
+    assert.equal(isCovered({ since: 100, until: null, on_since: 0 }, ended), false, "nor is one that is not over");
+  });
+}

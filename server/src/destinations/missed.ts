@@ -1,5 +1,5 @@
-// What a webhook has missed while it was off or disabled, the last time that it was, and what to do about its state. Pure;
-// called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
+// What a webhook has missed while it was off or disabled, over all such times that are not recovered, and what to do about
+// its state. Pure; called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
 import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
@@ -31,21 +31,36 @@ export function toldFrom(stopped_at: number): number {
   return stopped_at - IN_FLIGHT_MS;
 }
 
-/** @param told the history up to the stop, oldest first: what held at `toldFrom`, and what was changed after that */
-export function stopOf(row: StopColumns, told: readonly PastSettings[]): Stop | null {
-  const { stopped_at: since, restarted_at: until } = row;
-  if (since === null) return null;
+/**
+ * The times in which it was stopped, from the first on that is not recovered, oldest first. What the history does not reach
+ * back to any more is taken for one of them: that looks at too much rather than at too little.
+ * @param told the history, oldest first, from what held at `toldFrom` on
+ */
+export function stopsOf(row: StopColumns, told: readonly PastSettings[]): Stop[] {
+  const { stopped_at: first } = row;
+  if (first === null) return [];
+  const is_cut = (told[0]?.at ?? Number.POSITIVE_INFINITY) > first;
+  const stops: Stop[] = is_cut ? [{ since: first, until: null, on_since: first }] : [];
   let on_since = row.created_at;
+  let is_stopped = is_cut;
   told.forEach((one, index) => {
     const before = told[index - 1];
-    if (before === undefined) return;
-    const is_restart = isStopped(before) && !isStopped(one);
-    if (is_restart || !isSameTaste(before, one)) on_since = one.at;
+    if (before !== undefined && !isSameTaste(before, one)) on_since = one.at;
+    if (is_stopped && !isStopped(one)) {
+      on_since = one.at;
+      end(stops.at(-1), one.at);
+    } else if (!is_stopped && isStopped(one) && one.at >= first) {
+      // What it takes was changed after the stop: then nothing from before is what this one kept back.
+      stops.push({ since: one.at, until: null, on_since: isSameTaste(one, row) ? on_since : one.at });
+    }
+    is_stopped = isStopped(one);
   });
-  const last = told.at(-1);
-  // What it takes was changed after the stop.
-  if (last !== undefined && !isSameTaste(last, row)) on_since = since;
-  return { since, until, on_since: Math.min(since, on_since) };
+  if (told.length === 0) end(stops.at(-1), row.restarted_at);
+  return stops;
+}
+
+function end(stop: Stop | undefined, at: number | null): void {
+  if (stop !== undefined) stop.until = at;
 }
 
 /** While it is off or disabled nothing is stored for it. */
@@ -53,22 +68,59 @@ export function isStopped({ state }: { state: string }): boolean {
   return state === "off" || state === "disabled";
 }
 
-function isSameTaste(one: Pick<PastSettings, "events" | "filter">, other: typeof one): boolean {
+type Taste = Pick<PastSettings, "events" | "filter">;
+
+export function isSameTaste(one: Taste, other: Taste): boolean {
   return one.events === other.events && one.filter === other.filter;
 }
 
-/** The events that may have been missed in it, in ms since 1970: from `since` on and before `until`. */
-export function rangeOf({ since, until, on_since }: Stop, now: number): { since: number; until: number } {
-  return { since: Math.max(since - IN_FLIGHT_MS, on_since), until: (until ?? now) + 1 };
+/** From when on it has taken what it takes now, as far as the history tells, in ms since 1970. */
+export function constantSince(row: Taste, told: readonly PastSettings[]): number {
+  const last_other = told.findLastIndex((one) => !isSameTaste(one, row));
+  return last_other === -1 ? 0 : (told[last_other + 1]?.at ?? Number.MAX_SAFE_INTEGER);
 }
 
-export function positionsOf(stop: Stop, now: number): { from_position: string; end_position: string } {
-  const { since, until } = rangeOf(stop, now);
-  return { from_position: uuidFloor(since), end_position: uuidFloor(until) };
+export interface TimeRange {
+  /** In ms since 1970. */
+  since: number;
+  /** The first ms behind it. */
+  until: number;
 }
 
-export function showMissed({ since, until }: Stop, { count, is_exact }: { count: number; is_exact: boolean }): Missed {
-  return { count, is_exact, since: timeText(since), until: timeText(until) };
+/** When the events that may have been missed in each of them were accepted; no two overlap. */
+export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
+  let behind = 0;
+  return stops.map(({ since, until, on_since }) => {
+    const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: (until ?? now) + 1 };
+    behind = range.until;
+    return range;
+  });
+}
+
+/** Whether replays that were asked for after the stop have looked at all of it, each at a part or all. */
+export function isCovered(stop: Stop, replays: readonly (TimeRange & { created_at: number })[]): boolean {
+  const { since, until } = stop;
+  if (until === null) return false;
+  let covered_until = since;
+  for (const one of replays.toSorted((left, right) => left.since - right.since)) {
+    if (one.created_at < until || one.since > covered_until) continue;
+    covered_until = Math.max(covered_until, one.until);
+  }
+  return covered_until >= until;
+}
+
+export function positionsOf({ since, until }: TimeRange): [from_position: string, end_position: string] {
+  return [uuidFloor(since), uuidFloor(until)];
+}
+
+/** @param stops at least one */
+export function showMissed(stops: readonly Stop[], { count, is_exact }: Pick<Missed, "count" | "is_exact">): Missed {
+  const [first = never(), last = first] = [stops[0], stops.at(-1)];
+  return { count, is_exact, since: timeText(first.since), until: timeText(last.until) };
+}
+
+function never(): never {
+  throw new Error("what was never stopped has missed nothing");
 }
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
@@ -91,7 +143,7 @@ export function nextStep(
 const RECOVER = `with "recover": true it is also sent what it has missed, else it goes on from now`;
 
 export function stepWhenDisabled(id: string): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}.`;
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}. Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
 function enable(id: string): string {

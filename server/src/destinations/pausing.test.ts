@@ -36,6 +36,59 @@ forEachEngine((engine) => {
     assert.equal((await destinations.find(id))?.state, "paused", "this process knows at once");
   });
 
+  test("what ended the last attempt is part of the reason, in the history too", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);
+    await destinations.review(id, "hooks.example.com:443 presents a self-signed certificate");
+    const { state_reason } = await destinations.getWebhook(id, null);
+    assert.match(
+      state_reason ?? "",
+      /^20 attempts .*; the last: hooks\.example\.com:443 presents a self-signed certificate\. /,
+    );
+    assert.equal((await destinations.listChanges(id, null, { limit: 1 })).items[0]?.cause, state_reason);
+  });
+
+  test("the next probe is shown while it is paused, and comes at once when what attempts depend on is changed", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const shown = async () => (await destinations.getWebhook(id, null)).health.next_probe_at;
+    assert.equal(await shown(), null);
+    const pause = async () => {
+      await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);
+      await destinations.review(id);
+      await db.query(sql`update destination_health set probes = 5 where destination_id = ${id}`);
+    };
+    await pause();
+    const first = clock.at + PROBE_FIRST_MS;
+    assert.equal(await shown(), new Date(first).toISOString());
+    clock.at += 1_000;
+    const idle = { description: "x", max_in_flight: 3, retry_schedule: [1], url: "https://example.com/hook" };
+    await destinations.patchWebhook(id, null, { ...idle, filter: { path: "link_id", exists: true } });
+    await destinations.rotateSecret(id, null);
+    assert.deepEqual(await probesOf(db, id), { probe_at: first, probes: 5 });
+    for (const change of [
+      () => destinations.patchWebhook(id, null, { url: "https://example.com/other" }),
+      () => destinations.patchWebhook(id, null, { headers: { a: "b" } }),
+      () => destinations.patchWebhook(id, null, { timeout_ms: 2_000 }),
+      () => destinations.patchWebhook(id, null, { signing: false }),
+      () => destinations.patchWebhook(id, null, { signature_scheme: "ed25519" }),
+      () => destinations.promoteSecret(id, null),
+      () => destinations.revokeSecret(id, null),
+    ]) {
+      clock.at += 1_000;
+      await change();
+      assert.deepEqual(await probesOf(db, id), { probe_at: clock.at, probes: 0 }, String(change));
+      assert.equal(await shown(), new Date(clock.at).toISOString());
+    }
+    await destinations.patchWebhook(id, null, { enabled: false, timeout_ms: 3_000 });
+    assert.equal(await shown(), null);
+    await destinations.patchWebhook(id, null, { enabled: true });
+    await pause();
+    await destinations.disable(id, "The receiver answered 410 (gone)");
+    assert.equal(await shown(), null);
+  });
+
   test("a success resumes it and forgets the failures; done twice it changes nothing", async () => {
     const { db, clock, destinations } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
@@ -74,13 +127,14 @@ forEachEngine((engine) => {
     }
   });
 
-  test("without a success for days it is disabled, paused or not", async () => {
+  test("without a success for days it is disabled, once it is paused and not before", async () => {
     const { db, clock, destinations } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
-    await fail(db, id, 20, clock.at);
-    clock.at += FAILURE_RULES.pause_after_ms;
-    await destinations.review(id);
+    await fail(db, id, 2, clock.at);
     clock.at += FAILURE_RULES.disable_after_ms;
+    assert.equal(await destinations.review(id), null);
+    await fail(db, id, 20, clock.at - FAILURE_RULES.disable_after_ms);
+    assert.equal((await destinations.review(id))?.state, "paused");
     assert.equal((await destinations.review(id))?.state, "disabled");
     const shown = await destinations.getWebhook(id, null);
     assert.deepEqual([shown.enabled, shown.state], [true, "disabled"]);

@@ -318,7 +318,8 @@ forEachEngine((engine) => {
       () => stranger.dropNextSecret(id, null),
       () => stranger.stagedTrial(id, null),
     ]) {
-      await refused(call(), "temporarily_unavailable");
+      const { message } = await refused(call(), "conflict");
+      assert.match(message, /POST \/api\/webhooks\/(\{id\}|dst_\w+)\/secret\/revoke makes a new secret/);
     }
     assert.deepEqual(await world.db.query(sql`select * from destinations where id = ${id}`), before);
     const { signing_secret } = await stranger.revokeSecret(id, null);

@@ -94,13 +94,16 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
     const result = await found(
       store.change(id, within(app_scope), { now: at, actor }, (row) => {
         const scheme = schemeOf(row);
-        const secrets = step(readSecrets(row), at, scheme);
+        const before = readSecrets(row);
+        const secrets = step(before, at, scheme);
         const plain = openForCaller(secrets, sealer);
         opened.push(plain);
         return {
           row: { ...row, secrets: JSON.stringify(secrets), public_keys: publish(scheme, plain), updated_at: at },
           cause,
           reset_health: false,
+          // It may be the signature that its receiver refused: the next attempt tells at once.
+          ...(row.state === "paused" && secrets.current !== before.current && { probe_at: at }),
         };
       }),
     );

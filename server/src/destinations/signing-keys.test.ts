@@ -182,7 +182,7 @@ forEachEngine((engine) => {
     const sealed = await makeWebhook(world, {});
     const signing = await makeWebhook(world);
     const stranger = { ...world, destinations: world.another(randomBytes(32)) };
-    await refused(stranger.destinations.patchWebhook(sealed.id, "shop", ED25519), "temporarily_unavailable");
+    await refused(stranger.destinations.patchWebhook(sealed.id, "shop", ED25519), "conflict");
     assert.equal((await world.destinations.getWebhook(sealed.id, "shop")).signature_scheme, "hmac");
     assert.deepEqual(await published(stranger, signing.id), [["current", signing.public_key]]);
     const { public_key } = await stranger.destinations.revokeSecret(signing.id, "shop");

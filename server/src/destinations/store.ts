@@ -12,6 +12,7 @@ import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
 import { isStopped } from "./missed.ts";
+import { createMissedStore } from "./missed-store.ts";
 import type { LoadedApp } from "./registry.ts";
 
 /** Each event makes one delivery for each destination of its app, in one transaction. */
@@ -27,7 +28,7 @@ export interface Change {
   row: DestinationRow;
   cause: string;
   reset_health: boolean;
-  /** When the first delivery is tried of a destination that is paused by this change. */
+  /** When the next delivery is tried of a destination that is paused by this change, or was paused and is set otherwise. */
   probe_at?: number;
 }
 
@@ -138,7 +139,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       if (decision === null) return { row, changed: false };
       const is_kept = belongsInHistory(row, decision.row);
       const at = is_kept ? await historyTime(query, id, now) : now;
-      const after = { ...decision.row, ...stopAfter(row, decision.row, at) };
+      const after = { ...decision.row, ...(await stopAfter(query, row, decision.row, at)) };
       await query(updateRow(after));
       if (decision.reset_health) await query(resetHealth(id));
       // What was disabled begins anew: what is shown of its health is from now on. The attempts themselves are kept.
@@ -238,6 +239,7 @@ interface Totals extends Owned {
   last_success_at: number | null;
   last_failure_at: number | null;
   consecutive_failures: number;
+  probe_at: number | null;
 }
 
 function factsOf(
@@ -255,6 +257,7 @@ function factsOf(
     attempts: attempts.filter((row) => row.destination_id === id),
     pending: waiting?.pending ?? 0,
     oldest_pending_at: waiting?.oldest ?? null,
+    probe_at: total.probe_at,
   };
 }
 
@@ -303,10 +306,14 @@ function insertHistory(row: DestinationRow, at: number, entry: { cause: string; 
       ${entry.explains})`;
 }
 
-/** While it is off or disabled nothing is stored for it; the last such time is kept, for what was missed in it. */
-function stopAfter(before: DestinationRow, after: DestinationRow, at: number) {
+/**
+ * While it is off or disabled nothing is stored for it. Of such times the first is kept of which something is missing, and
+ * when the last one ended; the history tells those between.
+ */
+async function stopAfter(query: Query, before: DestinationRow, after: DestinationRow, at: number) {
   if (isStopped(before) === isStopped(after)) return {};
-  return isStopped(after) ? { stopped_at: at, restarted_at: null } : { restarted_at: at };
+  if (!isStopped(after)) return { restarted_at: at };
+  return { stopped_at: (await createMissedStore({ query }).unrecoveredSince(after, at)) ?? at, restarted_at: null };
 }
 
 function resetHealth(id: string): Statement {

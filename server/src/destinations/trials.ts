@@ -2,7 +2,7 @@
 // Called by the checks of the events module, which send with them.
 import type { CheckRequest } from "#contract/checks.ts";
 import { publicKeyOf } from "#destination-types/key-pair.ts";
-import { refuse, unavailable } from "../errors.ts";
+import { refuse } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
 import type { Sealed } from "../platform/sealing.ts";
 import { type Destination, type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
@@ -10,7 +10,7 @@ import { type Material, newPrivateKey, openMaterial, schemeOf, sealMaterial } fr
 import { readSecrets } from "./secrets.ts";
 import type { DestinationStore } from "./store.ts";
 import { newWebhookRow, readWebhookConfig } from "./webhook-row.ts";
-import { checkUrl, found, newSecret, SEAL_RETRY_SECONDS, type UrlCheck, within } from "./webhook-rules.ts";
+import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
 
 interface TrialDependencies extends Preparing {
   store: DestinationStore;
@@ -36,7 +36,7 @@ export function createTrials(dependencies: TrialDependencies) {
   /**
    * The webhook as it will sign once its staged secret is promoted, but for webhook-signature, which carries both. With
    * Ed25519 the staged key alone signs: it is what the receiver has to know.
-   * @throws AppError not_found, conflict, temporarily_unavailable
+   * @throws AppError not_found, conflict
    */
   async function stagedTrial(id: string, app_scope: string | null): Promise<Destination> {
     const row = await found(store.find(id, within(app_scope)));
@@ -53,7 +53,7 @@ export function createTrials(dependencies: TrialDependencies) {
     const swapped = { ...row, secrets: JSON.stringify({ current: next, next: withoutKey(row, current) }) };
     const destination = prepareDestination(swapped, dependencies);
     const { misconfigured } = destination;
-    if (misconfigured !== null) throw unavailable(`${misconfigured}.`, SEAL_RETRY_SECONDS);
+    if (misconfigured !== null) throw refuse("conflict", `${misconfigured}.`);
     return destination;
   }
 

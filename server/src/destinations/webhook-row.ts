@@ -21,6 +21,7 @@ import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destinatio
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
 import { nextStep } from "./missed.ts";
 import { readSecrets } from "./secrets.ts";
+import type { Change } from "./store.ts";
 import { openForCaller } from "./webhook-rules.ts";
 
 interface NewWebhook {
@@ -70,7 +71,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
 }
 
 /** The row after a patch; `null` where nothing is given to change. */
-export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: number, sealer: Sealer) {
+export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: number, sealer: Sealer): Change | null {
   if (Object.values(patch).every((value) => value === undefined)) return null;
   const { url, events, description, signing, retry_schedule, timeout_ms, max_in_flight, retry_on, headers } = patch;
   const config = readWebhookConfig(row);
@@ -94,7 +95,7 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     ordering: nextOrdering(row.ordering, patch.ordering),
     updated_at: now,
   };
-  const switched = switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now);
+  const switched = probedAnew(row, switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now), now);
   if (changed.filter === row.filter || switched.cause !== CHANGED) return switched;
   return { ...switched, cause: changed.filter === null ? "its filter was removed" : "its filter was changed" };
 }
@@ -127,7 +128,7 @@ function nextOrdering(from: StoredOrdering, to: Ordering | undefined): StoredOrd
 }
 
 /** Enabling ends `off`, `disabled` and `paused`, and forgets the failures. */
-function switchState(row: DestinationRow, enabled: boolean | undefined, now: number) {
+function switchState(row: DestinationRow, enabled: boolean | undefined, now: number): Change {
   const from = row.state;
   const to = enabled === false ? "off" : enabled === true ? "active" : from;
   if (enabled === undefined || to === from) return { row, cause: CHANGED, reset_health: false };
@@ -141,15 +142,23 @@ function switchState(row: DestinationRow, enabled: boolean | undefined, now: num
   return { row: switched, cause: enabled ? "enabled" : "turned off", reset_health: enabled };
 }
 
-/** What is known of a webhook beside its row; `problem` says why it cannot send. */
+/** While it is paused, what its attempts depend on may be what was wrong: the next one tells at once. */
+function probedAnew(before: DestinationRow, change: Change, now: number): Change {
+  const { state, config, timeout_ms } = change.row;
+  if (state !== "paused" || (config === before.config && timeout_ms === before.timeout_ms)) return change;
+  return { ...change, probe_at: now };
+}
+
+/** What is known of a webhook beside its row; `problem` says why it cannot send, and `repair` what to do about that. */
 export interface Facts {
   health: Health;
   missed: Missed | null;
   problem: string | null;
+  repair: string | null;
 }
 
 /** As the API shows it. */
-export function showWebhook(row: DestinationRow, { health, missed, problem }: Facts): Webhook {
+export function showWebhook(row: DestinationRow, { health, missed, problem, repair }: Facts): Webhook {
   const config = readWebhookConfig(row);
   return {
     id: row.id,
@@ -177,7 +186,7 @@ export function showWebhook(row: DestinationRow, { health, missed, problem }: Fa
     updated_at: timeText(row.updated_at),
     health,
     missed,
-    next_step: nextStep(row, missed),
+    next_step: repair ?? nextStep(row, missed),
   };
 }
 

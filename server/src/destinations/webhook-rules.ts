@@ -4,13 +4,10 @@ import { randomBytes } from "node:crypto";
 import type { SigningSecrets } from "#destination-types/definition.ts";
 import { composeSecret, SECRET_BYTES } from "#destination-types/signing.ts";
 import { webhook } from "#destination-types/webhook.ts";
-import { invalid, notFound, unavailable } from "../errors.ts";
+import { invalid, notFound, refuse } from "../errors.ts";
 import { SealError, type Sealer } from "../platform/sealing.ts";
 import { openSecrets, type SealedSecrets } from "./destination.ts";
 import type { Scope } from "./store.ts";
-
-/** What to wait for before asking again, while the operator repairs the seal key. */
-export const SEAL_RETRY_SECONDS = 60;
 
 /** Says what is wrong with a URL, or null. */
 export interface UrlCheck {
@@ -34,12 +31,15 @@ export async function checkUrl(egress: UrlCheck, url: string): Promise<void> {
   if (problem !== null) throw invalid("url", problem);
 }
 
-/** @throws AppError temporarily_unavailable: not a bug and not the caller's fault, the operator has to give the key back */
+/** @throws AppError conflict: a server that runs has the key that it goes on with, so asking again would not help */
 export function openForCaller(secrets: SealedSecrets, sealer: Sealer): SigningSecrets {
   try {
     return openSecrets(secrets, sealer);
   } catch (error) {
-    if (error instanceof SealError) throw unavailable(`${error.message}.`, SEAL_RETRY_SECONDS);
+    if (error instanceof SealError) {
+      const cure = "If that cannot be done, POST /api/webhooks/{id}/secret/revoke makes a new secret.";
+      throw refuse("conflict", `${error.message}. ${cure}`);
+    }
     throw error;
   }
 }

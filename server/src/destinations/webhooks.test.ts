@@ -45,6 +45,7 @@ forEachEngine((engine) => {
         p95_ms_24h: null,
         pending: 0,
         oldest_pending_at: null,
+        next_probe_at: null,
         concurrency_limit: null,
         rate_limit_per_second: null,
         held_until: null,

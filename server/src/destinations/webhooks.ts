@@ -41,7 +41,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     const result = await store.insert(row, actor);
     if (result === "no_such_app") throw notFound("app");
     if (result === "too_many") {
-      throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} destinations: delete one first.`);
+      throw refuse("conflict", `An app has at most ${DESTINATIONS_PER_APP_MAX} webhooks: delete one first.`);
     }
     await changed(row);
     return { ...(await showOne(row)), signing_secret: secret };
@@ -96,9 +96,9 @@ export function createWebhooks(dependencies: WebhookDependencies) {
       ),
       dependencies.missed_store.missedOf(prepared, at),
     ]);
-    return prepared.map(({ row, destination: { misconfigured } }) => {
-      const health = composeHealth(facts.get(row.id) ?? NO_FACTS);
-      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured });
+    return prepared.map(({ row, destination: { misconfigured, repair } }) => {
+      const health = composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
+      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured, repair });
     });
   }
 
@@ -108,12 +108,12 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     return shown;
   }
 
-  /** The last time that it was off or disabled, in ms since 1970. @throws AppError not_found */
-  async function lastStop(id: string, app_scope: string | null): Promise<Stop | null> {
-    return dependencies.missed_store.findStop(await found(store.find(id, within(app_scope))));
+  /** When it was off or disabled, from the first time on that is not recovered. @throws AppError not_found */
+  async function openStops(id: string, app_scope: string | null): Promise<Stop[]> {
+    return dependencies.missed_store.findStops(await found(store.find(id, within(app_scope))));
   }
 
-  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, lastStop };
+  return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, openStops };
 }
 
 function readCursor(cursor: string): [number, string] {

@@ -11,6 +11,7 @@ import { waitUntil } from "../../test/support/wait.ts";
 import { createDeliveries } from "../deliveries/deliveries.ts";
 import { createDispatcher } from "../deliveries/dispatcher.ts";
 import { SLOW_SHARE } from "../deliveries/lanes.ts";
+import { ALONE } from "../deliveries/presence.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
 import { createDestinations } from "../destinations/destinations.ts";
 import { createCommitter } from "../platform/committer.ts";
@@ -45,7 +46,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
   const store = createDeliveryStore(db);
   const logged: Record<string, unknown>[] = [];
   const dispatcher = createDispatcher({
-    ...{ store, committer, destinations, egress, clock, exclusive },
+    ...{ store, committer, destinations, egress, clock, exclusive, presence: ALONE },
     random: Math.random,
     log: (event, fields) => void logged.push({ event, ...fields }),
   });
@@ -208,6 +209,35 @@ forEachEngine((engine) => {
     await receiver.waitFor(2);
     const own = JSON.parse(receiver.received[1]?.body.toString() ?? "");
     assert.deepEqual([own.event, own.data], ["link.app_open", { order: 17, test: true }]);
+  });
+
+  test("the fate of what has failed has the advice of its last attempt, while it is pending and when it is given up", async () => {
+    const { destinations, dispatcher, events } = await openPipeline(engine);
+    const receiver = await startReceiver(({ path }) => ({ status: path === "/404" ? 404 : 500 }));
+    after(() => receiver.close());
+    const create = (path: string) =>
+      WebhookCreate.parse({ url: receiver.url + path, events: ["link.click"], retry_schedule: [0, 3_600] });
+    const { id: pending } = await destinations.createWebhook("shop", create("/500"));
+    const { id: failed } = await destinations.createWebhook("shop", create("/404"));
+    await dispatcher.start();
+    const { accepted } = await events.ingest("shop", [click(1)]);
+    const fates = async () =>
+      new Map((await events.getEvent(accepted[0] ?? "", "shop")).fates.map((one) => [one.destination_id, one]));
+    const isTold = async () => {
+      const told = await fates();
+      return /Next attempt at/.test(told.get(pending)?.reason ?? "") && told.get(failed)?.state === "failed";
+    };
+    await waitUntil(async () => (await isTold()) && receiver.received.length === 3, "both to have failed");
+    const told = await fates();
+    assert.match(
+      told.get(pending)?.next_step ?? "",
+      /^Look into the receiver's log: .* To try it at once: POST \/api\//,
+    );
+    const step = told.get(failed)?.next_step ?? "";
+    assert.match(
+      step,
+      /^Mend what the reason says\. Correct the path of the URL, .* Then send it again with POST \/api\//,
+    );
   });
 
   test("tests neither pause, disable nor resume a webhook, whatever they are answered", async () => {

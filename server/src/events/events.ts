@@ -28,7 +28,7 @@ export type Events = ReturnType<typeof createEvents>;
 export interface EventsOptions {
   event_log: EventLog;
   store: EventStore;
-  deliveries: Pick<DeliveryStore, "ofEvent">;
+  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts">;
   destinations: {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
@@ -105,13 +105,23 @@ export function createEvents(options: EventsOptions) {
       event.position,
       all.map((destination) => destination.id),
     );
+    const unhappy = deliveries.filter(
+      ({ state, attempt }) => attempt > 0 && (state === "pending" || state === "failed"),
+    );
+    const tried = await options.deliveries.lastAttempts(
+      event.position,
+      unhappy.map(({ destination_id }) => destination_id),
+    );
     const at = now();
     const subject = subjectOf(event);
     const fates = await Promise.all(
       all.map(async (destination) => {
         const delivery = deliveries.find((one) => one.destination_id === destination.id);
         const around = { from: event.created_at, until: event.created_at };
-        if (delivery !== undefined) return fateOf(event, destination, { delivery, history: [] }, at);
+        if (delivery !== undefined) {
+          const last = tried.find((one) => one.destination_id === destination.id);
+          return fateOf(event, destination, { delivery, history: [], tried: last }, at);
+        }
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
         return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);

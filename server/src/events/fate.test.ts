@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Tried } from "../deliveries/advice.ts";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
 import { fateOf, fateWithout } from "./fate.ts";
 import type { PastSettings } from "./past-settings.ts";
 
 const AT = Date.UTC(2026, 0, 31, 9, 30);
 const TIME = "2026-01-31T09:30:00.000Z";
-const destination = { id: "dst_a", created_at: AT, state: "active" as const };
+const destination = { id: "dst_a", created_at: AT, state: "active" as const, repair: null };
 const event = { event: "link.click" as const, target_id: null, created_at: AT };
 const on: PastSettings = { state: "active", events: '["link.click"]', cause: "created", at: AT };
 
@@ -52,8 +53,8 @@ for (const { changes, state, reason, step = false } of delivered) {
 test("a delivery whose destination is not active says that it waits, unless a person asked for it", () => {
   const fate = (changes: Partial<DeliveryRow>, state: "paused" | "off") =>
     fateOf(event, { ...destination, state }, { delivery: { ...delivery, ...changes }, history: [] }, AT).reason;
-  assert.equal(fate({}, "off"), "It waits, for the destination is off.");
-  assert.equal(fate({ reason: "It broke" }, "paused"), "It broke. It waits, for the destination is paused.");
+  assert.equal(fate({}, "off"), "It waits, for the webhook is off.");
+  assert.equal(fate({ reason: "It broke" }, "paused"), "It broke. It waits, for the webhook is paused.");
   assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
   assert.equal(fate({ leased: 1, due_at: AT + 1 }, "paused"), "An attempt is under way.");
 });
@@ -121,7 +122,7 @@ const raced: { title: string; history: PastSettings[]; state: string; reason: Re
       { ...off, at: AT + 2 },
     ],
     state: "off",
-    reason: /It was stored when the destination was off since 2026-01-31T09:30:00\.002Z: turned off/,
+    reason: /It was stored when the webhook was off since 2026-01-31T09:30:00\.002Z: turned off/,
   },
   {
     title: "came from a spool hours later, when the webhook was off",
@@ -232,9 +233,50 @@ test("an attempt whose time has passed is due since then, and after a while that
   const fate = (changes: Partial<DeliveryRow>, late_ms: number) =>
     fateOf(event, destination, { delivery: { ...delivery, ...changes }, history: [] }, AT + late_ms);
   assert.deepEqual([fate({}, 1).reason, fate({}, 1).next_step], [`It is due since ${TIME}.`, null]);
-  assert.equal(fate({}, 9_999).next_step, null);
-  assert.match(fate({}, 10_000).next_step ?? "", /role dispatcher/);
-  assert.match(fate({ leased: 1 }, 10_000).next_step ?? "", /role dispatcher/);
+  assert.equal(fate({}, 60_000).next_step, null);
+  for (const changes of [{}, { leased: 1 }]) {
+    const { reason, next_step } = fate(changes, 60_001);
+    assert.match(
+      reason ?? "",
+      new RegExp(`^It is due since ${TIME}, and nothing has taken it: no process .*dispatcher`),
+    );
+    assert.match(next_step ?? "", /role dispatcher/);
+  }
+  assert.match(fate({ reason: "It broke" }, 60_001).reason ?? "", /^It broke\. It is due since .*dispatcher/);
   assert.equal(fate({ due_at: DUE_FIRST }, HOUR_MS).next_step, null);
-  assert.equal(fate({ due_at: AT + HOUR_MS }, 10_000).next_step, null);
+  assert.equal(fate({ due_at: AT + HOUR_MS }, 60_001).next_step, null);
+});
+
+const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
+const unsure: Tried = { outcome: "unreachable", status_code: null, cause: null, error: null };
+const attempts: [title: string, tried: Tried, advice: RegExp][] = [
+  ["met a self-signed certificate", { ...unsure, cause: "tls" }, /^Give the receiver a valid certificate .*\./],
+  ["was refused the connection", { ...unsure, cause: "connect" }, /^Start the receiver, .*\./],
+  ["found no such name", { ...unsure, cause: "dns" }, /^Correct the host name .*\./],
+  ["was answered too late", { ...unsure, cause: "timeout" }, /^Answer before the work is done: .*\./],
+  ["was answered 500", { ...unsure, outcome: "refused", status_code: 500 }, /^Look into the receiver's log: .*\./],
+];
+for (const [title, tried, advice] of attempts) {
+  test(`a delivery whose last attempt ${title} is told what to do about that, in each state`, () => {
+    const step = (changes: Partial<DeliveryRow>, state: "active" | "paused" = "active") => {
+      const row = { ...delivery, attempt: 1, ...changes };
+      return fateOf(event, { ...destination, state }, { delivery: row, history: [], tried }, AT).next_step ?? "";
+    };
+    assert.match(step({}), advice);
+    assert.ok(step({}).endsWith(` To try it at once: ${retry}.`), step({}));
+    assert.match(step({}, "paused"), advice);
+    assert.ok(step({}, "paused").endsWith(` The delivery is sent by itself then. To try this one now: ${retry}.`));
+    const failed = step({ state: "failed", due_at: null });
+    assert.match(failed.replace("Mend what the reason says. ", ""), advice);
+    assert.ok(failed.endsWith(` Then send it again with ${retry}.`), failed);
+    assert.doesNotMatch(step({ due_at: DUE_FIRST }), /retry/);
+    assert.equal(step({ leased: 1, due_at: AT + 1 }), "");
+  });
+}
+
+test("what this server cannot read is repaired first, whatever an attempt has shown before", () => {
+  const unreadable = { ...destination, repair: "Give the server back its key." };
+  const tried: Tried = { ...unsure, cause: "connect" };
+  const fate = fateOf(event, unreadable, { delivery: { ...delivery, attempt: 1 }, history: [], tried }, AT);
+  assert.match(fate.next_step ?? "", /^Give the server back its key\. To try it at once: /);
 });

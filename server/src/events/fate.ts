@@ -1,12 +1,16 @@
 // What became of an event at a destination, in one word and one sentence, and what to do about it: there is an answer for
 // every pair. Pure; fates.ts counts by the same words.
 import type { EventType, Fate } from "#contract/events.ts";
+import { nextStepOf, type Tried } from "../deliveries/advice.ts";
 import {
   type DeliveryRow,
   DUE_FIRST,
   deliveryId,
   heldReason,
+  isOverdue,
   isUnderWay,
+  join,
+  overdueReason,
   reasonOf,
   UNDER_WAY,
   waitsForDestination,
@@ -20,11 +24,9 @@ import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 
 /** A replay takes a range: from the event's date, so long. */
 const REPLAYED_MS = 1_000;
-/** What is due for so long is more than a process that is busy: something keeps it. */
-const OVERDUE_MS = 10_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
-type KnownDestination = Pick<Destination, "id" | "created_at" | "state">;
+type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "repair">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
 export interface Found {
@@ -33,6 +35,8 @@ export interface Found {
   history: readonly PastSettings[];
   /** What the destination's present filter says against the event; null: nothing. */
   refusal?: string | null;
+  /** The last attempt of `delivery` that is on record, unless it has succeeded. */
+  tried?: Tried | undefined;
   /** A delivery of the event at another destination, from which it can be sent here. */
   elsewhere?: DeliveryRow | undefined;
 }
@@ -46,11 +50,11 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
       state: delivery.state,
       reason: explain(delivery, destination, now),
       delivery_id: deliveryId(delivery),
-      next_step: stepWith(delivery, destination, now),
+      next_step: stepWith(delivery, destination, found.tried, now),
     };
   }
   if (isForAnother(event, destination_id)) {
-    const reason = "A test event for another destination.";
+    const reason = "A test event for another webhook.";
     return { destination_id, state: "not_subscribed", reason, next_step: null };
   }
   const absence = absenceOf(event, history);
@@ -82,34 +86,49 @@ function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number
   if (isUnderWay(delivery, now)) return UNDER_WAY;
   if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
+  if (isOverdue(delivery, now)) return join(reasonOf(delivery), overdueReason(delivery));
   const due_at = Math.max(delivery.due_at, delivery.created_at);
   const planned = due_at < now ? `It is due since ${timeText(due_at)}.` : `Next attempt at ${timeText(due_at)}.`;
   const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : planned;
-  const reason = reasonOf(delivery);
-  return reason === null ? next : `${sentence(reason)} ${next}`;
+  return join(reasonOf(delivery), next);
 }
 
-function stepWith(delivery: DeliveryRow, { id, state }: KnownDestination, now: number): string | null {
+function stepWith(
+  delivery: DeliveryRow,
+  { id, state, repair }: KnownDestination,
+  tried: Tried | undefined,
+  now: number,
+): string | null {
   const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
-  if (delivery.state === "failed") return `Mend what the reason says, then send it again with ${retry}.`;
+  const advice = repair ?? (tried === undefined ? null : nextStepOf(tried));
+  if (delivery.state === "failed") {
+    const mend = advice === null ? "Mend what the reason says, then" : `Mend what the reason says. ${advice} Then`;
+    return `${mend} send it again with ${retry}.`;
+  }
   if (delivery.state === "canceled") return `Send it after all with ${retry}.`;
   if (delivery.state === "skipped") {
     return `Send it all the same with ${retry}; change the webhook's filter if such events should arrive.`;
   }
   if (delivery.state === "succeeded" || isUnderWay(delivery, now)) return null;
-  if (!waitsForDestination(delivery, state)) return isOverdue(delivery, now) ? LOOK_FOR_DISPATCHER : null;
+  if (!waitsForDestination(delivery, state)) {
+    if (isOverdue(delivery, now)) return LOOK_FOR_DISPATCHER;
+    // What a person has asked for already is due now.
+    return advice === null || delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retry}.`;
+  }
   if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
-  if (state === "paused") return `Mend the receiver: it is sent by itself then. To try this one now: ${retry}.`;
+  if (state === "paused") {
+    const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
+    return `${mend} sent by itself then. To try this one now: ${retry}.`;
+  }
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
 }
 
 function reasonFor(absence: Absence, { created_at, state }: KnownDestination): string {
-  if (absence.kind === "not_yet_created")
-    return `The destination was created at ${timeText(created_at)}, after the event.`;
+  if (absence.kind === "not_yet_created") return `The webhook was created at ${timeText(created_at)}, after the event.`;
   if (absence.kind === "not_subscribed") return `It was set to ${absence.types.join(", ")} only.`;
   if (absence.kind === "missed") return "It has no delivery, and nothing on record says why.";
   const stopped = `${absence.state} since ${timeText(absence.since)}: ${absence.cause}`;
-  if (absence.beside) return `It was stored when the destination was ${stopped}`;
+  if (absence.beside) return `It was stored when the webhook was ${stopped}`;
   return absence.is_over || absence.state !== state ? `It was ${stopped}` : `It is ${stopped}`;
 }
 
@@ -140,18 +159,6 @@ function stepByReplay({ event, created_at }: KnownEvent, { id, state }: KnownDes
 const LOOK_FOR_DISPATCHER =
   "See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps it.";
 
-/** An attempt for which the time came, and nobody has come. */
-function isOverdue(delivery: DeliveryRow, now: number): boolean {
-  const { state, due_at, created_at } = delivery;
-  // When a person asked for it, its time says only that it goes first.
-  if (state !== "pending" || due_at === null || due_at === DUE_FIRST || waitsForTurn(delivery)) return false;
-  return now - Math.max(due_at, created_at) >= OVERDUE_MS;
-}
-
 function enable(id: string): string {
   return `PATCH /api/webhooks/${id} {"enabled": true}`;
-}
-
-function sentence(text: string): string {
-  return text.endsWith(".") ? text : `${text}.`;
 }

@@ -3,6 +3,7 @@
 // Pure: no DNS, no sockets. An address passes only when it is known to be public or the operator listed its network;
 // anything that cannot be read as an address is refused.
 import { BlockList, isIP, isIPv4, SocketAddress } from "node:net";
+import { targetUrlProblem } from "#contract/target-url.ts";
 
 /** Null when a connection to the address is permitted, else why not, beginning with the address. */
 export type AddressRule = (address: string, secure: boolean) => string | null;
@@ -19,9 +20,7 @@ export interface Target {
   literal: string | null;
 }
 
-const MAX_URL_CHARACTERS = 2048;
 const MAX_NETWORKS = 256;
-export const WHAT_IS_ACCEPTED = "Use a public https URL, such as https://example.com/webhooks";
 
 /** Special-purpose ranges of the IANA registries, and one cloud metadata service that sits in public space. */
 const RESERVED: readonly (readonly [network: string, what: string])[] = [
@@ -99,22 +98,11 @@ export function parseCidrs(text: string): { cidrs: string[] } | { error: string 
 
 /** Reads a URL the one way that both saving and sending use; the error is a sentence for whoever typed it. */
 export function readTarget(text: string): Target | { error: string } {
-  if (text.length > MAX_URL_CHARACTERS) return refuse(`The URL is longer than ${MAX_URL_CHARACTERS} characters`);
-  // The URL parser drops tabs, line ends and outer spaces without a word; a paste error should not be that silent.
-  if (/[\s\p{Cc}]/u.test(text)) return refuse("The URL contains spaces or control characters");
-  // The URL parser takes it for a slash, so that the host is another one than people read.
-  if (text.includes("\\")) return refuse("The URL contains a backslash");
-  const url = URL.parse(text);
-  if (url === null) return refuse("The URL cannot be read");
-  if (url.protocol !== "https:" && url.protocol !== "http:") return refuse(`${url.protocol}// URLs are not accepted`);
-  if (url.username !== "" || url.password !== "") {
-    return refuse("A user name or password in the URL is not accepted; put credentials into a request header");
-  }
-  if (text.includes("#")) return refuse("The part of the URL after # is never sent; remove it");
+  const problem = targetUrlProblem(text);
+  if (problem !== null) return { error: problem };
+  const url = new URL(text);
   const secure = url.protocol === "https:";
   const host = url.hostname.replace(/^\[|\]$|\.$/g, "");
-  if (host === "") return refuse("The URL has no host");
-  if (url.port === "0") return refuse("Port 0 cannot be connected to");
   return {
     origin: url.origin,
     secure,
@@ -128,10 +116,6 @@ export function readTarget(text: string): Target | { error: string } {
 /** True for names that every resolver maps to this machine (RFC 6761), so they can be judged before any lookup. */
 export function isLoopbackName(host: string): boolean {
   return host === "localhost" || host.endsWith(".localhost");
-}
-
-function refuse(reason: string): { error: string } {
-  return { error: `${reason}. ${WHAT_IS_ACCEPTED}.` };
 }
 
 type Family = "ipv4" | "ipv6";

@@ -10,6 +10,7 @@ import {
   joinHostPort,
   type OutboundRequest,
   type Phase,
+  PLAIN_HTTP,
   readSnippet,
   SNIPPET_BYTES,
   type Timings,
@@ -111,8 +112,13 @@ export function settleBroken(call: AnyCall, error: unknown, reused: boolean): vo
     return;
   }
   const { code, message } = describeError(error, call.phase, peerOf(call));
-  const note = reused && code === "reset" ? "; it had been kept open after an earlier request" : "";
-  settleFailure(call, code, message + note);
+  settleFailure(call, code, message + noteOn(call, code, reused));
+}
+
+function noteOn({ phase, target }: AnyCall, code: FailureCode, reused: boolean): string {
+  if (reused) return code === "reset" ? "; it had been kept open after an earlier request" : "";
+  // What speaks TLS ends the connection.
+  return !target.secure && phase === "sent" && code === "reset" ? `; ${PLAIN_HTTP}` : "";
 }
 
 /** The deadline passed. As above, headers that are in decide. */

@@ -3,7 +3,7 @@
 // already sent is seen: a connection that was closed meanwhile gives its call to another one instead of losing it.
 import type { Socket } from "node:net";
 import { peerOf, receiveBody, receiveHeaders, settleBroken, settleResponse } from "./call.ts";
-import { EgressError, keepHeaders } from "./exchange.ts";
+import { EgressError, keepHeaders, PLAIN_HTTP } from "./exchange.ts";
 import { type ActiveCall, assign, type Connection, drop, type Pool, type Pools, release } from "./pools.ts";
 import { createResponseReader, type ReadTrouble } from "./response-reader.ts";
 
@@ -137,7 +137,8 @@ function complete(pools: Pools, connection: Connection, rest_ms: number): void {
 function describe(trouble: ReadTrouble, { call }: Connection): EgressError | null {
   if (call === null) return null;
   const what: Record<ReadTrouble, string> = {
-    syntax: "answered with something other than HTTP/1.1",
+    // Such as the alert of a port that speaks TLS.
+    syntax: `answered with something other than HTTP/1.1${call.target.secure ? "" : `; ${PLAIN_HTTP}`}`,
     headers_too_large: "sent more response headers than this server reads",
     out_of_turn: "answered out of turn",
   };

@@ -6,14 +6,8 @@
 // product's hottest path; why no library does it is told in ADR 14.
 import { isIPv6, type LookupFunction, connect as openTcp, type Socket } from "node:net";
 import { connect as openTls } from "node:tls";
-import {
-  type AddressRule,
-  createAddressRule,
-  isLoopbackName,
-  readTarget,
-  type Target,
-  WHAT_IS_ACCEPTED,
-} from "./addresses.ts";
+import { WHAT_IS_ACCEPTED } from "#contract/target-url.ts";
+import { type AddressRule, createAddressRule, isLoopbackName, readTarget, type Target } from "./addresses.ts";
 import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
 import { createCall, settleFailure, since } from "./call.ts";
 import { attach, createConnections, fail, ready, receive } from "./connection.ts";
@@ -40,6 +34,8 @@ export interface Egress {
   send(request: OutboundRequest): Promise<Exchange>;
   /** Null when the URL may be saved as a target, else sentences for whoever typed it. */
   check(url: string): Promise<string | null>;
+  /** The same as far as no name has to be looked up. */
+  checkAtOnce(url: string): string | null;
   /** Closes every connection; what is still in flight ends as "aborted". Drain before. */
   close(): Promise<void>;
 }
@@ -82,6 +78,7 @@ export function createEgress(options: EgressOptions): Egress {
   return {
     send: (request) => send(gate, request),
     check: (url) => check(gate, url),
+    checkAtOnce: (url) => checkAtOnce(gate, readTarget(url)),
     close: () => close(gate),
   };
 }
@@ -118,14 +115,8 @@ function send(gate: Gate, request: OutboundRequest): Promise<Exchange> {
 
 async function check(gate: Gate, url: string): Promise<string | null> {
   const target = readTarget(url);
-  if ("error" in target) return target.error;
-  if (!target.secure && !gate.plain_http)
-    return `Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network. ${WHAT_IS_ACCEPTED}.`;
-  const address = target.literal ?? (isLoopbackName(target.host) ? "127.0.0.1" : null);
-  if (address !== null) {
-    const refusal = gate.refuse(address, target.secure);
-    return refusal === null ? null : `${refusal}, is refused. ${WHAT_IS_ACCEPTED}.`;
-  }
+  const problem = checkAtOnce(gate, target);
+  if (problem !== null || "error" in target || addressOf(target) !== null) return problem;
   // An https name is judged when a connection is made: today's answer says nothing about tomorrow's.
   if (target.secure) return null;
   try {
@@ -136,6 +127,20 @@ async function check(gate: Gate, url: string): Promise<string | null> {
     if (error instanceof EgressError) return `${error.message}. ${WHAT_IS_ACCEPTED}.`;
     throw error;
   }
+}
+
+function checkAtOnce(gate: Gate, target: Target | { error: string }): string | null {
+  if ("error" in target) return target.error;
+  if (!target.secure && !gate.plain_http)
+    return `Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network. ${WHAT_IS_ACCEPTED}.`;
+  const address = addressOf(target);
+  const refusal = address === null ? null : gate.refuse(address, target.secure);
+  return refusal === null ? null : `${refusal}, is refused. ${WHAT_IS_ACCEPTED}.`;
+}
+
+/** Where no name has to be looked up. */
+function addressOf({ literal, host }: Target): string | null {
+  return literal ?? (isLoopbackName(host) ? "127.0.0.1" : null);
 }
 
 async function close(gate: Gate): Promise<void> {

@@ -177,6 +177,9 @@ function describeConnectError(code: string, at: string): { code: FailureCode; me
 /** In the message of a failure with the code `tls`: a certificate would not help. */
 export const SPEAKS_NO_TLS = "does not speak TLS";
 
+/** In the message of a failure that a port which speaks TLS would end with as well. */
+export const PLAIN_HTTP = "the request was in plain http";
+
 function describeTlsError(code: string, peer: string): string {
   const known: Record<string, string> = {
     DEPTH_ZERO_SELF_SIGNED_CERT: `${peer} presents a self-signed certificate`,

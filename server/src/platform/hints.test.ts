@@ -11,10 +11,12 @@ test("hints that come together are sent once, after a moment, and heard by the o
   one.hints.due("d2");
   one.hints.changed("a1");
   one.hints.replays();
+  one.hints.dispatchers();
+  one.hints.dropped({ destination_id: "d1", position: "p1", attempt: 2 });
   assert.equal(world.sent.length, 0, "sent before the moment was over");
   await world.pass();
   assert.equal(world.sent.length, 1);
-  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays"]);
+  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays", "dispatchers", "dropped p1 2"]);
   assert.deepEqual(one.heard, []);
   other.hints.due("d3");
   await world.pass();
@@ -59,7 +61,18 @@ test("what comes while others are being sent goes with the next, also when sendi
 test("texts that are no hints are passed over", () => {
   const world = createWorld();
   const { heard } = world.join("one");
-  const texts = ["", "x", "null", "7", "[]", "{}", '{"from":1}', '{"from":"x","due":"d"}', '{"from":"x","due":[1,{}]}'];
+  const texts = [
+    "",
+    "x",
+    "null",
+    "7",
+    "[]",
+    "{}",
+    '{"from":1}',
+    '{"from":"x","due":"d"}',
+    '{"from":"x","due":[1,{}]}',
+    '{"from":"x","dropped":[{"position":"p"},null]}',
+  ];
   for (const text of texts) world.say(text);
   assert.deepEqual(heard, []);
   world.say('{"from":"x","due":["d"],"later":true}');
@@ -83,11 +96,22 @@ test("a process that stops sends nothing more and listens no more", async () => 
   assert.deepEqual([world.sent, world.ears.size], [[], 0]);
 });
 
+test("that a dispatcher has left is said before its process lets go", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  one.hints.dispatchers();
+  await one.hints.stop();
+  assert.deepEqual(other.heard, ["dispatchers"]);
+  await world.pass();
+  assert.equal(world.sent.length, 1);
+});
+
 test("without a wire hints go nowhere", async () => {
   const hints = createHints({ wire: undefined, sender: "one", after: () => assert.fail("no timer"), log: () => {} });
   hints.due("d1");
   hints.changed("a1");
   hints.replays();
+  hints.dispatchers();
   await hints.stop();
 });
 
@@ -121,6 +145,8 @@ function createWorld() {
       due: (id) => void heard.push(`due ${id}`),
       changed: (id) => void heard.push(`changed ${id}`),
       replays: () => void heard.push("replays"),
+      dispatchers: () => void heard.push("dispatchers"),
+      dropped: ({ position, attempt }) => void heard.push(`dropped ${position} ${attempt}`),
       all: () => void heard.push("all"),
     });
     return { hints, heard };

@@ -1,17 +1,29 @@
 // Tells the other processes on the same database what they would find by polling up to a second later: that deliveries of a
-// destination are due, that an app's destinations changed, that a replay is due. Sent after the commit, gathered and without
-// doubles, on a pooled connection; never waited for, and nothing depends on one. Made by compose.ts.
+// destination are due, that an app's destinations changed, that a replay is due, that dispatchers have joined or left, and
+// which attempts are not to be made although they are claimed. Sent after the commit, gathered and without doubles, on a pooled
+// connection; never waited for, and nothing depends on one. Made by compose.ts.
 import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./database.ts";
 
 /** What comes within this time goes together. NOTIFY passes through one lock of the whole server. */
 const GATHER_MS = 20;
 /** With more ids of a kind, the others had better look for themselves: one look instead of a claim for each. */
 const IDS_MAX = 50;
+/** Attempts of one message, whose names are longer. */
+const DROPPED_MAX = 40;
+
+/** This attempt of a delivery, and every earlier one: it was canceled, or another one was asked for. */
+export interface Dropped {
+  destination_id: string;
+  position: string;
+  attempt: number;
+}
 
 export interface HintListener {
   due(destination_id: string): void;
   changed(app_id: string): void;
   replays(): void;
+  dispatchers(): void;
+  dropped(attempt: Dropped): void;
   /** Anything may have become due or changed. */
   all(): void;
 }
@@ -28,8 +40,10 @@ export interface Hints {
   due(destination_id: string): void;
   changed(app_id: string): void;
   replays(): void;
+  dispatchers(): void;
+  dropped(attempt: Dropped): void;
   listen(listener: HintListener): void;
-  /** Sends nothing more, and lets go of the connection that listens. */
+  /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
   stop(): Promise<void>;
 }
 
@@ -39,14 +53,32 @@ interface Message {
   due?: string[];
   changed?: string[];
   replays?: boolean;
+  dispatchers?: boolean;
+  dropped?: Dropped[];
   all?: boolean;
 }
 
-const SILENT: Hints = { due() {}, changed() {}, replays() {}, listen() {}, async stop() {} };
+interface Gathered {
+  due: Set<string>;
+  changed: Set<string>;
+  replays: boolean;
+  dispatchers: boolean;
+  dropped: Dropped[];
+}
+
+const SILENT: Hints = {
+  due() {},
+  changed() {},
+  replays() {},
+  dispatchers() {},
+  dropped() {},
+  listen() {},
+  async stop() {},
+};
 
 export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
   if (wire === undefined) return SILENT;
-  const gathered = { due: new Set<string>(), changed: new Set<string>(), replays: false };
+  let gathered = nothing();
   let state: "idle" | "gathering" | "sending" | "stopped" = "idle";
   let cancelTimer = () => {};
   let sending: Promise<void> = Promise.resolve();
@@ -69,14 +101,13 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 
   async function send(): Promise<void> {
     const text = composeHints(sender, gathered);
-    gathered.due.clear();
-    gathered.changed.clear();
-    gathered.replays = false;
+    gathered = nothing();
     // What is lost is found by polling.
     await wire?.send(text).catch(() => {});
     if (state !== "sending") return;
     state = "idle";
-    if (gathered.due.size > 0 || gathered.changed.size > 0 || gathered.replays) gather();
+    const { due, changed, replays, dispatchers, dropped } = gathered;
+    if (due.size > 0 || changed.size > 0 || replays || dispatchers || dropped.length > 0) gather();
   }
 
   function listen(listener: HintListener): void {
@@ -96,19 +127,32 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     for (const id of message.changed ?? []) listener.changed(id);
     for (const id of message.due ?? []) listener.due(id);
     if (message.replays) listener.replays();
+    if (message.dispatchers) listener.dispatchers();
+    for (const attempt of message.dropped ?? []) listener.dropped(attempt);
   }
 
   async function stop(): Promise<void> {
+    const is_leaving = state === "gathering" && gathered.dispatchers;
     state = "stopped";
     cancelTimer();
+    if (is_leaving) sending = send();
     await Promise.all([sending, stopListening()]);
   }
 
   return {
     due: (id) => add(gathered.due, id),
     changed: (id) => add(gathered.changed, id),
+    dropped(attempt) {
+      // With more, the others find out when they renew their leases.
+      if (gathered.dropped.length < DROPPED_MAX) gathered.dropped.push(attempt);
+      gather();
+    },
     replays() {
       gathered.replays = true;
+      gather();
+    },
+    dispatchers() {
+      gathered.dispatchers = true;
       gather();
     },
     listen,
@@ -116,13 +160,14 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
   };
 }
 
-function composeHints(
-  from: string,
-  { due, changed, replays }: { due: ReadonlySet<string>; changed: ReadonlySet<string>; replays: boolean },
-): string {
-  const all = JSON.stringify({ from, all: true } satisfies Message);
+function nothing(): Gathered {
+  return { due: new Set(), changed: new Set(), replays: false, dispatchers: false, dropped: [] };
+}
+
+function composeHints(from: string, { due, changed, dropped, ...flags }: Gathered): string {
+  const all = JSON.stringify({ from, all: true, dropped } satisfies Message);
   if (due.size > IDS_MAX || changed.size > IDS_MAX) return all;
-  const message: Message = { from, due: [...due], changed: [...changed], replays };
+  const message: Message = { from, due: [...due], changed: [...changed], dropped, ...flags };
   const text = JSON.stringify(message);
   return text.length > WIRE_TEXT_MAX_CHARS ? all : text;
 }
@@ -138,11 +183,19 @@ function readHints(text: string): Message | null {
       due: readIds(fields["due"]),
       changed: readIds(fields["changed"]),
       replays: fields["replays"] === true,
+      dispatchers: fields["dispatchers"] === true,
+      dropped: Array.isArray(fields["dropped"]) ? fields["dropped"].slice(0, DROPPED_MAX).filter(isDropped) : [],
       all: fields["all"] === true,
     };
   } catch {
     return null;
   }
+}
+
+function isDropped(value: unknown): value is Dropped {
+  if (typeof value !== "object" || value === null) return false;
+  const { destination_id, position, attempt }: Partial<Record<keyof Dropped, unknown>> = value;
+  return typeof destination_id === "string" && typeof position === "string" && Number.isSafeInteger(attempt);
 }
 
 function readIds(value: unknown): string[] {

@@ -65,7 +65,7 @@ export function assign(pools: Pools, call: ActiveCall): void {
   } else {
     const cause =
       pool.open.size > 0
-        ? `${WAITING_MAX} requests to this destination wait for a connection already`
+        ? `${WAITING_MAX} requests to this receiver wait for a connection already`
         : "This server has as many connections open as it allows itself, and all are busy";
     forgetPool(pools, pool);
     settleFailure(call, "connect", `${cause}; nothing was sent`);

@@ -56,7 +56,7 @@ function write(target: Target, request: OutboundRequest, isGoodName: (name: stri
 }
 
 function unwritable(what: string): string {
-  return `The request could not be written: ${what} holds what HTTP does not allow there. Change the destination's settings`;
+  return `The request could not be written: ${what} holds what HTTP does not allow there. Change the webhook's settings`;
 }
 
 function authorityOf({ host, port, secure }: Target): string {

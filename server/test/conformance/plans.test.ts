@@ -27,6 +27,7 @@ const TOKEN = "the-operator-of-these-tests";
 /** So many that reading them all is never the cheapest way, and few enough to be made in a moment. */
 const ROWS = 20_000;
 const SHOWN_MAX = 5;
+const GIVEN = ["019a8e2b-6c1e-7a54-9d3f-2b1c4d5e6f70", "019a8e2b-6c1e-7a54-9d3f-2b1c4d5e6f71"] as const;
 
 /** SQLite has none unless an operator made some; PostgreSQL's are older than a backlog, at first those of empty tables. */
 const STATISTICS = ["old", "fresh"] as const;
@@ -95,6 +96,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["settle", /update deliveries set state = case when column10/],
     ["settle beside a granted attempt", /update deliveries set resume_state = column5/],
     ["attempts", /insert into attempts/],
+    ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
     ["click match", /from clicks where app_id/],
@@ -178,13 +180,13 @@ async function visit(call: Call, app_id: string): Promise<void> {
   await call("POST", "/api/install-referrer", { referrer: `cid=${cid}` }, as_app);
   await call("POST", "/api/app-events", { type: "open", platform: "ios" }, as_app);
   const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
-  for (const given of [event, { ...event, id: "given-1" }, { events: [event, event] }]) {
+  for (const given of [event, { ...event, id: GIVEN[0] }, { events: [event, event] }]) {
     await call("POST", `/api/apps/${app_id}/events`, given);
   }
   await call("POST", `/api/apps/${app_id}/events`, {
     events: [
-      { ...event, id: "given-1" },
-      { ...event, id: "given-2" },
+      { ...event, id: GIVEN[0] },
+      { ...event, id: GIVEN[1] },
     ],
   });
 }
@@ -213,8 +215,8 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     if (body.items?.[0]) await call("GET", `/api/events/${body.items[0].id}`);
     if (body.next_cursor) await call("GET", `/api/apps/${app_id}/events?cursor=${body.next_cursor}`);
   }
-  await call("GET", `/api/apps/${app_id}/events?event_id=given-1`);
-  await call("GET", `/api/events/given-1?app_id=${app_id}`);
+  await call("GET", `/api/apps/${app_id}/events?event_id=${GIVEN[0]}`);
+  await call("GET", `/api/events/${GIVEN[0]}?app_id=${app_id}`);
   await call("GET", `/api/deliveries/${first}`);
   await call("POST", `/api/deliveries/${first}/cancel`);
   await call("POST", `/api/deliveries/${first}/retry`);
@@ -262,6 +264,7 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   assert.ok(first !== undefined, "something was claimed");
   await store.renew(held, now + 2_000);
   await store.countRecords(first);
+  await store.lastAttempts(first.position, [destination_id, "another"]);
   await store.release(held, now);
   await store.releaseAll(destination_id, now, 45_000);
   const ended = { state: "succeeded", failures: 0, due_at: null } as const;

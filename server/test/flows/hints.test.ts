@@ -1,7 +1,7 @@
 // What one process tells another: with polling taken away, deliveries that are stored elsewhere are sent all the same; with
 // hints taken away, polling finds them.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,11 +11,13 @@ import { readConfig } from "../../src/config.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
+import { sql } from "../../src/platform/sql.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { waitUntil } from "../support/wait.ts";
 
 const TOKEN = "the-operator-of-these-tests";
+const OPENED = { event: "link.app_open", data: { platform: "ios", type: "open" } };
 
 test("a dispatcher that never polls is told what another process has stored, retried and replayed", async (t) => {
   const world = await openWorld(t);
@@ -28,7 +30,11 @@ test("a dispatcher that never polls is told what another process has stored, ret
     await ingest(api, app_id);
     await world.receiver.waitFor(sent);
   }
-  const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+  // A success that is recorded after the retry was asked for would be the answer to it.
+  const page = await waitUntil(async () => {
+    const { body } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+    return body.items.every(({ state }: { state: string }) => state === "succeeded") && body;
+  }, "the deliveries to be recorded");
   await api("POST", `/api/deliveries/${page.items[0].id}/retry`);
   await world.receiver.waitFor(4);
   const replay = { since: new Date(0).toISOString(), until: new Date().toISOString(), states: ["succeeded"] };
@@ -51,6 +57,37 @@ test("a dispatcher reads an app's webhooks again at once when another process ha
   // Nothing is sent to it, so nothing but a hint makes the dispatcher look.
   await api("PATCH", `/api/webhooks/${webhook_id}`, { description: "changed" });
   await waitUntil(() => watch.loads > before, "the webhooks to be read again");
+});
+
+test("what another process cancels is not sent from the memory of the dispatcher", async (t) => {
+  const world = await openWorld(t);
+  const { watch, db } = withoutPolls(world.open());
+  const api = await world.start("edge,api", world.open());
+  await world.start("dispatcher", db);
+  await waitUntil(() => watch.listening, "the dispatcher to listen");
+  const { app_id, webhook_id } = await furnish(api, world.receiver, { max_in_flight: 1 });
+  const free = Promise.withResolvers<object>();
+  world.receiver.setAnswer(() => free.promise);
+  const events = Array.from({ length: 3 }, () => ({ ...OPENED, id: randomUUID() }));
+  const { status, body } = await api("POST", `/api/apps/${app_id}/events`, { events });
+  assert.equal(status, 202, JSON.stringify(body));
+  const leased = sql`select count(*) as n from deliveries where leased = 1`;
+  await waitUntil(async () => (await db.query<{ n: number }>(leased))[0]?.n === 3, "all three to be claimed");
+  const [request] = await world.receiver.waitFor(1);
+  const under_way = request?.headers["webhook-id"];
+  const [canceled, last] = events.map(({ id }) => id).filter((id) => id !== under_way);
+  const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+  const ids = new Map<string | undefined, string>(
+    page.items.map((one: Record<string, string>) => [one["event_id"], one["id"]]),
+  );
+  assert.equal((await api("POST", `/api/deliveries/${ids.get(canceled)}/cancel`)).status, 202);
+  await waitUntil(() => watch.dropped > 0, "the dispatcher to hear of it");
+  free.resolve({});
+  const received = await world.receiver.waitFor(2);
+  assert.deepEqual(
+    received.map(({ headers }) => headers["webhook-id"]),
+    [under_way, last],
+  );
 });
 
 test("without hints everything is found by polling", async (t) => {
@@ -113,7 +150,7 @@ async function openWorld(t: TestContext) {
 
 /** A database in which polls find nothing: neither destinations with something due, nor replays, but those that are asked for. */
 function withoutPolls(db: Database) {
-  const watch = { listening: false, loads: 0, is_replay_hinted: false };
+  const watch = { listening: false, loads: 0, dropped: 0, is_replay_hinted: false };
   const query: Database["query"] = async (statement) => {
     const text = statement.parts.join("?");
     if (text.includes("with recursive d")) return [];
@@ -129,6 +166,7 @@ function withoutPolls(db: Database) {
         heard(text) {
           watch.is_replay_hinted ||= text.includes('"replays":true');
           listener.heard(text);
+          if (text.includes('"dropped":[{')) watch.dropped++;
         },
         missed() {
           watch.listening = true;
@@ -139,14 +177,13 @@ function withoutPolls(db: Database) {
   return { watch, db: { ...db, query, ...(wire && { wire }) } satisfies Database };
 }
 
-async function furnish(api: Call, receiver: Receiver) {
+async function furnish(api: Call, receiver: Receiver, settings: object = {}) {
   const { body: app } = await api("POST", "/api/apps", { name: "Hints" });
-  const input = { url: receiver.url, events: ["link.app_open"] };
+  const input = { url: receiver.url, events: ["link.app_open"], ...settings };
   const { body: webhook } = await api("POST", `/api/apps/${app.id}/webhooks`, input);
   return { app_id: String(app.id), webhook_id: String(webhook.id) };
 }
 
 async function ingest(api: Call, app_id: string): Promise<void> {
-  const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
-  assert.equal((await api("POST", `/api/apps/${app_id}/events`, event)).status, 202);
+  assert.equal((await api("POST", `/api/apps/${app_id}/events`, OPENED)).status, 202);
 }

@@ -106,8 +106,8 @@ test("a replay to a receiver that fails pauses itself, and ends when it is resum
     const replay = await show();
     return replay.state === "paused" && replay.pending === 0 && replay;
   }, "the replay to pause itself");
-  assert.match(paused.reason ?? "", /attempts of replays within the last minute failed/);
-  assert.ok(paused.created < EVENTS / 2, `${paused.created} were sent all the same`);
+  assert.match(paused.reason ?? "", /of the last \d+ attempts of replays failed/);
+  assert.ok(paused.created < 50, `${paused.created} were sent all the same`);
   assert.equal(paused.failed, paused.created);
   const [hook] = site.hooks;
   const { health } = await call<{ health: Webhook["health"] }>(server, 200, "GET", `/api/webhooks/${hook?.id}`);

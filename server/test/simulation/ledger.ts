@@ -2,12 +2,12 @@
 // the network only, never the memory of a process. The promises at the end of a world are in ending.ts.
 
 import { parseDeliveryId } from "../../src/deliveries/delivery.ts";
-import { SLOW_SHARE } from "../../src/deliveries/lanes.ts";
 import { LEASE_MS } from "../../src/deliveries/leases.ts";
 import type { OutboundRequest } from "../../src/platform/egress.ts";
 import type { Change, State } from "./disk.ts";
 import { type Life, SKEW_MAX_MS } from "./life.ts";
 import { createOrder } from "./order.ts";
+import { createPace, JUMP_SETTLES_MS, OFF_SEEN_MS } from "./pace.ts";
 import type { World } from "./world.ts";
 
 /** One request as the network saw it. */
@@ -46,6 +46,8 @@ export interface Ledger {
   sent(life: Life, request: OutboundRequest): Send | undefined;
   answered(send: Send, answer: number | string): void;
   clockJumped(): void;
+  /** One has started or ended. */
+  dispatchersChanged(): void;
 }
 
 interface Settings {
@@ -53,27 +55,18 @@ interface Settings {
   schedule_length: number;
 }
 
-/** A lane is looked at every 250 ms for slowness, and the database may hold that up. */
-const SLOW_SEEN_MS = 3_000;
-/** Another process reads the settings again every second, and the database may hold that up. */
-const OFF_SEEN_MS = 4_000;
-/** A timer may be 50 ms late and made up for, so starts keep their rate over a second less that much. */
-const RATE_WINDOW_MS = 950;
 /** A person's call and what was claimed at the same moment may cross for so long. */
 const CROSSING_MS = 3_000;
 /** How long what a person asked for is put off while another one of its link is on its way; two clocks may differ. */
 const PUT_OFF_MS = 250 + 2 * SKEW_MAX_MS;
-/** After a jump of the clock what was decided before may still arrive for so long. */
-const JUMP_SETTLES_MS = 60_000;
 
 export function createLedger(world: World, is_pair: boolean): Ledger {
   const { time, disk, weather } = world;
   const tracks = new Map<string, Track>();
   const settings = new Map<string, Settings>();
   const events = new Map<string, { id: string; body: string }>();
-  const flights = new Map<string, Set<Send>>();
   const order = createOrder(world, ({ destination_id, position }) => tracks.get(`${destination_id} ${position}`));
-  let starts = new Map<string, number[]>();
+  const pace = createPace(world, is_pair, { expect, rateOf: (track) => settingsOf(track).rate_per_second });
 
   function expect(isKept: boolean, promise: string, track?: Track): void {
     if (isKept) return;
@@ -224,7 +217,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     expect(headers.get("webhook-id") === event?.id, "every attempt sends the same id", track);
     expectTurn(send);
     expectWanted(send);
-    expectPace(send, request.connections ?? 0);
+    pace.sent(send, request.connections ?? 0);
     order.sent(send);
     track.sends.push(send);
     expectSchedule(track);
@@ -272,22 +265,6 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
     expect(!is_probe_late, "only what is paused is probed", track);
   }
 
-  function expectPace(send: Send, max_in_flight: number): void {
-    const lane = `${send.life.name} ${send.track.destination_id}`;
-    const flying = flights.get(lane) ?? new Set();
-    flights.set(lane, flying.add(send));
-    expect(flying.size <= max_in_flight, `at most ${max_in_flight} requests are in flight`, send.track);
-    const [oldest] = flying;
-    const is_slow = oldest !== undefined && send.at - oldest.at > SLOW_SEEN_MS && !jumped();
-    expect(!is_slow || flying.size <= SLOW_SHARE, "a slow destination holds only its share", send.track);
-    const rate = settingsOf(send.track).rate_per_second;
-    if (rate === null) return;
-    const recent = (starts.get(lane) ?? []).filter((at) => at > send.at - RATE_WINDOW_MS);
-    recent.push(send.at);
-    starts.set(lane, recent);
-    expect(recent.length <= rate, `at most ${rate} requests start in a second, not ${recent.length}`, send.track);
-  }
-
   /** What a disturbance costs is one attempt each; everything else is the schedule. */
   function expectSchedule(track: Track): void {
     const planned = settingsOf(track).schedule_length + 1;
@@ -302,7 +279,7 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   function answered(send: Send, answer: number | string): void {
     send.answer = answer;
     order.answered(send);
-    flights.get(`${send.life.name} ${send.track.destination_id}`)?.delete(send);
+    pace.answered(send);
     world.note(`${send.life.name} ${send.track.id} attempt ${send.number} is answered ${answer}`);
   }
 
@@ -320,11 +297,9 @@ export function createLedger(world: World, is_pair: boolean): Ledger {
   }
 
   const jumped = () => time.elapsed() - weather.jumped_at < JUMP_SETTLES_MS;
-  const clockJumped = () => {
-    starts = new Map();
-  };
+  const { clockJumped, dispatchersChanged } = pace;
 
-  return { tracks, observe, sent, answered, clockJumped };
+  return { tracks, observe, sent, answered, clockJumped, dispatchersChanged };
 }
 
 export function isAccepted({ answer }: Send): boolean {

@@ -67,7 +67,7 @@ test(`a receiver that hangs on ${NOISE} deliveries costs a healthy one nothing`,
   weather.slow_calls = 0;
   const ledger = createLedger(world, false);
   const { receivers, healthy, hanging } = createTwo(world);
-  const server = createProcess({ world, ledger, receivers }, "p1", { exclusive: true, skewed: false });
+  const server = createProcess({ world, ledger, receivers }, "p1", { exclusive: true, skewed: false, tell() {} });
   disk.ask(`insert into apps (id, name, ios_enable_pasteboard, android_sha256, require_api_key, match_window_seconds,
     destinations_version, created_at, updated_at) values ('shop', 'Shop', 0, '[]', 0, 3600, 1, 0, 0)`);
   const run = async (until: number) => {

@@ -2,6 +2,8 @@
 // put together as the server does it, on a simulated clock, network and boundary. Started by story.ts.
 import { createDeliveries, type Deliveries } from "../../src/deliveries/deliveries.ts";
 import { createDispatcher, type Dispatcher } from "../../src/deliveries/dispatcher.ts";
+import { ALONE, createPresence, type Presence } from "../../src/deliveries/presence.ts";
+import { createPresenceStore } from "../../src/deliveries/presence-store.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
 import { createEventLog } from "../../src/events/append.ts";
@@ -18,6 +20,7 @@ import type { World } from "./world.ts";
 export interface Process {
   readonly life: Life;
   readonly dispatcher: Dispatcher;
+  readonly presence: Presence;
   readonly destinations: Destinations;
   readonly events: Events;
   readonly deliveries: Deliveries;
@@ -42,7 +45,7 @@ export interface Surroundings {
 export function createProcess(
   { world, ledger, receivers }: Surroundings,
   name: string,
-  options: { exclusive: boolean; skewed: boolean },
+  options: { exclusive: boolean; skewed: boolean; tell(): void },
 ): Process {
   const { random } = world;
   const life = createLife(world, name, options.skewed);
@@ -58,14 +61,17 @@ export function createProcess(
     failure_rules: PAUSE_EARLY,
   });
   const store = createDeliveryStore(db);
+  const log = (event: string, fields: Record<string, unknown>) => {
+    world.note(`${name} ${event} ${describe(fields)}`);
+    if (event === "deliveries.turn_missed") world.violate("turns are passed on where they end, not mended later");
+    if (event === "delivery.unrecorded") world.violate("every attempt can be recorded");
+  };
+  const presence = options.exclusive
+    ? ALONE
+    : createPresence({ store: createPresenceStore(db), clock: life.clock, id: name, tell: losing(options.tell), log });
   const dispatcher = createDispatcher({
-    ...{ store, committer, destinations, egress, clock: life.clock, random: random.next },
+    ...{ store, committer, destinations, egress, presence, clock: life.clock, random: random.next, log },
     exclusive: options.exclusive,
-    log: (event, fields) => {
-      world.note(`${name} ${event} ${describe(fields)}`);
-      if (event === "deliveries.turn_missed") world.violate("turns are passed on where they end, not mended later");
-      if (event === "delivery.unrecorded") world.violate("every attempt can be recorded");
-    },
   });
   const hinted = { ...dispatcher, wake: losing(dispatcher.wake) };
   const event_log = createEventLog({ committer, destinations, dispatcher: hinted, now });
@@ -77,13 +83,14 @@ export function createProcess(
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
   });
 
-  function losing(wake: Dispatcher["wake"]): Dispatcher["wake"] {
-    return (destination_id, due_at) => {
-      if (!random.chance(world.weather.hints_lost)) wake(destination_id, due_at);
+  function losing<Args extends unknown[]>(hint: (...args: Args) => void): (...args: Args) => void {
+    return (...args) => {
+      if (!random.chance(world.weather.hints_lost)) hint(...args);
     };
   }
 
-  return { life, dispatcher, destinations, events, deliveries, calls: new Set(), started: false, stopping: false };
+  const state = { calls: new Set<Promise<unknown>>(), started: false, stopping: false };
+  return { life, dispatcher, presence, destinations, events, deliveries, ...state };
 }
 
 function describe(fields: Record<string, unknown>): string {

@@ -71,11 +71,16 @@ async function tell(world: ReturnType<typeof createWorld>, { ordered }: Setting)
 
   function launch(): void {
     const name = `p${++process_count}`;
-    const process = createProcess(surroundings, name, { exclusive: !is_pair, skewed: is_pair });
+    const tell = () => {
+      for (const other of processes) if (other !== process) other.presence.hear();
+    };
+    const process = createProcess(surroundings, name, { exclusive: !is_pair, skewed: is_pair, tell });
     processes.add(process);
+    ledger.dispatchersChanged();
     world.note(`${name} starts`);
     process.life.onEnd(() => {
       processes.delete(process);
+      ledger.dispatchersChanged();
       if (is_over) return;
       time.after(is_healing ? 1 : random.int(1, 5_000), launch);
     });

@@ -1,0 +1,88 @@
+// What the API says of its own accord to somebody who looks for what is wrong. Nothing dispatches here.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openApi, type TestApi } from "../../test/support/api.ts";
+import { sql } from "../platform/sql.ts";
+
+const LATE_MS = 61_000;
+
+async function openShop(env: Record<string, string> = {}) {
+  const api = await openApi(env);
+  const url = `/api/apps/${await api.createApp()}`;
+  return { api, url };
+}
+
+async function pathsOf(api: TestApi, method: string, url: string, body: object): Promise<string[]> {
+  const answer = await api.call(method, url, body);
+  assert.deepEqual([answer.status, answer.body.error], [400, "invalid_request"]);
+  return answer.body.details.map(({ path }: { path: string }) => path).sort();
+}
+
+test("what is wrong with a URL is told together with the other fields, unless a name has to be looked up for it", async () => {
+  const { api, url } = await openShop();
+  const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))
+    .body;
+  const calls = [
+    ["POST", `${url}/webhooks`, { events: [] }, "events"],
+    ["PATCH", `/api/webhooks/${webhook.id}`, { timeout_ms: 1 }, "timeout_ms"],
+    ["POST", `${url}/webhooks/check`, { event: "x" }, "event"],
+  ] as const;
+  for (const [method, path, wrong, field] of calls) {
+    for (const target of [
+      "ftp://example.com/",
+      "x",
+      "http://example.com/",
+      "https://127.0.0.1/",
+      "https://localhost/",
+    ]) {
+      assert.deepEqual(await pathsOf(api, method, path, { ...wrong, url: target }), [field, "url"].sort(), target);
+    }
+    assert.deepEqual(await pathsOf(api, method, path, { ...wrong, url: "https://name.invalid/" }), [field]);
+  }
+});
+
+test("where plain http is allowed, a name is not looked up for a body that is refused anyhow", async () => {
+  const { api, url } = await openShop({ LINKME_EGRESS_ALLOW: "10.0.0.0/8" });
+  const wrong = (target: string) => pathsOf(api, "POST", `${url}/webhooks`, { events: [], url: target });
+  assert.deepEqual(await wrong("http://name.invalid/"), ["events"]);
+  assert.deepEqual(await wrong("http://10.0.0.1/"), ["events"]);
+  assert.deepEqual(await wrong("http://127.0.0.1/"), ["events", "url"]);
+});
+
+test("what is due and taken by nobody says so, in the list, the delivery and the fate", async () => {
+  const { api, url } = await openShop();
+  const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))
+    .body;
+  const { accepted } = (await api.call("POST", `${url}/events`, { event: "link.click", data: {} })).body;
+  const list = async () => (await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`)).body.items[0];
+  const fate = async () => (await api.call("GET", `/api/events/${accepted[0]}`)).body.fates[0];
+  assert.deepEqual([(await list()).reason, (await fate()).next_step], [null, null]);
+  await api.db.query(sql`update deliveries set due_at = due_at - ${LATE_MS}, created_at = created_at - ${LATE_MS}`);
+  const overdue = /^It is due since \S+Z, and nothing has taken it: no process with the role dispatcher runs, or /;
+  const shown = await list();
+  assert.match(shown.reason, overdue);
+  assert.equal((await api.call("GET", `/api/deliveries/${shown.id}`)).body.reason, shown.reason);
+  const { reason, next_step } = await fate();
+  assert.equal(reason, shown.reason);
+  assert.match(next_step, /^See that a process with the role dispatcher runs/);
+});
+
+test("a webhook whose secret cannot be read says how it gets a new one, and a refusal does not promise that waiting helps", async () => {
+  const { api, url } = await openShop();
+  const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))
+    .body;
+  const { accepted } = (await api.call("POST", `${url}/events`, { event: "link.click", data: {} })).body;
+  await api.db.query(sql`update destinations set secrets = replace(secrets, 'v1.', 'v1.0')`);
+  await api.call("PATCH", `/api/webhooks/${webhook.id}`, { description: "read anew" });
+  const cure = new RegExp(`POST /api/webhooks/${webhook.id}/secret/revoke makes a new secret`);
+  const shown = (await api.call("GET", `/api/webhooks/${webhook.id}`)).body;
+  assert.match(shown.state_reason, cure);
+  assert.match(shown.next_step, cure);
+  assert.match((await api.call("GET", `/api/events/${accepted[0]}`)).body.fates[0].next_step, cure);
+  const secret = await api.call("GET", `/api/webhooks/${webhook.id}/secret`);
+  assert.deepEqual([secret.status, secret.body.error, secret.headers["retry-after"]], [409, "conflict", undefined]);
+  assert.match(secret.body.message, /secret\/revoke makes a new secret\.$/);
+  assert.equal((await api.call("POST", `/api/webhooks/${webhook.id}/secret/revoke`)).status, 200);
+  const after = (await api.call("GET", `/api/webhooks/${webhook.id}`)).body;
+  assert.deepEqual([after.state_reason, after.next_step], [null, null]);
+});

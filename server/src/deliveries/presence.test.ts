@@ -1,0 +1,224 @@
+// Dispatchers that know of each other over a real table of both engines, on a clock that the test moves.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
+import { BEAT_MS, createPresence, MISSED_MAX, type Presence } from "./presence.ts";
+import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
+
+const WEBHOOK = { id: "dst_a", max_in_flight: 6, rate_per_second: 12 };
+
+forEachEngine((engine) => {
+  test("who joins and who leaves is known at once, and each has its share of what the webhook allows", async () => {
+    const { join, counts } = createCluster(createPresenceStore(await engine.open()));
+    const [a, b, c] = [await join("a"), await join("b"), await join("c")];
+    await counts([3, 3, 3]);
+    for (const { presence } of [a, b, c]) {
+      assert.deepEqual(presence.shareOf(WEBHOOK), { max_in_flight: 2, rate_per_second: 4 });
+    }
+    await b.presence.leave();
+    await counts([2, 3, 2]);
+    assert.deepEqual(a.presence.shareOf(WEBHOOK), { max_in_flight: 3, rate_per_second: 6 });
+    assert.deepEqual(a.told, [2, 3, 2]);
+  });
+
+  test("without hints the next beat finds the same", async () => {
+    const cluster = createCluster(createPresenceStore(await engine.open()));
+    cluster.is_deaf = true;
+    await cluster.join("a");
+    const b = await cluster.join("b");
+    await cluster.counts([1, 2]);
+    await cluster.beat();
+    await cluster.counts([2, 2]);
+    await b.presence.leave();
+    await cluster.beat();
+    await cluster.counts([1, 2]);
+  });
+
+  test("one that ends without a word counts until its row has not changed for a while, and is removed later", async () => {
+    const store = createPresenceStore(await engine.open());
+    const cluster = createCluster(store);
+    const [a] = [await cluster.join("a"), await cluster.join("b")];
+    await cluster.counts([2, 2]);
+    cluster.kill("b");
+    for (let missed = 1; missed < MISSED_MAX; missed++) await cluster.beat();
+    assert.equal(a.presence.count(), 2);
+    await cluster.beat();
+    assert.equal(a.presence.count(), 1);
+    assert.equal((await store.listNodes()).length, 2);
+    for (let beats = 0; beats < 15; beats++) await cluster.beat();
+    assert.deepEqual(
+      (await store.listNodes()).map(({ id }) => id),
+      ["a"],
+    );
+  });
+
+  test("clocks that differ by an hour change nothing but the first look", async () => {
+    const cluster = createCluster(createPresenceStore(await engine.open()));
+    const a = await cluster.join("a", 0);
+    const b = await cluster.join("b", 3_600_000);
+    await cluster.counts([2, 1]);
+    await cluster.beat();
+    await cluster.counts([2, 2]);
+    cluster.kill("b");
+    for (let missed = 0; missed <= MISSED_MAX; missed++) await cluster.beat();
+    assert.equal(a.presence.count(), 1);
+    assert.equal(b.presence.count(), 2);
+  });
+
+  test("what an earlier run left counts for nothing, unless it is from just now", async () => {
+    const store = createPresenceStore(await engine.open());
+    const cluster = createCluster(store);
+    await store.announce({ id: "old", seen_at: cluster.now() - 20_001 });
+    await store.announce({ id: "late", seen_at: cluster.now() - 20_000 });
+    const a = await cluster.join("a");
+    assert.equal(a.presence.count(), 2);
+    for (let missed = 0; missed < MISSED_MAX; missed++) await cluster.beat();
+    assert.equal(a.presence.count(), 1);
+  });
+});
+
+test("while the database is away a dispatcher goes on with what it knew, and is announced anew when it is back", async () => {
+  const rows = new Map<string, number>();
+  const state = { is_away: false };
+  const cluster = createCluster(createMemoryStore(rows, state));
+  const [a] = [await cluster.join("a"), await cluster.join("b")];
+  await cluster.counts([2, 2]);
+  state.is_away = true;
+  for (let beats = 0; beats < 4 * MISSED_MAX; beats++) await cluster.beat();
+  await cluster.counts([2, 2]);
+  assert.equal(a.logged.filter((event) => event === "dispatchers.not_announced").length, 1);
+  const hints = cluster.hints;
+  state.is_away = false;
+  await cluster.beat();
+  await cluster.counts([2, 2]);
+  assert.equal(cluster.hints, hints + 2);
+});
+
+test("a stop that the database does not answer ends all the same", async () => {
+  const store: PresenceStore = createMemoryStore(new Map(), { is_away: false });
+  const cluster = createCluster({ ...store, remove: () => new Promise(() => {}) });
+  const { presence } = await cluster.join("a");
+  const leaving = presence.leave();
+  await settle();
+  await cluster.pass(1_000);
+  await leaving;
+  await cluster.beat();
+  assert.equal(cluster.clock("a").pending(), 0);
+});
+
+test("one that never joined leaves without a word, and hears nothing", async () => {
+  const never = () => assert.fail("nothing is asked");
+  const nothing = { announce: never, listNodes: never, remove: never, prune: never };
+  const clock = createManualClock();
+  const presence = createPresence({ store: nothing, clock, id: "a", tell: assert.fail, log: assert.fail });
+  presence.hear();
+  await presence.leave();
+  await presence.join();
+  assert.equal(presence.shareOf(WEBHOOK), WEBHOOK);
+});
+
+function createCluster(real: PresenceStore) {
+  interface Node {
+    presence: Presence;
+    clock: ManualClock;
+    told: number[];
+    logged: string[];
+    is_dead: boolean;
+  }
+  const nodes = new Map<string, Node>();
+  const start = createManualClock().now();
+  /** What dispatchers wait for; the end of a stop has its own. */
+  const asked = new Set<Promise<unknown>>();
+  const store: PresenceStore = {
+    announce: (node) => note(real.announce(node)),
+    listNodes: () => note(real.listNodes()),
+    prune: (node) => note(real.prune(node)),
+    remove: real.remove,
+  };
+  let passed = 0;
+  const cluster = {
+    ...{ is_deaf: false, hints: 0, join, kill, beat, pass, counts },
+    now: () => start + passed,
+    clock: (id: string) => find(id).clock,
+  };
+
+  function find(id: string): Node {
+    const node = nodes.get(id);
+    assert.ok(node !== undefined);
+    return node;
+  }
+
+  async function join(id: string, ahead_ms = 0): Promise<Node> {
+    const clock = createManualClock(start + passed + ahead_ms);
+    const node = { clock, told: [] as number[], logged: [] as string[], is_dead: false };
+    const tell = () => {
+      cluster.hints++;
+      if (cluster.is_deaf) return;
+      for (const [other, { presence }] of nodes) if (other !== id) presence.hear();
+    };
+    const log = (event: string) => void node.logged.push(event);
+    const presence = createPresence({ store, clock, id, tell, log });
+    presence.onChange(() => void node.told.push(presence.count()));
+    const joined = Object.assign(node, { presence });
+    nodes.set(id, joined);
+    await presence.join();
+    return joined;
+  }
+
+  function kill(id: string): void {
+    find(id).is_dead = true;
+  }
+
+  async function pass(ms: number): Promise<void> {
+    passed += ms;
+    for (const { clock, is_dead } of nodes.values()) if (!is_dead) clock.pass(ms);
+    await looked();
+  }
+
+  /** Time for one word of each. */
+  function beat(): Promise<void> {
+    return pass(BEAT_MS);
+  }
+
+  function note<Result>(asking: Promise<Result>): Promise<Result> {
+    asked.add(asking);
+    const forget = () => void asked.delete(asking);
+    asking.then(forget, forget);
+    return asking;
+  }
+
+  /** What was begun has been read and written, and what followed from that. */
+  async function looked(): Promise<void> {
+    for (await settle(); asked.size > 0; await settle()) await Promise.allSettled(asked);
+  }
+
+  async function counts(expected: number[]): Promise<void> {
+    await looked();
+    assert.deepEqual(
+      [...nodes.values()].map(({ presence }) => presence.count()),
+      expected,
+    );
+  }
+
+  return cluster;
+}
+
+function createMemoryStore(rows: Map<string, number>, state: { is_away: boolean }): PresenceStore {
+  const list = () => [...rows].map(([id, seen_at]) => ({ id, seen_at }));
+  const ask = async <Result>(work: () => Result) => {
+    if (state.is_away) throw new Error("away");
+    return work();
+  };
+  return {
+    announce: ({ id, seen_at }) => ask(() => list.call(rows.set(id, seen_at))),
+    listNodes: () => ask(list),
+    remove: (id) => ask(() => void rows.delete(id)),
+    prune: ({ id }) => ask(() => void rows.delete(id)),
+  };
+}
+
+/** What was begun in this turn has been done. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

@@ -1,0 +1,164 @@
+// Who dispatches beside this process, so that the limits of a webhook hold over all of them (share.ts). Each dispatcher writes
+// a row now and then and reads those of the others; who joins or leaves says so over the wire of hints, too. A dispatcher
+// counts for as long as its row changes: nobody's clock is compared with another's but at the first sight of a row. What
+// cannot be read or written changes nothing. Used by dispatcher.ts, which joins and leaves with its own start and stop.
+import type { Destination } from "../destinations/destination.ts";
+import type { Clock } from "../platform/clock.ts";
+import { createSeldomLog } from "../platform/seldom-log.ts";
+import type { NodeRow, PresenceStore } from "./presence-store.ts";
+import { type Bound, shareOf } from "./share.ts";
+
+/** Between two words of a dispatcher. */
+export const BEAT_MS = 3_000;
+/** The same when the last one failed. */
+const RETRY_MS = 1_000;
+/** Beats of this process during which the row of another one has not changed: 15 s of a database that answers. */
+export const MISSED_MAX = 5;
+/** So many, and the row is removed. */
+const PRUNED_AFTER = 20;
+/** A row of this age does not count when it is first seen: 15 s, and 5 s by which two clocks may differ. */
+const OLD_MS = 20_000;
+/** A stop waits no longer for its row to go; the others notice. */
+const LEAVE_MAX_MS = 1_000;
+
+export interface PresenceOptions {
+  store: PresenceStore;
+  clock: Clock;
+  /** This process, and no other one before or after it. */
+  id: string;
+  /** Lets the other dispatchers look. */
+  tell(): void;
+  log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
+}
+
+export interface Presence {
+  join(): Promise<void>;
+  leave(): Promise<void>;
+  /** A hint: another one has joined or left. */
+  hear(): void;
+  onChange(listener: () => void): void;
+  /** What this process may send of what the webhook may be sent. */
+  shareOf(destination: Pick<Destination, "id"> & Bound): Bound;
+  /** Dispatchers, this one included. */
+  count(): number;
+}
+
+/** For a process that shares with nobody: all is its own. */
+export const ALONE: Presence = {
+  async join() {},
+  async leave() {},
+  hear() {},
+  onChange() {},
+  shareOf: (destination) => destination,
+  count: () => 1,
+};
+
+interface Seen {
+  seen_at: number;
+  /** Beats of this process since it changed. */
+  missed: number;
+}
+
+export function createPresence({ store, clock, id, tell, log }: PresenceOptions): Presence {
+  const logSeldom = createSeldomLog(log, clock.now);
+  const listeners: (() => void)[] = [];
+  let others = new Map<string, Seen>();
+  let nodes: readonly string[] = [id];
+  let shares = new WeakMap<object, Bound>();
+  let state: "idle" | "joined" | "left" = "idle";
+  /** False until the others can know of it, and after they may have given it up. */
+  let is_known = false;
+  let cancelBeat = () => {};
+  /** One after another, so that nothing older is read last. */
+  let working: Promise<void> = Promise.resolve();
+  let is_look_waiting = false;
+
+  async function join(): Promise<void> {
+    if (state !== "idle") return;
+    state = "joined";
+    await inTurn(beat);
+  }
+
+  function inTurn(work: () => Promise<void>): Promise<void> {
+    working = working.then(async () => {
+      if (state === "joined") await work();
+    });
+    return working;
+  }
+
+  async function beat(): Promise<void> {
+    try {
+      observe(await store.announce({ id, seen_at: clock.now() }), 1);
+      if (!is_known) tell();
+      is_known = true;
+      for (const [other, { seen_at, missed }] of others) {
+        if (missed >= PRUNED_AFTER) await store.prune({ id: other, seen_at });
+      }
+    } catch (error) {
+      // It goes on with what it knew; the others may count it out meanwhile, and are told when it is back.
+      is_known = false;
+      logSeldom("dispatchers.not_announced", { error }, "warn");
+    }
+    if (state === "joined") cancelBeat = clock.after(is_known ? BEAT_MS : RETRY_MS, () => void inTurn(beat));
+  }
+
+  function hear(): void {
+    if (is_look_waiting || state !== "joined") return;
+    is_look_waiting = true;
+    void inTurn(async () => {
+      is_look_waiting = false;
+      // The next beat reads the same.
+      await store.listNodes().then(
+        (rows) => observe(rows, 0),
+        () => {},
+      );
+    });
+  }
+
+  function observe(rows: readonly NodeRow[], beats: number): void {
+    const seen = new Map<string, Seen>();
+    for (const row of rows) if (row.id !== id) seen.set(row.id, { seen_at: row.seen_at, missed: missedBy(row, beats) });
+    others = seen;
+    const present = [...seen].flatMap(([other, { missed }]) => (missed < MISSED_MAX ? [other] : []));
+    const now_there = [id, ...present].sort();
+    if (now_there.join() === nodes.join()) return;
+    log("dispatchers.changed", { count: now_there.length, before: nodes.length });
+    nodes = now_there;
+    shares = new WeakMap();
+    for (const listener of listeners) listener();
+  }
+
+  function missedBy({ id: other, seen_at }: NodeRow, beats: number): number {
+    const before = others.get(other);
+    if (before === undefined) return clock.now() - seen_at > OLD_MS ? MISSED_MAX : 0;
+    return before.seen_at === seen_at ? before.missed + beats : 0;
+  }
+
+  async function leave(): Promise<void> {
+    const was_there = state === "joined";
+    state = "left";
+    cancelBeat();
+    if (!was_there) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(LEAVE_MAX_MS, resolve);
+    // A row that stays is counted out by the others.
+    const removed = working.then(() => store.remove(id)).then(tell, () => {});
+    await Promise.race([removed, promise]);
+    cancel();
+  }
+
+  function share(destination: Pick<Destination, "id"> & Bound): Bound {
+    if (nodes.length === 1) return destination;
+    const known = shares.get(destination);
+    if (known !== undefined) return known;
+    const own = shareOf(destination, nodes, id);
+    shares.set(destination, own);
+    return own;
+  }
+
+  return {
+    ...{ join, leave, hear, shareOf: share },
+    onChange: (listener) => void listeners.push(listener),
+    count: () => nodes.length,
+  };
+}
