@@ -68,7 +68,10 @@ export const Replay = z
     destination_id: z.string().describe("the webhook whose deliveries say what is sent"),
     target_id: z.string().describe("the webhook that gets it: the same one, or another one of the app"),
     state: z.enum(REPLAY_STATES),
-    reason: z.string().nullable().describe("why it is paused or canceled, or what it waits for"),
+    reason: z
+      .string()
+      .nullable()
+      .describe("why it is paused or canceled, what it waits for, or what is left to be done when it is over"),
     total: z.number().int().describe("what matched when it was asked for"),
     created: z.number().int().describe("deliveries handed to the webhook's queue so far"),
     succeeded: z.number().int(),

@@ -214,3 +214,15 @@ test("what is shown counts what has ended and is not in the row yet; the rest wa
   assert.deepEqual([created, succeeded, failed, pending, canceled], [100, 84, 6, 3, 7]);
   assert.deepEqual([shown.states, shown.events, shown.finished_at], [["failed"], null, null]);
 });
+
+for (const [what, row, reason] of [
+  ["done with failures", { state: "done", failed: 21 }, /^21 failed again\. .* a replay of the state "failed"/],
+  ["done without any", { state: "done", failed: 0 }, /^null$/],
+  ["canceled before its end", { state: "canceled", reason: "By hand." }, /^By hand\. 900 were not handed out\.$/],
+  ["canceled at its end", { state: "canceled", reason: "By hand.", created: 1_000 }, /^By hand\.$/],
+] as const) {
+  test(`a replay that is ${what} says what is left`, () => {
+    const none = { uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 };
+    assert.match(String(showReplay({ ...running, ...row, ...none }).reason), reason);
+  });
+}

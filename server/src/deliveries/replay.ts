@@ -222,6 +222,16 @@ export interface Uncounted {
   pending: number;
 }
 
+/** Of a replay that is over: also what it did not bring about. */
+function reasonOf({ state, reason, created, total }: ReplayRow, failed: number): string | null {
+  if (state === "done" && failed > 0) {
+    return `${failed} failed again. When the receiver is well, a replay of the state "failed" over the same range sends them.`;
+  }
+  if (state === "canceled" && created < total)
+    return `${reason ?? "Canceled."} ${total - created} were not handed out.`;
+  return reason;
+}
+
 export function showReplay(row: ReplayRow & Uncounted): Replay {
   const succeeded = row.succeeded + row.uncounted_succeeded;
   const failed = row.failed + row.uncounted_failed;
@@ -231,7 +241,7 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     destination_id: row.destination_id,
     target_id: row.target_id,
     state: row.state,
-    reason: row.reason,
+    reason: reasonOf(row, failed),
     total: row.total,
     created: row.created,
     succeeded,

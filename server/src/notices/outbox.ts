@@ -118,8 +118,13 @@ export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxO
     try {
       await store.keep(one.notice, one.sends);
     } catch (error) {
-      // There already: an earlier try was committed without an answer. Else it stays here, and goes with the next flush.
-      if (!isDatabaseError(error, "unique")) return;
+      if (!isDatabaseError(error, "unique")) {
+        // It stays here, and goes with the next flush. An outage is told elsewhere, a mistake of ours nowhere else.
+        if (!isDatabaseError(error, "unavailable"))
+          log("notice.not_kept", { notice_id: one.notice.id, error }, "error");
+        return;
+      }
+      // There already: an earlier try was committed without an answer.
     }
     drop(one);
     kept();
