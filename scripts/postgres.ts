@@ -35,12 +35,17 @@ export interface GuardPlan {
   account: Account | undefined;
 }
 
+export type StopMode = "fast" | "immediate" | "kill";
+
 export interface Cluster {
   /** The address of the database `postgres`, as a user who may create others. */
   url: string;
   port: number;
-  /** Stops the server and keeps its data: "fast" lets it finish cleanly, "immediate" is like a power cut. */
-  stop(mode?: "fast" | "immediate"): Promise<void>;
+  /**
+   * Stops the server and keeps its data: "fast" lets it finish cleanly, "immediate" lets it say goodbye to its clients and
+   * nothing else, "kill" is `kill -9` of all its processes.
+   */
+  stop(mode?: StopMode): Promise<void>;
   /** Starts it again on the same port, with the same data. */
   start(): Promise<void>;
   /** Makes another server that follows this one and may be read from until it is promoted. Restarts this one for it. */
@@ -63,7 +68,7 @@ async function runCluster(bin: string, folder: string, password: string): Promis
   const account = unprivilegedAccount();
   let { port, guard } = await startOnFreePort(bin, folder, account);
 
-  async function stop(mode: "fast" | "immediate" = "fast"): Promise<void> {
+  async function stop(mode: StopMode = "fast"): Promise<void> {
     if (hasEnded(guard)) return;
     guard.ref();
     const ended = once(guard, "exit");
@@ -204,8 +209,11 @@ async function startServer(
 
 async function waitUntilReady(guard: ChildProcess, folder: string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
-  // PostgreSQL writes its state to this line of its lock file; a line from an earlier start is gone by then.
-  const state = () => readLines(join(folder, "data", "postmaster.pid"))[7]?.trim();
+  // PostgreSQL writes its state to this line of its lock file, which a server that was killed leaves behind.
+  const state = () => {
+    const lines = readLines(join(folder, "data", "postmaster.pid"));
+    return commandOf(Number(lines[0])).includes(folder) ? lines[7]?.trim() : undefined;
+  };
   while (state() !== "ready" && state() !== "standby") {
     if (hasEnded(guard) || performance.now() > deadline) {
       guard.stdin?.end();

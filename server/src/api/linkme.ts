@@ -39,8 +39,8 @@ export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
       return claims.claimToken(app, query.cid, asking(request, device));
     },
     async resolveUrl({ body, request }) {
-      const { app } = await identifySdk(accounts, request.headers);
-      return claims.resolveUrl(app, body.url);
+      const caller = await identifySdk(accounts, request.headers);
+      return claims.resolveUrl(caller.app, body.url, (app) => demandKey(app, caller));
     },
     async claimDeferred({ body, request }) {
       const device = readDevice(body.device);

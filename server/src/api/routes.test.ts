@@ -5,8 +5,9 @@ import { after, test } from "node:test";
 import { ERROR_STATUS } from "#contract/errors.ts";
 import { type Route, SCOPES } from "#contract/route.ts";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
-import { type Answer, openApi, type TestApi } from "../../test/support/api.ts";
+import { type Answer, type CallOptions, openApi, type TestApi } from "../../test/support/api.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
+import { BEFORE, bodiesOf, createTenant, pathOf, sendTo } from "../../test/support/tenants.ts";
 
 const NAMES = Object.keys(ROUTES) as RouteName[];
 const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].scope));
@@ -14,106 +15,14 @@ const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].
 const receiver = await startReceiver();
 after(() => receiver.close());
 const ENDPOINT = `${receiver.url}/webhooks`;
-/** Of an event that waits for a dispatcher, so that it is never done. */
-const REPLAY = { since: "2026-01-01T00:00:00Z", until: "9999-01-01T00:00:00Z", events: ["link.app_open"] };
-
-/** An app with one of everything, and the keys to it. */
-interface Tenant {
-  app_id: string;
-  ids: Record<string, string>;
-  key: string;
-  read_key: string;
-  write_key: string;
-  app_key: string;
-}
 
 const api: TestApi = await openApi({ LINKME_EGRESS_ALLOW: "127.0.0.0/8" });
-const mine = await createTenant();
-const theirs = await createTenant();
+const mine = await createTenant(api, ENDPOINT);
+const theirs = await createTenant(api, ENDPOINT);
+const BODIES = bodiesOf(ENDPOINT);
 
-async function createTenant(): Promise<Tenant> {
-  const app_id = await api.createApp();
-  const made = async (path: string, body: object): Promise<Answer["body"]> => {
-    const answer = await api.call("POST", `/api/apps/${app_id}/${path}`, body);
-    assert.ok(answer.status < 300, JSON.stringify(answer.body));
-    return answer.body;
-  };
-  const webhook = await made("webhooks", { url: ENDPOINT, events: ["link.click"] });
-  const { accepted } = await made("events", { event: "link.click", data: { n: 1 } });
-  const { body } = await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`);
-  const missed = await made("events", { event: "link.app_open", data: { n: 1 } });
-  assert.equal(missed.accepted.length, 1);
-  const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
-  return {
-    app_id,
-    ids: {
-      "/api/keys/{id}": (await made("keys", { kind: "app" })).id,
-      "/api/domains/{id}": (await made("domains", { hostname: `${app_id.slice(-12)}.example.com` })).id,
-      "/api/webhooks/{id}": webhook.id,
-      "/api/deliveries/{id}": body.items[0].id,
-      "/api/replays/{id}": replay.id,
-      "/api/events/{id}": accepted[0],
-      "/api/links/{id}": (await made("links", { deepLink: "x" })).id,
-    },
-    key: await api.createKey(app_id),
-    read_key: await api.createKey(app_id, { can_write: false }),
-    write_key: await api.createKey(app_id, { can_read: false }),
-    app_key: await api.createKey(app_id, { kind: "app", can_write: true }),
-  };
-}
-
-/** A body that each call with one accepts. */
-const BODIES: Partial<Record<RouteName, object>> = {
-  createApp: { name: "Another" },
-  patchApp: { name: "Renamed" },
-  createKey: { kind: "app" },
-  createDomain: { hostname: "new.example.com" },
-  createWebhook: { url: ENDPOINT, events: ["link.claim"] },
-  patchWebhook: { description: "changed" },
-  testWebhook: {},
-  promoteSecret: { grace_seconds: 60 },
-  resendDelivery: {},
-  checkReceiver: { url: ENDPOINT },
-  checkFilter: { filter: { path: "platform", equals: "ios" } },
-  createReplay: REPLAY,
-  resumeReplay: { rate_per_second: 5 },
-  ingestEvents: { event: "link.claim", data: {} },
-  createLink: { deepLink: "y" },
-  patchLink: { enabled: 1 },
-  resolveUrl: { url: "https://unknown.example.com/x" },
-  claimDeferred: { platform: "ios" },
-  claimInstallReferrer: { referrer: "utm_source=x" },
-  recordAppEvent: { type: "open", platform: "ios" },
-};
-
-/** What has to be called before, for a call to find what it needs. */
-const BEFORE: Partial<Record<RouteName, RouteName[]>> = {
-  checkSecret: ["rotateSecret"],
-  promoteSecret: ["rotateSecret"],
-  undoPromotion: ["rotateSecret", "promoteSecret"],
-  dropNextSecret: ["rotateSecret"],
-};
-
-function pathOf(name: RouteName, tenant: Tenant, id?: string): string {
-  const { path } = ROUTES[name];
-  const prefix = /^\/api\/\w+\/\{id\}/.exec(path)?.[0];
-  const known = prefix === undefined ? "" : (tenant.ids[prefix] ?? assert.fail(`say which id ${path} takes`));
-  return path.replace("{app_id}", id ?? tenant.app_id).replace("{id}", id ?? known);
-}
-
-function send(
-  name: RouteName,
-  url: string,
-  options: Parameters<TestApi["call"]>[3] = {},
-  body: unknown = BODIES[name],
-) {
-  const route: Route = ROUTES[name];
-  return api.call(
-    route.method,
-    url,
-    route.body === undefined ? undefined : (body ?? assert.fail(`${name}: say a body`)),
-    options,
-  );
+function send(name: RouteName, url: string, options: CallOptions = {}, body: unknown = BODIES[name]) {
+  return sendTo(api, name, url, { options, body });
 }
 
 function assertRefused(answer: Answer, code: keyof typeof ERROR_STATUS, what: string): void {
@@ -367,7 +276,7 @@ test("a server key sees its own app alone in the list of apps", async () => {
 
 test("an id that two apps gave is one event of each: the operator says of which, a key sees its own", async () => {
   const id = "019c1363-95eb-7000-8197-52ec64a7690b";
-  const other = await createTenant();
+  const other = await createTenant(api, ENDPOINT);
   for (const [tenant, n] of [
     [mine, 1],
     [other, 2],

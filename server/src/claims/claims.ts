@@ -245,8 +245,11 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     });
   }
 
-  /** `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves. */
-  async function resolveUrl(caller: App | null, text: string): Promise<LinkPayload> {
+  /**
+   * `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves.
+   * @param admit throws for an app that this caller may not ask about
+   */
+  async function resolveUrl(caller: App | null, text: string, admit: (app: App) => void): Promise<LinkPayload> {
     const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
     if (url === null) throw invalid("url", "an absolute http or https URL");
     const domain = links.isOwnHost(url.hostname) ? null : await accounts.findDomain(url.hostname);
@@ -254,6 +257,7 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     if (domain !== null && caller !== null && domain.app_id !== caller.id) throw foreignHost(url.hostname);
     const link = await links.resolve(url.origin, url.pathname.slice(1));
     if (link === null || (caller !== null && link.row.app_id !== caller.id)) return composePassThrough(url);
+    admit(link.app);
     const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
     const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
     return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });

@@ -5,6 +5,7 @@ import { createManualClock } from "../../test/support/manual-clock.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { DatabaseError } from "../platform/database.ts";
 import { createDispatcher, type DispatcherOptions } from "./dispatcher.ts";
+import { LEASE_MS } from "./leases.ts";
 import { ALONE } from "./presence.ts";
 
 test("a database that is away for minutes is one line a minute, though it is asked every second", async () => {
@@ -82,4 +83,50 @@ test("what was claimed anew while a claim of it was on its way is not sent as th
   claim.resolve({ claimed: rows, next_due_at: null });
   await waitUntil(() => dispatcher.counts().in_flight > 0, "the claim to arrive");
   assert.deepEqual(dispatcher.counts(), { queued: 0, in_flight: 1, lanes: 1, unsettled: 1 });
+});
+
+test("what was stored and is sent while the clock was set back is not claimed again when it is put right", async () => {
+  const HOUR_MS = 3_600_000;
+  const clock = createManualClock();
+  const asked: string[] = [];
+  const built = { url: "http://127.0.0.1/", method: "POST", headers: [], body: "" };
+  const destination = {
+    ...{ id: "dst_1", app_id: "app_1", state: "active", ordering: "none", max_in_flight: 50, rate_per_second: null },
+    build: () => built,
+  };
+  const options = {
+    store: {
+      findDue: async () => [],
+      findKeyed: async () => [],
+      async claim() {
+        asked.push("claim");
+        return { claimed: [], next_due_at: null };
+      },
+      renew: async (held: readonly { position: string }[]) => {
+        asked.push(...held.map(({ position }) => `renew ${position}`));
+        return held;
+      },
+    },
+    committer: { channel: () => async () => {} },
+    destinations: { find: async () => destination, onChange() {} },
+    egress: { send: () => new Promise(() => {}) },
+    clock,
+    presence: ALONE,
+    random: () => 0.5,
+    log() {},
+    exclusive: false,
+  };
+  // What it is asked for here is all that sending one delivery and looking for others takes.
+  const dispatcher = createDispatcher(options as unknown as DispatcherOptions);
+  await dispatcher.start();
+  clock.at -= HOUR_MS;
+  const ready = { destination_id: "dst_1", position: "p1", attempt: 1, body: "{}", trigger: "auto" };
+  const fresh = { ...ready, lease_until: clock.at + LEASE_MS, previous: null, next: null };
+  // Nothing more of either is read until the answer is there.
+  dispatcher.accept(destination as never, [fresh as never], dispatcher.reserve(destination as never, 1));
+  assert.equal(dispatcher.counts().in_flight, 1);
+  clock.at += HOUR_MS;
+  dispatcher.wake("dst_1", clock.at);
+  await waitUntil(() => asked.includes("claim"), "a claim");
+  assert.equal(asked[0], "renew p1");
 });

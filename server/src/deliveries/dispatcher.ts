@@ -201,6 +201,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function accept(destination: Destination, ready: readonly Ready[], reserved: number): void {
     release(destination, reserved);
+    const [first] = ready;
+    if (first !== undefined) leases.took(first.lease_until);
     const lane = lanes.open(destination.id);
     lane.destination ??= destination;
     take(lane, destination, ready);

@@ -63,6 +63,19 @@ test("a clock that is set back and put right again hides no lease that ends", as
   assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
 });
 
+test("a clock that is set back and put right again between two looks hides no lease that was taken meanwhile", async () => {
+  const held: Held[] = [];
+  const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
+  await leases.keep();
+  clock.at -= LEASE_MS;
+  const one = claim("p1", clock.at + LEASE_MS);
+  held.push(one);
+  leases.took(one.lease_until);
+  clock.at += LEASE_MS + 1;
+  await leases.keep();
+  assert.equal(one.lease_until, clock.at + LEASE_MS);
+});
+
 test("everyone who asks while a renewal is under way waits for it", async () => {
   const { promise, resolve } = Promise.withResolvers<Held[]>();
   const { clock, leases } = openLeases([claim("p1")], () => promise);

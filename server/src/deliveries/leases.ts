@@ -46,6 +46,12 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
     return renewing ?? Promise.resolve();
   }
 
+  /** To be told of leases that were not claimed here but came with what was stored: when the first of them ends. */
+  function took(lease_until: number): void {
+    // The clock may have been set back since the last renewal, and be put right again before the next look.
+    last_renewal = Math.min(last_renewal, lease_until - LEASE_MS);
+  }
+
   async function renew(at: number): Promise<void> {
     last_renewal = at;
     const ending = [...held()].filter((one) => one.lease_until < at + RENEW_BEFORE_MS);
@@ -72,7 +78,7 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
     }
   }
 
-  return { keep, giveBack };
+  return { keep, took, giveBack };
 }
 
 /** Whether nobody else can have taken it over when the request arrives. */

@@ -10,7 +10,8 @@ import { type Settlement, settle } from "./settle-store.ts";
 /** Attempts that were started and are not recorded; beyond it nothing new is sent, so that memory stays bounded. */
 export const UNSETTLED_MAX = 2_000;
 const SETTLE_RETRY_MS = 500;
-const SETTLEMENTS_MAX = 500;
+/** Recorded in one transaction, at the most. */
+export const SETTLEMENTS_MAX = 500;
 
 export interface SettlingOptions {
   committer: Pick<Committer, "channel">;

@@ -1,7 +1,7 @@
 // SQLite behind `Database`: a writer thread and a reader thread on one file (WAL), so that a long list never holds up a
 // commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
 import { Worker } from "node:worker_threads";
@@ -30,6 +30,7 @@ interface Waiting {
 /** Opens or creates the file. @throws DatabaseError "unavailable" when it cannot be opened. */
 export async function openSqlite(path: string): Promise<Database> {
   mkdirSync(dirname(path), { recursive: true });
+  refuseReadOnly(path);
   const writer = startThread({ path, role: "writer" });
   // The writer creates the file and its journal before a reader looks at them.
   await writer.call("step", []);
@@ -80,6 +81,17 @@ export async function openSqlite(path: string): Promise<Database> {
   }
 
   return { engine: "sqlite", query, batch, transaction, close };
+}
+
+/** SQLite opens such a file all the same, for reading, and would go on so when it has become writable again. */
+function refuseReadOnly(path: string): void {
+  if (!existsSync(path)) return;
+  try {
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    const advice = "give the account of this process the right to write the file and its folder";
+    throw new DatabaseError("unavailable", `SQLite: ${path} cannot be written; ${advice}`, { cause: error });
+  }
 }
 
 function isRead(statement: Statement): boolean {

@@ -26,6 +26,7 @@ for (const engine of engines.filter(isEngine)) {
   const log = (text: string) => console.log(`${engine}: ${text}`);
   log(`seed ${random.seed}, ${mishaps} mishaps`);
   const report = await runChaos({ engine, random, mishaps, recovery_max_ms: RECOVERY_MAX_MS, log });
+  for (const { mishap, repeated } of report.recoveries) if (repeated > 0) log(`${mishap}: ${repeated} sent again`);
   const slowest = Math.round(Math.max(...report.recoveries.map(({ ms }) => ms)));
   log(
     `${report.promised} promises kept, lost 0, ${report.requests} requests, ${report.repeated} sent again, slowest recovery ${slowest} ms`,

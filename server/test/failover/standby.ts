@@ -97,7 +97,7 @@ async function startDatabases(t: TestContext) {
     },
     async failOver(noticed: () => Promise<void>) {
       assert.ok(standby !== undefined);
-      await primary.stop("immediate");
+      await primary.stop("kill");
       await noticed();
       await run(standby, "select pg_promote()");
       moving.turnTo(standby.port);
@@ -105,7 +105,7 @@ async function startDatabases(t: TestContext) {
       [primary, standby, seat] = [standby, undefined, 1 - seat];
     },
     async crash(noticed: () => Promise<void>) {
-      await primary.stop("immediate");
+      await primary.stop("kill");
       await noticed();
       await primary.start();
     },

@@ -14,6 +14,7 @@ describe("whatever befalls a server, it recovers by itself and keeps what it pro
       t.diagnostic(`LINKME_TEST_SEED=${random.seed}`);
       const log = (text: string) => t.diagnostic(text);
       const report = await runChaos({ engine, random, mishaps: MISHAPS, recovery_max_ms: RECOVERY_MAX_MS, log });
+      for (const { mishap, repeated } of report.recoveries) t.diagnostic(`${mishap}: ${repeated} sent again`);
       t.diagnostic(`${report.promised} promises, ${report.requests} requests, ${report.repeated} sent again`);
     });
   }

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, type TestContext, test } from "node:test";
+import { SETTLEMENTS_MAX } from "../../src/deliveries/settling.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { waitUntilDrained } from "../support/drain.ts";
 import {
@@ -29,8 +30,6 @@ const KILLS = 20;
 /** Answers, or requests at the receiver, after which a process is killed: at most so many. */
 const LIFE_MAX = 200;
 const HOOK_IN_FLIGHT_MAX = 20;
-/** Finished attempts that one transaction records at most (deliveries/dispatcher.ts). */
-const SETTLED_AT_ONCE_MAX = 500;
 /** On PostgreSQL the leases of dead processes run out after 45 s; the rest is for a busy machine. */
 const DRAIN_TIMEOUT_MS = 120_000;
 const REFUSED_SHARE = 8;
@@ -147,7 +146,7 @@ async function verify(t: TestContext, { site, traffic, receiver, starts }: Run, 
   const interrupted = await assertRepeatsExplained(ledger, db);
   // By the life in which the receiver got them: a process begins to send long after it was started.
   const by_life = starts.map((at) => interrupted.filter((sent) => sent.at < at).length);
-  const in_flight_max = HOOKS.length * HOOK_IN_FLIGHT_MAX + SETTLED_AT_ONCE_MAX;
+  const in_flight_max = HOOKS.length * HOOK_IN_FLIGHT_MAX + SETTLEMENTS_MAX;
   const at_kills = by_life.slice(1).map((count, life) => count - (by_life[life] ?? 0));
   assert.ok(Math.max(...at_kills) <= in_flight_max, `in flight at the kills: ${at_kills}`);
   assert.equal(by_life.at(-1), interrupted.length, "the last process recorded all that it sent");

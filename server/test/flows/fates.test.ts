@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from "node:test";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
 import { countSpooled } from "../support/drain.ts";
+import { countFates, sumOf } from "../support/fates.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { createRandom, type Random } from "../support/random.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -41,12 +42,6 @@ const HOOKS = [
   },
   { path: "/restless" },
 ];
-
-interface Part {
-  events: number;
-  items: { destination_id: string; fates: Record<string, number> }[];
-  next_cursor: string | null;
-}
 
 interface Flow {
   site: Site;
@@ -99,7 +94,7 @@ async function liveAndDie(server: ServerProcess, { site, traffic, random, receiv
     if (life === 1) await server.request("POST", `/api/apps/${site.app_id}/webhooks`, late, headers);
     for (let enabled = false; !is_over; enabled = !enabled) {
       await server.request("PATCH", `/api/webhooks/${restless}`, { enabled }, headers);
-      await countAll(server, site);
+      await countFates(server, site);
       const next = traffic.counts.answered + 1 + random.below(20);
       await waitUntil(() => is_over || traffic.counts.answered >= next, "more to be answered");
     }
@@ -119,38 +114,11 @@ async function liveAndDie(server: ServerProcess, { site, traffic, random, receiv
   await Promise.all([sending, counting]);
 }
 
-/** All parts of all time; in each of them every webhook has as many fates as there are events. */
-async function countAll(server: ServerProcess, site: Site) {
-  const headers = { authorization: `Bearer ${site.admin_token}` };
-  const fates = new Map<string, Record<string, number>>();
-  let events = 0;
-  let cursor: string | null = null;
-  do {
-    const query: string = cursor === null ? "" : `?cursor=${cursor}`;
-    const { status, body } = await server.request<Part>(
-      "GET",
-      `/api/apps/${site.app_id}/fates${query}`,
-      undefined,
-      headers,
-    );
-    assert.equal(status, 200, JSON.stringify(body));
-    events += body.events;
-    for (const { destination_id, fates: counts } of body.items) {
-      assert.equal(sumOf(counts), body.events, `${destination_id}: ${JSON.stringify(counts)}`);
-      const known = fates.get(destination_id) ?? {};
-      for (const [state, count] of Object.entries(counts)) known[state] = (known[state] ?? 0) + count;
-      fates.set(destination_id, known);
-    }
-    cursor = body.next_cursor;
-  } while (cursor !== null);
-  return { events, fates };
-}
-
 async function verify(t: TestContext, server: ServerProcess, site: Site, database_url: string): Promise<void> {
   const db = await openDatabase(database_url);
   t.after(() => db.close());
   await waitUntil(() => countSpooled(server.dir) === 0, "the clicks in the spool to be stored");
-  const { events, fates } = await countAll(server, site);
+  const { events, fates } = await countFates(server, site);
   const [stored] = await db.query<{ count: number }>(sql`select count(*) as count from events`);
   assert.ok(events > 0);
   assert.equal(events, stored?.count, "no event is without a fate");
@@ -178,10 +146,6 @@ async function lookAtSome(server: ServerProcess, site: Site, destinations: numbe
     assert.equal(new Set(fates.map(({ destination_id }) => destination_id)).size, destinations, id);
     for (const { state, reason } of fates) assert.ok(reason !== null && state !== "missed", `${id}: ${state}`);
   }
-}
-
-function sumOf(counts: Record<string, number>): number {
-  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 function createFolder(t: TestContext): string {

@@ -2,11 +2,13 @@
 // bounded, nothing is acknowledged that is not stored, and it goes on by itself when there is room.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { randomBytes, randomUUID } from "node:crypto";
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { unprivilegedAccount } from "../../../scripts/postgres-binaries.ts";
 import { startCluster } from "../support/postgres.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
@@ -130,6 +132,44 @@ test("a full disk is answered 503, never 202, and the server goes on when there 
   );
   assert.equal((await server.request("GET", "/api/ready")).status, 200);
 });
+
+test("a file that must not be written stops the start with a sentence, and what was answered 202 before is there", async () => {
+  const account = unprivilegedAccount();
+  const dir = mkdtempSync(join(tmpdir(), "linkme-read-only-"));
+  after(() => rmSync(dir, { recursive: true, force: true }));
+  if (account !== undefined) chownSync(dir, account.uid, account.gid);
+  const receiver = await startReceiver();
+  after(() => receiver.close());
+  const options = { dir, account, env: { LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url") } };
+  const server = await startServer(options);
+  const site = await furnish(server, receiver.url);
+  const accepted = await site.ingest([randomUUID()]);
+  allowWriting(dir, false);
+  // Who has the file open already may write it still: what is accepted then is no less true.
+  const later = await site.ingest([randomUUID()]);
+  await server.kill9();
+
+  await assert.rejects(startServer(options), (error: Error) => {
+    assert.match(
+      error.message,
+      /\(code 78\):\nDATABASE_URL cannot be opened\. SQLite: \S+linkme\.db cannot be written; give the account/,
+    );
+    return true;
+  });
+  allowWriting(dir, true);
+  const next = await startServer(options);
+  const headers = { authorization: `Bearer ${next.admin_token}` };
+  for (const id of [...(accepted ?? []), ...(later ?? [])]) {
+    assert.equal((await next.request("GET", `/api/events/${id}`, undefined, headers)).status, 200);
+    await receiver.waitFor((received) => received.some(({ body }) => body.toString().includes(id)));
+  }
+  assert.deepEqual(await next.stop(), { code: 0, signal: null });
+});
+
+function allowWriting(dir: string, may_write: boolean): void {
+  for (const name of readdirSync(dir)) chmodSync(join(dir, name), may_write ? 0o600 : 0o400);
+  chmodSync(dir, may_write ? 0o700 : 0o500);
+}
 
 test("a database that became read-only is answered 503, never 202, until it takes writes again", async () => {
   const cluster = await startCluster();

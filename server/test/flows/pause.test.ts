@@ -67,6 +67,8 @@ test("a webhook whose receiver is down is paused, says so, and delivers everythi
   const resumed = await show();
   assert.deepEqual([resumed.state, resumed.state_reason, resumed.health.consecutive_failures], ["active", null, 0]);
   assert.match(server.stdout(), /"event":"destination\.resumed"/);
+  // So few never get it to the end of its pace.
+  assert.match(resumed.health.limited_because ?? "", /^It goes on after a stop/);
   const delivered = receiver.received.slice(sent_before).map(({ body }) => JSON.parse(body.toString()).data.n);
   assert.deepEqual(
     delivered.sort((a, b) => a - b),

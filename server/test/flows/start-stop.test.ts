@@ -22,6 +22,8 @@ import { startReceiver } from "../support/receiver.ts";
 import { startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
 
+/** Promised, whatever the receiver does. */
+const STOP_MAX_MS = 10_000;
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 const root = mkdtempSync(join(tmpdir(), "linkme-start-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -242,6 +244,29 @@ test("a check that waits for its receiver does not hold up the stop: it is refus
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
   const answer = await checking;
   assert.deepEqual([answer.status, answer.body.error], [503, "temporarily_unavailable"]);
+});
+
+test("a receiver that outlasts the stop is not waited for: 10 s after SIGTERM it is over, and the event is sent again", async (t) => {
+  const receiver = await startReceiver(() => "hang");
+  t.after(() => receiver.close());
+  const server = await startServer();
+  const headers = { authorization: `Bearer ${server.admin_token}` };
+  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "App" }, headers);
+  const webhook = { url: receiver.url, events: ["link.claim"], timeout_ms: 60_000 };
+  await server.request("POST", `/api/apps/${app.id}/webhooks`, webhook, headers);
+  await server.request("POST", `/api/apps/${app.id}/events`, { event: "link.claim", data: {} }, headers);
+  await receiver.waitFor(1);
+  const asked_at = performance.now();
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  assert.ok(performance.now() - asked_at < STOP_MAX_MS);
+  assert.equal((await logLine(server.stdout, "server.stopped"))["drained"], false);
+
+  receiver.setAnswer(() => ({}));
+  const next = await startServer({ dir: server.dir });
+  await receiver.waitFor(2);
+  const [first, second] = receiver.received;
+  assert.deepEqual(second?.body, first?.body);
+  assert.deepEqual(await next.stop(), { code: 0, signal: null });
 });
 
 test("a second signal ends the process on the spot, whatever is in flight", async () => {

@@ -31,7 +31,7 @@ export interface TestApi {
   createKey(app_id: string, input?: object): Promise<string>;
 }
 
-interface CallOptions {
+export interface CallOptions {
   token?: string | null;
   headers?: Record<string, string>;
   /** The answer is a stream without end: of it the status and headers are answered, and it is left. */

@@ -22,6 +22,8 @@ export interface Hostile {
   error?: RegExp;
   next_step?: RegExp;
   truncated?: boolean;
+  /** The webhook's, where it is not the suite's. */
+  timeout_ms?: number;
   /** Seconds to the next attempt, at least and at most. */
   delay_seconds?: readonly [number, number];
 }
@@ -31,13 +33,17 @@ export const DELAY_SECONDS = 100;
 const USUAL_DELAY: readonly [number, number] = [DELAY_SECONDS * 0.8 - 1, DELAY_SECONDS * 1.2 + 1];
 const DAY_SECONDS = 86_400;
 const TRICKLE_MS = 50;
+/** Longer than any silence of a receiver that sends a byte a second: only the whole takes too long. */
+const SECOND_MS = 1_000;
+const SECONDS_TIMEOUT_MS = 3_000;
 const CHUNK_BYTES = 64 * 1024;
 const OK = "HTTP/1.1 200 OK\r\n";
 const ACCEPTED = { state: "succeeded", outcome: "accepted", status: 200 } as const;
 const UNREACHABLE = { state: "pending", outcome: "unreachable", delay_seconds: USUAL_DELAY } as const;
 
 const write = (text: string) => (socket: Socket) => void socket.write(text, "latin1");
-const end = (text: string) => (socket: Socket) => void socket.end(text, "latin1");
+/** What comes after it on the same connection finds it closed, which is a case of its own: so it says that it is the last. */
+const end = (text: string) => (socket: Socket) => void socket.end(lastOnItsConnection(text), "latin1");
 
 /** As fast as the other side reads, up to so many bytes. */
 function pour(socket: Socket, head: string, bytes_max: number): void {
@@ -55,14 +61,18 @@ function pour(socket: Socket, head: string, bytes_max: number): void {
 }
 
 /** A byte at a time for as long as the connection lives. */
-function trickle(socket: Socket, head: string, byte: string): void {
+function trickle(socket: Socket, head: string, byte: string, every_ms = TRICKLE_MS): void {
   socket.write(head);
-  const timer = setInterval(() => socket.write(byte), TRICKLE_MS);
+  const timer = setInterval(() => socket.write(byte), every_ms);
   socket.on("close", () => clearInterval(timer));
 }
 
 function resetAfter(text: string) {
-  return (socket: Socket) => void socket.write(text, () => socket.resetAndDestroy());
+  return (socket: Socket) => void socket.write(lastOnItsConnection(text), () => socket.resetAndDestroy());
+}
+
+function lastOnItsConnection(text: string): string {
+  return text.replace(/\r\ncontent-length:/, "\r\nconnection: close$&");
 }
 
 function asksToWait(header: string, delay_seconds: readonly [number, number], status = 429): Hostile {
@@ -104,6 +114,19 @@ export function hostileReceivers(trap: string, now: number): Hostile[] {
   return [
     { title: "never answers", answer: () => {}, ...silent },
     { title: "sends its headers byte by byte", answer: (socket) => trickle(socket, `${OK}x: `, "y"), ...silent },
+    {
+      title: "sends one byte of its headers a second",
+      answer: (socket) => trickle(socket, `${OK}x: `, "y", SECOND_MS),
+      timeout_ms: SECONDS_TIMEOUT_MS,
+      ...silent,
+    },
+    {
+      title: "sends one byte of its body a second",
+      answer: (socket) => trickle(socket, `${OK}\r\n`, "z", SECOND_MS),
+      timeout_ms: SECONDS_TIMEOUT_MS,
+      ...ACCEPTED,
+      truncated: true,
+    },
     {
       title: "sends 1xx answers without end",
       answer: write("HTTP/1.1 102 P\r\n\r\n".repeat(1_000)),
@@ -153,6 +176,7 @@ export function hostileReceivers(trap: string, now: number): Hostile[] {
       ...ACCEPTED,
       truncated: true,
     },
+    { title: "resets after its whole body", answer: resetAfter(`${OK}content-length: 3\r\n\r\nabc`), ...ACCEPTED },
     { title: "closes within its body", answer: end(`${OK}content-length: 9\r\n\r\nabc`), ...ACCEPTED, truncated: true },
     {
       title: "breaks its chunks",

@@ -16,6 +16,8 @@ const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "linkme-tests");
 const READY_TIMEOUT_MS = 60_000;
 const OUTPUT_MAX_CHARS = 4 * 1024 * 1024;
 const OUTPUT_SHOWN_CHARS = 8_000;
+/** Timers of so long and longer are those that a test may let come sooner. */
+const SELDOM_MS = 30_000;
 // Loaded into the server before its own code: the channel to the test process closes however that process ends, SIGKILL
 // included, and takes the server with it.
 const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
@@ -26,6 +28,11 @@ const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
     "let ahead_ms = 0; const { now } = Date; Date.now = () => now() + ahead_ms;" +
     "const RealDate = Date; globalThis.Date = class extends RealDate" +
     " { constructor(...of) { if (of.length === 0) super(RealDate.now()); else super(...of); } };" +
+    // Where a test is in a hurry, what is done once in half a minute or less often comes sooner.
+    "const { setTimeout, setInterval } = globalThis, hurry = Number(process.env.TEST_HURRY ?? 1);" +
+    "delete process.env.TEST_HURRY;" +
+    "for (const [name, set] of Object.entries(hurry > 1 ? { setTimeout, setInterval } : {}))" +
+    ` globalThis[name] = (run, ms, ...of) => set(run, ms >= ${SELDOM_MS} ? ms / hurry : ms, ...of);` +
     "process.on('message', (message) => { ahead_ms = message.clock_ahead_ms; }); process.channel?.unref();",
 )}`;
 
@@ -35,6 +42,10 @@ export interface ServerOptions {
   /** The data folder to use, left in place afterwards: give the one of an earlier process to start it again. */
   dir?: string;
   role?: string;
+  /** So many times sooner comes what the server does once in 30 s or less often: watches, removals. */
+  hurry?: number;
+  /** Who it runs as, where that is not who runs the tests. */
+  account?: { uid: number; gid: number } | undefined;
   /** The program, relative to the project: another one in this file's own tests. */
   main?: string;
 }
@@ -76,6 +87,7 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
   const admin_token = options.env?.["LINKME_ADMIN_TOKEN"] ?? randomBytes(24).toString("base64url");
   const flags = ["--disable-warning=ExperimentalWarning", `--import=${END_WITH_PARENT}`];
   const child = spawn(process.execPath, [...flags, options.main ?? MAIN], {
+    ...options.account,
     cwd: ROOT,
     env: createEnvironment(dir, admin_token, options),
     stdio: ["ignore", "pipe", "pipe", "ipc"],
@@ -135,6 +147,7 @@ function createEnvironment(dir: string, admin_token: string, options: ServerOpti
     LINKME_ADMIN_TOKEN: admin_token,
     LINKME_EGRESS_ALLOW: "127.0.0.0/8",
     LINKME_ROLE: options.role ?? "",
+    TEST_HURRY: options.hurry === undefined ? "" : String(options.hurry),
     ...options.env,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));

@@ -38,7 +38,7 @@ test("two test databases are separate, durable and gone after being dropped", as
   await assert.rejects(query(first.url, "select 1"), /does not exist/);
 });
 
-for (const mode of ["fast", "immediate"] as const) {
+for (const mode of ["fast", "immediate", "kill"] as const) {
   test(`a server of one's own refuses connections after a ${mode} stop and has its data after a start`, async () => {
     const cluster = await startCluster();
     try {
