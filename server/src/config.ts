@@ -8,6 +8,7 @@ import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/des
 import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
+import { editDistance } from "./platform/edit-distance.ts";
 import { HOSTS_MAX, splitHosts } from "./platform/postgres-hosts.ts";
 import { type Setting, setting, showValue, wholeNumber } from "./setting.ts";
 
@@ -336,20 +337,6 @@ function unknownNames(env: Environment): string[] {
     const hint = nearest && nearest.edits <= SUGGESTION_MAX_EDITS ? ` Did you mean ${nearest.one}?` : "";
     return `${name} is not a setting of this server and is ignored.${hint}`;
   });
-}
-
-/** Levenshtein's distance, one row at a time. */
-function editDistance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[right.length] ?? 0;
 }
 
 /** docs/configuration.md, from the same table. */

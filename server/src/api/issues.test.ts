@@ -94,3 +94,16 @@ for (const [schema, value, message] of cases) {
     assert.equal(refuseIssues(error?.issues ?? [], { schema, part: "body" }).message, message);
   });
 }
+
+test("of very many mistakes the first are told", () => {
+  const strange = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`x${n}`, 1]));
+  const values = Array.from({ length: 1_000 }, () => 1);
+  for (const [schema, value] of [
+    [Count, { n: 1, ...strange }],
+    [z.strictObject({ a: z.array(z.boolean()) }), { a: values }],
+  ] as const) {
+    const { error } = schema.safeParse(value);
+    assert.ok(error !== undefined);
+    assert.equal(refuseIssues(error.issues, { schema, part: "body" }).details?.length, 20);
+  }
+});

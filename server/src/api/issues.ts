@@ -19,7 +19,8 @@ interface Source {
 /** @param known what is wrong besides, other than by the schema */
 export function refuseIssues(issues: readonly Issue[], source: Source, known: readonly ErrorDetail[] = []): AppError {
   const { part } = source;
-  const found = issues.flatMap((issue) => describe(issue, source));
+  // Of thousands the rest would be described for nothing.
+  const found = issues.slice(0, DETAILS_MAX).flatMap((issue) => describe(issue, source));
   const details = [...known, ...found].slice(0, DETAILS_MAX);
   const [first] = details;
   const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
@@ -32,7 +33,7 @@ function describe(issue: Issue, source: Source): ErrorDetail[] {
   const path = issue.path.map(String);
   if (isStrange(issue)) {
     const { schema } = source;
-    return issue.keys.map((key) => ({
+    return issue.keys.slice(0, DETAILS_MAX).map((key) => ({
       path: show([...path, key], part),
       message: unknownField(schema, issue.path, key),
     }));

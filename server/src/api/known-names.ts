@@ -1,6 +1,7 @@
 // Which fields a schema knows at some place, in words for whoever sent another one: the nearest when a slip is likely, else
 // all of them. Pure; called by issues.ts.
 import { z } from "zod";
+import { editDistance } from "../platform/edit-distance.ts";
 
 const NAMED_MAX = 40;
 /** So many letters may be wrong, added or missing in a name that is probably meant. */
@@ -35,7 +36,7 @@ function nearest(names: readonly string[], name: string): string | null {
   const plain = plainName(name);
   if (plain.length < 2) return null;
   const ranked = names
-    .map((known) => ({ known, slips: slipsBetween(plain, plainName(known)) }))
+    .map((known) => ({ known, slips: editDistance(plain, plainName(known)) }))
     .sort((a, b) => a.slips - b.slips);
   const best = ranked[0];
   return best !== undefined && best.slips <= SLIPS_MAX && best.slips < plain.length / 2 ? best.known : null;
@@ -47,18 +48,4 @@ function plainName(name: string): string {
     .slice(0, 50)
     .toLowerCase()
     .replaceAll(/[^a-z0-9]/g, "");
-}
-
-/** Letters to change, add or leave out to get from one to the other. */
-function slipsBetween(one: string, other: string): number {
-  let before = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= one.length; row++) {
-    const now = [row];
-    for (let column = 1; column <= other.length; column++) {
-      const same = one[row - 1] === other[column - 1] ? 0 : 1;
-      now.push(Math.min((before[column - 1] ?? 0) + same, (before[column] ?? 0) + 1, (now[column - 1] ?? 0) + 1));
-    }
-    before = now;
-  }
-  return before[other.length] ?? 0;
 }
