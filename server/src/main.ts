@@ -57,7 +57,7 @@ async function start(): Promise<void> {
     });
     await waitForDatabase(db, secrets);
   }
-  await server.open();
+  await server.open().catch(endIfDamaged);
   log("server.ready", {
     url,
     version: serverVersion(),
@@ -144,13 +144,16 @@ async function tryToPrepare(db: Database, secrets: Secrets): Promise<boolean> {
     }
     if (error instanceof MigrationError) fail(EXIT_FAILED, error.message);
     if (!(error instanceof DatabaseError)) throw error;
-    if (error.kind !== "unavailable") {
-      const advice = "is DATABASE_URL a database of LinkMe Server, and undamaged? Else restore a backup";
-      fail(EXIT_FAILED, `The database cannot be brought up to date: ${sentenceOf(error)}; ${advice}.`);
-    }
+    if (error.kind !== "unavailable") endIfDamaged(error);
     logSeldom("database.waiting", { message: sentenceOf(error), error, retry_ms: DATABASE_RETRY_MS }, "warn");
     return false;
   }
+}
+
+function endIfDamaged(error: unknown): never {
+  if (!(error instanceof DatabaseError)) throw error;
+  const advice = "is DATABASE_URL a database of LinkMe Server, and undamaged? Else restore a backup";
+  return fail(EXIT_FAILED, `The database cannot be used: ${sentenceOf(error)}; ${advice}.`);
 }
 
 function whyNotThisKey({ seal_key_file, is_seal_key_new }: Secrets): string {

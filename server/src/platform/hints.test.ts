@@ -58,6 +58,24 @@ test("what comes while others are being sent goes with the next, also when sendi
   assert.deepEqual(other.heard, ["due kept"]);
 });
 
+test("attempts that are not to be made are all told, in as many messages as it takes, each delivery once", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  const drop = (n: number, attempt: number) => {
+    one.hints.dropped({ destination_id: `dst_${"d".repeat(32)}`, position: `${n}`.padStart(36, "0"), attempt });
+  };
+  for (let n = 0; n < 100; n++) for (const attempt of [1, 2]) drop(n, attempt);
+  for (let count = 1; count <= 3; count++) {
+    await world.pass();
+    assert.equal(world.sent.length, count);
+    assert.ok((world.sent.at(-1)?.length ?? 0) <= WIRE_TEXT_MAX_CHARS);
+  }
+  await world.pass();
+  assert.equal(world.sent.length, 3);
+  const expected = Array.from({ length: 100 }, (_, n) => `dropped ${`${n}`.padStart(36, "0")} 2`);
+  assert.deepEqual(other.heard, expected);
+});
+
 test("texts that are no hints are passed over", () => {
   const world = createWorld();
   const { heard } = world.join("one");

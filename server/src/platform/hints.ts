@@ -8,8 +8,9 @@ import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./databas
 const GATHER_MS = 20;
 /** With more ids of a kind, the others had better look for themselves: one look instead of a claim for each. */
 const IDS_MAX = 50;
-/** Attempts of one message, whose names are longer. */
+/** Attempts of one message, whose names are longer; more go with the next. */
 const DROPPED_MAX = 40;
+const DROPPED_WAITING_MAX = 2_000;
 
 /** This attempt of a delivery, and every earlier one: it was canceled, or another one was asked for. */
 export interface Dropped {
@@ -63,7 +64,8 @@ interface Gathered {
   changed: Set<string>;
   replays: boolean;
   dispatchers: boolean;
-  dropped: Dropped[];
+  /** By delivery; the last word on each. */
+  dropped: Map<string, Dropped>;
 }
 
 const SILENT: Hints = {
@@ -101,13 +103,14 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 
   async function send(): Promise<void> {
     const text = composeHints(sender, gathered);
-    gathered = nothing();
+    const rest = [...gathered.dropped].slice(DROPPED_MAX);
+    gathered = { ...nothing(), dropped: new Map(rest) };
     // What is lost is found by polling.
     await wire?.send(text).catch(() => {});
     if (state !== "sending") return;
     state = "idle";
     const { due, changed, replays, dispatchers, dropped } = gathered;
-    if (due.size > 0 || changed.size > 0 || replays || dispatchers || dropped.length > 0) gather();
+    if (due.size > 0 || changed.size > 0 || replays || dispatchers || dropped.size > 0) gather();
   }
 
   function listen(listener: HintListener): void {
@@ -144,7 +147,9 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     changed: (id) => add(gathered.changed, id),
     dropped(attempt) {
       // With more, the others find out when they renew their leases.
-      if (gathered.dropped.length < DROPPED_MAX) gathered.dropped.push(attempt);
+      if (gathered.dropped.size < DROPPED_WAITING_MAX) {
+        gathered.dropped.set(`${attempt.destination_id} ${attempt.position}`, attempt);
+      }
       gather();
     },
     replays() {
@@ -161,10 +166,11 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 }
 
 function nothing(): Gathered {
-  return { due: new Set(), changed: new Set(), replays: false, dispatchers: false, dropped: [] };
+  return { due: new Set(), changed: new Set(), replays: false, dispatchers: false, dropped: new Map() };
 }
 
-function composeHints(from: string, { due, changed, dropped, ...flags }: Gathered): string {
+function composeHints(from: string, { due, changed, dropped: all_dropped, ...flags }: Gathered): string {
+  const dropped = [...all_dropped.values()].slice(0, DROPPED_MAX);
   const all = JSON.stringify({ from, all: true, dropped } satisfies Message);
   if (due.size > IDS_MAX || changed.size > IDS_MAX) return all;
   const message: Message = { from, due: [...due], changed: [...changed], dropped, ...flags };

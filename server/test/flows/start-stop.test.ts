@@ -120,7 +120,7 @@ test("a damaged database ends the start with a sentence and not with a stack", a
   file.close();
   const { code, err } = await runToEnd(env);
   assert.equal(code, 1);
-  assert.match(err, /^The database cannot be brought up to date: .*restore a backup\.$/m);
+  assert.match(err, /^The database cannot be used: .*restore a backup\.$/m);
   assert.doesNotMatch(err, /^\s+at /m);
 });
 
