@@ -5,7 +5,8 @@
 // deliveries_unhappy.
 import type { EventType } from "#contract/events.ts";
 import { REPLAYED_STATES, type ReplayedState } from "#contract/replays.ts";
-import { type CompiledFilter, subjectOf } from "../destinations/filter.ts";
+import type { CompiledFilter } from "../destinations/filter.ts";
+import { createPassing, PASSING_BYTES_MAX } from "../destinations/passing-store.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import type { ReplayRow } from "./replay.ts";
@@ -17,8 +18,8 @@ const STRETCH_MAX = 2_000;
 const COUNTED_MAX = 20_000;
 /** The same for a count where a filter has to see each event that is missing. */
 const FILTERED_STRETCH_MAX = 1_000;
-/** Bodies that one query answers: each may have 256 KiB. */
-const BODIES_AT_ONCE = 100;
+/** Matches that a step looks at for those that pass a filter, at the least as many as it may hand out. */
+const SIFTED_MAX = 500;
 
 /** What a replay looks for; as JSON texts where the row keeps them. */
 export type Wanted = Pick<
@@ -60,14 +61,24 @@ export interface Found {
 export type ReplayWalk = ReturnType<typeof createReplayWalk>;
 
 export function createReplayWalk({ query }: Pick<Database, "query">) {
+  const { passingOf } = createPassing({ query });
+
   /**
    * The next matches behind a position, at most `limit`, and up to where the search is complete, or which other replay has to
    * count the next one first. Of what is missing only what passes the filter; what has a delivery, a filtered one included,
-   * is sent because somebody asked for it.
+   * is sent because somebody asked for it. A filter may refuse nearly all: so many more are looked at, and of large ones
+   * fewer, that a step is short and each gets on.
    */
   async function next(wanted: Wanted, after: string, limit: number, filter: CompiledFilter | null): Promise<Found> {
-    const found = await nextUnfiltered(wanted, after, limit);
-    return filter === null ? found : { ...found, matches: await sift(wanted, found.matches, filter) };
+    if (filter === null) return nextUnfiltered(wanted, after, limit);
+    const found = await nextUnfiltered(wanted, after, Math.max(limit, SIFTED_MAX));
+    const bounds = { passing_max: limit, bytes_max: PASSING_BYTES_MAX };
+    const { passing, looked } = await passingOf(wanted.app_id, found.matches, filter, {
+      isAsked: isMissing,
+      ...bounds,
+    });
+    if (looked === found.matches.length) return { ...found, matches: passing };
+    return { matches: passing, at_position: found.matches[looked - 1]?.position ?? after, walked: false };
   }
 
   async function nextUnfiltered(wanted: Wanted, after: string, limit: number): Promise<Found> {
@@ -84,21 +95,6 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
     if (found.length === limit) return { matches, at_position: found.at(-1)?.position ?? after, walked: false };
     const next = await nextOf(part, stretch, STRETCH_MAX);
     return { matches, at_position: next ?? part.end_position, walked: next === null };
-  }
-
-  /** Those that pass, and all that are not missing. */
-  async function sift(wanted: Wanted, matches: readonly Match[], filter: CompiledFilter): Promise<Match[]> {
-    const missing = matches.filter(({ state }) => state === "missing").map(({ position }) => position);
-    const bodies = new Map<string, string>();
-    for (let from = 0; filter.needs_data && from < missing.length; from += BODIES_AT_ONCE) {
-      const found = await query<{ position: string; body: string }>(sql`select position, body from events
-        where app_id = ${wanted.app_id} and position in (${list(missing.slice(from, from + BODIES_AT_ONCE))})`);
-      for (const { position, body } of found) bodies.set(position, body);
-    }
-    return matches.filter(({ state, position, event, link_id }) => {
-      const body = bodies.get(position) ?? "{}";
-      return state !== "missing" || filter.refusal(subjectOf({ event, link_id, body })) === null;
-    });
   }
 
   /** Exact, in pieces, each a short look of its own. */
@@ -131,7 +127,7 @@ export function createReplayWalk({ query }: Pick<Database, "query">) {
       const part = partBehind(wanted, after);
       const stretch = stretchOf(part, FILTERED_STRETCH_MAX);
       const found = await query<Match>(sql`select m.* from (${matchesIn(stretch, wanted)}) as m order by m.position`);
-      const passing = await sift(wanted, found, filter);
+      const { passing } = await passingOf(wanted.app_id, found, filter, { isAsked: isMissing });
       total += passing.length;
       sample.push(...passing.slice(0, sample_max - sample.length));
       after = await nextOf(part, stretch, FILTERED_STRETCH_MAX);
@@ -242,6 +238,10 @@ function stateAtTarget(wanted: Wanted): Statement {
   if (wanted.target_id === wanted.destination_id) return sql`e.state`;
   return sql`(select ${stateThen(wanted)} from deliveries as d
     where d.destination_id = ${wanted.target_id} and d.position = e.position)`;
+}
+
+function isMissing({ state }: Match): boolean {
+  return state === "missing";
 }
 
 function isUnhappy(state: ReplayedState): state is "failed" | "canceled" | "skipped" {

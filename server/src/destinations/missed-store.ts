@@ -5,9 +5,9 @@
 import type { Missed } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import type { Database } from "../platform/database.ts";
+import { createSharing } from "../platform/sharing.ts";
 import { list, type Statement, sql } from "../platform/sql.ts";
 import type { Destination, DestinationRow } from "./destination.ts";
-import { subjectOf } from "./filter.ts";
 import {
   constantSince,
   isCovered,
@@ -22,10 +22,11 @@ import {
   type TimeRange,
   toldFrom,
 } from "./missed.ts";
+import { createPassing, PASSING_BYTES_MAX } from "./passing-store.ts";
 
 /** Events that one answer looks at, over all webhooks that it shows. */
 export const MISSED_SCAN_MAX = 10_000;
-/** The same where each event's body has to be read, for a filter. */
+/** The same where each event's body has to be read, for a filter; PASSING_BYTES_MAX may end it earlier. */
 const MISSED_BODIES_MAX = 1_000;
 /** The same for a destination that is being stopped, while changes of its app wait. */
 const FORGOTTEN_SCAN_MAX = 1_000;
@@ -33,8 +34,6 @@ const FORGOTTEN_SCAN_MAX = 1_000;
 export const TOLD_MAX = 100;
 /** Replays that may have sent everything which are looked at, the last ones. */
 const REPLAYS_MAX = 100;
-/** Bodies that one query answers: each may have 256 KiB. */
-const BODIES_AT_ONCE = 100;
 
 type Asked = Pick<Destination, "id" | "app_id" | "events">;
 
@@ -50,6 +49,12 @@ interface Looked {
   is_missing: number;
 }
 
+interface Look extends Shown {
+  now: number;
+  /** Webhooks that share what one answer may look at. */
+  sharing: number;
+}
+
 /** Of one stop, by its place in the list. */
 interface Counted {
   stop: number;
@@ -62,23 +67,32 @@ type RowStops = StopColumns & Pick<DestinationRow, "app_id">;
 export type MissedStore = ReturnType<typeof createMissedStore>;
 
 export function createMissedStore({ query }: Pick<Database, "query">) {
-  /** By destination; one that was never stopped is left out. */
+  const { passingOf } = createPassing({ query });
+  const share = createSharing(look);
+
+  /** By destination; one that was never stopped is left out. Who asks for the same at the same time shares a look. */
   async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Missed>> {
     const stopped = shown.filter(({ row }) => row.stopped_at !== null);
+    const sharing = stopped.length;
     const found = await Promise.all(
       stopped.map(async ({ row, destination }): Promise<[string, Missed]> => {
-        const told = await tell(row);
-        const stops = stopsOf(row, told);
-        const bounds = { now, sharing: stopped.length };
-        let counted = await count(destination, stops, bounds);
-        if (!counted.is_exact) {
-          const left = await withoutReplayed(row, told, stops);
-          if (left.length < stops.length) counted = await count(destination, left, bounds);
-        }
-        return [destination.id, showMissed(stops, counted)];
+        const { stopped_at, restarted_at, events, filter } = row;
+        const key = JSON.stringify([destination.id, stopped_at, restarted_at, events, filter, sharing]);
+        return [destination.id, await share(key, { row, destination, now, sharing })];
       }),
     );
     return new Map(found);
+  }
+
+  async function look({ row, destination, now, sharing }: Look): Promise<Missed> {
+    const told = await tell(row);
+    const stops = stopsOf(row, told);
+    let counted = await count(destination, stops, { now, sharing });
+    if (!counted.is_exact) {
+      const left = await withoutReplayed(row, told, stops);
+      if (left.length < stops.length) counted = await count(destination, left, { now, sharing });
+    }
+    return showMissed(stops, counted);
   }
 
   /** When it was off or disabled, from the first time on that is not recovered; none when it never was. */
@@ -99,7 +113,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   async function count(
     { filter, ...asked }: Shown["destination"],
     stops: readonly Stop[],
-    { now, sharing }: { now: number; sharing: number },
+    { now, sharing }: Pick<Look, "now" | "sharing">,
   ): Promise<Pick<Missed, "count" | "is_exact">> {
     if (stops.length === 0) return { count: 0, is_exact: true };
     const is_read = filter?.needs_data ?? false;
@@ -112,27 +126,14 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     }
     const found = await query<Looked>(looked);
     const missing = found.slice(0, scan_max).filter(({ is_missing }) => is_missing === 1);
-    const bodies = is_read ? await readBodies(asked.app_id, missing) : new Map<string, string>();
-    const passing = missing.filter(({ position, event, link_id }) => {
-      return filter.refusal(subjectOf({ event, link_id, body: bodies.get(position) ?? "{}" })) === null;
-    });
-    return { count: passing.length, is_exact: found.length <= scan_max };
+    const bytes_max = Math.floor(PASSING_BYTES_MAX / sharing);
+    const { passing, looked: seen } = await passingOf(asked.app_id, missing, filter, { bytes_max });
+    return { count: passing.length, is_exact: found.length <= scan_max && seen === missing.length };
   }
 
   function countEach(looked: Statement): Promise<Counted[]> {
     return query<Counted>(sql`select stop, count(*) as looked, count(case when is_missing = 1 then 1 end) as missing
       from (${looked}) as l group by stop order by stop`);
-  }
-
-  async function readBodies(app_id: string, events: readonly Looked[]): Promise<Map<string, string>> {
-    const bodies = new Map<string, string>();
-    for (let from = 0; from < events.length; from += BODIES_AT_ONCE) {
-      const positions = events.slice(from, from + BODIES_AT_ONCE).map(({ position }) => position);
-      const found = await query<{ position: string; body: string }>(sql`select position, body from events
-        where app_id = ${app_id} and position in (${list(positions)})`);
-      for (const { position, body } of found) bodies.set(position, body);
-    }
-    return bodies;
   }
 
   /** Without those that ended replays of all that is missing, to this webhook, have covered. One counts that took what is taken now. */

@@ -1,0 +1,117 @@
+// SQL that finds which stored events pass a filter. However many and however large they are, no more than a page of bodies
+// is in memory at a time, and others have their turn between two pages. Called by missed-store.ts and replay-walk-store.ts.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Database } from "../platform/database.ts";
+import { list, sql } from "../platform/sql.ts";
+import { type CompiledFilter, subjectOf } from "./filter.ts";
+
+/** Bytes of bodies that one look reads for a filter, and one event at least. */
+export const PASSING_BYTES_MAX = 4 * 1024 * 1024;
+/** Of one page: one body may have 256 KiB. */
+const PAGE_BYTES_MAX = 512 * 1024;
+const PAGE_ROWS_MAX = 50;
+/** Events whose sizes one query answers. */
+const SIZES_AT_ONCE = 500;
+
+export interface Candidate {
+  position: string;
+  event: string;
+  link_id: string | null;
+}
+
+export interface PassingOptions<One> {
+  /** Those that the filter decides on; the others pass. */
+  isAsked?(one: One): boolean;
+  /** The look ends with so many that pass. */
+  passing_max?: number;
+  bytes_max?: number;
+}
+
+export type Passing = ReturnType<typeof createPassing>;
+
+export function createPassing({ query }: Pick<Database, "query">) {
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** One after another, whoever asks: so many looks at once hold one page of bodies, and take turns page by page. */
+  function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = last.then(work);
+    last = result.catch(() => {});
+    return result;
+  }
+
+  /**
+   * Those that pass, in the order given, and how many of the first were looked at: all, unless what the options bound is
+   * used up. It is one at the least, so who goes on behind those comes to the end.
+   */
+  async function passingOf<One extends Candidate>(
+    app_id: string,
+    candidates: readonly One[],
+    filter: CompiledFilter,
+    options: PassingOptions<One> = {},
+  ): Promise<{ passing: One[]; looked: number }> {
+    const { isAsked = () => true, passing_max = Number.POSITIVE_INFINITY } = options;
+    const passing: One[] = [];
+    let bytes_left = options.bytes_max ?? Number.POSITIVE_INFINITY;
+    let looked = 0;
+    const sizes: number[] = [];
+    while (looked < candidates.length && passing.length < passing_max) {
+      if (sizes.length === looked) {
+        const sized = candidates.slice(looked, looked + SIZES_AT_ONCE);
+        const found = filter.needs_data ? await sizesOf(app_id, sized.filter(isAsked)) : new Map<string, number>();
+        sizes.push(...sized.map(({ position }) => found.get(position) ?? 0));
+      }
+      const page_sizes = pageOf(sizes.slice(looked), bytes_left, looked === 0);
+      if (page_sizes.length === 0) break;
+      const page = candidates.slice(looked, looked + page_sizes.length);
+      const read = filter.needs_data ? page.filter(isAsked) : [];
+      looked += await inTurn(async () => {
+        const bodies = await bodiesOf(app_id, read);
+        let seen = 0;
+        for (const one of page) {
+          if (passing.length >= passing_max) break;
+          seen += 1;
+          const body = bodies.get(one.position) ?? "{}";
+          if (!isAsked(one) || filter.refusal(subjectOf({ ...one, body })) === null) passing.push(one);
+        }
+        await nextTurn();
+        return seen;
+      });
+      bytes_left -= page_sizes.reduce((sum, size) => sum + size, 0);
+    }
+    return { passing, looked };
+  }
+
+  /** Told without reading them. */
+  async function sizesOf(app_id: string, events: readonly Candidate[]): Promise<Map<string, number>> {
+    if (events.length === 0) return new Map();
+    const found = await query<{ position: string; bytes: number }>(sql`select position, octet_length(body) as bytes
+      from events where app_id = ${app_id} and position in (${list(positionsOf(events))})`);
+    return new Map(found.map(({ position, bytes }) => [position, bytes]));
+  }
+
+  async function bodiesOf(app_id: string, events: readonly Candidate[]): Promise<Map<string, string>> {
+    if (events.length === 0) return new Map();
+    const found = await query<{ position: string; body: string }>(sql`select position, body from events
+      where app_id = ${app_id} and position in (${list(positionsOf(events))})`);
+    return new Map(found.map(({ position, body }) => [position, body]));
+  }
+
+  return { passingOf };
+}
+
+/** The sizes of those that the next page has; none when nothing more may be read. The first of all is always read. */
+function pageOf(sizes: readonly number[], bytes_left: number, is_first: boolean): number[] {
+  const page: number[] = [];
+  let room = Math.min(PAGE_BYTES_MAX, bytes_left);
+  for (const size of sizes.slice(0, PAGE_ROWS_MAX)) {
+    const is_forced = page.length === 0 && (is_first || size <= bytes_left);
+    if (size > room && !is_forced) break;
+    page.push(size);
+    room -= size;
+  }
+  return page;
+}
+
+function positionsOf(events: readonly Candidate[]): string[] {
+  return events.map(({ position }) => position);
+}
