@@ -178,7 +178,7 @@ function prepareWith<Config, Prepared>(
 }
 
 /** What it says of the answer is stored, logged and sent on in many places: none of them holds a secret. */
-function hideIn(outcome: Outcome, hide: Hide): Outcome {
+export function hideIn(outcome: Outcome, hide: Hide): Outcome {
   if (outcome.kind === "accepted") return outcome;
   const hidden = { ...outcome, message: hide(outcome.message) };
   if (outcome.disable !== undefined) hidden.disable = hide(outcome.disable);
