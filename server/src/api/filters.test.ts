@@ -70,6 +70,22 @@ forEachEngine((engine) => {
     assert.deepEqual(received(), [ios]);
   });
 
+  test("a call whose events would be asked too many conditions is refused whole, with how many it may have", async () => {
+    const { app, api, create } = await openApp(engine);
+    const filter = { any: Array.from({ length: 50 }, (_, n) => ({ path: "data.n", equals: n })) };
+    const send = (count: number) =>
+      api.call("POST", `${app}/events`, { events: Array(count).fill({ event: "link.click", data: {} }) });
+    for (let count = 0; count < 8; count++) await create({ filter });
+    assert.equal((await send(500)).status, 202, "400 conditions, asked of 500 events");
+    await create({ filter, events: ["link.claim"] });
+    const { status, body } = await send(445);
+    assert.deepEqual([status, body.error], [413, "too_large"]);
+    const message = "at most 444 events a call: the filters of this app have 450 conditions";
+    assert.deepEqual(body.details, [{ path: "events", message }]);
+    assert.equal((await api.call("GET", `${app}/fates`)).body.events, 500);
+    assert.equal((await send(444)).status, 202);
+  });
+
   test("a filtered event is sent when a person asks for it: by hand, or by a replay of what was skipped", async () => {
     const { url, answered, click, fateOf, becomes, received } = await openApp(engine, { filter: IOS_ONLY });
     const [first, second] = await click("android", "web");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
-import { type Destination, prepareDestination } from "../destinations/destination.ts";
+import { type Destination, hideIn, prepareDestination } from "../destinations/destination.ts";
 import { newWebhookRow } from "../destinations/webhook-row.ts";
 import type { Exchange, OutboundRequest } from "../platform/exchange.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
@@ -92,6 +92,25 @@ test("what a receiver echoes of the sealed headers is not kept", async () => {
   assert.equal(made.record.response_headers, '{"x-echo":"••••••••"}');
   const plain = (await make(webhook(), echo)).made;
   assert.match(plain.record.response_snippet, /s3cr3t/, "without sealed headers nothing is touched");
+});
+
+test("a receiver that leads to a host named like a sealed header has no reason told with its value", async () => {
+  const secret = "S3cr3t-value-1";
+  const redirect = answer({ status: 302, headers: { location: `https://${secret}.example/` } });
+  const failure = { ...answer({}), kind: "failure", code: "tls", message: `it is ${secret}.example` } as Exchange;
+  for (const exchange of [redirect, failure]) {
+    for (const retry_on of ["retriable", "any_failure"]) {
+      const { made } = await make(webhook({ headers: { "X-Key": secret }, retry_on }), exchange);
+      assert.doesNotMatch(JSON.stringify(made), /s3cr3t-value/i);
+      assert.match(made.record.error ?? "", /•{8}\.example/);
+      assert.equal(made.decision.reason, made.record.error);
+    }
+  }
+  const settings = { ...webhook({ headers: { "X-Key": secret } }), build: () => assert.fail(`no header ${secret}`) };
+  assert.equal((await make(settings, redirect)).made.record.error, "no header ••••••••");
+  const gone = { kind: "refused", retriable: false, message: secret, disable: secret } as const;
+  const { hide } = webhook({ headers: { "X-Key": secret } });
+  assert.deepEqual(hideIn(gone, hide), { ...gone, message: "••••••••", disable: "••••••••" });
 });
 
 test("tests say nothing about health, attempts by hand do", async () => {

@@ -91,7 +91,7 @@ function exchangeFor(
   } catch (error) {
     // The destination's settings cannot make a request: its owner is told, and other deliveries go on.
     const message = destination.misconfigured ?? (error instanceof Error ? error.message : String(error));
-    return { kind: "unbuilt", message };
+    return { kind: "unbuilt", message: destination.hide(message) };
   }
 }
 

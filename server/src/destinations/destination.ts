@@ -83,6 +83,7 @@ export interface Destination {
   /** What to do about that, as a sentence; null where `misconfigured` says all. */
   readonly repair: string | null;
   build(delivery: Outgoing): BuiltRequest;
+  /** Says nothing of the secrets of the settings. */
   judge(exchange: Exchange): Outcome;
   /** The headers of a built request as an answer may show them. */
   mask(headers: readonly string[]): Record<string, string>;
@@ -160,19 +161,28 @@ function prepareWith<Config, Prepared>(
     const secrets = openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
     const prepared = definition.prepare(config, { version, secrets });
     const rules = { retry_on: row.retry_on };
+    const hide = createHider(opened);
     return {
       misconfigured: null,
       repair: null,
       build: (delivery) => definition.buildRequest(delivery, prepared),
-      judge: (exchange) => definition.judge(exchange, rules),
+      judge: (exchange) => hideIn(definition.judge(exchange, rules), hide),
       mask: (headers) => definition.mask(headers, prepared),
-      hide: createHider(opened),
+      hide,
     };
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
     if (error instanceof SealError) return sealedAway(row, error, sealer);
     return misconfigured("Its stored settings cannot be read by this version of the server: set them again");
   }
+}
+
+/** What it says of the answer is stored, logged and sent on in many places: none of them holds a secret. */
+export function hideIn(outcome: Outcome, hide: Hide): Outcome {
+  if (outcome.kind === "accepted") return outcome;
+  const hidden = { ...outcome, message: hide(outcome.message) };
+  if (outcome.disable !== undefined) hidden.disable = hide(outcome.disable);
+  return hidden;
 }
 
 /** Nothing but the key brings back what was sealed; without it there are new secrets. */

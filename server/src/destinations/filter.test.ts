@@ -178,6 +178,27 @@ test("of a long list so many elements are looked at, and whatever they hold litt
   );
 });
 
+test("its conditions are counted, however they are grouped", () => {
+  const leaf = { path: "data.a", equals: 1 };
+  assert.equal(compileFilter(leaf).conditions, 1);
+  assert.equal(compileFilter({ all: [leaf, { not: leaf }, { any: [leaf, { all: [leaf, leaf] }] }] }).conditions, 5);
+});
+
+test("a list of an event is looked through once for all conditions", () => {
+  const read: PropertyKey[] = [];
+  const list = new Proxy(["a", 2, "pre-3"], {
+    get(target, key) {
+      read.push(key);
+      return Reflect.get(target, key);
+    },
+  });
+  const subject = { event: "link.click", link_id: null, data: () => ({ list }) };
+  const operators = [{ equals: 2 }, { equals: "a" }, { in: [5, 2] }, { prefix: "pre" }];
+  const filters = operators.map((operator) => compileFilter({ path: "data.list", ...operator }));
+  for (const filter of filters) assert.equal(filter.refusal(subject), null);
+  assert.equal(read.filter((key) => key === "0").length, 1);
+});
+
 test("the body is read only for what stands in it, and once", () => {
   const by_type = compileFilter({
     all: [{ path: "event", equals: "link.click" }, { not: { path: "link_id", equals: "x" } }],

@@ -21,24 +21,30 @@ export interface Subject {
 export interface CompiledFilter {
   /** Whether more is asked for than the type and the link. */
   readonly needs_data: boolean;
+  /** How many it has: what one event costs at most. */
+  readonly conditions: number;
   /** Null when the event passes; else a sentence such as `Filtered: platform is "web", and the filter wants "ios".` */
   refusal(subject: Subject): string | null;
 }
 
-/** Null: it holds. Else why not, as part of a sentence. */
-type Condition = (subject: Subject) => string | null;
+/** Whether it holds is asked for every event; why not, as part of a sentence, only of what decides. */
+interface Condition {
+  holds(subject: Subject): boolean;
+  /** Of a subject for which it does not hold. */
+  why(subject: Subject): string;
+}
 
 type Read = (subject: Subject) => unknown;
 
 /** @param filter one that the contract's check has passed */
 export function compileFilter(filter: Filter): CompiledFilter {
-  const holds = compile(filter, true);
+  const condition = compile(filter, true);
+  const paths = pathsOf(filter);
   return {
-    needs_data: pathsOf(filter).some((path) => path !== "event" && path !== "link_id"),
-    refusal(subject) {
-      const reason = holds(subject);
-      return reason === null ? null : `Filtered: ${cut(reason, REASON_MAX_CHARS)}.`;
-    },
+    needs_data: paths.some((path) => path !== "event" && path !== "link_id"),
+    conditions: paths.length,
+    refusal: (subject) =>
+      condition.holds(subject) ? null : `Filtered: ${cut(condition.why(subject), REASON_MAX_CHARS)}.`,
   };
 }
 
@@ -70,26 +76,22 @@ function join(filters: readonly Filter[], wanted: boolean, is_all: boolean): Con
 }
 
 function everyOf(conditions: readonly Condition[]): Condition {
-  return (subject) => {
-    for (const condition of conditions) {
-      const reason = condition(subject);
-      if (reason !== null) return reason;
-    }
-    return null;
+  return {
+    holds: (subject) => conditions.every((one) => one.holds(subject)),
+    why: (subject) => conditions.find((one) => !one.holds(subject))?.why(subject) ?? "",
   };
 }
 
 function oneOf(conditions: readonly Condition[]): Condition {
-  return (subject) => {
-    const reasons: string[] = [];
-    for (const condition of conditions) {
-      const reason = condition(subject);
-      if (reason === null) return null;
-      if (reasons.length < SHOWN_ALTERNATIVES_MAX) reasons.push(reason);
-    }
-    const others = conditions.length - reasons.length;
-    const rest = others === 0 ? "" : `; and ${others} more`;
-    return `none of ${conditions.length} alternatives holds (${reasons.join("; ")}${rest})`;
+  const shown = conditions.slice(0, SHOWN_ALTERNATIVES_MAX);
+  const others = conditions.length - shown.length;
+  const rest = others === 0 ? "" : `; and ${others} more`;
+  return {
+    holds: (subject) => conditions.some((one) => one.holds(subject)),
+    why(subject) {
+      const reasons = shown.map((one) => one.why(subject));
+      return `none of ${conditions.length} alternatives holds (${reasons.join("; ")}${rest})`;
+    },
   };
 }
 
@@ -97,10 +99,9 @@ function leaf(condition: FilterLeaf, wanted: boolean): Condition {
   const read = reader(condition.path);
   const { test, yes, no } = operatorOf(condition);
   const wish = `the filter ${wanted ? yes : no}`;
-  return (subject) => {
-    const value = read(subject);
-    if (test(value) === wanted) return null;
-    return `${condition.path} is ${show(value)}, and ${wish}`;
+  return {
+    holds: (subject) => test(read(subject)) === wanted,
+    why: (subject) => `${condition.path} is ${show(read(subject))}, and ${wish}`,
   };
 }
 
@@ -119,24 +120,45 @@ function operatorOf(condition: FilterLeaf): Operator {
   }
   if ("prefix" in condition) {
     const { prefix } = condition;
-    const test = (one: unknown) => typeof one === "string" && one.startsWith(prefix);
+    const begins = (one: unknown) => typeof one === "string" && one.startsWith(prefix);
+    const test = (value: unknown) => (Array.isArray(value) ? some(elementsOf(value), begins) : begins(value));
     const what = `one that begins with ${show(prefix)}`;
-    return { test: someOf(test), yes: `wants ${what}`, no: `excludes ${what}` };
+    return { test, yes: `wants ${what}`, no: `excludes ${what}` };
   }
   if ("in" in condition) {
     const values = new Set<unknown>(condition.in);
     const shown = condition.in.slice(0, SHOWN_VALUES_MAX).map(show).join(", ");
     const rest = values.size > SHOWN_VALUES_MAX ? ` and ${values.size - SHOWN_VALUES_MAX} more` : "";
     const what = `one of ${shown}${rest}`;
-    return { test: someOf((one) => values.has(one)), yes: `wants ${what}`, no: `excludes ${what}` };
+    const test = (value: unknown) => (Array.isArray(value) ? overlap(values, elementsOf(value)) : values.has(value));
+    return { test, yes: `wants ${what}`, no: `excludes ${what}` };
   }
   const { equals } = condition;
-  return { test: someOf((one) => one === equals), yes: `wants ${show(equals)}`, no: `excludes ${show(equals)}` };
+  const test = (value: unknown) => (Array.isArray(value) ? elementsOf(value).has(equals) : value === equals);
+  return { test, yes: `wants ${show(equals)}`, no: `excludes ${show(equals)}` };
 }
 
+/** Of lists of events, as long as somebody looks at the event: made once for all conditions of all filters. */
+const known_elements = new WeakMap<readonly unknown[], ReadonlySet<unknown>>();
+
 /** Of a list, one element is enough, among the first: an event may hold very many, and every filter looks at them. */
-function someOf(test: (value: unknown) => boolean): (value: unknown) => boolean {
-  return (value) => (Array.isArray(value) ? value.slice(0, FILTER_ELEMENTS_MAX).some(test) : test(value));
+function elementsOf(list: readonly unknown[]): ReadonlySet<unknown> {
+  let elements = known_elements.get(list);
+  if (elements === undefined) {
+    elements = new Set(list.slice(0, FILTER_ELEMENTS_MAX));
+    known_elements.set(list, elements);
+  }
+  return elements;
+}
+
+function overlap(a: ReadonlySet<unknown>, b: ReadonlySet<unknown>): boolean {
+  const [fewer, more] = a.size < b.size ? [a, b] : [b, a];
+  return some(fewer, (one) => more.has(one));
+}
+
+function some(values: ReadonlySet<unknown>, test: (value: unknown) => boolean): boolean {
+  for (const value of values) if (test(value)) return true;
+  return false;
 }
 
 /** `null` says nothing, so it counts as absent; LinkMe's own events never hold it. */

@@ -19,6 +19,12 @@ for (const { title, secrets, text, cut, hidden } of [
   },
   { title: "a key in a list", secrets: ["id=12,key=abcdefgh-1"], text: "got abcdefgh-1", hidden: `got ${M}` },
   { title: "of two the longer", secrets: ["abcdefgh", "abcdefgh-1234"], text: "abcdefgh-1234", hidden: M },
+  {
+    title: "a value in small letters, as the host of a URL is read",
+    secrets: ["S3cr3t-Value(1)|x.y"],
+    text: "to s3cr3t-value(1)|x.y.example, not s3cr3t-value(1)|xzy",
+    hidden: `to ${M}.example, not s3cr3t-value(1)|xzy`,
+  },
   { title: "no short words", secrets: ["Basic prod eu"], text: "prod in eu, Basic", hidden: "prod in eu, Basic" },
   { title: "no media types", secrets: ["application/json"], text: "application/json", hidden: "application/json" },
   {

@@ -21,10 +21,16 @@ export function createHider(secrets: readonly string[]): Hide {
   }
   if (hidden.size === 0) return (text) => text;
   const longest_first = [...hidden].sort((a, b) => b.length - a.length);
+  // In whatever case: the host of a URL is read in small letters.
+  const words_in_text = new RegExp(longest_first.map(escaped).join("|"), "gi");
   return (text, cut = false) => {
-    const left = longest_first.reduce((sum, word) => sum.replaceAll(word, MASK), text);
+    const left = text.replace(words_in_text, MASK);
     return cut ? hideTail(left, longest_first) : left;
   };
+}
+
+function escaped(word: string): string {
+  return word.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }
 
 /** What the text ends with, when that is the beginning of a secret. */

@@ -7,9 +7,10 @@ import { input, openWorld, refused, URL_OK } from "../../test/support/destinatio
 import { forEachEngine } from "../../test/support/engines.ts";
 import type { Ready } from "../deliveries/attempt.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
+import type { Destination } from "../destinations/destination.ts";
 import { createCommitter } from "../platform/committer.ts";
 import { createIds } from "../platform/ids.ts";
-import { expectRows, sql } from "../platform/sql.ts";
+import { expectRows, type Statement, sql } from "../platform/sql.ts";
 import { createEventLog } from "./append.ts";
 import { composeEvent, type EventRow } from "./event.ts";
 import { createEvents } from "./events.ts";
@@ -124,6 +125,34 @@ forEachEngine((engine) => {
     await submit({ ...eventOf(3), target_id: hook.id });
     assert.deepEqual(woken, [hook.id]);
   });
+});
+
+test("a call of which filters refuse very much is stored like any other", async () => {
+  const hook = { state: "active", events: new Set(["link.click"]), filter: { refusal: () => "Filtered." } };
+  // What is left out is not asked of a destination whose filter refuses everything.
+  const destinations = Array.from({ length: 300 }, (_, n) => ({ ...hook, id: `dst_${n}` }) as unknown as Destination);
+  let statements: readonly Statement[] = [];
+  const event_log = createEventLog({
+    committer: {
+      channel: ({ compose }) => {
+        return async (item) => {
+          statements = compose([item]);
+          return undefined as never;
+        };
+      },
+    },
+    destinations: {
+      peek: () => ({ version: 1, destinations }),
+      refresh: async () => {},
+      runHeld: async () => [],
+    },
+    dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
+    now: Date.now,
+  });
+  const submit = event_log.channel<readonly EventRow[]>((items) => ({ events: items.flat(), statements: [] }));
+  await submit(Array.from({ length: 500 }, (_, n) => eventOf(n)));
+  const stored = statements.flatMap(({ values }) => values).map((value) => Object(value).list?.length);
+  assert.ok(stored.includes(500 * 300), String(stored));
 });
 
 function eventOf(n: number, id?: string): EventRow {

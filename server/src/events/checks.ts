@@ -86,7 +86,9 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
     const request = destination.build({ event_id: id, delivery_id, body, attempt: 1, at: now() });
     // An owner of its own: it waits for no delivery's connection, and its timings are those of a new one.
     const { timeout_ms } = destination;
-    const exchange = await egress.send({ ...request, timeout_ms, owner: delivery_id, connections: 1 });
+    const answered = await egress.send({ ...request, timeout_ms, owner: delivery_id, connections: 1 });
+    const exchange =
+      answered.kind === "failure" ? { ...answered, message: destination.hide(answered.message) } : answered;
     return { exchange, outcome: destination.judge(exchange) };
   }
 

@@ -22,6 +22,17 @@ import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore } from "./store.ts";
 
 const RETRY_AFTER_SECONDS = 1;
+/** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
+export const CONDITIONS_OF_CALL_MAX = 200_000;
+/** A condition weighs so many stored characters, so that a transaction does not gather much more than one call may ask. */
+const CONDITION_CHARS = 5;
+
+/** What one call stores. */
+interface Call {
+  events: readonly EventRow[];
+  /** Asked of each event, at most. */
+  conditions: number;
+}
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -40,9 +51,10 @@ export interface EventsOptions {
 export function createEvents(options: EventsOptions) {
   const { store, destinations, ids, now } = options;
   const timeText = createTimeText();
-  const append = options.event_log.channel<readonly EventRow[]>(
-    (items) => ({ events: items.flat(), statements: [] }),
-    (events) => events.reduce((sum, event) => sum + event.body.length, 0),
+  const append = options.event_log.channel<Call>(
+    (calls) => ({ events: calls.flatMap(({ events }) => events), statements: [] }),
+    ({ events, conditions }) =>
+      events.reduce((sum, event) => sum + event.body.length + conditions * CONDITION_CHARS, 0),
   );
 
   /**
@@ -50,10 +62,12 @@ export function createEvents(options: EventsOptions) {
    * @throws AppError too_large, not_found, temporarily_unavailable; DatabaseError unavailable
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
+    const conditions = conditionsOf(await destinations.ofApp(app_id));
+    refuseTooMany(inputs.length, conditions);
     const at = now();
     const { first, repeated } = splitRepeated(inputs);
     const events = first.map((input) => toEvent(app_id, input, at));
-    const stored = await storeAll(app_id, events);
+    const stored = await storeAll(app_id, { events, conditions });
     const accepted: string[] = [];
     const duplicates: string[] = [];
     for (const { id, position } of events) {
@@ -64,9 +78,9 @@ export function createEvents(options: EventsOptions) {
   }
 
   /** The positions of given ids that were new. */
-  async function storeAll(app_id: string, events: readonly EventRow[]): Promise<ReadonlySet<string>> {
+  async function storeAll(app_id: string, call: Call): Promise<ReadonlySet<string>> {
     try {
-      return await append(events);
+      return await append(call);
     } catch (error) {
       if (!isDatabaseError(error, "unmet")) throw error;
       // The guard of an app that was deleted a moment ago can never hold; another app's can, when its changes are over.
@@ -151,7 +165,7 @@ export function createEvents(options: EventsOptions) {
     // Marked last, so that no receiver takes it for a real one.
     const data = { ...(test.data ?? sampleData(event, at)), test: true };
     const row = composeEvent({ app_id: destination.app_id, event, data, target_id: destination_id }, ids, at);
-    await storeAll(destination.app_id, [row]);
+    await storeAll(destination.app_id, { events: [row], conditions: 0 });
     return { event_id: row.id, delivery_id: deliveryId({ destination_id, position: row.position }) };
   }
 
@@ -160,6 +174,20 @@ export function createEvents(options: EventsOptions) {
   }
 
   return { ingest, listEvents, getEvent, sendTest, positionOf };
+}
+
+function conditionsOf({ destinations }: AppDestinations): number {
+  let count = 0;
+  for (const { filter } of destinations) count += filter?.conditions ?? 0;
+  return count;
+}
+
+/** One event is never too many. @throws AppError too_large */
+function refuseTooMany(events: number, conditions: number): void {
+  if (events === 1 || events * conditions <= CONDITIONS_OF_CALL_MAX) return;
+  const most = Math.max(1, Math.floor(CONDITIONS_OF_CALL_MAX / conditions));
+  const message = `at most ${most} events a call: the filters of this app have ${conditions} conditions`;
+  throw refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
 }
 
 /** Of events with the same given id the first counts. */

@@ -39,7 +39,7 @@ export function fanOut(
     if (filter !== null) {
       subjects ??= new Map(events.map((event) => [event, subjectOf(event)]));
       const { passing, skipped } = sift(wanted, { destination, filter, subjects, now });
-      result.skipped.push(...skipped);
+      for (const one of skipped) result.skipped.push(one);
       if (passing.length === 0) continue;
       wanted = passing;
     }

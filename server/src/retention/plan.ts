@@ -99,7 +99,7 @@ export function planEvents(
   for (const position of positions) {
     const own = by_position.get(position) ?? [];
     const may_wait = position >= asked_end;
-    plan.ended.push(...own.filter((one) => isToEnd(one, may_wait, now)));
+    for (const one of own) if (isToEnd(one, may_wait, now)) plan.ended.push(one);
     if (own.some((one) => holds(one, may_wait, now))) continue;
     plan.leaving.push(position);
     plan.deliveries += own.length;
