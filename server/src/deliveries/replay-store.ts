@@ -39,11 +39,15 @@ export interface Step {
 
 export type ReplayStore = ReturnType<typeof createReplayStore>;
 
+/**
+ * By the index deliveries_replay alone: with the plain state, PostgreSQL takes one over all deliveries of that state for empty
+ * when its statistics are from a time when it was, and reads the backlog.
+ */
 const UNCOUNTED = sql`
-  (select count(*) from deliveries as d where d.replay_id = r.id and d.state = 'succeeded') as uncounted_succeeded,
-  (select count(*) from deliveries as d where d.replay_id = r.id and d.state in ('failed', 'canceled', 'skipped'))
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state || '' = 'succeeded') as uncounted_succeeded,
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state || '' in ('failed', 'canceled', 'skipped'))
     as uncounted_failed,
-  (select count(*) from deliveries as d where d.replay_id = r.id and d.state = 'pending') as pending`;
+  (select count(*) from deliveries as d where d.replay_id = r.id and d.state || '' = 'pending') as pending`;
 
 export function createReplayStore(database: Pick<Database, "query" | "transaction">) {
   const { query } = database;

@@ -13,12 +13,12 @@ const LET_GO_MAX = 1_000;
 
 /**
  * The position of the first pending delivery of a key; null where there is no key, which costs nothing. In the words of the
- * index deliveries_first, and of no other: PostgreSQL may believe that next to nothing is pending, and that any index will do.
+ * index deliveries_first, and of no other (migration 19 says why).
  */
 export function firstOf(destination_id: Statement, order_key: Statement): Statement {
   return sql`(select f.position from deliveries as f
-    where f.destination_id || ' ' || f.order_key = ${destination_id} || ' ' || ${order_key} and f.state = 'pending'
-      and f.order_key is not null order by f.position limit 1)`;
+    where case when f.state = 'pending' then f.destination_id || ' ' || f.order_key end = ${destination_id} || ' ' || ${order_key}
+      and case when f.state = 'pending' then f.order_key end is not null order by f.position limit 1)`;
 }
 
 export interface TurnKey {
