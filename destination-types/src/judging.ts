@@ -16,7 +16,8 @@ export function judgeHttp(exchange: Exchange, rules: JudgeRules): Outcome {
   const { status } = exchange;
   if (status >= 200 && status < 300) return { kind: "accepted" };
   if (status === GONE) {
-    const message = "The receiver answered 410: it wants no more events, so it is disabled until you enable it again";
+    // Whether that disables the webhook depends on who asked: tests and replays change nothing.
+    const message = "The receiver answered 410: it wants no more events";
     return { kind: "refused", retriable: false, message, disable: "The receiver answered 410 (gone)" };
   }
   const outcome: Failed = {

@@ -71,7 +71,7 @@ const STATUS_STEPS: Readonly<Record<number, string>> = {
   404: "Correct the path of the URL, or add the route to the receiver.",
   405: "Let the receiver take POST at this URL.",
   408: LIMITS,
-  [GONE]: "Answer 2xx and enable the webhook again, if it is to get events.",
+  [GONE]: "Answer 2xx, and enable the webhook again if that has disabled it.",
   413: "Raise the receiver's limit on bodies: an event has up to 256 KiB.",
   415: "Let the receiver accept application/json.",
   425: LIMITS,
