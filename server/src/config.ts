@@ -182,7 +182,7 @@ export const SETTINGS = {
     unit: "seconds",
     accepts: "a whole number from 1 to 31536000",
     description:
-      "A webhook that is paused, and whose attempts have all failed for so long, is disabled when another one fails, until somebody enables it. Where it is shorter than LINKME_PAUSE_AFTER_SECONDS, a webhook is paused when its attempts have all failed for so long, however few they are, tried again after as long, and disabled when that fails.",
+      "A webhook that is paused, and whose attempts have all failed for so long, is disabled when the next probe fails, until somebody enables it. Where it is shorter than LINKME_PAUSE_AFTER_SECONDS, a webhook is paused when its attempts have all failed for so long, however few they are, tried again after as long, and disabled when that fails.",
     schema: seconds,
   }),
   event_retention_days: setting({

@@ -154,9 +154,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
     }
     if (outcome === undefined || !counts) return;
+    const was_probed = record.trigger === "probe";
     if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (outcome.kind !== "accepted") reviews.failed(destination_id, outcome.message);
-    else if (record.trigger === "probe" || lanes.get(destination_id)?.destination?.state === "paused") {
+    else if (outcome.kind !== "accepted") reviews.failed(destination_id, outcome.message, was_probed);
+    else if (was_probed || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id);
     }
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, DOWN, openReplayWorld } from "../../test/support/replays.ts";
+import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld } from "../../test/support/replays.ts";
 import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import { sql } from "../platform/sql.ts";
 import { insertDeliveries } from "./store.ts";
@@ -43,6 +43,32 @@ forEachEngine((engine) => {
       );
     }
     assert.equal((await world.replays.getReplay(id, null)).state, "done");
+  });
+
+  test("a replay whose first deliveries are tried again says that it waits for their turn, until it goes on", async () => {
+    const world = await openReplayWorld(engine, { ordering: "link", retry_schedule: [2, 3_600] });
+    for (const link_id of ["a", "b", "c"]) await world.addEvents(20, { link_id, state: "failed" });
+    const { id } = await world.replays.startReplay(world.key.id, null, world.request());
+    const show = () => world.replays.getReplay(id, null);
+    const pass = async (answer: typeof DOWN, ms: number) => {
+      await world.runner.runRound();
+      await world.deliver(() => answer);
+      world.clock.at += ms;
+    };
+    for (let round = 0; round < 20; round++) await pass(DOWN, 1_000);
+    const held = await show();
+    assert.deepEqual([held.state, held.succeeded, held.failed], ["running", 0, 0]);
+    assert.ok(held.created < held.total && held.pending === held.created, JSON.stringify(held));
+    assert.match(
+      held.reason ?? "",
+      /^It waits for \d+ deliveries that it has handed out: .* turn\. It goes on by itself/,
+    );
+    world.clock.at += 2 * HOUR_MS;
+    await pass(ACCEPTED, 1_000);
+    await world.runner.runRound();
+    const going = await show();
+    assert.ok(going.created > held.created, JSON.stringify(going));
+    assert.equal(going.reason, null);
   });
 
   test("what waits behind a replay's deliveries goes on when the replay is canceled", async () => {

@@ -14,7 +14,7 @@ import {
 } from "./replay.ts";
 
 const NOW = 1_700_000_000_000;
-const webhook = { state: "active", max_in_flight: 50, rate_per_second: null } as const;
+const webhook = { state: "active", max_in_flight: 50, rate_per_second: null, ordering: "none" } as const;
 const calm: ReplayFacts = { waiting: 0, attempts: 0, failures: 0 };
 const well: ReplayFacts = { waiting: 0, attempts: 1_000, failures: 0 };
 const running: ReplayRow = {
@@ -55,9 +55,24 @@ describe("a step hands out", () => {
   for (const [title, row, settings, facts, take] of takes) {
     test(title, () => {
       const plan = planStep({ ...running, ...row }, { ...webhook, ...settings }, { ...calm, ...facts }, NOW);
-      assert.deepEqual(plan, { state: row.state ?? "running", reason: null, take });
+      assert.deepEqual({ ...plan, reason: null }, { state: row.state ?? "running", reason: null, take });
     });
   }
+
+  test("nothing while enough waits, and says so until it goes on", () => {
+    const reasonOf = (row: Partial<ReplayRow>, state: "active" | "paused", facts: Partial<ReplayFacts>) =>
+      planStep({ ...running, ...row }, { ...webhook, state }, { ...calm, ...facts }, NOW).reason;
+    const reason = reasonOf({}, "active", { waiting: 20, attempts: 3, failures: 3 });
+    assert.equal(
+      reason,
+      "It waits for 20 deliveries that it has handed out: for their next attempt, or for their turn. It goes on by itself with each that is tried.",
+    );
+    const slow = planStep(running, { ...webhook, rate_per_second: 1 }, { ...calm, waiting: 1 }, NOW);
+    assert.match(slow.reason ?? "", /^It waits for a delivery that it has handed out/);
+    assert.match(reasonOf({}, "paused", { waiting: 20 }) ?? "", /for the webhook is paused: mend its receiver/);
+    assert.equal(reasonOf({ reason }, "active", { waiting: 19 }), null, "there is room for one more");
+    assert.equal(reasonOf({ reason, rate_per_second: 1 }, "active", { waiting: 19 }), null, "its rate holds it up");
+  });
 });
 
 describe("a replay pauses itself", () => {
@@ -107,6 +122,7 @@ describe("a replay that has handed out everything does not pause itself, and say
       /51 of the 51 attempts.*retry schedule/,
     ],
     ["retries, when the last attempts are long ago", "active", {}, /waits for its next attempt.*retry schedule/],
+    ["nothing before the first attempt", "active", { waiting: 3 }, null],
     ["a webhook that is paused", "paused", { attempts: 51, failures: 51 }, /the webhook is paused: mend/],
     ["a webhook that is off", "off", { attempts: 51, failures: 51 }, /the webhook is off: turn it on/],
   ];
@@ -118,6 +134,12 @@ describe("a replay that has handed out everything does not pause itself, and say
       else assert.match(plan.reason ?? "", reason);
     });
   }
+
+  test("its turn at a webhook with an order, when nothing was tried lately", () => {
+    const ordered = { ...webhook, ordering: "link" } as const;
+    const { reason } = planStep({ ...running, walked: 1 }, ordered, { ...calm, waiting: 12 }, NOW);
+    assert.match(reason ?? "", /waits for its next attempt or for its turn, by the webhook's retry schedule/);
+  });
 });
 
 describe("a rate", () => {

@@ -96,7 +96,7 @@ export interface StepResult {
 
 export function planStep(
   row: ReplayRow,
-  destination: Pick<Destination, "state" | "max_in_flight" | "rate_per_second"> | null,
+  destination: Pick<Destination, "state" | "max_in_flight" | "rate_per_second" | "ordering"> | null,
   facts: ReplayFacts,
   now: number,
 ): StepPlan {
@@ -104,16 +104,29 @@ export function planStep(
   const stays: StepPlan = { state: row.state, reason: row.reason, take: 0 };
   if (row.state !== "running") return stays;
   // Everything is handed out: it only waits for the results.
-  if (row.walked === 1) return { ...stays, reason: waitingFor(destination.state, facts) };
+  if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
   // What it was asked for is handed out, although it has not looked at everything yet: a pause would hold nothing back.
   const obstacle = obstacleOf(destination.state) ?? (row.created < row.total ? failing(facts) : null);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
-  return { ...stays, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
+  if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
+  return { ...stays, reason: null, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
+}
+
+/** Why a replay hands out nothing while as much waits as may: at an ordered webhook for as long as what is before it is retried. */
+function heldUpBy(state: Destination["state"], { waiting }: ReplayFacts): string {
+  const what = waiting === 1 ? "a delivery that it has" : `${waiting} deliveries that it has`;
+  if (state === "paused") {
+    return `It waits for ${what} handed out, for the webhook is paused: mend its receiver. It goes on by itself when one is taken.`;
+  }
+  return `It waits for ${what} handed out: for their next attempt, or for their turn. It goes on by itself with each that is tried.`;
 }
 
 /** What a replay that has handed out everything still waits for; null while first attempts go out and go well. */
-function waitingFor(state: Destination["state"], { waiting, attempts, failures }: ReplayFacts): string | null {
+function waitingFor(
+  { state, ordering }: Pick<Destination, "state" | "ordering">,
+  { waiting, attempts, failures }: ReplayFacts,
+): string | null {
   if (obstacleOf(state) !== null) {
     return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on, or cancel the replay.`;
   }
@@ -123,9 +136,10 @@ function waitingFor(state: Destination["state"], { waiting, attempts, failures }
   if (failures > 0) {
     return `All is handed out; ${failures} of the ${attempts} attempts of replays within the last minute failed, and what can be tried again is, by the webhook's retry schedule.`;
   }
-  return waiting > 0
-    ? null
-    : "All is handed out; what is pending waits for its next attempt, by the webhook's retry schedule.";
+  // At an ordered webhook what was never tried may wait for long.
+  if (waiting > 0 && (attempts > 0 || ordering === "none")) return null;
+  const turn = waiting > 0 ? " or for its turn" : "";
+  return `All is handed out; what is pending waits for its next attempt${turn}, by the webhook's retry schedule.`;
 }
 
 /** Why a replay cannot send to a webhook in this state; null when it can. */

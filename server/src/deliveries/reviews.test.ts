@@ -14,7 +14,8 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
   };
   const reviews = createReviews({
     destinations: {
-      review: (id, last_error) => answer(`review ${id} ${last_error}`, answers.verdict ?? null),
+      review: (id, { last_error, was_probed }) =>
+        answer(`review ${id} ${last_error}${was_probed ? ", probed" : ""}`, answers.verdict ?? null),
       resume: (id) => answer(`resume ${id}`, answers.resumed ?? true),
       disable: (id, reason) => answer(`disable ${id} ${reason}`, answers.disabled ?? true),
     },
@@ -36,21 +37,33 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("however many attempts fail, a destination is looked at once in a while, with the newest error", async () => {
   const { reviews, pass, calls, logged } = openReviews();
-  for (let count = 0; count < 100; count++) reviews.failed("dst_a", `error ${count}`);
-  reviews.failed("dst_b", "refused");
+  for (let count = 0; count < 100; count++) reviews.failed("dst_a", `error ${count}`, false);
+  reviews.failed("dst_b", "refused", false);
   assert.deepEqual(calls, []);
   pass();
   await turn();
-  reviews.failed("dst_a", "late");
+  reviews.failed("dst_a", "late", false);
   pass();
   await turn();
   assert.deepEqual(calls, ["review dst_a error 99", "review dst_b refused", "review dst_a late"]);
   assert.deepEqual(logged, []);
 });
 
+test("a probe among those that failed is told, whichever came first, and once", async () => {
+  const { reviews, pass, calls } = openReviews();
+  for (const probed of [0, 1, 2]) {
+    for (const nth of [0, 1, 2]) reviews.failed("dst_a", `error ${nth}`, nth === probed);
+    pass();
+  }
+  reviews.failed("dst_a", "late", false);
+  pass();
+  await turn();
+  assert.deepEqual(calls, [...Array(3).fill("review dst_a error 2, probed"), "review dst_a late"]);
+});
+
 test("what becomes of it is told to the operator", async () => {
   const { reviews, pass, logged } = openReviews({ verdict: { state: "paused", reason: "20 in a row" } });
-  reviews.failed("dst_a", "late");
+  reviews.failed("dst_a", "late", false);
   pass();
   reviews.succeeded("dst_a");
   reviews.refused("dst_b", "410");
@@ -75,7 +88,7 @@ test("many successes at once resume once, and nothing is told of what was not pa
 
 test("when the database does not answer, the next attempt asks again", async () => {
   const { reviews, pass, logged } = openReviews({ error: new Error("down") });
-  reviews.failed("dst_a", "late");
+  reviews.failed("dst_a", "late", false);
   pass();
   reviews.succeeded("dst_a");
   reviews.refused("dst_a", "410");
@@ -86,7 +99,7 @@ test("when the database does not answer, the next attempt asks again", async () 
 
 test("after the end nothing is looked at", () => {
   const { reviews, pass, timers, calls } = openReviews();
-  reviews.failed("dst_a", "late");
+  reviews.failed("dst_a", "late", false);
   reviews.stop();
   pass();
   assert.deepEqual([timers, calls], [[], []]);

@@ -1,7 +1,7 @@
 // What the results of attempts mean for their destination: paused or disabled after failures, resumed after a success,
 // disabled when the receiver says so. Used by dispatcher.ts for recorded attempts that count; each change is logged,
 // for it is what an operator wants to know.
-import type { Verdict } from "../destinations/failing.ts";
+import type { NewestFailures, Verdict } from "../destinations/failing.ts";
 import type { Clock } from "../platform/clock.ts";
 
 /** A destination that fails is looked at this often, however many attempts fail. */
@@ -9,7 +9,7 @@ const REVIEW_EVERY_MS = 1_000;
 
 export interface ReviewsOptions {
   destinations: {
-    review(id: string, last_error: string): Promise<Verdict | null>;
+    review(id: string, newest: NewestFailures): Promise<Verdict | null>;
     resume(id: string): Promise<boolean>;
     /** False when it was stopped already. */
     disable(id: string, reason: string): Promise<boolean>;
@@ -21,34 +21,34 @@ export interface ReviewsOptions {
 export interface Reviews {
   /** An attempt at a destination that is paused, as far as this process knows. */
   succeeded(destination_id: string): void;
-  failed(destination_id: string, error: string): void;
+  failed(destination_id: string, error: string, was_probed: boolean): void;
   /** The receiver wants no more. */
   refused(destination_id: string, reason: string): void;
   stop(): void;
 }
 
 export function createReviews({ destinations, clock, log }: ReviewsOptions): Reviews {
-  /** How to call off the next look at a destination, and what the newest attempt until then ended with. */
-  const waiting = new Map<string, { callOff(): void; error: string }>();
+  /** How to call off the next look at a destination, and what is known of the attempts until then. */
+  const waiting = new Map<string, { callOff(): void; newest: NewestFailures }>();
   const resuming = new Set<string>();
 
-  function failed(destination_id: string, error: string): void {
+  function failed(destination_id: string, last_error: string, was_probed: boolean): void {
     const known = waiting.get(destination_id);
     if (known !== undefined) {
-      known.error = error;
+      known.newest = { last_error, was_probed: was_probed || known.newest.was_probed };
       return;
     }
     const look = () => {
-      const last_error = waiting.get(destination_id)?.error ?? error;
+      const newest = waiting.get(destination_id)?.newest ?? { last_error, was_probed };
       waiting.delete(destination_id);
-      void review(destination_id, last_error);
+      void review(destination_id, newest);
     };
-    waiting.set(destination_id, { callOff: clock.after(REVIEW_EVERY_MS, look), error });
+    waiting.set(destination_id, { callOff: clock.after(REVIEW_EVERY_MS, look), newest: { last_error, was_probed } });
   }
 
-  async function review(destination_id: string, last_error: string): Promise<void> {
+  async function review(destination_id: string, newest: NewestFailures): Promise<void> {
     try {
-      const verdict = await destinations.review(destination_id, last_error);
+      const verdict = await destinations.review(destination_id, newest);
       if (verdict !== null) log(`destination.${verdict.state}`, { destination_id, reason: verdict.reason }, "warn");
     } catch (error) {
       // The next failed attempt asks again.

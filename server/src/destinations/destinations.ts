@@ -3,7 +3,7 @@
 import type { Database } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
 import { type Destination, prepareDestination } from "./destination.ts";
-import { type FailureRules, firstProbeMs, type Verdict, verdictOn } from "./failing.ts";
+import { type FailureRules, firstProbeMs, type NewestFailures, type Verdict, verdictOn } from "./failing.ts";
 import { createHistory } from "./history.ts";
 import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
@@ -58,16 +58,17 @@ export function createDestinations(options: DestinationsOptions) {
   }
 
   /**
-   * After a failed attempt: pauses a destination that keeps failing, disables one that has failed for too long.
-   * @param last_error what that attempt ended with; holds no secret
+   * After failed attempts: pauses a destination that keeps failing, disables one that has failed for too long.
+   * @param newest what the last of them ended with, which holds no secret, and whether one of them was a probe
    */
-  async function review(id: string, last_error?: string): Promise<Verdict | null> {
+  async function review(id: string, newest: NewestFailures = {}): Promise<Verdict | null> {
     const at = now();
     const before = await store.find(id, ANY);
-    if (before === null || verdictOn(before.state, await store.runOf(id), failure_rules, at) === null) return null;
+    if (before === null) return null;
+    if (verdictOn(before.state, { ...(await store.runOf(id)), ...newest }, failure_rules, at) === null) return null;
     let verdict: Verdict | null = null;
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row, run) => {
-      verdict = verdictOn(row.state, { ...run, last_error }, failure_rules, at);
+      verdict = verdictOn(row.state, { ...run, ...newest }, failure_rules, at);
       if (verdict === null) return null;
       const { state, reason } = verdict;
       const changed = { state, state_reason: reason, state_changed_at: at, updated_at: at };

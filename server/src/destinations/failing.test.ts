@@ -19,6 +19,10 @@ const RULES: FailureRules = {
 const run = (consecutive_failures: number, failing_ms: number): FailureRun => ({
   ...{ consecutive_failures, failing_since: NOW - failing_ms },
 });
+const probed = (failures: number, failing_ms: number): FailureRun => ({
+  ...run(failures, failing_ms),
+  was_probed: true,
+});
 const never: FailureRun = { consecutive_failures: 0, failing_since: null };
 
 const verdicts: [title: string, state: DestinationState, run: FailureRun, verdict: string | null][] = [
@@ -30,9 +34,11 @@ const verdicts: [title: string, state: DestinationState, run: FailureRun, verdic
   ["with 19 failures over a year", "active", run(19, 365 * 24 * 60 * MINUTE_MS), null],
   ["with 20 failures over five days, and never paused", "active", run(20, RULES.disable_after_ms), "paused"],
   ["that is paused and fails on", "paused", run(30, 60 * MINUTE_MS), null],
-  ["that is paused for five days", "paused", run(30, RULES.disable_after_ms), "disabled"],
-  ["that is off", "off", run(30, RULES.disable_after_ms), null],
-  ["that is disabled already", "disabled", run(30, RULES.disable_after_ms), null],
+  ["that is paused and fails a probe", "paused", probed(30, 60 * MINUTE_MS), null],
+  ["that has failed for five days and fails a probe", "paused", probed(30, RULES.disable_after_ms), "disabled"],
+  ["that has failed for five days and fails what was under way", "paused", run(60, RULES.disable_after_ms), null],
+  ["that is off", "off", probed(30, RULES.disable_after_ms), null],
+  ["that is disabled already", "disabled", probed(30, RULES.disable_after_ms), null],
   ["whose failures lie in the future of a clock that was set back", "active", run(30, -MINUTE_MS), null],
 ];
 for (const [title, state, failures, verdict] of verdicts) {
@@ -45,7 +51,8 @@ const HASTY: FailureRules = { ...RULES, disable_after_ms: 3_000 };
 const hasty: [title: string, state: DestinationState, run: FailureRun, verdict: string | null][] = [
   ["for less than that", "active", run(40, 2_999), null],
   ["for that long", "active", run(2, 3_000), "paused"],
-  ["for that long and is paused", "paused", run(3, 3_000), "disabled"],
+  ["for that long and is paused", "paused", run(3, 3_000), null],
+  ["for that long, is paused and fails a probe", "paused", probed(3, 3_000), "disabled"],
 ];
 for (const [title, state, failures, verdict] of hasty) {
   test(`where disabling comes before pausing, one that fails ${title} is ${verdict ?? "left as it is"}`, () => {
@@ -62,7 +69,7 @@ test("the reason says since when, and what happens now", () => {
 
 test("the reason names the last error where it is known, as much of it as fits", () => {
   const reason = (last_error: string, failing_ms = 6 * MINUTE_MS, state: "active" | "paused" = "active") =>
-    verdictOn(state, { ...run(21, failing_ms), last_error }, RULES, NOW)?.reason ?? "";
+    verdictOn(state, { ...probed(21, failing_ms), last_error }, RULES, NOW)?.reason ?? "";
   assert.equal(
     reason("127.0.0.1:9443 presents a self-signed certificate"),
     "21 attempts in a row have failed since 2026-01-31T09:24:00.000Z; the last: 127.0.0.1:9443 presents a self-signed " +

@@ -19,7 +19,12 @@ export interface FailureRun {
   failing_since: number | null;
   /** What the newest of them ended with, for whoever reads the verdict; absent: not known. */
   last_error?: string | undefined;
+  /** Whether a probe is among those that have just failed; absent: none is. */
+  was_probed?: boolean | undefined;
 }
+
+/** What is known of the attempts after which a destination is looked at. */
+export type NewestFailures = Pick<FailureRun, "last_error" | "was_probed">;
 
 export interface Verdict {
   state: "paused" | "disabled";
@@ -41,12 +46,13 @@ export function verdictOn(state: DestinationState, run: FailureRun, rules: Failu
     const reason = `${failures} attempts in a row have failed since ${timeText(failing_since)}${lastOf(run)}`;
     return { state: "paused", reason: `${reason}. Pending deliveries wait, and one is tried now and then` };
   }
-  // Only what is paused: with little traffic days without a success may be two attempts that failed.
-  if (state !== "paused" || failing_ms < rules.disable_after_ms) return null;
+  // Only what is paused: with little traffic days without a success may be two attempts that failed. And only a probe:
+  // what was under way when it was paused fails for the same reason, and says nothing new.
+  if (state !== "paused" || run.was_probed !== true || failing_ms < rules.disable_after_ms) return null;
   return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}${lastOf(run)}` };
 }
 
-/** Who disables earlier than others are paused wants that, however few attempts there are; the next one disables. */
+/** Who disables earlier than others are paused wants that, however few attempts there are; the first probe disables. */
 function isToPause(failures: number, failing_ms: number, rules: FailureRules): boolean {
   if (rules.disable_after_ms < rules.pause_after_ms) return failing_ms >= rules.disable_after_ms;
   return failures >= rules.pause_after_failures && failing_ms >= rules.pause_after_ms;

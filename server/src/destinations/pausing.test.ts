@@ -40,7 +40,7 @@ forEachEngine((engine) => {
     const { db, clock, destinations } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
     await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);
-    await destinations.review(id, "hooks.example.com:443 presents a self-signed certificate");
+    await destinations.review(id, { last_error: "hooks.example.com:443 presents a self-signed certificate" });
     const { state_reason } = await destinations.getWebhook(id, null);
     assert.match(
       state_reason ?? "",
@@ -127,7 +127,7 @@ forEachEngine((engine) => {
     }
   });
 
-  test("without a success for days it is disabled, once it is paused and not before", async () => {
+  test("without a success for days it is disabled, by the first probe that fails once it is paused", async () => {
     const { db, clock, destinations } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
     await fail(db, id, 2, clock.at);
@@ -135,7 +135,10 @@ forEachEngine((engine) => {
     assert.equal(await destinations.review(id), null);
     await fail(db, id, 20, clock.at - FAILURE_RULES.disable_after_ms);
     assert.equal((await destinations.review(id))?.state, "paused");
-    assert.equal((await destinations.review(id))?.state, "disabled");
+    await fail(db, id, 60, clock.at - FAILURE_RULES.disable_after_ms);
+    assert.equal(await destinations.review(id, { last_error: "500" }), null, "what was under way says nothing new");
+    assert.equal((await destinations.getWebhook(id, null)).state, "paused");
+    assert.equal((await destinations.review(id, { was_probed: true }))?.state, "disabled");
     const shown = await destinations.getWebhook(id, null);
     assert.deepEqual([shown.enabled, shown.state], [true, "disabled"]);
     assert.match(shown.state_reason ?? "", /^No attempt has succeeded since /);

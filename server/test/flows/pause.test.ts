@@ -8,6 +8,7 @@ import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
 
 const EVENTS = 40;
+const SIX_DAYS_MS = 6 * 86_400_000;
 const PAUSED_SOON = { LINKME_PAUSE_AFTER_FAILURES: "5", LINKME_PAUSE_AFTER_SECONDS: "1" };
 
 async function furnish(server: ServerProcess, url: string) {
@@ -93,6 +94,45 @@ test("who disables within seconds sees a webhook paused first, and disabled by t
   }, "the webhook to be disabled");
   assert.match(disabled.state_reason ?? "", /^No attempt has succeeded since /);
   assert.equal((await list("pending")).length, 1, "nothing is lost");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test("what was under way when a webhook was paused disables nothing; the first probe that fails does", async () => {
+  let held: (() => void)[] | null = null;
+  const receiver = await startReceiver(async ({ path }) => {
+    await new Promise<void>((resolve) => void (held === null || path !== "/first" ? resolve() : held.push(resolve)));
+    return { status: 500 };
+  });
+  after(() => receiver.close());
+  const server = await startServer({ env: { LINKME_PAUSE_AFTER_FAILURES: "5" } });
+  const first = await furnish(server, `${receiver.url}/first`);
+  const second = await furnish(server, `${receiver.url}/second`);
+  const failuresOf = async ({ show }: typeof first) => (await show()).health.consecutive_failures;
+  for (const one of [first, second]) {
+    await one.patch({ retry_schedule: [], timeout_ms: 30_000, max_in_flight: 50 });
+    await one.send({ n: 0 });
+    await waitUntil(async () => (await failuresOf(one)) === 1, "an attempt to have failed");
+    await one.patch({ retry_schedule: [604_800] });
+  }
+  await server.setClock(SIX_DAYS_MS);
+
+  held = [];
+  const arrived = receiver.received.length + EVENTS + 5;
+  await Promise.all(Array.from({ length: EVENTS + 5 }, (_, n) => first.send({ n })));
+  await receiver.waitFor(arrived);
+  for (const answer of held.splice(0, 5)) answer();
+  await waitUntil(async () => (await first.show()).state === "paused", "the webhook to be paused");
+  for (const answer of held.splice(0)) answer();
+  await waitUntil(async () => (await failuresOf(first)) === EVENTS + 6, "what was under way to have failed");
+  // Whoever failed later is looked at later: when this one is paused, the first has been looked at.
+  await Promise.all(Array.from({ length: 5 }, (_, n) => second.send({ n })));
+  await waitUntil(async () => (await second.show()).state === "paused", "the other one to be paused");
+  assert.equal((await first.show()).state, "paused");
+
+  held = null;
+  await first.patch({ timeout_ms: 20_000 });
+  await waitUntil(async () => (await first.show()).state === "disabled", "the webhook to be disabled");
+  assert.equal(receiver.received.filter(({ path }) => path === "/first").length, EVENTS + 7, "by one probe");
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
