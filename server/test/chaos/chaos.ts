@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
-import { UNSETTLED_MAX } from "../../src/deliveries/settling.ts";
+import { SETTLEMENTS_MAX, UNSETTLED_MAX } from "../../src/deliveries/settling.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
 import { waitUntilDrained } from "../support/drain.ts";
@@ -65,11 +65,11 @@ const CALM_MAX = 300;
 const DRAIN_TIMEOUT_MS = 180_000;
 const PROBE_PERIOD_MS = 20;
 
-/**
- * What is cut off by a kill, as docs/guide/delivery.md promises it: what is in flight, and the results that wait to be recorded,
- * which become so many only when the database is slow or takes nothing.
- */
-const CUT_OFF_MAX = HOOKS.length * HOOK_IN_FLIGHT_MAX + UNSETTLED_MAX;
+const IN_FLIGHT_MAX = HOOKS.length * HOOK_IN_FLIGHT_MAX;
+/** What a process may have sent whose answer it has not recorded: in flight, or answered and waiting for its commit. */
+const CUT_OFF_MAX = IN_FLIGHT_MAX + SETTLEMENTS_MAX;
+/** The same when nothing can be recorded for a while, as docs/guide/delivery.md says: results wait up to their limit. */
+const CUT_OFF_UNRECORDED_MAX = IN_FLIGHT_MAX + UNSETTLED_MAX;
 
 interface Suffered extends Span {
   ms: number;
@@ -222,7 +222,7 @@ const MISHAPS: Record<string, Mishap> = {
     },
   },
   "the process is killed while the disk is full": {
-    repeats_max: CUT_OFF_MAX,
+    repeats_max: CUT_OFF_UNRECORDED_MAX,
     async strike(world) {
       limitFiles(world.server, String(FULL_DISK_BYTES));
       await pause(world.options.random.below(LASTS_MAX_MS));
