@@ -165,6 +165,9 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     log("request.failed", { request_id, method, route: request.routeOptions?.url, error }, "error");
   }
   if (retry_after_seconds !== undefined) reply.header("retry-after", retry_after_seconds);
+  // Fastify closes the connection after a body that it did not take. A client that still sends would be reset before it has
+  // read the answer; what is left of its body is read and dropped instead, for as long as a request may take.
+  reply.removeHeader("connection");
   reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
 }
 

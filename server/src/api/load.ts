@@ -52,8 +52,7 @@ export function createLoad(): Load {
       hold(room, id, chunk.length);
       if (room.bytes <= room.max && (room.shares.get(id) ?? 0) <= room.share_max) return;
       is_refused = true;
-      // The connection stays, and the rest of the body is read and dropped: a client that is cut off while it sends would
-      // never see the answer.
+      // The rest of the body is read and dropped (app.ts).
       const message = "The server has as much work as it can hold. Send the same request again.";
       request.emit("error", unavailable(message, RETRY_AFTER_SECONDS));
     });

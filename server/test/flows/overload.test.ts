@@ -3,12 +3,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { unprivilegedAccount } from "../../../scripts/postgres-binaries.ts";
+import { BODY_MAX_BYTES } from "../../src/api/app.ts";
+import { APP_BODIES_MAX_BYTES } from "../../src/api/load.ts";
 import { startCluster } from "../support/postgres.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
@@ -96,6 +100,58 @@ test("a flood of large bodies beside a database that is locked is turned away be
   assert.equal((await send()).status, 202, "there is room again");
   file.close();
 });
+
+test("who is refused in the midst of a body sees why, may send the rest, and goes on over the same connection", async () => {
+  const server = await startServer({ role: "edge,api" });
+  after(() => server.stop());
+  const headers = { authorization: `Bearer ${server.admin_token}`, "content-type": "application/json" };
+  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "Shop" }, headers);
+  const head = (bytes: number) =>
+    `POST /api/apps/${app.id}/events HTTP/1.1\r\nhost: localhost\r\nauthorization: ${headers.authorization}\r\n` +
+    `content-type: application/json\r\ncontent-length: ${bytes}\r\n\r\n`;
+
+  const large = await openConnection(server.url);
+  large.write(head(4 * BODY_MAX_BYTES));
+  await waitUntil(() => large.statuses().length === 1, "the answer to the head of a body that is too large");
+  large.write("x".repeat(4 * BODY_MAX_BYTES));
+  large.write("GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+  await waitUntil(() => large.statuses().length === 2, "the answer to the next request");
+  assert.deepEqual(large.statuses(), ["413", "200"]);
+
+  // Each lacks its last byte, and there is no room for all of them.
+  const many = await Promise.all(Array.from({ length: APP_BODIES_MAX_BYTES / BODY_MAX_BYTES + 2 }, openFlooding));
+  const refused = () => many.filter((one) => one.statuses()[0] === "503");
+  await waitUntil(() => refused().length > 0, "one of them to be refused");
+  for (const one of refused()) {
+    one.write(" GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    await waitUntil(() => one.statuses().length === 2, "the answer to the next request");
+    assert.deepEqual(one.statuses(), ["503", "200"]);
+  }
+  // The server would wait for the rest of what is not whole.
+  for (const { close } of [large, ...many]) close();
+
+  async function openFlooding() {
+    const connection = await openConnection(server.url);
+    connection.write(`${head(BODY_MAX_BYTES)}${" ".repeat(BODY_MAX_BYTES - 1)}`);
+    return connection;
+  }
+});
+
+/** One connection, byte by byte, and the status of each answer that came over it. */
+async function openConnection(url: string) {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk) => {
+    text += chunk;
+  });
+  await once(socket, "connect");
+  return {
+    write: (bytes: string) => void socket.write(bytes),
+    close: () => void socket.destroy(),
+    statuses: () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status),
+  };
+}
 
 test("a full disk is answered 503, never 202, and the server goes on when there is space", async () => {
   const receiver = await startReceiver();
