@@ -35,7 +35,8 @@ export interface Asking {
 /** The part of the event log that claims use: the guard and the events of an item, all or nothing. */
 export interface ClaimLog {
   channel<Item>(
-    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[] },
+    eventsOf: (item: Item) => readonly EventRow[],
+    compose: (items: readonly Item[]) => { statements: Statement[] },
   ): (item: Item) => Promise<unknown>;
 }
 
@@ -67,10 +68,10 @@ type Reason = (typeof ATTEMPT_REASONS)[number];
 export type Claims = ReturnType<typeof createClaims>;
 
 export function createClaims({ db, log, links, accounts, fingerprints, compose, now }: ClaimsOptions) {
-  const submit = log.channel<Item>((items) => ({
-    statements: items.flatMap(({ guard }) => (guard === null ? [] : [guard])),
-    events: items.flatMap(({ events }) => events),
-  }));
+  const submit = log.channel<Item>(
+    ({ events }) => events,
+    (items) => ({ statements: items.flatMap(({ guard }) => (guard === null ? [] : [guard])) }),
+  );
 
   /**
    * The app of a caller that does not name it: by bundle id or package name, else by host, else the only one there is.

@@ -13,6 +13,8 @@ export const NO_VERSION = -1;
 export interface AppDestinations {
   readonly version: number;
   readonly destinations: readonly Destination[];
+  /** What all their filters ask of each event, at most. */
+  readonly conditions: number;
 }
 
 interface RegistryOptions {
@@ -143,8 +145,9 @@ export function createRegistry(options: RegistryOptions): Registry {
     if (before !== undefined && before.load > load) return before;
     const by_id = new Map(found?.rows.map((row) => [row.id, keepOrPrepare(row, before)]));
     const destinations = [...by_id.values()].map(({ destination }) => destination);
+    const conditions = destinations.reduce((sum, { filter }) => sum + (filter?.conditions ?? 0), 0);
     const version = found?.version ?? NO_VERSION;
-    const entry: Entry = { version, destinations, by_id, load, checked_at, checking: null };
+    const entry: Entry = { version, destinations, conditions, by_id, load, checked_at, checking: null };
     forget(app_id);
     if (found !== null) keep(app_id, entry);
     if (before !== undefined) notify(before, entry);

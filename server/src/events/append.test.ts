@@ -47,10 +47,12 @@ forEachEngine((engine) => {
       },
       now: Date.now,
     });
-    const submit = event_log.channel<Item>((items) => ({
-      events: items.map(({ event }) => event),
-      statements: items.map(({ is_refused }) => expectRows(is_refused ? 1 : 0, sql`select 1 as one where 1 = 0`)),
-    }));
+    const submit = event_log.channel<Item>(
+      ({ event }) => [event],
+      (items) => ({
+        statements: items.map(({ is_refused }) => expectRows(is_refused ? 1 : 0, sql`select 1 as one where 1 = 0`)),
+      }),
+    );
     const given = createIds().uuid();
     const items = [false, true, false, false, true].map((is_refused, n) => ({ event: eventOf(n), is_refused }));
     items.push({ event: eventOf(5, given), is_refused: false }, { event: eventOf(6), is_refused: true });
@@ -115,7 +117,7 @@ forEachEngine((engine) => {
       ...{ committer: createCommitter(db), destinations, now: () => clock.at },
       dispatcher: { ...nothing, wake: (id) => void woken.push(id) },
     });
-    const submit = event_log.channel<EventRow>((events) => ({ events, statements: [] }));
+    const submit = event_log.channel<EventRow>((event) => [event]);
     await submit(eventOf(1));
     assert.deepEqual(woken.splice(0), [hook.id]);
     await db.query(sql`update destinations set state = 'paused' where id = ${hook.id}`);
@@ -142,17 +144,47 @@ test("a call of which filters refuse very much is stored like any other", async 
       },
     },
     destinations: {
-      peek: () => ({ version: 1, destinations }),
+      peek: () => ({ version: 1, destinations, conditions: 300 }),
       refresh: async () => {},
       runHeld: async () => [],
     },
     dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,
   });
-  const submit = event_log.channel<readonly EventRow[]>((items) => ({ events: items.flat(), statements: [] }));
+  const submit = event_log.channel<readonly EventRow[]>((events) => events);
   await submit(Array.from({ length: 500 }, (_, n) => eventOf(n)));
   const stored = statements.flatMap(({ values }) => values).map((value) => Object(value).list?.length);
   assert.ok(stored.includes(500 * 300), String(stored));
+});
+
+test("events of an app whose filters ask very much are stored a few at a time, whoever brings them", async () => {
+  const transactions: number[] = [];
+  const event_log = createEventLog({
+    committer: createCommitter({
+      engine: "sqlite",
+      async batch(statements) {
+        const lists = statements.flatMap(({ values }) => values).map((value) => Object(value).list?.length ?? 0);
+        transactions.push(Math.max(...lists));
+        return statements.map(() => []);
+      },
+    }),
+    destinations: {
+      peek: (app_id) => ({ version: 1, destinations: [], conditions: app_id === "shop" ? 50_000 : 0 }),
+      refresh: async () => {},
+      runHeld: async () => [],
+    },
+    dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
+    now: Date.now,
+  });
+  const submit = event_log.channel<EventRow>((event) => [event]);
+  await Promise.all(Array.from({ length: 20 }, (_, n) => submit(eventOf(n))));
+  assert.deepEqual(
+    transactions.splice(0),
+    [5, 5, 5, 5],
+    "no more than 200,000 conditions, and what the last of them asks",
+  );
+  await Promise.all(Array.from({ length: 20 }, (_, n) => submit({ ...eventOf(n), app_id: "other" })));
+  assert.deepEqual(transactions, [20]);
 });
 
 function eventOf(n: number, id?: string): EventRow {

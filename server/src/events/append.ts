@@ -16,23 +16,29 @@ import { fanOut } from "./fanout.ts";
 import { eventsEntry } from "./journaled.ts";
 import { guardVersion, insertEvents, insertGivenEvents, journalNewEvents } from "./store.ts";
 
-/** Events, and the statements that belong to them; those run first, in the same transaction. */
-export interface Unit {
-  events: readonly EventRow[];
+/** A condition of a filter weighs so many stored characters: a transaction gathers no more of them than 200,000. */
+const CONDITION_CHARS = 5;
+
+/** What belongs to events that are stored together. */
+export interface Belongings {
+  /** Run first, in the same transaction. */
   statements: readonly Statement[];
   /** The events may be stored already, each with all that belongs to it: drained from a spool again. */
   may_be_stored?: boolean;
 }
 
+const NOTHING: Belongings = { statements: [] };
+
 export interface EventLog {
   /**
    * A way to append. Items that wait together are composed together; an item whose guard is not met leaves nothing.
-   * `size` says how much text an item stores, in characters, where that may be much.
+   * How many wait together depends on the length of their events, and on what the filters of their apps ask of those: all
+   * that is asked at one go, while everybody else waits.
    * The promise resolves when the item is durable and answers the positions that were not duplicates of given ids.
    */
   channel<Item>(
-    compose: (items: readonly Item[]) => Unit,
-    size?: (item: Item) => number,
+    eventsOf: (item: Item) => readonly EventRow[],
+    compose?: (items: readonly Item[]) => Belongings,
   ): (item: Item) => Promise<ReadonlySet<string>>;
 }
 
@@ -59,16 +65,25 @@ interface Plan {
 }
 
 export function createEventLog(options: EventLogOptions): EventLog {
-  function channel<Item>(compose: (items: readonly Item[]) => Unit, size: (item: Item) => number = () => 0) {
+  function weightOf({ app_id, body }: EventRow): number {
+    // Those of an app that is not known yet are read by the first transaction, and weigh from the second on.
+    const conditions = options.destinations.peek(app_id)?.conditions ?? 0;
+    return body.length + conditions * CONDITION_CHARS;
+  }
+
+  function channel<Item>(
+    eventsOf: (item: Item) => readonly EventRow[],
+    compose: (items: readonly Item[]) => Belongings = () => NOTHING,
+  ) {
     // By the items, not by the last call: a group that is taken apart is composed in parts before the first part commits.
     const plans = new WeakMap<readonly Item[], Plan>();
     const channel_options: ChannelOptions<Item, ReadonlySet<string>> = {
-      size,
+      size: (item) => eventsOf(item).reduce((sum, event) => sum + weightOf(event), 0),
       compose(items) {
         // Known before it is filled, so that what a mistake leaves half-done is given back too.
         const plan: Plan = { statements: [], given_at: -1, apps: new Set(), ready: [], due: new Set() };
         plans.set(items, plan);
-        fill(plan, compose(items), options);
+        fill(plan, { ...compose(items), events: items.flatMap(eventsOf) }, options);
         return plan.statements;
       },
       results(items, rows) {
@@ -95,7 +110,7 @@ export function createEventLog(options: EventLogOptions): EventLog {
   return { channel };
 }
 
-function fill(plan: Plan, unit: Unit, options: EventLogOptions): void {
+function fill(plan: Plan, unit: Belongings & { events: readonly EventRow[] }, options: EventLogOptions): void {
   const made = unit.events.filter((event) => event.id === event.position);
   const given = made.length === unit.events.length ? [] : unit.events.filter((event) => event.id !== event.position);
   const guards: Statement[] = [];

@@ -24,15 +24,6 @@ import type { EventFilter, EventStore } from "./store.ts";
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
 export const CONDITIONS_OF_CALL_MAX = 200_000;
-/** A condition weighs so many stored characters, so that a transaction does not gather much more than one call may ask. */
-const CONDITION_CHARS = 5;
-
-/** What one call stores. */
-interface Call {
-  events: readonly EventRow[];
-  /** Asked of each event, at most. */
-  conditions: number;
-}
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -51,23 +42,19 @@ export interface EventsOptions {
 export function createEvents(options: EventsOptions) {
   const { store, destinations, ids, now } = options;
   const timeText = createTimeText();
-  const append = options.event_log.channel<Call>(
-    (calls) => ({ events: calls.flatMap(({ events }) => events), statements: [] }),
-    ({ events, conditions }) =>
-      events.reduce((sum, event) => sum + event.body.length + conditions * CONDITION_CHARS, 0),
-  );
+  const append = options.event_log.channel<readonly EventRow[]>((events) => events);
 
   /**
    * Stores events that a backend imports or emits itself, all or nothing; resolves when they are durable.
    * @throws AppError too_large, not_found, temporarily_unavailable; DatabaseError unavailable
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
-    const conditions = conditionsOf(await destinations.ofApp(app_id));
+    const { conditions } = await destinations.ofApp(app_id);
     refuseTooMany(inputs.length, conditions);
     const at = now();
     const { first, repeated } = splitRepeated(inputs);
     const events = first.map((input) => toEvent(app_id, input, at));
-    const stored = await storeAll(app_id, { events, conditions });
+    const stored = await storeAll(app_id, events);
     const accepted: string[] = [];
     const duplicates: string[] = [];
     for (const { id, position } of events) {
@@ -78,9 +65,9 @@ export function createEvents(options: EventsOptions) {
   }
 
   /** The positions of given ids that were new. */
-  async function storeAll(app_id: string, call: Call): Promise<ReadonlySet<string>> {
+  async function storeAll(app_id: string, events: readonly EventRow[]): Promise<ReadonlySet<string>> {
     try {
-      return await append(call);
+      return await append(events);
     } catch (error) {
       if (!isDatabaseError(error, "unmet")) throw error;
       // The guard of an app that was deleted a moment ago can never hold; another app's can, when its changes are over.
@@ -165,7 +152,7 @@ export function createEvents(options: EventsOptions) {
     // Marked last, so that no receiver takes it for a real one.
     const data = { ...(test.data ?? sampleData(event, at)), test: true };
     const row = composeEvent({ app_id: destination.app_id, event, data, target_id: destination_id }, ids, at);
-    await storeAll(destination.app_id, { events: [row], conditions: 0 });
+    await storeAll(destination.app_id, [row]);
     return { event_id: row.id, delivery_id: deliveryId({ destination_id, position: row.position }) };
   }
 
@@ -174,12 +161,6 @@ export function createEvents(options: EventsOptions) {
   }
 
   return { ingest, listEvents, getEvent, sendTest, positionOf };
-}
-
-function conditionsOf({ destinations }: AppDestinations): number {
-  let count = 0;
-  for (const { filter } of destinations) count += filter?.conditions ?? 0;
-  return count;
 }
 
 /** One event is never too many. @throws AppError too_large */

@@ -35,7 +35,8 @@ export type Recorded = "committed" | "spooled" | "unrecorded";
 /** The part of the event log that the recorder uses: items of one transaction, all or nothing. */
 export interface ClickLog {
   channel<Item>(
-    compose: (items: readonly Item[]) => { events: EventRow[]; statements: Statement[]; may_be_stored?: boolean },
+    eventsOf: (item: Item) => readonly EventRow[],
+    compose: (items: readonly Item[]) => { statements: Statement[]; may_be_stored: boolean },
   ): (item: Item) => Promise<unknown>;
 }
 
@@ -101,14 +102,12 @@ interface Storing {
 }
 
 /**
- * The rows and events of clicks, in one transaction. Fresh and spooled ones share a channel, for with two of them links would
+ * The rows of clicks, in one transaction with their events. Fresh and spooled ones share a channel, for with two of them links would
  * be counted by two statements, and two processes could wait for each other in a circle.
  */
 function composeClicks(items: readonly Storing[]) {
-  const events: EventRow[] = [];
-  for (const { click } of items) events.push(...click.events);
   const statements = recordClicks(items.map(({ click }) => click.row));
-  return { events, statements, may_be_stored: items.some((one) => one.may_be_stored) };
+  return { statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 
 /** Written by `append`, in this run or an earlier one; null when it is no click. */
@@ -123,7 +122,7 @@ function readClick(body: string): Click | null {
 
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
-  const store = log.channel(composeClicks);
+  const store = log.channel(({ click }: Storing) => click.events, composeClicks);
   /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
   const undecided = new Set<string>();
   /** Writes under way, to the database and to the spool, and whoever waits for their end. */
