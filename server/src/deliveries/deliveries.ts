@@ -49,7 +49,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const { shown, end } = await store.page(destination_id, filter, page.limit);
     const at = now();
     return {
-      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, destination.state)),
+      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, destination)),
       next_cursor: end === null ? null : encodeCursor([end]),
     };
   }
@@ -86,7 +86,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const attempts = expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
     const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
     return {
-      ...showDelivery(row, event_id, at, destination.state),
+      ...showDelivery(row, event_id, at, destination),
       request: expired === null ? request : { url: request.url, headers: {}, body: "" },
       attempts,
       expired,
@@ -106,7 +106,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
-    return showDelivery(granted, event.id, now(), destination.state);
+    return showDelivery(granted, event.id, now(), destination);
   }
 
   /**
@@ -126,7 +126,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     );
     if (made === undefined) return retryDelivery(deliveryId({ ...row, destination_id }), app_scope);
     dispatcher.wake(destination_id, now());
-    return showDelivery(made, event.id, now(), target.state);
+    return showDelivery(made, event.id, now(), target);
   }
 
   /** @throws AppError not_found, conflict when it is settled already */
@@ -151,7 +151,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   }
 
   async function showWithEvent(row: DeliveryRow, destination: Destination): Promise<Delivery> {
-    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination.state);
+    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination);
   }
 
   async function findDelivery(id: string, app_scope: AppScope) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { DestinationState } from "#contract/destinations.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
@@ -89,9 +90,10 @@ const cases: { title: string; changes: Partial<DeliveryRow>; next: number | null
     settled: null,
   },
 ];
+const standing = (state: DestinationState) => ({ state, state_reason: null });
 for (const { title, changes, next, settled } of cases) {
   test(`a delivery that is ${title}`.replace("that is waits", "that waits"), () => {
-    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW, "active");
+    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW, standing("active"));
     assert.equal(shown.next_attempt_at, next === null ? null : new Date(next).toISOString());
     assert.equal(shown.settled_at, settled === null ? null : new Date(settled).toISOString());
     assert.equal(shown.event_id, "event-1");
@@ -116,13 +118,13 @@ for (const { changes, reason } of [
   })),
 ] satisfies { changes: Partial<DeliveryRow>; reason: string | null }[]) {
   test(`with ${JSON.stringify(changes)} the reason is ${reason}`, () => {
-    assert.equal(showDelivery({ ...row, ...changes }, "event-1", CREATED, "active").reason, reason);
+    assert.equal(showDelivery({ ...row, ...changes }, "event-1", CREATED, standing("active")).reason, reason);
   });
 }
 
 test("what is due for more than a minute says so, and what may keep it", () => {
   const reasonAt = (now: number, changes: Partial<DeliveryRow> = {}, state: "active" | "off" = "active") =>
-    showDelivery({ ...row, ...changes }, "event-1", now, state).reason;
+    showDelivery({ ...row, ...changes }, "event-1", now, standing(state)).reason;
   assert.equal(reasonAt(CREATED + 60_000), null);
   const overdue = `It is due since ${new Date(CREATED).toISOString()}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
   assert.equal(reasonAt(CREATED + 60_001), overdue);
@@ -155,10 +157,16 @@ test("an attempt in flight is not shown as interrupted, an older one without a r
     [[1, "interrupted"]],
   );
   assert.deepEqual(showAttempts(row, [], NOW), []);
-  const delivery = showDelivery({ ...leased, reason: "It broke" }, "event-1", NOW, "active");
-  assert.deepEqual([delivery.next_attempt_at, delivery.reason], [null, "An attempt is under way."]);
+  const delivery = showDelivery({ ...leased, reason: "It broke" }, "event-1", NOW, standing("active"));
+  assert.deepEqual(
+    [delivery.next_attempt_at, delivery.reason],
+    [null, "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow."],
+  );
   const asked = { ...leased, trigger: "manual", resume_state: "failed" } as const;
-  assert.equal(showDelivery(asked, "event-1", NOW, "off").reason, "An attempt is under way.");
+  assert.equal(
+    showDelivery(asked, "event-1", NOW, standing("off")).reason,
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+  );
 });
 
 test("under a lease that ran out nothing is under way: that attempt was interrupted, and the next is due", () => {
@@ -170,17 +178,23 @@ test("under a lease that ran out nothing is under way: that attempt was interrup
       [2, "interrupted"],
     ],
   );
-  assert.equal(showDelivery(left, "event-1", NOW, "active").next_attempt_at, new Date(NOW).toISOString());
+  assert.equal(showDelivery(left, "event-1", NOW, standing("active")).next_attempt_at, new Date(NOW).toISOString());
 });
 
 test("what waits for its destination has no next attempt and says so; what a person asked for does not wait", () => {
-  const waiting = showDelivery({ ...row, reason: "The receiver answered 500" }, "event-1", NOW, "paused");
+  const paused = { state: "paused", state_reason: "20 attempts in a row failed." } as const;
+  const waiting = showDelivery({ ...row, reason: "The receiver answered 500" }, "event-1", NOW, paused);
   assert.deepEqual(
     [waiting.next_attempt_at, waiting.reason],
-    [null, "The receiver answered 500. It waits, for the webhook is paused."],
+    [null, "The receiver answered 500. It waits, for the webhook is paused: 20 attempts in a row failed."],
   );
-  const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, "off");
+  const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, standing("off"));
   assert.equal(asked.next_attempt_at, new Date(NOW).toISOString());
-  const ended = showDelivery({ ...row, state: "succeeded", due_at: null, settled_at: NOW }, "event-1", NOW, "off");
+  const ended = showDelivery(
+    { ...row, state: "succeeded", due_at: null, settled_at: NOW },
+    "event-1",
+    NOW,
+    standing("off"),
+  );
   assert.equal(ended.reason, null);
 });

@@ -105,7 +105,8 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
   return row.state === "pending" && row.leased === 1 && row.due_at !== null && row.due_at > now;
 }
 
-export const UNDER_WAY = "An attempt is under way.";
+/** A dispatcher claims ahead of what it sends, and only its memory knows which of it has begun. */
+export const UNDER_WAY = "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.";
 
 /** What is due for so long is more than a process that is busy: something keeps it. */
 const OVERDUE_MS = 60_000;
@@ -134,9 +135,15 @@ export function waitsForDestination(row: DeliveryRow, destination_state: Destina
 }
 
 /** What is pending and why it does not go out by itself. */
-export function heldReason(row: DeliveryRow, destination_state: DestinationState): string {
-  const reason = reasonOf(row);
-  return join(reason, `It waits, for the webhook is ${destination_state}.`);
+export function heldReason(row: DeliveryRow, { state, state_reason }: Standing): string {
+  const why = state_reason === null ? "." : `: ${state_reason}`;
+  return join(reasonOf(row), `It waits, for the webhook is ${state}${why}`);
+}
+
+/** What keeps a delivery of its destination waiting. */
+export interface Standing {
+  state: DestinationState;
+  state_reason: string | null;
 }
 
 /** A reason and what comes after it, as sentences. */
@@ -144,17 +151,12 @@ export function join(reason: string | null, more: string): string {
   return reason === null ? more : `${reason.endsWith(".") ? reason : `${reason}.`} ${more}`;
 }
 
-export function showDelivery(
-  row: DeliveryRow,
-  event_id: string,
-  now: number,
-  destination_state: DestinationState,
-): Delivery {
+export function showDelivery(row: DeliveryRow, event_id: string, now: number, destination: Standing): Delivery {
   const is_under_way = isUnderWay(row, now);
-  const is_held = waitsForDestination(row, destination_state) && !is_under_way;
+  const is_held = waitsForDestination(row, destination.state) && !is_under_way;
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
   const due_reason = isOverdue(row, now) ? join(reasonOf(row), overdueReason(row)) : reasonOf(row);
-  const idle_reason = is_held ? heldReason(row, destination_state) : due_reason;
+  const idle_reason = is_held ? heldReason(row, destination) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
   return {
     id: deliveryId(row),
@@ -210,12 +212,14 @@ function interrupted(row: DeliveryRow, number: number): Attempt {
   return {
     id: attemptId(row, number),
     number,
-    trigger: row.trigger,
+    // That of the last one stands in the row; what a claim before it was for is not kept.
+    trigger: number === row.attempt ? row.trigger : "auto",
     started_at: null,
     duration_ms: 0,
     outcome: "interrupted",
     status_code: null,
-    error: "No result is known: the server ended during this attempt, or it was called off before it was sent.",
+    error:
+      "No result is known: it was called off before it was sent, by a retry or a cancel for instance, or the server ended.",
     cause: null,
     next_step: null,
     response_headers: {},

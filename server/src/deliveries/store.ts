@@ -32,7 +32,10 @@ export interface DeliveryFilter extends PositionRange {
   position?: string | undefined;
 }
 
-type LastAttempt = Pick<AttemptRow, "destination_id" | "outcome" | "status_code" | "error" | "cause">;
+export type LastAttempt = Pick<
+  AttemptRow,
+  "destination_id" | "outcome" | "status_code" | "error" | "cause" | "trigger" | "started_at"
+>;
 type Ended = Pick<DeliveryRow, "destination_id" | "position" | "order_key">;
 
 export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
@@ -326,7 +329,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     if (destination_ids.length === 0) return Promise.resolve([]);
     // Of the table alone: what is in a delivery's own row went well.
     return query<LastAttempt>(
-      sql`select destination_id, outcome, status_code, error, cause from attempts as a
+      sql`select destination_id, outcome, status_code, error, cause, trigger, started_at from attempts as a
         where destination_id in (${list(destination_ids)}) and position = ${position}
           and number = (select max(b.number) from attempts as b
             where b.destination_id = a.destination_id and b.position = a.position)`,

@@ -76,7 +76,7 @@ function createSource(
     return ({ position, kind, number }) => {
       const row = by_position.get(position);
       if (row === undefined || destination === null) return null;
-      const shown = showDelivery(row, row.event_id ?? row.position, at, destination.state);
+      const shown = showDelivery(row, row.event_id ?? row.position, at, destination);
       return { ...shown, change: kind, attempt: figuresOf(by_number.get(`${position} ${number}`)) };
     };
   }

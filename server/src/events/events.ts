@@ -133,8 +133,14 @@ export function createEvents(options: EventsOptions) {
 
   /** Deliveries are found by destination, so only where the app is known something is left to tell. */
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
-    if (app_scope === null) return notFound("event");
-    const of_app = (await destinations.ofApp(app_scope)).destinations.map((destination) => destination.id);
+    if (app_scope === null) {
+      const message =
+        "There is no such event. Check the id; of one that was erased, ?app_id= with the id of its app tells what became of it.";
+      return refuse("not_found", message);
+    }
+    const { version, destinations: all } = await destinations.ofApp(app_scope);
+    if (version === NO_VERSION) return notFound("app");
+    const of_app = all.map((destination) => destination.id);
     const told = erasedFate(await options.deliveries.ofEvent(id, of_app));
     return told === null ? notFound("event") : refuse("not_found", told);
   }

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Tried } from "../deliveries/advice.ts";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import type { LastAttempt } from "../deliveries/store.ts";
 import { fateOf, fateWithout } from "./fate.ts";
 import type { PastSettings } from "./past-settings.ts";
 
 const AT = Date.UTC(2026, 0, 31, 9, 30);
 const TIME = "2026-01-31T09:30:00.000Z";
-const destination = { id: "dst_a", created_at: AT, state: "active" as const, repair: null };
+const destination = { id: "dst_a", created_at: AT, state: "active" as const, state_reason: null, repair: null };
 const event = { event: "link.click" as const, target_id: null, created_at: AT };
 const on: PastSettings = { state: "active", events: '["link.click"]', cause: "created", at: AT };
 
@@ -28,7 +28,11 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
     state: "pending",
     reason: "An attempt was asked for by hand. An attempt is due now.",
   },
-  { changes: { leased: 1, due_at: AT + 1 }, state: "pending", reason: "An attempt is under way." },
+  {
+    changes: { leased: 1, due_at: AT + 1 },
+    state: "pending",
+    reason: "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+  },
   { changes: { leased: 1, due_at: AT }, state: "pending", reason: `Next attempt at ${new Date(AT).toISOString()}.` },
   { changes: { due_at: null }, state: "pending", reason: null },
   {
@@ -55,8 +59,16 @@ test("a delivery whose destination is not active says that it waits, unless a pe
     fateOf(event, { ...destination, state }, { delivery: { ...delivery, ...changes }, history: [] }, AT).reason;
   assert.equal(fate({}, "off"), "It waits, for the webhook is off.");
   assert.equal(fate({ reason: "It broke" }, "paused"), "It broke. It waits, for the webhook is paused.");
+  const paused = { ...destination, state: "paused", state_reason: "20 attempts in a row failed." } as const;
+  assert.equal(
+    fateOf(event, paused, { delivery, history: [] }, AT).reason,
+    "It waits, for the webhook is paused: 20 attempts in a row failed.",
+  );
   assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
-  assert.equal(fate({ leased: 1, due_at: AT + 1 }, "paused"), "An attempt is under way.");
+  assert.equal(
+    fate({ leased: 1, due_at: AT + 1 }, "paused"),
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+  );
 });
 
 const undelivered: { title: string; target_id?: string; settings?: PastSettings; state: string; reason: RegExp }[] = [
@@ -248,8 +260,11 @@ test("an attempt whose time has passed is due since then, and after a while that
 });
 
 const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
-const unsure: Tried = { outcome: "unreachable", status_code: null, cause: null, error: null };
-const attempts: [title: string, tried: Tried, advice: RegExp][] = [
+const unsure: LastAttempt = {
+  ...{ destination_id: "dst_a", trigger: "auto", started_at: AT },
+  ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
+};
+const attempts: [title: string, tried: LastAttempt, advice: RegExp][] = [
   ["met a self-signed certificate", { ...unsure, cause: "tls" }, /^Give the receiver a valid certificate .*\./],
   ["was refused the connection", { ...unsure, cause: "connect" }, /^Start the receiver, .*\./],
   ["found no such name", { ...unsure, cause: "dns" }, /^Correct the host name .*\./],
@@ -265,7 +280,7 @@ for (const [title, tried, advice] of attempts) {
     assert.match(step({}), advice);
     assert.ok(step({}).endsWith(` To try it at once: ${retry}.`), step({}));
     assert.match(step({}, "paused"), advice);
-    assert.ok(step({}, "paused").endsWith(` The delivery is sent by itself then. To try this one now: ${retry}.`));
+    assert.ok(step({}, "paused").endsWith(` To try this one now: ${retry}.`));
     const failed = step({ state: "failed", due_at: null });
     assert.match(failed.replace("Mend what the reason says. ", ""), advice);
     assert.ok(failed.endsWith(` Then send it again with ${retry}.`), failed);
@@ -274,9 +289,24 @@ for (const [title, tried, advice] of attempts) {
   });
 }
 
+test("a failed delivery that was sent again by hand in vain says what came of that beside what it was", () => {
+  const failed = {
+    ...delivery,
+    attempt: 2,
+    state: "failed",
+    reason: "The receiver answered 404",
+    due_at: null,
+  } as const;
+  const tried = { ...unsure, cause: "connect", trigger: "manual", error: "Nothing listens there." } as const;
+  const told = (changes: Partial<LastAttempt>) =>
+    fateOf(event, destination, { delivery: failed, history: [], tried: { ...tried, ...changes } }, AT).reason;
+  assert.equal(told({}), `The receiver answered 404. Sent again by hand at ${TIME}, it failed: Nothing listens there.`);
+  assert.equal(told({ trigger: "auto" }), "The receiver answered 404");
+});
+
 test("what this server cannot read is repaired first, whatever an attempt has shown before", () => {
   const unreadable = { ...destination, repair: "Give the server back its key." };
-  const tried: Tried = { ...unsure, cause: "connect" };
+  const tried: LastAttempt = { ...unsure, cause: "connect" };
   const fate = fateOf(event, unreadable, { delivery: { ...delivery, attempt: 1 }, history: [], tried }, AT);
   assert.match(fate.next_step ?? "", /^Give the server back its key\. To try it at once: /);
 });

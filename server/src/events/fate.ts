@@ -1,7 +1,7 @@
 // What became of an event at a destination, in one word and one sentence, and what to do about it: there is an answer for
 // every pair. Pure; fates.ts counts by the same words.
 import type { EventType, Fate } from "#contract/events.ts";
-import { nextStepOf, type Tried } from "../deliveries/advice.ts";
+import { nextStepOf } from "../deliveries/advice.ts";
 import {
   type DeliveryRow,
   DUE_FIRST,
@@ -15,6 +15,7 @@ import {
   UNDER_WAY,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
+import type { LastAttempt } from "../deliveries/store.ts";
 import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";
@@ -26,7 +27,7 @@ import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 const REPLAYED_MS = 1_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
-type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "repair">;
+type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
 export interface Found {
@@ -36,7 +37,7 @@ export interface Found {
   /** What the destination's present filter says against the event; null: nothing. */
   refusal?: string | null;
   /** The last attempt of `delivery` that is on record, unless it has succeeded. */
-  tried?: Tried | undefined;
+  tried?: LastAttempt | undefined;
   /** A delivery of the event at another destination, from which it can be sent here. */
   elsewhere?: DeliveryRow | undefined;
 }
@@ -48,7 +49,7 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
     return {
       destination_id,
       state: delivery.state,
-      reason: explain(delivery, destination, now),
+      reason: explain(delivery, destination, found.tried, now),
       delivery_id: deliveryId(delivery),
       next_step: stepWith(delivery, destination, found.tried, now),
     };
@@ -78,13 +79,22 @@ function isForAnother({ target_id }: KnownEvent, destination_id: string): boolea
   return target_id !== null && target_id !== destination_id;
 }
 
-function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number): string | null {
+function explain(
+  delivery: DeliveryRow,
+  destination: KnownDestination,
+  tried: LastAttempt | undefined,
+  now: number,
+): string | null {
   if (delivery.state === "succeeded" && delivery.settled_at !== null) {
     return `Delivered at ${timeText(delivery.settled_at)}.`;
   }
+  if (delivery.state === "failed" && tried?.trigger === "manual" && tried.error !== null) {
+    // The state and its reason are those from before; what is to be done follows from the last attempt.
+    return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
+  }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   if (isUnderWay(delivery, now)) return UNDER_WAY;
-  if (waitsForDestination(delivery, state)) return heldReason(delivery, state);
+  if (waitsForDestination(delivery, destination.state)) return heldReason(delivery, destination);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
   if (isOverdue(delivery, now)) return join(reasonOf(delivery), overdueReason(delivery));
   const due_at = Math.max(delivery.due_at, delivery.created_at);
@@ -96,7 +106,7 @@ function explain(delivery: DeliveryRow, { state }: KnownDestination, now: number
 function stepWith(
   delivery: DeliveryRow,
   { id, state, repair }: KnownDestination,
-  tried: Tried | undefined,
+  tried: LastAttempt | undefined,
   now: number,
 ): string | null {
   const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
@@ -118,7 +128,7 @@ function stepWith(
   if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
   if (state === "paused") {
     const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
-    return `${mend} sent by itself then. To try this one now: ${retry}.`;
+    return `${mend} sent by itself then; GET /api/webhooks/${id} says when it is tried next. To try this one now: ${retry}.`;
   }
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
 }
