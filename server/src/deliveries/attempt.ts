@@ -47,11 +47,8 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
   const decision = decide(ready, outcome, destination.retry_schedule, at);
-  return settlementOf(
-    ready,
-    { decision, outcome, record: recordOf(ready, exchange, outcome, { started_at, destination }) },
-    at.now,
-  );
+  const record = recordOf(ready, exchange, outcome, { started_at, destination });
+  return { ...settlementOf(ready, { decision, outcome, record }, at.now), era: destination.era };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */

@@ -145,7 +145,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     refill(lane);
   }
 
-  function recorded({ key, order_key, decision, outcome, counts, record }: Settlement): void {
+  function recorded({ key, order_key, decision, outcome, era, counts, record }: Settlement): void {
     const { destination_id } = key;
     // What comes next of its link may be due.
     if ((order_key ?? null) !== null) wake(destination_id, clock.now());
@@ -153,12 +153,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (decision.state === "failed" && !decision.restored) {
       log("delivery.failed", { delivery_id: deliveryId(key), destination_id, reason: decision.reason }, "warn");
     }
-    if (outcome === undefined || !counts) return;
+    if (outcome === undefined || era === undefined || !counts) return;
     const was_probed = record.trigger === "probe";
-    if (outcome.kind !== "accepted" && outcome.disable !== undefined) reviews.refused(destination_id, outcome.disable);
-    else if (outcome.kind !== "accepted") reviews.failed(destination_id, outcome.message, was_probed);
-    else if (was_probed || lanes.get(destination_id)?.destination?.state === "paused") {
-      reviews.succeeded(destination_id);
+    if (outcome.kind !== "accepted" && outcome.disable !== undefined) {
+      reviews.refused(destination_id, outcome.disable, era);
+    } else if (outcome.kind !== "accepted") {
+      reviews.failed(destination_id, { last_error: outcome.message, was_probed, era });
+    } else if (was_probed || lanes.get(destination_id)?.destination?.state === "paused") {
+      reviews.succeeded(destination_id, era);
     }
   }
 

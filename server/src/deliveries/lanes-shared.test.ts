@@ -14,7 +14,7 @@ const WELL: Reaction = { kind: "well", duration_ms: 1 };
 function destination(changes: Partial<Destination> = {}): Destination {
   return {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none" },
+    ...{ era: 0, state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none" },
     ...{
       retry_schedule: [],
       timeout_ms: 1_000,

@@ -14,10 +14,10 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
   };
   const reviews = createReviews({
     destinations: {
-      review: (id, { last_error, was_probed }) =>
-        answer(`review ${id} ${last_error}${was_probed ? ", probed" : ""}`, answers.verdict ?? null),
-      resume: (id) => answer(`resume ${id}`, answers.resumed ?? true),
-      disable: (id, reason) => answer(`disable ${id} ${reason}`, answers.disabled ?? true),
+      review: (id, { last_error, was_probed, era }) =>
+        answer(`review ${id} of ${era}: ${last_error}${was_probed ? ", probed" : ""}`, answers.verdict ?? null),
+      resume: (id, era) => answer(`resume ${id} of ${era}`, answers.resumed ?? true),
+      disable: (id, reason, era) => answer(`disable ${id} of ${era}: ${reason}`, answers.disabled ?? true),
     },
     clock: {
       after(_delay_ms, callback) {
@@ -33,40 +33,65 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
   return { reviews, pass, timers, calls, logged };
 }
 
+const failure = (last_error: string, was_probed = false, era = 0) => ({ last_error, was_probed, era });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("however many attempts fail, a destination is looked at once in a while, with the newest error", async () => {
   const { reviews, pass, calls, logged } = openReviews();
-  for (let count = 0; count < 100; count++) reviews.failed("dst_a", `error ${count}`, false);
-  reviews.failed("dst_b", "refused", false);
+  for (let count = 0; count < 100; count++) reviews.failed("dst_a", failure(`error ${count}`));
+  reviews.failed("dst_b", failure("refused"));
   assert.deepEqual(calls, []);
   pass();
   await turn();
-  reviews.failed("dst_a", "late", false);
+  reviews.failed("dst_a", failure("late"));
   pass();
   await turn();
-  assert.deepEqual(calls, ["review dst_a error 99", "review dst_b refused", "review dst_a late"]);
+  assert.deepEqual(calls, ["review dst_a of 0: error 99", "review dst_b of 0: refused", "review dst_a of 0: late"]);
   assert.deepEqual(logged, []);
 });
 
 test("a probe among those that failed is told, whichever came first, and once", async () => {
   const { reviews, pass, calls } = openReviews();
   for (const probed of [0, 1, 2]) {
-    for (const nth of [0, 1, 2]) reviews.failed("dst_a", `error ${nth}`, nth === probed);
+    for (const nth of [0, 1, 2]) reviews.failed("dst_a", failure(`error ${nth}`, nth === probed));
     pass();
   }
-  reviews.failed("dst_a", "late", false);
+  reviews.failed("dst_a", failure("late"));
   pass();
   await turn();
-  assert.deepEqual(calls, [...Array(3).fill("review dst_a error 2, probed"), "review dst_a late"]);
+  assert.deepEqual(calls, [...Array(3).fill("review dst_a of 0: error 2, probed"), "review dst_a of 0: late"]);
+});
+
+test("of attempts before and after a change, those after it alone are looked at, whichever failed first", async () => {
+  const { reviews, pass, calls } = openReviews();
+  const [before, after] = [failure("old", true, 3), failure("new", false, 4)];
+  for (const failed of [
+    [before, after],
+    [after, before],
+    [before, after, before],
+  ]) {
+    for (const one of failed) reviews.failed("dst_a", one);
+    pass();
+  }
+  reviews.failed("dst_a", before);
+  pass();
+  await turn();
+  assert.deepEqual(calls, [...Array(3).fill("review dst_a of 4: new"), "review dst_a of 3: old, probed"]);
+});
+
+test("a success from before a change keeps out none from after it", async () => {
+  const { reviews, calls } = openReviews();
+  for (const era of [3, 4, 3, 4]) reviews.succeeded("dst_a", era);
+  await turn();
+  assert.deepEqual(calls, ["resume dst_a of 3", "resume dst_a of 4"]);
 });
 
 test("what becomes of it is told to the operator", async () => {
   const { reviews, pass, logged } = openReviews({ verdict: { state: "paused", reason: "20 in a row" } });
-  reviews.failed("dst_a", "late", false);
+  reviews.failed("dst_a", failure("late"));
   pass();
-  reviews.succeeded("dst_a");
-  reviews.refused("dst_b", "410");
+  reviews.succeeded("dst_a", 0);
+  reviews.refused("dst_b", "410", 0);
   await turn();
   assert.deepEqual(logged.sort(), [
     ["destination.disabled", "410"],
@@ -77,21 +102,21 @@ test("what becomes of it is told to the operator", async () => {
 
 test("many successes at once resume once, and nothing is told of what was not paused any more", async () => {
   const { reviews, calls, logged } = openReviews({ resumed: false, disabled: false });
-  for (let count = 0; count < 5; count++) reviews.succeeded("dst_a");
+  for (let count = 0; count < 5; count++) reviews.succeeded("dst_a", 0);
   await turn();
-  reviews.succeeded("dst_a");
+  reviews.succeeded("dst_a", 0);
   await turn();
-  reviews.refused("dst_a", "410");
+  reviews.refused("dst_a", "410", 0);
   await turn();
-  assert.deepEqual([calls, logged], [["resume dst_a", "resume dst_a", "disable dst_a 410"], []]);
+  assert.deepEqual([calls, logged], [["resume dst_a of 0", "resume dst_a of 0", "disable dst_a of 0: 410"], []]);
 });
 
 test("when the database does not answer, the next attempt asks again", async () => {
   const { reviews, pass, logged } = openReviews({ error: new Error("down") });
-  reviews.failed("dst_a", "late", false);
+  reviews.failed("dst_a", failure("late"));
   pass();
-  reviews.succeeded("dst_a");
-  reviews.refused("dst_a", "410");
+  reviews.succeeded("dst_a", 0);
+  reviews.refused("dst_a", "410", 0);
   await turn();
   const events = logged.map(([event]) => event).sort();
   assert.deepEqual(events, ["destination.not_disabled", "destination.not_resumed", "destination.not_reviewed"]);
@@ -99,7 +124,7 @@ test("when the database does not answer, the next attempt asks again", async () 
 
 test("after the end nothing is looked at", () => {
   const { reviews, pass, timers, calls } = openReviews();
-  reviews.failed("dst_a", "late", false);
+  reviews.failed("dst_a", failure("late"));
   reviews.stop();
   pass();
   assert.deepEqual([timers, calls], [[], []]);

@@ -9,44 +9,48 @@ const REVIEW_EVERY_MS = 1_000;
 
 export interface ReviewsOptions {
   destinations: {
-    review(id: string, newest: NewestFailures): Promise<Verdict | null>;
-    resume(id: string): Promise<boolean>;
-    /** False when it was stopped already. */
-    disable(id: string, reason: string): Promise<boolean>;
+    review(id: string, newest: Failures): Promise<Verdict | null>;
+    resume(id: string, era: number): Promise<boolean>;
+    /** False when it was stopped already, or the attempt was of an earlier era. */
+    disable(id: string, reason: string, era: number): Promise<boolean>;
   };
   clock: Pick<Clock, "after">;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn" | "error"): void;
 }
 
+/** Of attempts that were all made in one era. */
+type Failures = NewestFailures & { era: number };
+
 export interface Reviews {
   /** An attempt at a destination that is paused, as far as this process knows. */
-  succeeded(destination_id: string): void;
-  failed(destination_id: string, error: string, was_probed: boolean): void;
+  succeeded(destination_id: string, era: number): void;
+  failed(destination_id: string, newest: Failures): void;
   /** The receiver wants no more. */
-  refused(destination_id: string, reason: string): void;
+  refused(destination_id: string, reason: string, era: number): void;
   stop(): void;
 }
 
 export function createReviews({ destinations, clock, log }: ReviewsOptions): Reviews {
   /** How to call off the next look at a destination, and what is known of the attempts until then. */
-  const waiting = new Map<string, { callOff(): void; newest: NewestFailures }>();
+  const waiting = new Map<string, { callOff(): void; newest: Failures }>();
+  /** Of each era apart: a success of an earlier one, which resumes nothing, must not keep out that of this one. */
   const resuming = new Set<string>();
 
-  function failed(destination_id: string, last_error: string, was_probed: boolean): void {
+  function failed(destination_id: string, newest: Failures): void {
     const known = waiting.get(destination_id);
     if (known !== undefined) {
-      known.newest = { last_error, was_probed: was_probed || known.newest.was_probed };
+      known.newest = merge(known.newest, newest);
       return;
     }
     const look = () => {
-      const newest = waiting.get(destination_id)?.newest ?? { last_error, was_probed };
+      const known = waiting.get(destination_id)?.newest ?? newest;
       waiting.delete(destination_id);
-      void review(destination_id, newest);
+      void review(destination_id, known);
     };
-    waiting.set(destination_id, { callOff: clock.after(REVIEW_EVERY_MS, look), newest: { last_error, was_probed } });
+    waiting.set(destination_id, { callOff: clock.after(REVIEW_EVERY_MS, look), newest });
   }
 
-  async function review(destination_id: string, newest: NewestFailures): Promise<void> {
+  async function review(destination_id: string, newest: Failures): Promise<void> {
     try {
       const verdict = await destinations.review(destination_id, newest);
       if (verdict !== null) log(`destination.${verdict.state}`, { destination_id, reason: verdict.reason }, "warn");
@@ -56,11 +60,12 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
     }
   }
 
-  function succeeded(destination_id: string): void {
-    if (resuming.has(destination_id)) return;
-    resuming.add(destination_id);
+  function succeeded(destination_id: string, era: number): void {
+    const key = `${destination_id} ${era}`;
+    if (resuming.has(key)) return;
+    resuming.add(key);
     destinations
-      .resume(destination_id)
+      .resume(destination_id, era)
       .then(
         (resumed) => {
           if (resumed) log("destination.resumed", { destination_id });
@@ -68,11 +73,11 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
         // The next probe that succeeds asks again.
         (error: unknown) => log("destination.not_resumed", { destination_id, error }, "warn"),
       )
-      .finally(() => resuming.delete(destination_id));
+      .finally(() => resuming.delete(key));
   }
 
-  function refused(destination_id: string, reason: string): void {
-    destinations.disable(destination_id, reason).then(
+  function refused(destination_id: string, reason: string, era: number): void {
+    destinations.disable(destination_id, reason, era).then(
       (is_new) => {
         if (is_new) log("destination.disabled", { destination_id, reason }, "warn");
       },
@@ -87,4 +92,10 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
   }
 
   return { succeeded, failed, refused, stop };
+}
+
+/** What is known of the newer era alone. */
+function merge(before: Failures, newest: Failures): Failures {
+  if (newest.era !== before.era) return newest.era > before.era ? newest : before;
+  return { ...newest, was_probed: newest.was_probed || before.was_probed };
 }

@@ -24,6 +24,8 @@ export interface Settlement {
   settled_at: number | null;
   /** Undefined when nothing was sent. */
   outcome: Outcome | undefined;
+  /** That of the destination with which it was made; absent: nothing was sent. */
+  era?: number;
   /** Whether it says something about the health of the destination: tests and replays do not. */
   counts: boolean;
   /**

@@ -50,6 +50,8 @@ export interface DestinationRow {
   updated_at: number;
   /** What is published of its key pairs, as JSON; null unless it signs with Ed25519. */
   public_keys: string | null;
+  /** Raised when a person changes what attempts depend on, or enables it: what an attempt of an earlier one met is past. */
+  era: number;
 }
 
 /** The column `secrets`: what signs, what is staged to sign next, and what was replaced but still signs for a while. */
@@ -69,6 +71,8 @@ export interface Destination {
   readonly state: DestinationState;
   readonly state_reason: string | null;
   readonly created_at: number;
+  /** That of its row: which attempts are made with it. */
+  readonly era: number;
   /** Seconds between attempts; empty means one attempt. */
   readonly retry_schedule: readonly number[];
   readonly timeout_ms: number;
@@ -110,6 +114,7 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
     state: row.state,
     state_reason: row.state_reason,
     created_at: row.created_at,
+    era: row.era,
     retry_schedule: JSON.parse(row.retry_schedule) as number[],
     timeout_ms: row.timeout_ms,
     max_in_flight: row.max_in_flight,

@@ -2,8 +2,8 @@
 // Created once by compose.ts. A change is visible to this process when the call that made it answers.
 import type { Database } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
-import { type Destination, prepareDestination } from "./destination.ts";
-import { type FailureRules, firstProbeMs, type NewestFailures, type Verdict, verdictOn } from "./failing.ts";
+import { type Destination, type DestinationRow, prepareDestination } from "./destination.ts";
+import { type FailureRules, firstProbeMs, isOfPast, type NewestFailures, type Verdict, verdictOn } from "./failing.ts";
 import { createHistory } from "./history.ts";
 import { createMissedStore } from "./missed-store.ts";
 import { createRegistry } from "./registry.ts";
@@ -59,16 +59,16 @@ export function createDestinations(options: DestinationsOptions) {
 
   /**
    * After failed attempts: pauses a destination that keeps failing, disables one that has failed for too long.
-   * @param newest what the last of them ended with, which holds no secret, and whether one of them was a probe
+   * @param newest what the last of them ended with, which holds no secret, and whether one of them was a probe, all of one era
    */
   async function review(id: string, newest: NewestFailures = {}): Promise<Verdict | null> {
     const at = now();
     const before = await store.find(id, ANY);
-    if (before === null) return null;
+    if (before === null || isOfPast(newest.era, before)) return null;
     if (verdictOn(before.state, { ...(await store.runOf(id)), ...newest }, failure_rules, at) === null) return null;
     let verdict: Verdict | null = null;
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row, run) => {
-      verdict = verdictOn(row.state, { ...run, ...newest }, failure_rules, at);
+      verdict = isOfPast(newest.era, row) ? null : verdictOn(row.state, { ...run, ...newest }, failure_rules, at);
       if (verdict === null) return null;
       const { state, reason } = verdict;
       const changed = { state, state_reason: reason, state_changed_at: at, updated_at: at };
@@ -79,11 +79,11 @@ export function createDestinations(options: DestinationsOptions) {
     return verdict;
   }
 
-  /** After a success: what is paused goes on. False when it was not paused. */
-  async function resume(id: string): Promise<boolean> {
+  /** After a success of this era: what is paused goes on. False when it was not paused. */
+  async function resume(id: string, era?: number): Promise<boolean> {
     const at = now();
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
-      if (row.state !== "paused") return null;
+      if (row.state !== "paused" || isOfPast(era, row)) return null;
       const active = { state: "active", state_reason: null, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...active }, cause: "an attempt succeeded", reset_health: true };
     });
@@ -91,14 +91,14 @@ export function createDestinations(options: DestinationsOptions) {
     return result?.changed ?? false;
   }
 
-  /** Stops a destination that wants no more. Done twice, or when off, it changes nothing. */
-  async function disable(id: string, reason: string): Promise<boolean> {
-    const stops = (state: string) => state === "active" || state === "paused";
+  /** Stops a destination that wanted no more in this era. Done twice, or when off, it changes nothing. */
+  async function disable(id: string, reason: string, era?: number): Promise<boolean> {
+    const stops = (row: DestinationRow) => (row.state === "active" || row.state === "paused") && !isOfPast(era, row);
     const before = await store.find(id, ANY);
-    if (before === null || !stops(before.state)) return false;
+    if (before === null || !stops(before)) return false;
     const at = now();
     const result = await store.change(id, ANY, { now: at, actor: SYSTEM }, (row) => {
-      if (!stops(row.state)) return null;
+      if (!stops(row)) return null;
       const stopped = { state: "disabled", state_reason: reason, state_changed_at: at, updated_at: at } as const;
       return { row: { ...row, ...stopped }, cause: reason, reset_health: false };
     });

@@ -24,7 +24,18 @@ export interface FailureRun {
 }
 
 /** What is known of the attempts after which a destination is looked at. */
-export type NewestFailures = Pick<FailureRun, "last_error" | "was_probed">;
+export interface NewestFailures extends Pick<FailureRun, "last_error" | "was_probed"> {
+  /** That of the destination with which they were made; absent: the present one. */
+  era?: number | undefined;
+}
+
+/**
+ * Whether an attempt was made before a person changed what it depended on, or enabled its destination: then it says nothing
+ * about now. No clock is asked, for a process may send for a moment by what it has not heard to be changed.
+ */
+export function isOfPast(era: number | undefined, destination: { era: number }): boolean {
+  return era !== undefined && era < destination.era;
+}
 
 export interface Verdict {
   state: "paused" | "disabled";

@@ -1,7 +1,7 @@
 // A destination that keeps failing, as the database and every process see it, on both engines.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WebhookCreate } from "#contract/destinations.ts";
+import { WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
 import { openWorld } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
@@ -143,5 +143,66 @@ forEachEngine((engine) => {
     assert.deepEqual([shown.enabled, shown.state], [true, "disabled"]);
     assert.match(shown.state_reason ?? "", /^No attempt has succeeded since /);
     assert.equal(await destinations.review("dst_nothing"), null);
+  });
+
+  test("attempts from before a person changed what they depend on, or enabled it, say nothing about now", async () => {
+    const { db, clock, destinations, another } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const eraOf = async () => (await destinations.find(id))?.era ?? Number.NaN;
+    const pause = async () => {
+      await destinations.patchWebhook(id, null, { enabled: true });
+      await fail(db, id, 20, clock.at - FAILURE_RULES.disable_after_ms);
+      assert.equal((await destinations.review(id, { era: await eraOf() }))?.state, "paused");
+    };
+    const disable = () => destinations.disable(id, "The receiver answered 410 (gone)");
+    const patch = (changes: WebhookPatch) => () => destinations.patchWebhook(id, null, changes);
+    const changes: (() => Promise<unknown>)[] = [
+      patch({ url: "https://example.com/other" }),
+      patch({ headers: { a: "b" } }),
+      patch({ timeout_ms: 2_000 }),
+      patch({ signing: false }),
+      patch({ signature_scheme: "ed25519" }),
+      () => destinations.rotateSecret(id, null).then(() => destinations.promoteSecret(id, null)),
+      () => destinations.revokeSecret(id, null),
+      patch({ enabled: true }),
+      () => patch({ enabled: false })().then(patch({ enabled: true })),
+      () => disable().then(patch({ enabled: true, url: "https://example.com/third" })),
+    ];
+    for (const change of changes) {
+      await pause();
+      const era = await eraOf();
+      clock.at += 1_000;
+      await change();
+      await fail(db, id, 21, clock.at - FAILURE_RULES.disable_after_ms);
+      const { state } = await destinations.getWebhook(id, null);
+      for (const process of [destinations, another()]) {
+        const probe = { last_error: "500", was_probed: true, era };
+        const said = [
+          await process.review(id, probe),
+          await process.resume(id, era),
+          await process.disable(id, "410", era),
+        ];
+        assert.deepEqual(said, [null, false, false], String(change));
+      }
+      assert.equal((await destinations.getWebhook(id, null)).state, state);
+      assert.equal(await destinations.disable(id, "410", await eraOf()), true, "what came after it counts");
+    }
+  });
+
+  test("what attempts do not depend on, and what the server does by itself, leaves what they say", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const eraOf = async () => (await destinations.find(id))?.era;
+    const era = await eraOf();
+    const idle = { description: "x", max_in_flight: 3, retry_schedule: [1], url: "https://example.com/hook" };
+    await destinations.patchWebhook(id, null, { ...idle, enabled: true, filter: { path: "link_id", exists: true } });
+    await destinations.rotateSecret(id, null);
+    await destinations.dropNextSecret(id, null);
+    await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);
+    await destinations.review(id, { era });
+    assert.equal(await destinations.resume(id, era), true);
+    await destinations.patchWebhook(id, null, { events: ["link.claim"] });
+    assert.equal(await eraOf(), era);
+    assert.equal(await destinations.disable(id, "410", era), true);
   });
 });

@@ -98,12 +98,17 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
         const secrets = step(before, at, scheme);
         const plain = openForCaller(secrets, sealer);
         opened.push(plain);
+        const is_signed_anew = secrets.current !== before.current;
         return {
-          row: { ...row, secrets: JSON.stringify(secrets), public_keys: publish(scheme, plain), updated_at: at },
+          row: {
+            ...row,
+            ...{ secrets: JSON.stringify(secrets), public_keys: publish(scheme, plain), updated_at: at },
+            era: is_signed_anew ? row.era + 1 : row.era,
+          },
           cause,
           reset_health: false,
           // It may be the signature that its receiver refused: the next attempt tells at once.
-          ...(row.state === "paused" && secrets.current !== before.current && { probe_at: at }),
+          ...(row.state === "paused" && is_signed_anew && { probe_at: at }),
         };
       }),
     );

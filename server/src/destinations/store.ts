@@ -325,12 +325,12 @@ function resetHealth(id: string): Statement {
 function insertRow(row: DestinationRow): Statement {
   return sql`insert into destinations (id, app_id, type, config, secrets, events, description, enabled, state, state_reason,
       state_changed_at, retry_schedule, timeout_ms, max_in_flight, rate_per_second, retry_on, filter, stopped_at,
-      restarted_at, created_at, updated_at, public_keys, ordering)
+      restarted_at, created_at, updated_at, public_keys, ordering, era)
     values (${row.id}, ${row.app_id}, ${row.type}, ${row.config}, ${row.secrets}, ${row.events}, ${row.description},
       ${row.enabled}, ${row.state}, ${row.state_reason}, ${row.state_changed_at}, ${row.retry_schedule},
       ${row.timeout_ms}, ${row.max_in_flight}, ${row.rate_per_second}, ${row.retry_on}, ${row.filter},
       ${row.stopped_at}, ${row.restarted_at}, ${row.created_at}, ${row.updated_at}, ${row.public_keys},
-      ${row.ordering})`;
+      ${row.ordering}, ${row.era})`;
 }
 
 function updateRow(row: DestinationRow): Statement {
@@ -340,6 +340,6 @@ function updateRow(row: DestinationRow): Statement {
       retry_schedule = ${row.retry_schedule}, timeout_ms = ${row.timeout_ms}, max_in_flight = ${row.max_in_flight},
       rate_per_second = ${row.rate_per_second}, retry_on = ${row.retry_on},
       filter = ${row.filter}, stopped_at = ${row.stopped_at}, restarted_at = ${row.restarted_at}, updated_at = ${row.updated_at},
-      public_keys = ${row.public_keys}, ordering = ${row.ordering}
+      public_keys = ${row.public_keys}, ordering = ${row.ordering}, era = ${row.era}
     where id = ${row.id}`;
 }

@@ -67,6 +67,7 @@ export function newWebhookRow(made: NewWebhook, input: WebhookCreate, sealer: Se
       current: made.secret,
       private_keys: private_key === undefined ? {} : { current: private_key },
     }),
+    era: 0,
   };
 }
 
@@ -95,7 +96,7 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     ordering: nextOrdering(row.ordering, patch.ordering),
     updated_at: now,
   };
-  const switched = probedAnew(row, switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now), now);
+  const switched = triedAnew(row, switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now), now);
   if (changed.filter === row.filter || switched.cause !== CHANGED) return switched;
   return { ...switched, cause: changed.filter === null ? "its filter was removed" : "its filter was changed" };
 }
@@ -142,11 +143,17 @@ function switchState(row: DestinationRow, enabled: boolean | undefined, now: num
   return { row: switched, cause: enabled ? "enabled" : "turned off", reset_health: enabled };
 }
 
-/** While it is paused, what its attempts depend on may be what was wrong: the next one tells at once. */
-function probedAnew(before: DestinationRow, change: Change, now: number): Change {
+/**
+ * What its attempts depend on may be what was wrong: those under way say nothing about it any more, nor about what was enabled
+ * since. While it is paused, the next one tells at once.
+ */
+function triedAnew(before: DestinationRow, change: Change, now: number): Change {
   const { state, config, timeout_ms } = change.row;
-  if (state !== "paused" || (config === before.config && timeout_ms === before.timeout_ms)) return change;
-  return { ...change, probe_at: now };
+  const is_set_anew = config !== before.config || timeout_ms !== before.timeout_ms;
+  const is_enabled = state === "active" && before.state !== "active";
+  if (!is_set_anew && !is_enabled) return change;
+  const row = { ...change.row, era: before.era + 1 };
+  return state === "paused" ? { ...change, row, probe_at: now } : { ...change, row };
 }
 
 /** What is known of a webhook beside its row; `problem` says why it cannot send, and `repair` what to do about that. */

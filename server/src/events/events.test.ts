@@ -1,73 +1,15 @@
 // The pipeline without HTTP in front: events go in, a real receiver gets them, the ledger says so. On both engines.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
-import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
+import { openPipeline } from "../../test/support/pipeline.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import { waitUntil } from "../../test/support/wait.ts";
-import { createDeliveries } from "../deliveries/deliveries.ts";
-import { createDispatcher } from "../deliveries/dispatcher.ts";
 import { SLOW_SHARE } from "../deliveries/lanes.ts";
-import { ALONE } from "../deliveries/presence.ts";
-import { createDeliveryStore } from "../deliveries/store.ts";
-import { createDestinations } from "../destinations/destinations.ts";
-import { createCommitter } from "../platform/committer.ts";
-import { createEgress } from "../platform/egress.ts";
-import { createIds } from "../platform/ids.ts";
-import { createSealer } from "../platform/sealing.ts";
 import { sql } from "../platform/sql.ts";
-import { createEventLog } from "./append.ts";
-import { createEvents } from "./events.ts";
-import { createEventStore } from "./store.ts";
-
-const clock = {
-  now: Date.now,
-  after(delay_ms: number, callback: () => void) {
-    const timer = setTimeout(callback, delay_ms);
-    return () => clearTimeout(timer);
-  },
-};
-
-async function openPipeline(engine: Engine, exclusive = true) {
-  const db = await engine.open();
-  await db.query(sql`insert into apps (id, name, ios_enable_pasteboard, android_sha256, require_api_key,
-    match_window_seconds, destinations_version, created_at, updated_at) values ('shop', 'Shop', 0, '[]', 0, 3600, 1, 0, 0)`);
-  const ids = createIds();
-  const egress = createEgress({ allow: ["127.0.0.0/8"] });
-  const committer = createCommitter(db);
-  const destinations = createDestinations({
-    ...{ db, ids, egress, version: "0.0.0", now: Date.now, default_retry_schedule: [0, 0] },
-    failure_rules: FAILURE_RULES,
-    sealer: createSealer(randomBytes(32)),
-  });
-  const store = createDeliveryStore(db);
-  const logged: Record<string, unknown>[] = [];
-  const dispatcher = createDispatcher({
-    ...{ store, committer, destinations, egress, clock, exclusive, presence: ALONE },
-    random: Math.random,
-    log: (event, fields) => void logged.push({ event, ...fields }),
-  });
-  const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
-  const events = createEvents({
-    ...{ event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
-  });
-  const deliveries = createDeliveries({
-    store,
-    destinations,
-    dispatcher,
-    positionOf: events.positionOf,
-    keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
-    now: Date.now,
-  });
-  after(async () => {
-    await dispatcher.stop(2_000);
-    await egress.close();
-  });
-  return { db, destinations, dispatcher, events, deliveries, logged };
-}
 
 const click = (n: number) => ({ event: "link.click" as const, data: { n, link_id: "lnk_1" } });
 

@@ -15,7 +15,15 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
   const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 50, rate_per_second: null };
   return {
     ...{ id, app_id: "shop", type: "webhook", events: new Set(events), state, state_reason: null, created_at: 0 },
-    ...{ ...settings, retry_on: "retriable", filter: null, ordering: "none", misconfigured: null, repair: null },
+    ...{
+      ...settings,
+      era: 0,
+      retry_on: "retriable",
+      filter: null,
+      ordering: "none",
+      misconfigured: null,
+      repair: null,
+    },
     build: () => assert.fail("fan-out builds nothing"),
     judge: () => assert.fail("fan-out judges nothing"),
     mask: () => assert.fail("fan-out shows nothing"),
