@@ -13,18 +13,10 @@ const SILENT: Reaction = { kind: "silent" };
 const tooMany = (for_ms: number): Reaction => ({ kind: "too_many", for_ms });
 
 function destination(changes: Partial<Destination> = {}): Destination {
-  const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
+  const settings = { era: 0, retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
   return {
     ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{
-      era: 0,
-      state: "active",
-      state_reason: null,
-      retry_on: "retriable",
-      filter: null,
-      ordering: "none",
-      ...settings,
-    },
+    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none", ...settings },
     misconfigured: null,
     repair: null,
     build: () => assert.fail("a lane builds nothing"),
