@@ -9,6 +9,7 @@ import { append, createLinkedList, type LinkedList, type Links, remove } from ".
 import type { Ready } from "./attempt.ts";
 import {
   type Bounds,
+  COUNTED_MS,
   createLimit,
   heldFor,
   isLearned,
@@ -298,7 +299,10 @@ export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALON
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
       const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming;
-      if ((lane.slow || isLearned(lane.limit)) && Math.abs(now - lane.ended_at) < MEMORY_MS) continue;
+      const rest_ms = Math.abs(now - lane.ended_at);
+      if ((lane.slow || isLearned(lane.limit)) && rest_ms < MEMORY_MS) continue;
+      // A new one would begin its rate anew, and not know how much its receiver was sent in the last second.
+      if (rest_ms < 2 * COUNTED_MS || delayOf(lane, now) > 0) continue;
       if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
   }
