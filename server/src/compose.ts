@@ -68,7 +68,8 @@ export type Server = Awaited<ReturnType<typeof composeServer>>;
 export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
-  const state = { is_open: false, is_stopping: false };
+  /** Open answers; ready has begun all that it does as well. */
+  const state = { is_open: false, is_ready: false, is_stopping: false };
   const { event_retention_days, delivery_retention_days } = config;
   const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
   const askDatabase = createReadiness(db);
@@ -92,7 +93,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
 
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
 
-  const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
+  const isReady = async () => state.is_ready && !pipeline.writes.isFailing() && (await askDatabase());
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
@@ -132,6 +133,11 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
   async function open(): Promise<void> {
+    await begin();
+    state.is_ready = !state.is_stopping;
+  }
+
+  async function begin(): Promise<void> {
     await pipeline.tail.start();
     if (state.is_stopping) return;
     state.is_open = true;

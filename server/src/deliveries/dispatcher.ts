@@ -4,6 +4,7 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
+import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
@@ -319,11 +320,25 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await checkSlow();
   }
 
+  /** Waits for a database that is away or takes no writes: nothing else would send what is left before its leases end. */
   async function takeUpLeft(): Promise<void> {
-    // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
-    for (const { destination_id } of await store.findDue())
-      await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+    while (state === "starting" && !(await isTakenUp())) {
+      await new Promise<void>((resolve) => timers.schedule("start", POLL_MS, resolve));
+    }
     await strays.look();
+  }
+
+  async function isTakenUp(): Promise<boolean> {
+    try {
+      // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
+      for (const { destination_id } of await store.findDue())
+        await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+      return true;
+    } catch (error) {
+      if (!isDatabaseError(error, "unavailable")) throw error;
+      logSeldom("database.waiting", { error, retry_ms: POLL_MS }, "warn");
+      return false;
+    }
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 // More than the server can take, and disks and databases that take nothing: callers are told to come again, memory stays
 // bounded, nothing is acknowledged that is not stored, and it goes on by itself when there is room.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -25,6 +25,8 @@ const CALLS = 300;
 const MEMORY_GROWTH_MAX_BYTES = 512 * 1024 * 1024;
 /** Less than any file of the server has already: no write that makes one longer succeeds. */
 const FULL_DISK_BYTES = 4_096;
+/** Enough for what SQLite shares between its connections, and less than the write-ahead log has already. */
+const OPENED_BYTES = 64 * 1024;
 
 interface Site {
   app_id: string;
@@ -262,6 +264,60 @@ test("a full disk is answered 503, never 202, and the server goes on when there 
   );
   assert.equal((await server.request("GET", "/api/ready")).status, 200);
 });
+
+test("a full disk at the start is waited for, and what the process before left is sent then", async () => {
+  const receiver = await startReceiver(() => "hang");
+  after(() => receiver.close());
+  const server = await startServer();
+  const site = await furnish(server, receiver.url);
+  const [id] = (await site.ingest([randomUUID()])) ?? [];
+  await receiver.waitFor(1);
+  await server.kill9();
+  receiver.setAnswer(() => ({}));
+
+  // Too full for the file to be opened at all: the disk is to be looked at, and no backup is asked for.
+  const refused = startOnFullDisk(server, FULL_DISK_BYTES);
+  await once(refused.child, "close");
+  assert.equal(refused.child.exitCode, 1, refused.text());
+  assert.match(refused.text(), /cannot be opened at the moment\. .*; see whether its disk is full/);
+  assert.doesNotMatch(refused.text(), /backup/);
+
+  const { child, text } = startOnFullDisk(server, OPENED_BYTES);
+  await waitUntil(() => text().includes('"event":"database.waiting"'), "the server to wait");
+  assert.equal((await server.request("GET", "/api/health")).status, 200);
+  assert.equal((await server.request("GET", "/api/ready")).status, 503);
+  assert.equal(await site.ingest([randomUUID()]), null);
+  execFileSync("prlimit", [`--pid=${child.pid}`, "--fsize=unlimited:"]);
+  await waitUntil(() => text().includes('"event":"server.ready"'), "the server to be ready");
+  assert.equal((await site.ingest([randomUUID()]))?.length, 1);
+  assert.equal((await server.request("GET", "/api/ready")).status, 200);
+  await receiver.waitFor(
+    (received) => received.filter(({ body }) => body.toString().includes(String(id))).length === 2,
+  );
+  assert.equal(text().match(/database\.waiting/g)?.length, 1);
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "close"), [0, null]);
+});
+
+/** The server again, at its address and on its files, none of which can grow beyond so much. */
+function startOnFullDisk({ dir, url, admin_token }: ServerProcess, max_bytes: number) {
+  const program = [process.execPath, "--disable-warning=ExperimentalWarning", "server/src/main.ts"];
+  const child = spawn("prlimit", [`--fsize=${max_bytes}:`, ...program], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOST: "127.0.0.1",
+      PORT: new URL(url).port,
+      DATABASE_URL: `file:${join(dir, "linkme.db")}`,
+      LINKME_DATA_DIR: dir,
+      LINKME_ADMIN_TOKEN: admin_token,
+      LINKME_EGRESS_ALLOW: "127.0.0.0/8",
+    },
+  });
+  after(() => child.kill("SIGKILL"));
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (text += chunk));
+  return { child, text: () => text };
+}
 
 test("a file that must not be written stops the start with a sentence, and what was answered 202 before is there", async () => {
   const account = unprivilegedAccount();
