@@ -20,6 +20,7 @@ import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
+import { writeTold } from "./told-limits.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
 /** A look at the turns of all destinations is followed by a rest of so many times what it took, up to the longest. */
@@ -61,7 +62,9 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
+  /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
+  allowedOf(destination_id: string): ReturnType<Lanes["allowedOf"]>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -310,7 +313,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function start(): Promise<void> {
     state = "starting";
-    await presence.join();
+    await presence.join(() => writeTold(lanes.told(clock.now())));
     if (state !== "starting") return;
     // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
@@ -370,7 +373,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
-  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
+  const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
+  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf, allowedOf };
 }
 
 /** Nothing is sent without a lease. */

@@ -10,7 +10,7 @@ import type { Bound } from "./share.ts";
 /** Lanes whose share of every destination the test sets. */
 function share(bound: Bound, of: Partial<Destination> = {}) {
   const own = { ...bound };
-  const lanes = createLanes({ shareOf: () => own, count: () => 3 });
+  const lanes = createLanes({ shareOf: () => own });
   const lane = lanes.open("dst_a");
   lane.destination = laneDestination({ max_in_flight: 60, ...of });
   return { lanes, lane, own, destination: lane.destination };
@@ -92,6 +92,18 @@ test("a wide limit ends where this process has no more slots, and says so", () =
     pump(lanes);
     for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, WELL);
   }
+  lanes.open("dst_unread");
+  assert.deepEqual(
+    [...lanes.told(NOW)],
+    [
+      {
+        destination_id: "dst_a",
+        allowed: lanes.allowedOf("dst_a", NOW),
+        share: { max_in_flight: 1_000, rate_per_second: null },
+      },
+    ],
+  );
+  assert.equal(lanes.allowedOf("dst_unread", NOW), null);
   const limits = lanes.limitsOf("dst_a", NOW);
   assert.equal(limits?.concurrency_limit, 512);
   assert.match(limits?.limited_because ?? "", /at most 512/);
