@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
-import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contract/events.ts";
+import type { Envelope, EventInput, EventsQuery, EventType, EventWithFates } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
@@ -24,6 +24,8 @@ import type { EventFilter, EventStore } from "./store.ts";
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
 export const CONDITIONS_OF_CALL_MAX = 200_000;
+/** Deliveries that one call may make: they are stored in one transaction, and are in memory until then. */
+export const DELIVERIES_OF_CALL_MAX = 50_000;
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -49,8 +51,7 @@ export function createEvents(options: EventsOptions) {
    * @throws AppError too_large, not_found, temporarily_unavailable; DatabaseError unavailable
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
-    const { conditions } = await destinations.ofApp(app_id);
-    refuseTooMany(inputs.length, conditions);
+    refuseTooMany(inputs, await destinations.ofApp(app_id));
     const at = now();
     const { first, repeated } = splitRepeated(inputs);
     const events = first.map((input) => toEvent(app_id, input, at));
@@ -170,11 +171,30 @@ export function createEvents(options: EventsOptions) {
 }
 
 /** One event is never too many. @throws AppError too_large */
-function refuseTooMany(events: number, conditions: number): void {
-  if (events === 1 || events * conditions <= CONDITIONS_OF_CALL_MAX) return;
-  const most = Math.max(1, Math.floor(CONDITIONS_OF_CALL_MAX / conditions));
-  const message = `at most ${most} events a call: the filters of this app have ${conditions} conditions`;
-  throw refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
+function refuseTooMany(
+  inputs: readonly { event: EventType }[],
+  { conditions, takers }: Pick<AppDestinations, "conditions" | "takers">,
+): void {
+  const events = inputs.length;
+  if (events === 1) return;
+  if (events * conditions > CONDITIONS_OF_CALL_MAX) {
+    throw tooMany(CONDITIONS_OF_CALL_MAX / conditions, `the filters of this app have ${conditions} conditions`);
+  }
+  let deliveries = 0;
+  let most = 0;
+  for (const { event } of inputs) {
+    const webhooks = takers.get(event) ?? 0;
+    deliveries += webhooks;
+    most = Math.max(most, webhooks);
+  }
+  if (deliveries > DELIVERIES_OF_CALL_MAX) {
+    throw tooMany(DELIVERIES_OF_CALL_MAX / most, `up to ${most} webhooks of this app take each of them`);
+  }
+}
+
+function tooMany(events: number, why: string): AppError {
+  const message = `at most ${Math.max(1, Math.floor(events))} events a call: ${why}`;
+  return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
 }
 
 /** Of events with the same given id the first counts. */
