@@ -3,6 +3,7 @@
 import type { Outcome, Outgoing } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
+import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
 import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
@@ -141,10 +142,17 @@ function recordOf(
     return record;
   }
   record.status_code = exchange.status;
-  record.response_headers = destination.hide(JSON.stringify(exchange.headers));
+  record.response_headers = JSON.stringify(hideHeaders(exchange.headers, destination));
   record.response_snippet = destination.hide(exchange.snippet, exchange.truncated);
   record.response_truncated = exchange.truncated ? 1 : 0;
   return record;
+}
+
+function hideHeaders(headers: Readonly<Record<string, string>>, { hide }: Pick<Destination, "hide">) {
+  const hidden = Object.entries(headers).map(([name, value]) => {
+    return [hide(name), hide(value, value.length >= HEADER_VALUE_CHARACTERS)] as const;
+  });
+  return Object.fromEntries(hidden);
 }
 
 function blankRecord(ready: Claimed, started_at: number): AttemptRow {

@@ -71,7 +71,8 @@ export class EgressError extends Error {
 }
 
 export const SNIPPET_BYTES = 4 * 1024;
-const HEADER_VALUE_CHARACTERS = 1024;
+/** Longer values are cut off. */
+export const HEADER_VALUE_CHARACTERS = 1024;
 const HEADERS_CHARACTERS = 8 * 1024;
 
 /** Keeps what an engineer needs of the response headers, within bounds, and safe to store as text. */
