@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
-import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contract/events.ts";
+import type { EventInput, EventsQuery, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
@@ -88,7 +88,7 @@ export function createEvents(options: EventsOptions) {
     app_id: string,
     query: z.infer<typeof EventsQuery>,
     page: { limit: number; cursor?: string | undefined },
-  ): Promise<{ items: Envelope[]; next_cursor: string | null }> {
+  ): Promise<{ items: StoredEvent[]; next_cursor: string | null }> {
     const filter: EventFilter = { event: query.event, link_id: query.link_id, ...positionRange(query, page.cursor) };
     const { found, end } = await store.page(app_id, filter, page.limit);
     return {
@@ -123,6 +123,7 @@ export function createEvents(options: EventsOptions) {
           const last = tried.find((one) => one.destination_id === destination.id);
           return fateOf(event, destination, { delivery, history: [], tried: last }, at);
         }
+        if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
         return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
@@ -195,7 +196,7 @@ function splitRepeated<Input extends { id?: string | undefined }>(inputs: readon
   return { first, repeated };
 }
 
-/** Bodies are written by composeEvent alone. */
-function parseEnvelope(body: string): Envelope {
-  return JSON.parse(body) as Envelope;
+/** Bodies are written by composeEvent and tombstoneOf alone. */
+function parseEnvelope(body: string): StoredEvent {
+  return JSON.parse(body) as StoredEvent;
 }
