@@ -136,7 +136,7 @@ export function createEvents(options: EventsOptions) {
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
       const message =
-        "There is no such event. Check the id; of one that was erased, ?app_id= with the id of its app tells what became of it.";
+        "There is no such event. Check the id; of one whose row was removed by hand, ?app_id= with the id of its app tells what became of it.";
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);

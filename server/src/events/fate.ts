@@ -93,8 +93,13 @@ function explain(
   if (delivery.state === "succeeded" && delivery.settled_at !== null) {
     return `Delivered at ${timeText(delivery.settled_at)}.`;
   }
-  if (delivery.state === "failed" && tried?.trigger === "manual" && tried.error !== null) {
-    // The state and its reason are those from before; what is to be done follows from the last attempt.
+  if (
+    delivery.state === "failed" &&
+    tried?.trigger === "manual" &&
+    tried.outcome !== "skipped" &&
+    tried.error !== null
+  ) {
+    // Unless nothing was sent. The state and its reason are those from before; what is to be done follows from the last attempt.
     return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
