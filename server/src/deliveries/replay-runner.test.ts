@@ -290,7 +290,8 @@ forEachEngine((engine) => {
     assert.equal((await world.replays.cancelReplay(id, null)).state, "canceled");
     await world.runner.runRound();
     const open = await world.replays.getReplay(id, null);
-    assert.deepEqual([open.finished_at, open.pending, open.canceled], [null, 1, 4], "one is under way");
+    assert.deepEqual([open.finished_at, open.pending, open.canceled], [null, 1, 3], "one is under way");
+    assert.deepEqual([open.failed, open.reason?.includes("1 has failed")], [1, true], "what was tried in vain is told");
     assert.equal(await world.store.find({ destination_id: world.key.id, position: untried ?? "" }), undefined);
     const shown = async (position?: string) => {
       const { state, reason, due_at, leased } = await deliveryOf(world, position);
@@ -300,7 +301,9 @@ forEachEngine((engine) => {
     assert.deepEqual(await shown(delivered), ["succeeded", null, null, 0]);
     world.clock.at += HOUR_MS;
     await world.runner.runRound();
-    assert.notEqual((await world.replays.getReplay(id, null)).finished_at, null, "its lease has run out");
+    const over = await world.replays.getReplay(id, null);
+    assert.notEqual(over.finished_at, null, "its lease has run out");
+    assert.deepEqual([over.failed, over.canceled, over.created], [2, 3, 5]);
     for (const position of [tried, flying]) {
       const row = await deliveryOf(world, position);
       assert.equal(row.state, "failed");

@@ -238,10 +238,23 @@ test("what is shown counts what has ended and is not in the row yet; the rest wa
 });
 
 for (const [what, row, reason] of [
-  ["done with failures", { state: "done", failed: 21 }, /^21 failed again\. .* a replay of the state "failed"/],
+  [
+    "done with failures",
+    { state: "done", failed: 21 },
+    /^21 have failed\. .* with POST \/api\/webhooks\/\S+\/replays \{"since":".*","until":".*","states":\["failed"\]\}\.$/,
+  ],
   ["done without any", { state: "done", failed: 0 }, /^null$/],
-  ["canceled before its end", { state: "canceled", reason: "By hand." }, /^By hand\. 900 were not handed out\.$/],
-  ["canceled at its end", { state: "canceled", reason: "By hand.", created: 1_000 }, /^By hand\.$/],
+  [
+    "canceled before its end",
+    { state: "canceled", reason: "By hand.", failed: 0 },
+    /^By hand\. 900 were not handed out\.$/,
+  ],
+  [
+    "canceled with one failure",
+    { state: "canceled", reason: null, failed: 1 },
+    /^900 were not handed out\. 1 has failed\. /,
+  ],
+  ["canceled at its end", { state: "canceled", reason: "By hand.", created: 1_000, failed: 0 }, /^By hand\.$/],
 ] as const) {
   test(`a replay that is ${what} says what is left`, () => {
     const none = { uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 };

@@ -237,13 +237,19 @@ export interface Uncounted {
 }
 
 /** Of a replay that is over: also what it did not bring about. */
-function reasonOf({ state, reason, created, total }: ReplayRow, failed: number): string | null {
-  if (state === "done" && failed > 0) {
-    return `${failed} failed again. When the receiver is well, a replay of the state "failed" over the same range sends them.`;
+function reasonOf(row: ReplayRow, failed: number): string | null {
+  const { state, reason, created, total } = row;
+  if (state !== "done" && state !== "canceled") return reason;
+  const told = reason === null ? [] : [reason];
+  if (state === "canceled" && created < total) told.push(`${total - created} were not handed out.`);
+  if (failed > 0) {
+    const body = JSON.stringify({ since: timeText(row.since), until: timeText(row.until), states: ["failed"] });
+    const what = failed === 1 ? "1 has failed" : `${failed} have failed`;
+    told.push(
+      `${what}. When the receiver is well, send them with POST /api/webhooks/${row.target_id}/replays ${body}.`,
+    );
   }
-  if (state === "canceled" && created < total)
-    return `${reason ?? "Canceled."} ${total - created} were not handed out.`;
-  return reason;
+  return told.length === 0 ? null : told.join(" ");
 }
 
 export function showReplay(row: ReplayRow & Uncounted): Replay {
