@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { DeliveryDetail } from "#contract/deliveries.ts";
 import { EventWithFates } from "#contract/events.ts";
-import { openApi, type TestApi } from "../../test/support/api.ts";
+import { ADMIN_TOKEN, openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { type Reply, startReceiver } from "../../test/support/receiver.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
+import { createStreamReader } from "../../test/support/stream-reader.ts";
 import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import { settle } from "../deliveries/settle-store.ts";
 import { createDeliveryStore } from "../deliveries/store.ts";
@@ -116,6 +117,32 @@ forEachEngine((engine) => {
       assert.deepEqual((await api.call("GET", `/api/events/${id}`)).body, { ...shown, fates });
     }
     assert.doesNotMatch(await storedText(api), new RegExp(MARK));
+  });
+
+  test("live streams show the tombstone, and that a delivery was erased", async () => {
+    const api = await openApi({ DATABASE_URL: await engine.address() });
+    const app = `/api/apps/${await api.createApp()}`;
+    const hook = await createWebhook(api, app);
+    const token = ADMIN_TOKEN.replaceAll(" ", "-");
+    const url = await api.server.app.listen({ host: "127.0.0.1", port: 0 });
+    const deliveries = createStreamReader(`/api/webhooks/${hook}/deliveries/stream`, token);
+    const reading = deliveries.read(url, 2);
+    await waitUntil(() => deliveries.lastId() !== null, "the stream to begin");
+    const id = await ingest(api, app);
+    await erase(api, id);
+    assert.equal(await reading, 200);
+    const changes = deliveries.messages.map(({ data }) => JSON.parse(data));
+    assert.deepEqual(
+      changes.map((one) => one.change),
+      ["created", "erased"],
+    );
+    assert.deepEqual([changes[1].state, changes[1].event_id], ["failed", id]);
+    assert.match(changes[1].reason, AT);
+    const events = createStreamReader(`${app}/events/stream?since=2020-01-01T00:00:00Z`, token);
+    await events.read(url, 1);
+    const { fates: _, ...shown } = (await api.call("GET", `/api/events/${id}`)).body;
+    assert.deepEqual(JSON.parse(events.messages[0]?.data ?? ""), shown);
+    assert.deepEqual([shown.data, typeof shown.erased_at], [{}, "string"]);
   });
 
   test("nothing of it is sent any more, and nothing counts it as missing", async () => {
