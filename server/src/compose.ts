@@ -36,6 +36,8 @@ import { createDeliveryStore } from "./deliveries/store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
+import { createErasing } from "./events/erasing.ts";
+import { createErasingStore } from "./events/erasing-store.ts";
 import { createEvents } from "./events/events.ts";
 import { createEventExpiry } from "./events/expiry-store.ts";
 import { createFates } from "./events/fates.ts";
@@ -114,7 +116,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
-      eventHandlers(pipeline.events, pipeline.fates),
+      eventHandlers(pipeline.events, pipeline.erasing, pipeline.fates),
       noticeHandlers(notices.notices),
       pipeline.tail.handlers,
       edge.link_handlers,
@@ -256,6 +258,9 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
   const event_store = createEventStore(db);
   const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
+  const erasing = createErasing({
+    ...{ store: createErasingStore(told_db), events: event_store, dispatcher: waking, log, now },
+  });
   const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
   const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
@@ -271,7 +276,7 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery, lookUpLimits };
-  const recording = { writes, committer, egress, hints, event_log, events, checks, tail };
+  const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
   const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
   return { ...recording, ...looking, ...delivering, notices };
 }

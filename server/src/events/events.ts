@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
-import type { Envelope, EventInput, EventsQuery, EventType, EventWithFates } from "#contract/events.ts";
+import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
@@ -89,7 +89,7 @@ export function createEvents(options: EventsOptions) {
     app_id: string,
     query: z.infer<typeof EventsQuery>,
     page: { limit: number; cursor?: string | undefined },
-  ): Promise<{ items: Envelope[]; next_cursor: string | null }> {
+  ): Promise<{ items: StoredEvent[]; next_cursor: string | null }> {
     const filter: EventFilter = { event: query.event, link_id: query.link_id, ...positionRange(query, page.cursor) };
     const { found, end } = await store.page(app_id, filter, page.limit);
     return {
@@ -124,6 +124,7 @@ export function createEvents(options: EventsOptions) {
           const last = tried.find((one) => one.destination_id === destination.id);
           return fateOf(event, destination, { delivery, history: [], tried: last }, at);
         }
+        if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
         return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
@@ -136,7 +137,7 @@ export function createEvents(options: EventsOptions) {
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
       const message =
-        "There is no such event. Check the id; of one that was erased, ?app_id= with the id of its app tells what became of it.";
+        "There is no such event. Check the id; of one whose row was removed by hand, ?app_id= with the id of its app tells what became of it.";
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);
@@ -215,7 +216,7 @@ function splitRepeated<Input extends { id?: string | undefined }>(inputs: readon
   return { first, repeated };
 }
 
-/** Bodies are written by composeEvent alone. */
-function parseEnvelope(body: string): Envelope {
-  return JSON.parse(body) as Envelope;
+/** Bodies are written by composeEvent and tombstoneOf alone. */
+function parseEnvelope(body: string): StoredEvent {
+  return JSON.parse(body) as StoredEvent;
 }
