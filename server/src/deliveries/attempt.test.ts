@@ -71,6 +71,21 @@ for (const { title, exchange, state, outcome, due_at } of ends) {
   });
 }
 
+test("whether the receiver was silent, or was never asked, is said of the attempt", async () => {
+  const failure = { ...answer({}), kind: "failure", message: "" };
+  const silent = { ...failure, code: "timeout", is_silence: true } as Exchange;
+  const refused = { ...failure, code: "refused_address", is_silence: false } as Exchange;
+  const said = await Promise.all([silent, refused, answer({})].map((exchange) => make(webhook(), exchange)));
+  assert.deepEqual(
+    said.map(({ made }) => [made.record.outcome, made.is_silence]),
+    [
+      ["unreachable", true],
+      ["unreachable", false],
+      ["accepted", false],
+    ],
+  );
+});
+
 test("a destination that cannot be read sends nothing, and its attempts say why", async () => {
   const row = newRow({}, createSealer(randomBytes(32)));
   const broken = prepareDestination(row, { sealer, version: "1.0.0" });

@@ -48,11 +48,9 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
   const decision = decide(ready, outcome, destination.retry_schedule, at);
-  return settlementOf(
-    ready,
-    { decision, outcome, record: recordOf(ready, exchange, outcome, { started_at, destination }) },
-    at.now,
-  );
+  const record = recordOf(ready, exchange, outcome, { started_at, destination });
+  const is_silence = exchange.kind === "failure" && exchange.is_silence;
+  return { ...settlementOf(ready, { decision, outcome, record }, at.now), is_silence };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */

@@ -20,7 +20,8 @@ test("what others send is not claimed, is claimed when they have left, and goes 
     hear() {},
     onChange: (listener: () => void) => void Object.assign(share, { changed: listener }),
     shareOf: () => share,
-    count: () => 2,
+    self: "a",
+    nodes: () => ["a", "b"],
   };
   const claim = async () => {
     log.push("claims");

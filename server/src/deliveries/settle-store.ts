@@ -24,6 +24,8 @@ export interface Settlement {
   settled_at: number | null;
   /** Undefined when nothing was sent. */
   outcome: Outcome | undefined;
+  /** The receiver was asked and said nothing; absent: it answered, or was not asked. */
+  is_silence?: boolean;
   /** Whether it says something about the health of the destination: tests and replays do not. */
   counts: boolean;
   /**
