@@ -16,7 +16,7 @@ const WINDOW_AT_FIRST = 20;
 const WINDOW_ROUNDS = 4;
 /** While something moves, the next step follows after so long. */
 const STEP_MS = 100;
-/** While first attempts are under way and nothing has ended since. */
+/** While first attempts are under way and nothing has ended since, or what was being sent when it was canceled. */
 const WATCH_MS = 500;
 /** While all that is left waits for its retry. */
 const REST_MS = 5_000;
@@ -224,7 +224,7 @@ function dueAfter(row: ReplayRow, plan: StepPlan, result: StepResult, now: numbe
     return now + Math.min(Math.max(WATCH_MS, wait_ms), REST_MS);
   }
   if (has_moved) return now + STEP_MS;
-  return now + (result.waiting > 0 ? WATCH_MS : REST_MS);
+  return now + (result.waiting > 0 || plan.state === "canceled" ? WATCH_MS : REST_MS);
 }
 
 /** Of the deliveries under way: how many have ended and are not counted in the row yet, and how many have not. */
