@@ -159,12 +159,20 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return { claimed: claimed as unknown as ClaimedRow[], next_due_at, has_key_due };
   }
 
-  /** The envelopes of claimed deliveries. An event that was erased is missing. */
+  /** The envelopes of claimed deliveries. Of an event that was erased nothing may be sent; one that was removed is missing. */
   async function readBodies(app_id: string, positions: readonly string[]) {
     if (positions.length === 0) return [];
-    return query<{ position: string; id: string; body: string; target_id: string | null }>(
-      sql`select position, id, body, target_id from events where app_id = ${app_id} and position in (${list(positions)})`,
+    return query<{ position: string; id: string; body: string; target_id: string | null; erased_at: number | null }>(
+      sql`select position, id, body, target_id, erased_at from events where app_id = ${app_id} and position in (${list(positions)})`,
     );
+  }
+
+  /** Of these replays those that were canceled: for them nothing is sent any more. */
+  async function canceledOf(replay_ids: readonly string[]): Promise<string[]> {
+    const found = await query<{ id: string }>(
+      sql`select id from replays where id in (${list(replay_ids)}) and state = 'canceled'`,
+    );
+    return found.map(({ id }) => id);
   }
 
   /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
@@ -196,8 +204,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   /** Gives back leases under which nothing was sent: as if the claim had not been. What a person asked for stays first. */
-  async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
-    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
+  async function release(held: readonly (DeliveryKey & { attempt: number })[], due_at: number): Promise<void> {
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, due_at]);
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
         due_at = ${dueAgain(sql`column4`)}, ${NO_PROBE}
       ${eachRow(values, HELD_TYPES)}
@@ -259,8 +267,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
-    return query<{ id: string; body: string; link_id: string | null; target_id: string | null }>(
-      sql`select id, body, link_id, target_id from events where app_id = ${row.app_id} and position = ${row.position}`,
+    return query<{
+      id: string;
+      body: string;
+      link_id: string | null;
+      target_id: string | null;
+      erased_at: number | null;
+    }>(
+      sql`select id, body, link_id, target_id, erased_at from events where app_id = ${row.app_id} and position = ${row.position}`,
     ).then((found) => found[0]);
   }
 
@@ -269,7 +283,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return change("asked_for", row, row.created_at, sql`${insertDeliveries([row])} returning *`);
   }
 
-  /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
+  /** Undefined when its event was erased. Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
   function grantAttempt(key: DeliveryKey, now: number): Promise<DeliveryRow | undefined> {
     return change(
       "asked_for",
@@ -280,7 +294,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         resume_at = case when resume_state is not null or state <> 'pending' then resume_at
           when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
-      where destination_id = ${key.destination_id} and position = ${key.position} returning *`,
+      where destination_id = ${key.destination_id} and position = ${key.position} and erased_at is null returning *`,
     );
   }
 
@@ -339,7 +353,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   return {
     ...createProbeStore(database),
     ...createStrayStore(database),
-    ...{ claim, readBodies, findDue, releaseAll, renew, release },
+    ...{ claim, readBodies, canceledOf, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent, lastAttempts },
     ...turns,
   };
