@@ -187,17 +187,20 @@ export const Health = z
       .int()
       .nullable()
       .describe(
-        "requests at a time that the process that answers allows itself at present, of several dispatchers its part: 0 when " +
-          "the others send to it; null when nothing is to be sent, or it is no dispatcher",
+        "requests at a time that it is sent at present, by all dispatchers together, as they were a few seconds ago unless the " +
+          "only one answers; null when that one has nothing to send to it, or nobody is known to deliver",
       ),
     rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
     held_until: Timestamp.nullable().describe(
-      "until then that process sends nothing by itself: the receiver asked for it",
+      "until then nothing is sent by itself, by one dispatcher at least: the receiver asked for it. The latest of them",
     ),
     limited_because: z
       .string()
       .nullable()
-      .describe("why it allows itself less than the settings; null when it does not"),
+      .describe(
+        "why that is less than the settings, of the dispatcher that is limited most, and of how many when they differ; or why it " +
+          "is not known. Null when it is not less",
+      ),
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;

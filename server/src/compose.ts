@@ -26,6 +26,7 @@ import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { createExpiryStore } from "./deliveries/expiry-store.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
+import { createPresentLimits } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -35,6 +36,8 @@ import { createDeliveryStore } from "./deliveries/store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
+import { createErasing } from "./events/erasing.ts";
+import { createErasingStore } from "./events/erasing-store.ts";
 import { createEvents } from "./events/events.ts";
 import { createEventExpiry } from "./events/expiry-store.ts";
 import { createFates } from "./events/fates.ts";
@@ -68,7 +71,8 @@ export type Server = Awaited<ReturnType<typeof composeServer>>;
 export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
-  const state = { is_open: false, is_stopping: false };
+  /** Open answers; ready has begun all that it does as well. */
+  const state = { is_open: false, is_ready: false, is_stopping: false };
   const { event_retention_days, delivery_retention_days } = config;
   const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
   const askDatabase = createReadiness(db);
@@ -92,7 +96,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
 
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
 
-  const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
+  const isReady = async () => state.is_ready && !pipeline.writes.isFailing() && (await askDatabase());
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     const forgetApp = async (app_id: string) => {
@@ -108,11 +112,11 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
         webhooks: { ...destinations, ...pipeline.recovery },
         tests: pipeline.events,
         checks: { ...pipeline.checks, ...pipeline.filter_checks },
-        limitsOf: dispatcher.limitsOf,
+        lookUpLimits: pipeline.lookUpLimits,
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
-      eventHandlers(pipeline.events, pipeline.fates),
+      eventHandlers(pipeline.events, pipeline.erasing, pipeline.fates),
       noticeHandlers(notices.notices),
       pipeline.tail.handlers,
       edge.link_handlers,
@@ -132,6 +136,11 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
   async function open(): Promise<void> {
+    await begin();
+    state.is_ready = !state.is_stopping;
+  }
+
+  async function begin(): Promise<void> {
     await pipeline.tail.start();
     if (state.is_stopping) return;
     state.is_open = true;
@@ -229,9 +238,9 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   }
   // An SQLite file has one process; with PostgreSQL there may be others, whose leases are alive and who share the limits.
   const exclusive = db.engine === "sqlite";
-  const presence = exclusive
-    ? ALONE
-    : createPresence({ store: createPresenceStore(db), clock, id: ids.uuid(), tell: hints.dispatchers, log });
+  const nodes = exclusive ? null : createPresenceStore(db);
+  const presence =
+    nodes === null ? ALONE : createPresence({ store: nodes, clock, id: ids.uuid(), tell: hints.dispatchers, log });
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -243,10 +252,15 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
     random: Math.random,
     exclusive,
   });
+  const is_dispatcher = config.roles.includes("dispatcher");
+  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now });
   const waking = wakeOthersToo(dispatcher, hints);
   const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
   const event_store = createEventStore(db);
   const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
+  const erasing = createErasing({
+    ...{ store: createErasingStore(told_db), events: event_store, dispatcher: waking, log, now },
+  });
   const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
   const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
@@ -261,8 +275,8 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
   };
   const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
-  const looking = { fates, filter_checks, recovery };
-  const recording = { writes, committer, egress, hints, event_log, events, checks, tail };
+  const looking = { fates, filter_checks, recovery, lookUpLimits };
+  const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
   const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
   return { ...recording, ...looking, ...delivering, notices };
 }

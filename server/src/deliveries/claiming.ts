@@ -3,7 +3,7 @@
 // given back or run out, and the next poll finds the lane again.
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { type Held, LEASE_MS, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
@@ -124,7 +124,7 @@ export function createClaiming(options: ClaimingOptions) {
     const ready: Ready[] = [];
     for (const one of held) {
       const event = events.get(one.position);
-      if (event === undefined) abandon(one, "The event was erased before it could be delivered.");
+      if (event === undefined || event.erased_at !== null) abandon(one, ERASED_BEFORE);
       else if (hopeless.has(one)) abandon(one, "Given up: the server ended too often during its attempts.");
       else ready.push({ ...one, event_id: event.id, body: event.body, is_test: event.target_id !== null });
     }

@@ -4,6 +4,7 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
+import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
@@ -19,6 +20,7 @@ import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
+import { writeTold } from "./told-limits.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
 /** A look at the turns of all destinations is followed by a rest of so many times what it took, up to the longest. */
@@ -60,7 +62,9 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
+  /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
+  allowedOf(destination_id: string): ReturnType<Lanes["allowedOf"]>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -309,7 +313,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function start(): Promise<void> {
     state = "starting";
-    await presence.join();
+    await presence.join(() => writeTold(lanes.told(clock.now())));
     if (state !== "starting") return;
     // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
@@ -319,11 +323,25 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await checkSlow();
   }
 
+  /** Waits for a database that is away or takes no writes: nothing else would send what is left before its leases end. */
   async function takeUpLeft(): Promise<void> {
-    // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
-    for (const { destination_id } of await store.findDue())
-      await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+    while (state === "starting" && !(await isTakenUp())) {
+      await new Promise<void>((resolve) => timers.schedule("start", POLL_MS, resolve));
+    }
     await strays.look();
+  }
+
+  async function isTakenUp(): Promise<boolean> {
+    try {
+      // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
+      for (const { destination_id } of await store.findDue())
+        await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+      return true;
+    } catch (error) {
+      if (!isDatabaseError(error, "unavailable")) throw error;
+      logSeldom("database.waiting", { error, retry_ms: POLL_MS }, "warn");
+      return false;
+    }
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
@@ -355,7 +373,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
-  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
+  const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
+  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf, allowedOf };
 }
 
 /** Nothing is sent without a lease. */

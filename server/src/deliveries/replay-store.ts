@@ -261,7 +261,7 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMat
         trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7
       ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
-        and replay_id is null returning position`);
+        and replay_id is null and erased_at is null returning position`);
     changed.push(...armed);
   }
   return journal(within, "replayed", row.target_id, changed, now);

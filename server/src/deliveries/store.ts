@@ -159,11 +159,11 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return { claimed: claimed as unknown as ClaimedRow[], next_due_at, has_key_due };
   }
 
-  /** The envelopes of claimed deliveries. An event that was erased is missing. */
+  /** The envelopes of claimed deliveries. Of an event that was erased nothing may be sent; one that was removed is missing. */
   async function readBodies(app_id: string, positions: readonly string[]) {
     if (positions.length === 0) return [];
-    return query<{ position: string; id: string; body: string; target_id: string | null }>(
-      sql`select position, id, body, target_id from events where app_id = ${app_id} and position in (${list(positions)})`,
+    return query<{ position: string; id: string; body: string; target_id: string | null; erased_at: number | null }>(
+      sql`select position, id, body, target_id, erased_at from events where app_id = ${app_id} and position in (${list(positions)})`,
     );
   }
 
@@ -259,8 +259,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
-    return query<{ id: string; body: string; link_id: string | null; target_id: string | null }>(
-      sql`select id, body, link_id, target_id from events where app_id = ${row.app_id} and position = ${row.position}`,
+    return query<{
+      id: string;
+      body: string;
+      link_id: string | null;
+      target_id: string | null;
+      erased_at: number | null;
+    }>(
+      sql`select id, body, link_id, target_id, erased_at from events where app_id = ${row.app_id} and position = ${row.position}`,
     ).then((found) => found[0]);
   }
 
@@ -269,7 +275,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return change("asked_for", row, row.created_at, sql`${insertDeliveries([row])} returning *`);
   }
 
-  /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
+  /** Undefined when its event was erased. Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
   function grantAttempt(key: DeliveryKey, now: number): Promise<DeliveryRow | undefined> {
     return change(
       "asked_for",
@@ -280,7 +286,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         resume_at = case when resume_state is not null or state <> 'pending' then resume_at
           when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
-      where destination_id = ${key.destination_id} and position = ${key.position} returning *`,
+      where destination_id = ${key.destination_id} and position = ${key.position} and erased_at is null returning *`,
     );
   }
 

@@ -226,7 +226,7 @@ function isStoppedIn(state: Statement): Statement {
 
 /**
  * The first events of all stops. Whether a delivery is there is asked row by row (and not by `exists`, which may become a
- * join), for the reason that replay-walk-store.ts gives. Test events are nobody's to miss.
+ * join), for the reason that replay-walk-store.ts gives. Test events are nobody's to miss, and neither is what was erased.
  */
 function lookedIn(
   { id, app_id, events }: Asked,
@@ -237,7 +237,7 @@ function lookedIn(
   const [first = sql``, ...others] = rangesOf(stops, now).map((range, stop) => {
     const [from_position, end_position] = positionsOf(range);
     return sql`select * from (select cast(${stop} as bigint) as stop, position, event, link_id,
-        case when target_id is null and event in (${types}) and (
+        case when target_id is null and erased_at is null and event in (${types}) and (
           select 1 from deliveries as d where d.destination_id = ${id} and d.position = events.position) is null
         then 1 else 0 end as is_missing
       from events where app_id = ${app_id} and position > ${from_position} and position < ${end_position}

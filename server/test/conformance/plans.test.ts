@@ -90,7 +90,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["what has keys", /with recursive k \(destination_id/],
     ["let go", /set order_key = null/],
     ["findDue", /with recursive d/],
-    ["readBodies", /select position, id, body, target_id from events/],
+    ["readBodies", /select position, id, body, target_id, erased_at from events/],
     ["renew", /update deliveries set due_at = column4/],
     ["release", /update deliveries set leased = 0, attempt = attempt - 1/],
     ["releaseAll", /update deliveries set leased = 0, due_at = case/],
@@ -105,6 +105,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["claim of a click", /update clicks set claimed_at/],
     ["replay", /from replays where due_at/],
     ["fate", /from deliveries.*app_id/],
+    ["erase", /update deliveries set erased_at/],
+    ["erase answers", /update attempts set response_headers/],
   ] as const) {
     assert.ok(
       texts.some((text) => pattern.test(text)),
@@ -222,6 +224,8 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("GET", `/api/deliveries/${first}`);
   await call("POST", `/api/deliveries/${first}/cancel`);
   await call("POST", `/api/deliveries/${first}/retry`);
+  await call("DELETE", `/api/events/${GIVEN[1]}`);
+  await call("DELETE", `/api/events/${GIVEN[1]}?app_id=${app_id}`);
   await call("GET", `/api/webhooks/${webhook_id}`);
   await call("GET", `/api/apps/${app_id}/webhooks`);
   await call("POST", `/api/webhooks/${webhook_id}/test`, { event: "link.click" });
