@@ -168,7 +168,7 @@ forEachEngine((engine) => {
   });
 
   test("entries of the history that change nothing about what is stored do not count, up to a bound", async () => {
-    const { db, clock, id, stop, begun } = await openFiltered(engine);
+    const { db, clock, destinations, id, stop, begun } = await openFiltered(engine);
     await stop(1, 1);
     const note = async (count: number) => {
       const [row] = await db.query<DestinationRow>(sql`select * from destinations where id = ${id}`);
@@ -181,8 +181,10 @@ forEachEngine((engine) => {
         values ${rows(entries)}`);
       clock.at += count;
     };
+    const [first] = await destinations.openStops(id, null);
     await note(2 * TOLD_MAX);
     await stop(1, 1);
+    assert.deepEqual((await destinations.openStops(id, null))[0], first, "it ended when it did");
     const stops = await begun();
     assert.equal(stops.length, 2);
     await note(ENTRIES_MAX);

@@ -157,7 +157,7 @@ export interface OpenReplay {
   end_position: string;
 }
 
-/** The replay that is about to send what was missed, rather one that waits for somebody. */
+/** The replay that has some of it to send; where there are several, one that waits for somebody to resume it. */
 export function senderOf(open: readonly OpenReplay[], stops: readonly Stop[], now: number): OpenReplay | null {
   const ranges = rangesOf(stops, now).map(positionsOf);
   const sending = open.filter(({ at_position, end_position }) =>
