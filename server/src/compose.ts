@@ -273,7 +273,7 @@ function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, par
     replay_runner.wake();
     hints.replays();
   };
-  const replays = createReplays({ ...replaying, ids, now, wake: wakeReplays });
+  const replays = createReplays({ ...replaying, dispatcher: waking, ids, now, wake: wakeReplays });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
   const looking = { fates, filter_checks, recovery, lookUpLimits };
   const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
@@ -306,6 +306,10 @@ function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
       dispatcher.forget(destination_id, position, attempt);
       hints.dropped({ destination_id, position, attempt });
     },
+    forgetReplay(replay_id) {
+      dispatcher.forgetReplay(replay_id);
+      hints.canceled(replay_id);
+    },
   };
 }
 
@@ -320,6 +324,7 @@ function listenToOthers(pipeline: ReturnType<typeof composePipeline>): void {
     replays: replay_runner.wake,
     dispatchers: presence.hear,
     dropped: ({ destination_id, position, attempt }) => dispatcher.forget(destination_id, position, attempt),
+    canceled: dispatcher.forgetReplay,
     all() {
       // The next poll finds the same.
       wakeAll().catch(() => {});

@@ -26,6 +26,7 @@ export type Ready = Pick<
   | "resume_state"
   | "resume_at"
   | "order_key"
+  | "replay_id"
 > &
   Held & {
     event_id: string;

@@ -12,11 +12,12 @@ export type ClaimedRow = Pick<
   DeliveryRow,
   | ("position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at")
   | "order_key"
+  | "replay_id"
 >;
 
 /** The columns of ClaimedRow. */
 export const CLAIMED_COLUMNS = sql`position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at,
-  order_key`;
+  order_key, replay_id`;
 
 /** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
 export const NO_PROBE = sql`

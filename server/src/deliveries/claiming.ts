@@ -17,7 +17,7 @@ export const SLOW_CHECK_MS = 250;
 const CLAIM_MAX = 100;
 
 export interface ClaimingOptions {
-  store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "countRecords">;
+  store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "canceledOf" | "countRecords">;
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
@@ -30,6 +30,7 @@ export interface ClaimingOptions {
   /** Puts what was claimed into the lane. */
   take(lane: Lane, destination: Destination, ready: readonly Ready[]): void;
   giveBack(unsent: readonly Held[]): void;
+  forgetReplay(replay_id: string): void;
   /** A stop waits for it. */
   work(promise: Promise<void>): Promise<void>;
 }
@@ -118,7 +119,8 @@ export function createClaiming(options: ClaimingOptions) {
 
   async function readEvents(app_id: string, held: readonly Claimed[]): Promise<Ready[]> {
     const positions = held.map((one) => one.position);
-    const events = new Map((await store.readBodies(app_id, positions)).map((one) => [one.position, one]));
+    const [bodies] = await Promise.all([store.readBodies(app_id, positions), forgetCanceled(held)]);
+    const events = new Map(bodies.map((one) => [one.position, one]));
     const hopeless = new Set<Claimed>();
     for (const one of held) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
     const ready: Ready[] = [];
@@ -131,9 +133,16 @@ export function createClaiming(options: ClaimingOptions) {
     return ready;
   }
 
+  /** Looks whether replays of what is held were canceled, for a hint may be lost; `take` asks for what is noted here. */
+  async function forgetCanceled(held: Iterable<Pick<Claimed, "replay_id">>): Promise<void> {
+    const replay_ids = new Set([...held].flatMap(({ replay_id }) => replay_id ?? []));
+    if (replay_ids.size === 0) return;
+    for (const replay_id of await store.canceledOf([...replay_ids])) options.forgetReplay(replay_id);
+  }
+
   function abandon(ready: Claimed, reason: string): void {
     settling.record(ready, giveUp(ready, reason, clock.now()));
   }
 
-  return { refill, watch };
+  return { refill, watch, forgetCanceled };
 }

@@ -11,10 +11,11 @@ import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
-import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { createLeases, type Held, LEASE_MS } from "./leases.ts";
 import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
+import { isSendable, isSending, maySend } from "./sendable.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
@@ -58,6 +59,8 @@ export interface Dispatcher {
   wake(destination_id: string, due_at: number): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
+  /** Lets go of what has not begun of a replay that was canceled, so that it can be taken back. */
+  forgetReplay(replay_id: string): void;
   start(): Promise<void>;
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
@@ -89,8 +92,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   });
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
   const turns = createTurns({ store, destinations, clock, log });
-  const { refill, watch } = createClaiming({
+  const { refill, watch, forgetCanceled } = createClaiming({
     ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers, take, giveBack, work },
+    forgetReplay,
     isRunning: () => state === "running",
   });
 
@@ -173,10 +177,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Claiming.
 
-  /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
+  /**
+   * What arrives while it stops goes back at once, and so does what others have taken the room for, and what is of a replay
+   * that was canceled.
+   */
   function take(lane: Lane, destination: Destination, claimed: readonly Ready[]): void {
     const room = state === "running" ? lanes.room(lane, destination) : 0;
-    const ready = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
+    const wanted = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
+    const ready = wanted.filter((one) => !forgotten.isOfCanceled(one));
+    if (ready.length < wanted.length) letGo(wanted.filter(forgotten.isOfCanceled));
     lanes.push(lane, ready.slice(0, room));
     giveBack(ready.slice(room));
     pump();
@@ -219,6 +228,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (lane !== undefined) lanes.clear(lane, (ready) => ready.position === position && ready.attempt <= attempt);
   }
 
+  function forgetReplay(replay_id: string): void {
+    forgotten.noteReplay(replay_id);
+    letGo([...lanes.all()].flatMap((lane) => lanes.clear(lane, forgotten.isOfCanceled)));
+  }
+
   async function reload(lane: Lane): Promise<void> {
     const was_stopped = lane.destination !== null && !isSending(lane.destination);
     lane.destination = null;
@@ -247,6 +261,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (unsent.length > 0) void work(leases.giveBack(unsent));
   }
 
+  /** Without a lease it is taken back whenever it is due; nobody is to claim it before, and it is not to stay when nobody comes. */
+  function letGo(unsent: readonly Held[]): void {
+    if (unsent.length > 0) void work(leases.giveBack(unsent, clock.now() + LEASE_MS));
+  }
+
   function work(promise: Promise<void>): Promise<void> {
     working++;
     return promise.finally(() => {
@@ -273,6 +292,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (state === "running" && !looking && (rest_ms <= 0 || rest_ms > LOOK_REST_MAX_MS)) void work(lookAtTurns());
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
+      await forgetCanceled([...lanes.all()].flatMap(({ queue }) => queue));
     } catch (error) {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }
@@ -374,20 +394,5 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
-  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf, allowedOf };
-}
-
-/** Nothing is sent without a lease. */
-function maySend(ready: Ready, destination: Destination, now: number): boolean {
-  return isHeld(ready, now) && isSendable(ready, destination);
-}
-
-/** What a person asked for is sent even while the destination is off, and a probe while it is paused. */
-function isSendable({ trigger }: Ready, destination: Destination): boolean {
-  if (isSending(destination) || trigger === "manual" || trigger === "test") return true;
-  return trigger === "probe" && destination.state === "paused";
-}
-
-function isSending(destination: Destination): boolean {
-  return destination.state === "active";
+  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, limitsOf, allowedOf };
 }

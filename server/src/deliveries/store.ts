@@ -167,6 +167,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     );
   }
 
+  /** Of these replays those that were canceled: for them nothing is sent any more. */
+  async function canceledOf(replay_ids: readonly string[]): Promise<string[]> {
+    const found = await query<{ id: string }>(
+      sql`select id from replays where id in (${list(replay_ids)}) and state = 'canceled'`,
+    );
+    return found.map(({ id }) => id);
+  }
+
   /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
   function findDue(): Promise<{ destination_id: string; due_at: number }[]> {
     return query(sql`select destination_id, (select due_at from deliveries as x
@@ -196,8 +204,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   /** Gives back leases under which nothing was sent: as if the claim had not been. What a person asked for stays first. */
-  async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
-    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
+  async function release(held: readonly (DeliveryKey & { attempt: number })[], due_at: number): Promise<void> {
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, due_at]);
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
         due_at = ${dueAgain(sql`column4`)}, ${NO_PROBE}
       ${eachRow(values, HELD_TYPES)}
@@ -345,7 +353,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   return {
     ...createProbeStore(database),
     ...createStrayStore(database),
-    ...{ claim, readBodies, findDue, releaseAll, renew, release },
+    ...{ claim, readBodies, canceledOf, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent, lastAttempts },
     ...turns,
   };
