@@ -215,7 +215,9 @@ export const Missed = z
         "events of its types that pass its filter and have no delivery, of all times in which it was stopped, until they are recovered; replays lower it. Their fate is `off` as a rule",
       ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
-    since: Timestamp.describe("when it was stopped, the first time that is not recovered"),
+    since: Timestamp.describe(
+      "when it was stopped, the first time of which something is missing; when it is stopped and nothing is, this time",
+    ),
     until: Timestamp.nullable().describe("when it was turned on the last time; null: it is still stopped"),
   })
   .meta({ id: "Missed" });
@@ -247,7 +249,7 @@ export const Webhook = z
     created_at: Timestamp,
     updated_at: Timestamp,
     health: Health,
-    missed: Missed.nullable().describe("null: it was never off or disabled"),
+    missed: Missed.nullable().describe("null: nothing; it was never off or disabled, or all of that is recovered"),
     next_step: z.string().nullable().describe("what to do when it is not active, or has missed something"),
     recovery: Replay.nullable()
       .optional()

@@ -104,6 +104,10 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
     ["replay", /from replays where due_at/],
+    ["stops", /from destination_history.*window past/],
+    ["missed", /as is_missing/],
+    ["missed of a filter", /octet_length\(body\)/],
+    ["missed and sent", /end_position from replays/],
     ["fate", /from deliveries.*app_id/],
     ["erase", /update deliveries set erased_at/],
     ["erase answers", /update attempts set response_headers/],
@@ -229,8 +233,15 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("GET", `/api/webhooks/${webhook_id}`);
   await call("GET", `/api/apps/${app_id}/webhooks`);
   await call("POST", `/api/webhooks/${webhook_id}/test`, { event: "link.click" });
-  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: false });
-  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: true });
+  // The second stop looks at what is missing of the first, with and without a filter.
+  for (const filter of [null, { path: "platform", equals: "ios" }]) {
+    for (const enabled of [false, true, false, true]) {
+      await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled, filter });
+      const missed = { event: "link.click", data: { platform: "ios" } };
+      if (!enabled) await call("POST", `/api/apps/${app_id}/events`, missed);
+    }
+  }
+  await call("PATCH", `/api/webhooks/${webhook_id}`, { filter: null });
 }
 
 async function replayAll(call: Call, webhook_id: string): Promise<void> {
