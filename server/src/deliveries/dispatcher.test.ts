@@ -161,7 +161,7 @@ test("of a canceled replay nothing begins: neither what waits in memory nor what
       findKeyed: async () => [],
       claim: async () => claims.shift() ?? { claimed: [], next_due_at: null },
       readBodies: async (_: string, positions: readonly string[]) =>
-        positions.map((position) => ({ position, id: position, body: "{}", target_id: null })),
+        positions.map((position) => ({ position, id: position, body: "{}", target_id: null, erased_at: null })),
       canceledOf: async (ids: readonly string[]) => ids.filter((id) => canceled.has(id)),
       release: async (held: readonly { position: string }[], due_at: number) =>
         void released.push(...held.map(({ position }): [string, number] => [position, due_at - clock.at])),
