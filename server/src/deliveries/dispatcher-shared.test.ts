@@ -31,7 +31,8 @@ test("what others send is not claimed, is claimed when they have left, and goes 
       findDue: async () => [{ destination_id: "dst_1", due_at: clock.at }],
       findKeyed: async () => [],
       claim,
-      readBodies: async () => rows.map(({ position }) => ({ position, id: position, body: "{}", target_id: null })),
+      readBodies: async () =>
+        rows.map(({ position }) => ({ position, id: position, body: "{}", bytes: 2, target_id: null })),
       renew: async (held: readonly object[]) => held,
       release: async (held: readonly { position: string }[]) =>
         void log.push(`gives back ${held.map(({ position }) => position).join(" ")}`),

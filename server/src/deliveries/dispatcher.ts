@@ -86,7 +86,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
   const turns = createTurns({ store, destinations, clock, log });
   const { refill, watch } = createClaiming({
-    ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers, take, giveBack, work },
+    ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers },
+    ...{ take, giveBack, putBack, work },
     isRunning: () => state === "running",
   });
 
@@ -173,9 +174,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function take(lane: Lane, destination: Destination, claimed: readonly Ready[]): void {
     const room = state === "running" ? lanes.room(lane, destination) : 0;
     const ready = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
-    lanes.push(lane, ready.slice(0, room));
-    giveBack(ready.slice(room));
+    const fit = lanes.fitting(lane, Math.min(room, ready.length), (index) => ready[index]?.body.length ?? 0);
+    lanes.push(lane, ready.slice(0, fit));
+    putBack(lane, ready.slice(fit));
     pump();
+  }
+
+  function putBack(lane: Lane, unsent: readonly Held[]): void {
+    if (unsent.length > 0) void work(leases.giveBack(unsent).then(() => wake(lane.id, clock.now())));
   }
 
   // Hints.

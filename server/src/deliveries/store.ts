@@ -19,6 +19,7 @@ import {
   dueAgain,
   FIRST,
   NO_PROBE,
+  readEnvelopes,
 } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
@@ -159,13 +160,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return { claimed: claimed as unknown as ClaimedRow[], next_due_at, has_key_due };
   }
 
-  /** The envelopes of claimed deliveries. An event that was erased is missing. */
-  async function readBodies(app_id: string, positions: readonly string[]) {
-    if (positions.length === 0) return [];
-    return query<{ position: string; id: string; body: string; target_id: string | null }>(
-      sql`select position, id, body, target_id from events where app_id = ${app_id} and position in (${list(positions)})`,
-    );
-  }
+  const readBodies = (app_id: string, positions: readonly string[], largest_bytes?: number) =>
+    readEnvelopes(database, app_id, positions, largest_bytes);
 
   /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
   function findDue(): Promise<{ destination_id: string; due_at: number }[]> {
