@@ -135,7 +135,7 @@ export function createClaiming(options: ClaimingOptions) {
 
   /** What is small comes with the first look; what is large is read when its size is known and there is room for it. */
   async function readEvents(app_id: string, lane: Lane, held: readonly Claimed[]): Promise<Found> {
-    const events = await store.readBodies(app_id, positionsOf(held), SMALL_BODY_BYTES);
+    const events = await store.readBodies(app_id, held.map(positionOf), SMALL_BODY_BYTES);
     const sizes = new Map(events.map(({ position, bytes }) => [position, bytes]));
     const sizeOf = ({ position }: Claimed) => sizes.get(position) ?? 0;
     const hopeless = new Set<Claimed>();
@@ -149,7 +149,7 @@ export function createClaiming(options: ClaimingOptions) {
     lanes.reserve(lane, 0, bytes);
     try {
       const large = admitted.filter((one) => sizeOf(one) > SMALL_BODY_BYTES);
-      events.push(...(await store.readBodies(app_id, positionsOf(large))));
+      events.push(...(await store.readBodies(app_id, large.map(positionOf))));
     } catch (error) {
       lanes.reserve(lane, 0, -bytes);
       throw error;
@@ -175,8 +175,8 @@ export function createClaiming(options: ClaimingOptions) {
   return { refill, watch };
 }
 
-function positionsOf(held: readonly Claimed[]): string[] {
-  return held.map(({ position }) => position);
+function positionOf({ position }: Claimed): string {
+  return position;
 }
 
 function sum(sizes: readonly number[]): number {

@@ -109,7 +109,7 @@ export function isCovered(stop: Stop, replays: readonly (TimeRange & { created_a
   return covered_until >= until;
 }
 
-export function positionsOf({ since, until }: TimeRange): [from_position: string, end_position: string] {
+export function positionBounds({ since, until }: TimeRange): [from_position: string, end_position: string] {
   return [uuidFloor(since), uuidFloor(until)];
 }
 
