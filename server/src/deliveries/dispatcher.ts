@@ -21,10 +21,6 @@ import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
-/** A look at the turns of all destinations is followed by a rest of so many times what it took, up to the longest. */
-const LOOK_REST = 10;
-const LOOK_REST_MAX_MS = 60_000;
-
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
@@ -75,8 +71,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
   let drained = () => {};
-  let looking = false;
-  let next_look_at = 0;
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
   const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
@@ -84,7 +78,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
-  const turns = createTurns({ store, destinations, clock, log });
+  const turns = createTurns({
+    ...{ store, destinations, clock, log, logSeldom },
+    isRunning: () => state === "running",
+    find: (id) => lanes.open(id).destination,
+    found: (id) => wake(id, clock.now()),
+  });
   const { refill, watch } = createClaiming({
     ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers },
     ...{ take, giveBack, putBack, work },
@@ -270,34 +269,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         refill(lane);
         watch(lane);
       }
-      const rest_ms = next_look_at - clock.now();
-      // A clock that was set back makes no rest longer than the longest.
-      if (state === "running" && !looking && (rest_ms <= 0 || rest_ms > LOOK_REST_MAX_MS)) void work(lookAtTurns());
+      if (turns.isDue()) void work(turns.lookAtAll());
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
     } catch (error) {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
-  }
-
-  /** One after another, and then a rest: it is never to take what claims need. */
-  async function lookAtTurns(): Promise<void> {
-    looking = true;
-    const started_at = clock.now();
-    try {
-      for (const { destination_id } of await store.findKeyed()) {
-        const { destination } = lanes.open(destination_id);
-        if (state === "running" && destination !== null && (await turns.look(destination))) {
-          wake(destination_id, clock.now());
-        }
-      }
-    } catch (error) {
-      logSeldom("deliveries.not_polled", { error }, "warn");
-    }
-    const now = clock.now();
-    next_look_at = now + Math.min(LOOK_REST_MAX_MS, Math.max(0, now - started_at) * LOOK_REST);
-    looking = false;
   }
 
   async function checkSlow(): Promise<void> {
