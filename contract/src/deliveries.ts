@@ -88,7 +88,7 @@ export const DeliveryDetail = Delivery.extend({
   request: z.object({ url: z.string(), headers: z.record(z.string(), z.string()), body: z.string() }),
   attempts: z.array(Attempt).describe("those that are kept; attempt_count has all"),
   expired: Expired.nullable().describe(
-    "null while everything is kept; else the body is empty, and attempts are missing",
+    "null while everything is kept; else the body is empty, and attempts are missing, or what was answered to them",
   ),
 }).meta({ id: "DeliveryDetail" });
 export type DeliveryDetail = z.infer<typeof DeliveryDetail>;

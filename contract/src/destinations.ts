@@ -187,17 +187,20 @@ export const Health = z
       .int()
       .nullable()
       .describe(
-        "requests at a time that the process that answers allows itself at present, of several dispatchers its part: 0 when " +
-          "the others send to it; null when nothing is to be sent, or it is no dispatcher",
+        "requests at a time that it is sent at present, by all dispatchers together, as they were a few seconds ago unless the " +
+          "only one answers; null when that one has nothing to send to it, or nobody is known to deliver",
       ),
     rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
     held_until: Timestamp.nullable().describe(
-      "until then that process sends nothing by itself: the receiver asked for it",
+      "until then nothing is sent by itself, by one dispatcher at least: the receiver asked for it. The latest of them",
     ),
     limited_because: z
       .string()
       .nullable()
-      .describe("why it allows itself less than the settings; null when it does not"),
+      .describe(
+        "why that is less than the settings, of the dispatcher that is limited most, and of how many when they differ; or why it " +
+          "is not known. Null when it is not less",
+      ),
   })
   .meta({ id: "Health" });
 export type Health = z.infer<typeof Health>;
@@ -212,7 +215,9 @@ export const Missed = z
         "events of its types that pass its filter and have no delivery, of all times in which it was stopped, until they are recovered; replays lower it. Their fate is `off` as a rule",
       ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
-    since: Timestamp.describe("when it was stopped, the first time that is not recovered"),
+    since: Timestamp.describe(
+      "when it was stopped, the first time of which something is missing; when it is stopped and nothing is, this time",
+    ),
     until: Timestamp.nullable().describe("when it was turned on the last time; null: it is still stopped"),
   })
   .meta({ id: "Missed" });
@@ -244,7 +249,7 @@ export const Webhook = z
     created_at: Timestamp,
     updated_at: Timestamp,
     health: Health,
-    missed: Missed.nullable().describe("null: it was never off or disabled"),
+    missed: Missed.nullable().describe("null: nothing; it was never off or disabled, or all of that is recovered"),
     next_step: z.string().nullable().describe("what to do when it is not active, or has missed something"),
     recovery: Replay.nullable()
       .optional()

@@ -126,6 +126,12 @@ export const Envelope = z
   .meta({ id: "Envelope" });
 export type Envelope = z.infer<typeof Envelope>;
 
+/** As lists, streams and looks at one event show it. */
+export const StoredEvent = Envelope.extend({
+  erased_at: Timestamp.optional().describe("when what it said was erased; `data` is empty since then"),
+}).meta({ id: "StoredEvent" });
+export type StoredEvent = z.infer<typeof StoredEvent>;
+
 /** Taken as it is: `z.record` would copy it, member by member, on the hottest path there is. */
 export const DataObject = z
   .custom<Record<string, unknown>>(isDataObject, { error: ({ input }) => whyNoData(input) })
@@ -189,13 +195,15 @@ export const FATE_STATES = [
   "off",
   "not_yet_created",
   "missed",
+  "erased",
 ] as const;
 
 const FATE_MEANINGS =
   "pending: on its way, or waits. succeeded: answered 2xx. failed: given up. skipped: refused by the webhook's filter when it " +
   "was stored. canceled: by hand. not_subscribed: of a type that the webhook was not set to, or a test event for another one. " +
   "off: came while the webhook was off or disabled. not_yet_created: came before the webhook was created. missed: has no " +
-  "delivery although the webhook wanted it, and nothing on record says why; 0 as a rule, and not what `missed.count` of a webhook counts";
+  "delivery although the webhook wanted it, and nothing on record says why; 0 as a rule, and not what `missed.count` of a webhook counts. " +
+  "erased: has no delivery, and the event was erased, so that none can be made";
 
 /** What became of one event at one destination. */
 export const Fate = z
@@ -209,7 +217,7 @@ export const Fate = z
   .meta({ id: "Fate" });
 export type Fate = z.infer<typeof Fate>;
 
-export const EventWithFates = Envelope.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
+export const EventWithFates = StoredEvent.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
 export type EventWithFates = z.infer<typeof EventWithFates>;
 
 export const FatesQuery = z.strictObject({
@@ -245,4 +253,4 @@ export const EventQuery = z.strictObject({
   app_id: Id.optional().describe("for the admin token: ids are unique within an app, so another app may have the same"),
 });
 
-export const EventsPage = pageOf(Envelope).meta({ id: "EventsPage" });
+export const EventsPage = pageOf(StoredEvent).meta({ id: "EventsPage" });

@@ -74,7 +74,7 @@ export const LINKME_ROUTES = {
     path: "/api/apps/{app_id}/links",
     scope: "app_write",
     tag: "Links",
-    summary: "Create a link",
+    summary: "Create a link; unknown fields are ignored, as LinkMe ignores them",
     params: in_app,
     query: AnyQuery,
     body: LinkCreate,

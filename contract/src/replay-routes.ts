@@ -71,7 +71,7 @@ export const REPLAY_ROUTES = {
     path: "/api/replays/{id}/cancel",
     scope: "app_write",
     tag: "Replays",
-    summary: "End a replay; what waits goes back to what it was",
+    summary: "End a replay: nothing more is sent, and what waits goes back to what it was",
     params: by_id,
     query: NoQuery,
     status: 202,

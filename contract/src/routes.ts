@@ -282,6 +282,17 @@ const EVENT_ROUTES = {
     status: 200,
     answer: EventWithFates,
   },
+  eraseEvent: {
+    method: "DELETE",
+    path: "/api/events/{id}",
+    scope: "app_write",
+    tag: "Events",
+    summary: "Erase what an event said, and what receivers answered to it; its id and its fates stay",
+    params: by_id,
+    query: EventQuery,
+    status: 204,
+    answer: null,
+  },
   countFates: {
     method: "GET",
     path: "/api/apps/{app_id}/fates",

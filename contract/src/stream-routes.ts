@@ -1,5 +1,5 @@
 // The calls that are answered by a stream of messages without end. Part of the route table of routes.ts.
-import { Envelope } from "./events.ts";
+import { StoredEvent } from "./events.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { DeliveryChange, EventStreamQuery } from "./streams.ts";
 
@@ -13,7 +13,7 @@ export const STREAM_ROUTES = {
     params: under("app_id"),
     query: EventStreamQuery,
     status: 200,
-    answer: Envelope,
+    answer: StoredEvent,
     streams: true,
   },
   streamDeliveries: {

@@ -16,7 +16,7 @@ export const EventStreamQuery = z.strictObject({
   since: TimeInput.optional().describe("begin with what was accepted at this time or later; without it: from now on"),
 });
 
-export const CHANGE_KINDS = ["created", "attempted", "asked_for", "replayed", "canceled", "expired"] as const;
+export const CHANGE_KINDS = ["created", "attempted", "asked_for", "replayed", "canceled", "expired", "erased"] as const;
 export const ChangeKind = z.enum(CHANGE_KINDS);
 export type ChangeKind = z.infer<typeof ChangeKind>;
 
@@ -28,7 +28,7 @@ const AttemptFigures = Attempt.pick({
 /** One recorded change; everything but `change` and `attempt` is as the delivery was when the message was sent. */
 export const DeliveryChange = Delivery.extend({
   change: ChangeKind.describe(
-    "what happened: `asked_for` is a retry or a resend by hand, `expired` the end of what was still pending when its event's time was over",
+    "what happened: `asked_for` is a retry or a resend by hand, `expired` the end of what was still pending when its event's time was over, `erased` that what the event said was erased",
   ),
   attempt: AttemptFigures.nullable().describe("the attempt that was recorded, when that is what happened"),
 }).meta({ id: "DeliveryChange" });

@@ -9,6 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
+import { createPresentLimits } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -18,6 +19,8 @@ import { createDeliveryStore } from "./deliveries/store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
+import { createErasing } from "./events/erasing.ts";
+import { createErasingStore } from "./events/erasing-store.ts";
 import { createEvents } from "./events/events.ts";
 import { createFates } from "./events/fates.ts";
 import { createFatesStore } from "./events/fates-store.ts";
@@ -70,9 +73,9 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   }
   // An SQLite file has one process; with PostgreSQL there may be others, whose leases are alive and who share the limits.
   const exclusive = db.engine === "sqlite";
-  const presence = exclusive
-    ? ALONE
-    : createPresence({ store: createPresenceStore(db), clock, id: ids.uuid(), tell: hints.dispatchers, log });
+  const nodes = exclusive ? null : createPresenceStore(db);
+  const presence =
+    nodes === null ? ALONE : createPresence({ store: nodes, clock, id: ids.uuid(), tell: hints.dispatchers, log });
   const dispatcher = createDispatcher({
     store,
     committer,
@@ -84,10 +87,15 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     random: Math.random,
     exclusive,
   });
+  const is_dispatcher = config.roles.includes("dispatcher");
+  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now });
   const waking = wakeOthersToo(dispatcher, hints);
   const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
   const event_store = createEventStore(db);
   const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
+  const erasing = createErasing({
+    ...{ store: createErasingStore(told_db), events: event_store, dispatcher: waking, log, now },
+  });
   const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
   const filter_checks = createFilterChecks({ store: event_store });
   const checks = createChecks({ destinations, egress, ids, now });
@@ -104,8 +112,8 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     clock,
   });
   const recovery = createRecovery({ webhooks: destinations, replays, now });
-  const looking = { fates, filter_checks, recovery };
-  const recording = { writes, committer, egress, hints, event_log, events, checks, tail };
+  const looking = { fates, filter_checks, recovery, lookUpLimits };
+  const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
   const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
   return { ...recording, ...looking, ...delivering, notices };
 }
@@ -158,7 +166,7 @@ function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clo
     replay_runner.wake();
     hints.replays();
   };
-  return { replays: createReplays({ ...replaying, ids, now: clock.now, wake }), replay_runner };
+  return { replays: createReplays({ ...replaying, dispatcher, ids, now: clock.now, wake }), replay_runner };
 }
 
 /** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */
@@ -172,6 +180,10 @@ function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
     forget(destination_id, position, attempt) {
       dispatcher.forget(destination_id, position, attempt);
       hints.dropped({ destination_id, position, attempt });
+    },
+    forgetReplay(replay_id) {
+      dispatcher.forgetReplay(replay_id);
+      hints.canceled(replay_id);
     },
   };
 }
@@ -187,6 +199,7 @@ export function listenToOthers(pipeline: Pipeline): void {
     replays: replay_runner.wake,
     dispatchers: presence.hear,
     dropped: ({ destination_id, position, attempt }) => dispatcher.forget(destination_id, position, attempt),
+    canceled: dispatcher.forgetReplay,
     all() {
       // The next poll finds the same.
       wakeAll().catch(() => {});

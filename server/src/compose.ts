@@ -43,7 +43,8 @@ export type Server = Awaited<ReturnType<typeof composeServer>>;
 export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
-  const state = { is_open: false, is_stopping: false };
+  /** Open answers; ready has begun all that it does as well. */
+  const state = { is_open: false, is_ready: false, is_stopping: false };
   const { event_retention_days, delivery_retention_days } = config;
   const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
   const askDatabase = createReadiness(db);
@@ -67,7 +68,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
 
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
 
-  const isReady = async () => state.is_open && !pipeline.writes.isFailing() && (await askDatabase());
+  const isReady = async () => state.is_ready && !pipeline.writes.isFailing() && (await askDatabase());
   const forgetApp = async (app_id: string) => {
     pipeline.hints.changed(app_id);
     await destinations.refresh(app_id);
@@ -98,7 +99,7 @@ interface HandlerParts {
 
 /** What answers calls, by the roles of the process. */
 function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, forgetApp }: HandlerParts) {
-  const { destinations, dispatcher, notices } = pipeline;
+  const { destinations, notices } = pipeline;
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     Object.assign(
@@ -109,11 +110,11 @@ function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, fo
         webhooks: { ...destinations, ...pipeline.recovery },
         tests: pipeline.events,
         checks: { ...pipeline.checks, ...pipeline.filter_checks },
-        limitsOf: dispatcher.limitsOf,
+        lookUpLimits: pipeline.lookUpLimits,
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
-      eventHandlers(pipeline.events, pipeline.fates),
+      eventHandlers(pipeline.events, pipeline.erasing, pipeline.fates),
       noticeHandlers(notices.notices),
       pipeline.tail.handlers,
       edge.link_handlers,
@@ -126,7 +127,7 @@ function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, fo
 interface LifeParts {
   db: Database;
   app: FastifyInstance;
-  state: { is_open: boolean; is_stopping: boolean };
+  state: { is_open: boolean; is_ready: boolean; is_stopping: boolean };
   pipeline: Pipeline;
   retention: ReturnType<typeof composeRetention>;
   edge: Edge;
@@ -139,6 +140,11 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
   async function open(): Promise<void> {
+    await begin();
+    state.is_ready = !state.is_stopping;
+  }
+
+  async function begin(): Promise<void> {
     await pipeline.tail.start();
     if (state.is_stopping) return;
     state.is_open = true;

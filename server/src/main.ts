@@ -1,6 +1,6 @@
 // Starts and stops the server: configuration → database → modules → listen → drain. Nothing else has effects at import.
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
-// PostgreSQL that is late, with the health checks already answering.
+// database that is late or takes no writes, with the health checks already answering.
 import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { serverVersion } from "./api/docs.ts";
@@ -8,14 +8,14 @@ import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
 import { checkSealKey } from "./destinations/seal-check-store.ts";
-import { type Database, DatabaseError } from "./platform/database.ts";
+import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
 import { databasePath, openDatabase } from "./platform/database-open.ts";
 import { tryLock } from "./platform/file-lock.ts";
 import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
 import { createSealer, SealError } from "./platform/sealing.ts";
 import { createSeldomLog } from "./platform/seldom-log.ts";
-import { whyNotOurs } from "./platform/sqlite-file.ts";
+import { isOfDisk, whyNotOurs } from "./platform/sqlite-file.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
@@ -38,13 +38,12 @@ async function start(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   // The database and the spool hold what nobody else on the machine is to read.
   process.umask(0o077);
+  process.on("uncaughtException", endAsFailed);
   const config = loadConfig();
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
   refuseForeignFile(config);
-  const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch((error) =>
-    fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`),
-  );
+  const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch(failToOpen);
   await takeSqliteFile(db, config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
@@ -96,6 +95,14 @@ function refuseForeignFile({ database_url }: Config): void {
   );
 }
 
+function failToOpen(error: unknown): never {
+  if (!(error instanceof Error && isOfDisk(error.cause))) {
+    return fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`);
+  }
+  const advice = "see whether its disk is full or fails, then start again";
+  return fail(EXIT_FAILED, `The database file cannot be opened at the moment. ${sentenceOf(error)}; ${advice}.`);
+}
+
 /**
  * An SQLite file has one dispatcher: at its start it takes up what is leased, and a second one would send all that again.
  * A process that is still stopping is waited for.
@@ -126,7 +133,7 @@ function lockOrFail(path: string): (() => void) | null {
   try {
     return tryLock(path);
   } catch (error) {
-    return fail(EXIT_BAD_CONFIG, sentenceOf(error));
+    return failToOpen(error);
   }
 }
 
@@ -143,15 +150,14 @@ async function tryToPrepare(db: Database, secrets: Secrets): Promise<boolean> {
       fail(EXIT_BAD_CONFIG, whyNotThisKey(secrets));
     }
     if (error instanceof MigrationError) fail(EXIT_FAILED, error.message);
-    if (!(error instanceof DatabaseError)) throw error;
-    if (error.kind !== "unavailable") endIfDamaged(error);
+    if (!isDatabaseError(error, "unavailable")) endIfDamaged(error);
     logSeldom("database.waiting", { message: sentenceOf(error), error, retry_ms: DATABASE_RETRY_MS }, "warn");
     return false;
   }
 }
 
 function endIfDamaged(error: unknown): never {
-  if (!(error instanceof DatabaseError)) throw error;
+  if (!(error instanceof DatabaseError) || error.kind === "unavailable") throw error;
   const advice = "is DATABASE_URL a database of LinkMe Server, and undamaged? Else restore a backup";
   return fail(EXIT_FAILED, `The database cannot be used: ${sentenceOf(error)}; ${advice}.`);
 }
@@ -251,6 +257,15 @@ function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error instanceof DatabaseError && error.cause instanceof Error ? error.cause.message : "";
   return error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
+}
+
+/**
+ * Nobody knows what an error that nobody caught has left undone. The next start goes on from what is on the disk, and
+ * everything that was answered is there.
+ */
+function endAsFailed(error: unknown): never {
+  log("server.failed", { error }, "error");
+  return fail(EXIT_FAILED, `The server has ended: ${sentenceOf(error)}`);
 }
 
 /** What went wrong is the last thing to be seen, behind the token of a first start. */

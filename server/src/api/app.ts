@@ -2,6 +2,7 @@
 // main.ts and by tests. Every bound of a connection is set here; no route answers before `isOpen` but the health checks.
 
 import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import fastifyCors from "@fastify/cors";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
@@ -14,12 +15,13 @@ import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
 import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
-import { createLoad } from "./load.ts";
+import { BODY_MAX_BYTES, createLoad } from "./load.ts";
 import { whyNotFound } from "./not-found.ts";
 
-export const BODY_MAX_BYTES = 1024 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;
 const CONNECTIONS_MAX = 10_000;
+/** Of a body that is refused. */
+export const DROPPED_MAX_BYTES = 16 * 1024 * 1024;
 /** From the first byte of a request to its last; slow senders lose their connection. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -165,10 +167,37 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     log("request.failed", { request_id, method, route: request.routeOptions?.url, error }, "error");
   }
   if (retry_after_seconds !== undefined) reply.header("retry-after", retry_after_seconds);
-  // Fastify closes the connection after a body that it did not take. A client that still sends would be reset before it has
-  // read the answer; what is left of its body is read and dropped instead, for as long as a request may take.
-  reply.removeHeader("connection");
-  reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
+  afterBody(request.raw, (is_in) => {
+    // Fastify would close the connection after any body that it did not take.
+    const stays = is_in && reply.raw.shouldKeepAlive && reply.raw.getHeader("connection") !== "close";
+    reply.header("connection", stays ? "keep-alive" : "close");
+    reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
+  });
+}
+
+/**
+ * Who is answered in the midst of a body, and finds the connection closed, is reset before the answer was read; many clients
+ * read none before they have sent all. So what is left of the body is read and dropped first, for as long as a request may
+ * take. Of one that is very large the end is not waited for: `is_in` is false then.
+ */
+function afterBody(request: IncomingMessage, answer: (is_in: boolean) => void): void {
+  const { headers } = request;
+  const has_body = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  if (request.complete || request.readableEnded || !has_body) {
+    answer(true);
+    return;
+  }
+  let dropped = 0;
+  const drop = (chunk: Buffer) => {
+    dropped += chunk.length;
+    if (dropped > DROPPED_MAX_BYTES) end(false);
+  };
+  const whole = () => end(true);
+  const end = (is_in: boolean) => {
+    request.off("data", drop).off("end", whole).off("close", whole);
+    answer(is_in);
+  };
+  request.on("data", drop).once("end", whole).once("close", whole).resume();
 }
 
 /** For what is not even HTTP, or came too slowly: there is no request to answer by, only a socket. */

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import type {
   EventInput,
+  EventQuery,
   EventsPage,
   EventsQuery,
   EventWithFates,
@@ -11,9 +12,10 @@ import type {
 } from "#contract/events.ts";
 import type { PageQuery } from "#contract/fields.ts";
 import { notFound } from "../errors.ts";
+import type { Access } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 
-type Names = "ingestEvents" | "listEvents" | "getEvent" | "countFates";
+type Names = "ingestEvents" | "listEvents" | "getEvent" | "eraseEvent" | "countFates";
 
 /** What this file needs of the events; `app_scope` null means any app. */
 export interface Events {
@@ -26,11 +28,15 @@ export interface Events {
   getEvent(id: string, app_scope: string | null): Promise<z.output<typeof EventWithFates>>;
 }
 
+export interface Erasing {
+  eraseEvent(id: string, app_scope: string | null): Promise<void>;
+}
+
 export interface Fates {
   countFates(app_id: string, query: z.output<typeof FatesQuery>): Promise<z.output<typeof FatesAnswer>>;
 }
 
-export function eventHandlers(events: Events, fates: Fates): Handlers<Names> {
+export function eventHandlers(events: Events, erasing: Erasing, fates: Fates): Handlers<Names> {
   return {
     ingestEvents: ({ params, body }) => events.ingest(params.app_id, "events" in body ? body.events : [body]),
     listEvents({ params, query }) {
@@ -38,11 +44,13 @@ export function eventHandlers(events: Events, fates: Fates): Handlers<Names> {
       return events.listEvents(params.app_id, filter, { limit, cursor });
     },
     countFates: ({ params, query }) => fates.countFates(params.app_id, query),
-    getEvent({ params, query, access }) {
-      const { app_id = access.app_scope } = query;
-      // A key sees its own app alone, whatever it names.
-      if (access.app_scope !== null && app_id !== access.app_scope) throw notFound("event");
-      return events.getEvent(params.id, app_id);
-    },
+    getEvent: ({ params, query, access }) => events.getEvent(params.id, scopeOf(query, access)),
+    eraseEvent: ({ params, query, access }) => erasing.eraseEvent(params.id, scopeOf(query, access)),
   };
+}
+
+/** A key sees its own app alone, whatever it names. @throws AppError not_found */
+function scopeOf({ app_id }: z.output<typeof EventQuery>, { app_scope }: Access): string | null {
+  if (app_scope !== null && app_id !== undefined && app_id !== app_scope) throw notFound("event");
+  return app_id ?? app_scope;
 }

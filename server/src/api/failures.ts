@@ -39,7 +39,7 @@ function compose(refusal: AppError, request_id: string, is_bug: boolean): Failur
 function toRefusal(error: unknown): AppError | null {
   if (error instanceof AppError) return error;
   if (isDatabaseError(error, "unavailable")) {
-    const message = "The database cannot be reached at the moment. Send the same request again.";
+    const message = "The database does not answer, or takes no writes, at the moment. Send the same request again.";
     return new AppError("temporarily_unavailable", message, { retry_after_seconds: RETRY_AFTER_SECONDS });
   }
   return fromFramework(error);

@@ -164,7 +164,7 @@ forEachEngine((engine) => {
     assert.match(recovered.next_step, new RegExp(`GET /api/replays/${recovered.recovery.id}`));
     for (const id of [missed[0], missed[2]]) await becomes(id, "succeeded");
     const { missed: left, next_step } = await answered("GET", url);
-    assert.deepEqual([left.count, left.is_exact, next_step], [0, true, null]);
+    assert.deepEqual([left, next_step], [null, null]);
     assert.deepEqual(received().sort(), [before, missed[0], missed[2], fresh].sort());
     assert.equal((await fateOf(missed[1])).state, "off");
   });
@@ -201,7 +201,29 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await answered("GET", `/api/replays/${recovery.id}`)).state === "done", "its end");
     assert.deepEqual(received().sort(), [...first, between, ...last].sort());
     assert.equal((await fateOf(accepted[0])).state, "not_subscribed");
-    assert.deepEqual((await turn(true)).missed.count, 0);
+    assert.equal((await turn(true)).missed, null);
+  });
+
+  test("a replay of what it missed is named as long as it has something to send, and how it goes on where it is paused", async () => {
+    const { url, answered, click, becomes } = await openApp(engine, { filter: IOS_ONLY, enabled: false });
+    const missed = await click("ios", "web", "ios", "ios");
+    await answered("PATCH", url, { enabled: true });
+    const slow = { ...RANGE, states: ["missing"], rate_per_second: 0.01 };
+    const { id: replay_id } = await answered("POST", `${url}/replays`, slow);
+    await becomes(missed[0], "succeeded");
+    const step = async () => (await answered("GET", url)).next_step;
+    assert.equal(
+      await step(),
+      `The replay ${replay_id} sends what it missed: see how far it is with GET /api/replays/${replay_id}.`,
+    );
+    await answered("POST", `/api/replays/${replay_id}/pause`);
+    const [, resume] = /Go on with POST (\S+)\.$/.exec(await step()) ?? [];
+    await answered("POST", String(resume), { rate_per_second: null });
+    await waitUntil(async () => (await answered("GET", `/api/replays/${replay_id}`)).state === "done", "its end");
+    const { missed: left, next_step } = await answered("GET", url);
+    assert.deepEqual([left, next_step], [null, null]);
+    const again = await answered("PATCH", url, { enabled: true, recover: true });
+    assert.deepEqual([again.recovery.total, again.missed, again.next_step], [0, null, null]);
   });
 
   test("events from before its creation are not yet created, and a replay of what is missing sends them", async () => {

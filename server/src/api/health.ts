@@ -12,7 +12,8 @@ export function healthHandlers(isReady: () => Promise<boolean>): Handlers<"getHe
     async getReady() {
       // Whatever goes wrong here means the same to a load balancer: not this process, not now.
       const is_ready = await isReady().catch(() => false);
-      if (!is_ready) throw unavailable("The database does not answer at the moment.", RETRY_AFTER_SECONDS);
+      if (!is_ready)
+        throw unavailable("The database does not answer, or takes no writes, at the moment.", RETRY_AFTER_SECONDS);
       return OK;
     },
   };

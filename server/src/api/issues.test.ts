@@ -41,6 +41,11 @@ const cases: [schema: z.ZodType, value: unknown, message: string][] = [
   [IngestBody, "x", "body: an object"],
   [z.strictObject({}), { a: 1 }, "a: unknown field: none is taken here"],
   [
+    z.strictObject({ utm: z.partialRecord(z.enum(["utm_id", "utm_term", "tags"]), z.string()).nullish() }),
+    { utm: { source: "x" } },
+    "utm.source: unknown field: accepted are utm_id, utm_term, tags",
+  ],
+  [
     WebhookCreate,
     { url: "ftp://a.example/", events: [] },
     "url: ftp:// URLs are not accepted. Use a public https URL, such as https://example.com/webhooks. (and 1 more, see details)",

@@ -25,6 +25,10 @@ function namesAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[
   if (schema instanceof z.ZodUnion) return schema.def.options.flatMap((option) => namesAt(option, path));
   const [step, ...rest] = path;
   if (schema instanceof z.ZodArray) return step === undefined ? [] : namesAt(schema.def.element, rest);
+  if (schema instanceof z.ZodRecord) {
+    const { keyType } = schema.def;
+    return step === undefined && keyType instanceof z.ZodEnum ? keyType.options.map(String) : [];
+  }
   if (!(schema instanceof z.ZodObject)) return [];
   if (step === undefined) return Object.keys(schema.def.shape);
   const inner: z.core.$ZodType | undefined = schema.def.shape[String(step)];

@@ -5,6 +5,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { unavailable } from "../errors.ts";
 
+/** Of one request; more is answered 413. */
+export const BODY_MAX_BYTES = 1024 * 1024;
 /**
  * Bodies of callers with a token. Measured with 300 calls of 0.8 MB at once beside a locked database: the process grows by
  * 150 to 280 MiB, and without a limit by 1,100 MiB.
@@ -44,25 +46,25 @@ export function createLoad(): Load {
     if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
     const room = rooms[kind];
     let weight = 0;
-    let is_refused = false;
+    const letGo = () => {
+      hold(room, id, -weight);
+      weight = 0;
+    };
     request.on("data", (chunk: Buffer) => {
-      // What still comes of one that was refused, here or for another reason, is let go.
-      if (is_refused || response.headersSent) return;
+      // Who reads a body listens for its errors. One that nobody reads, because its method has none or because it was refused,
+      // is dropped as it comes, and an error that nobody listens for would end the process.
+      if (response.headersSent || request.listenerCount("error") === 0) return letGo();
       weight += chunk.length;
       hold(room, id, chunk.length);
+      // One that is too large by itself is not to come again: its reader says so.
+      if (weight > BODY_MAX_BYTES) return;
       if (room.bytes <= room.max && (room.shares.get(id) ?? 0) <= room.share_max) return;
-      is_refused = true;
-      // The rest of the body is read and dropped (app.ts).
+      letGo();
       const message = "The server has as much work as it can hold. Send the same request again.";
       request.emit("error", unavailable(message, RETRY_AFTER_SECONDS));
     });
     // The answer is out, or nobody is there to take it.
-    for (const end of ["finish", "close"]) {
-      response.once(end, () => {
-        hold(room, id, -weight);
-        weight = 0;
-      });
-    }
+    for (const end of ["finish", "close"]) response.once(end, letGo);
   }
 
   return { watch };

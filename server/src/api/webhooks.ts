@@ -13,7 +13,7 @@ import type {
 import type { PageQuery } from "#contract/fields.ts";
 import type { FilterCheck, FilterCheckAnswer } from "#contract/filters.ts";
 import type { NextSecret, Promotion, Secret, SecretCheck, SecretState } from "#contract/secrets.ts";
-import type { Limits } from "../destinations/health.ts";
+import type { LookUpLimits } from "../deliveries/present-limits.ts";
 import { actorOf } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 
@@ -74,32 +74,34 @@ export interface FilterChecks {
   checkFilter(app_id: string, request: FilterCheck): Promise<z.output<typeof FilterCheckAnswer>>;
 }
 
-/** What a destination is sent by this process at present; null when it sends nothing to it. */
-export type LimitsOf = (destination_id: string) => Limits | null;
-
 export interface WebhookParts {
   webhooks: Webhooks & Rotation;
   tests: Tests;
   checks: Checks & FilterChecks;
-  limitsOf: LimitsOf;
+  lookUpLimits: LookUpLimits;
 }
 
-export function webhookHandlers({ webhooks, tests, checks, limitsOf }: WebhookParts): Handlers<Names> {
+export function webhookHandlers({ webhooks, tests, checks, lookUpLimits }: WebhookParts): Handlers<Names> {
   return {
     checkFilter: ({ params, body }) => checks.checkFilter(params.app_id, body),
-    ...configHandlers(webhooks, (webhook) => ({ ...webhook, health: { ...webhook.health, ...limitsOf(webhook.id) } })),
+    ...configHandlers(webhooks, lookUpLimits),
     testWebhook: ({ params, access, body }) => tests.sendTest(params.id, access.app_scope, body),
     checkReceiver: ({ params, body }) => checks.checkReceiver(params.app_id, body),
     ...secretHandlers(webhooks, checks),
   };
 }
 
-function configHandlers(webhooks: Webhooks, withLimits: (webhook: Webhook) => Webhook): Handlers<ConfigNames> {
+function configHandlers(webhooks: Webhooks, lookUpLimits: LookUpLimits): Handlers<ConfigNames> {
+  async function withLimits(webhook: Webhook): Promise<Webhook> {
+    return join(webhook, await lookUpLimits());
+  }
+
   return {
     createWebhook: ({ params, access, body }) => webhooks.createWebhook(params.app_id, body, actorOf(access)),
     listWebhooks: async ({ params, query }) => {
       const page = await webhooks.listWebhooks(params.app_id, query);
-      return { ...page, items: page.items.map(withLimits) };
+      const limitsOf = await lookUpLimits();
+      return { ...page, items: page.items.map((webhook) => join(webhook, limitsOf)) };
     },
     getWebhook: async ({ params, access }) => withLimits(await webhooks.getWebhook(params.id, access.app_scope)),
     patchWebhook: async ({ params, access, body }) =>
@@ -107,6 +109,10 @@ function configHandlers(webhooks: Webhooks, withLimits: (webhook: Webhook) => We
     deleteWebhook: ({ params, access }) => webhooks.deleteWebhook(params.id, access.app_scope),
     listWebhookChanges: ({ params, access, query }) => webhooks.listChanges(params.id, access.app_scope, query),
   };
+}
+
+function join(webhook: Webhook, limitsOf: Awaited<ReturnType<LookUpLimits>>): Webhook {
+  return { ...webhook, health: { ...webhook.health, ...limitsOf(webhook) } };
 }
 
 function secretHandlers(rotation: Rotation, checks: Checks): Handlers<SecretNames> {

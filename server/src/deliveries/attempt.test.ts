@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
 import { type Destination, hideIn, prepareDestination } from "../destinations/destination.ts";
 import { newWebhookRow } from "../destinations/webhook-row.ts";
-import type { Exchange, OutboundRequest } from "../platform/exchange.ts";
+import { type Exchange, keepHeaders, type OutboundRequest } from "../platform/exchange.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
 import { attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { INTERRUPTIONS_MAX } from "./policy.ts";
@@ -71,6 +71,21 @@ for (const { title, exchange, state, outcome, due_at } of ends) {
   });
 }
 
+test("whether the receiver was silent, or was never asked, is said of the attempt", async () => {
+  const failure = { ...answer({}), kind: "failure", message: "" };
+  const silent = { ...failure, code: "timeout", is_silence: true } as Exchange;
+  const refused = { ...failure, code: "refused_address", is_silence: false } as Exchange;
+  const said = await Promise.all([silent, refused, answer({})].map((exchange) => make(webhook(), exchange)));
+  assert.deepEqual(
+    said.map(({ made }) => [made.record.outcome, made.is_silence]),
+    [
+      ["unreachable", true],
+      ["unreachable", false],
+      ["accepted", false],
+    ],
+  );
+});
+
 test("a destination that cannot be read sends nothing, and its attempts say why", async () => {
   const row = newRow({}, createSealer(randomBytes(32)));
   const broken = prepareDestination(row, { sealer, version: "1.0.0" });
@@ -92,6 +107,19 @@ test("what a receiver echoes of the sealed headers is not kept", async () => {
   assert.equal(made.record.response_headers, '{"x-echo":"••••••••"}');
   const plain = (await make(webhook(), echo)).made;
   assert.match(plain.record.response_snippet, /s3cr3t/, "without sealed headers nothing is touched");
+});
+
+test("nor the beginning of one that a header had no room for, and what is left is JSON, whatever the secret", async () => {
+  const jwt = `eyJ${"hbGciOi".repeat(200)}`;
+  const kept = keepHeaders(
+    new Map([
+      ["x-echo", `got ${jwt}`],
+      ["server", '":"BaseHTTP/0.6'],
+    ]),
+  );
+  const settings = { headers: { Authorization: `Bearer ${jwt}`, "X-Key": '":"BaseHTTP/' } };
+  const { made } = await make(webhook(settings), answer({ headers: kept }));
+  assert.deepEqual(JSON.parse(made.record.response_headers), { "x-echo": "got ••••••••", server: "••••••••0.6" });
 });
 
 test("a receiver that leads to a host named like a sealed header has no reason told with its value", async () => {

@@ -3,12 +3,15 @@
 import type { Outcome, Outgoing } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
+import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import type { Held } from "./leases.ts";
 import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
+/** Why a delivery ends that is pending when its event is erased. */
+export const ERASED_BEFORE = "The event was erased before it could be delivered.";
 
 /** A claimed delivery with its envelope: all that an attempt needs besides the destination. */
 export type Ready = Pick<
@@ -23,6 +26,7 @@ export type Ready = Pick<
   | "resume_state"
   | "resume_at"
   | "order_key"
+  | "replay_id"
 > &
   Held & {
     event_id: string;
@@ -47,11 +51,9 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
   const decision = decide(ready, outcome, destination.retry_schedule, at);
-  return settlementOf(
-    ready,
-    { decision, outcome, record: recordOf(ready, exchange, outcome, { started_at, destination }) },
-    at.now,
-  );
+  const record = recordOf(ready, exchange, outcome, { started_at, destination });
+  const is_silence = exchange.kind === "failure" && exchange.is_silence;
+  return { ...settlementOf(ready, { decision, outcome, record }, at.now), is_silence };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
@@ -143,10 +145,17 @@ function recordOf(
     return record;
   }
   record.status_code = exchange.status;
-  record.response_headers = destination.hide(JSON.stringify(exchange.headers));
+  record.response_headers = JSON.stringify(hideHeaders(exchange.headers, destination));
   record.response_snippet = destination.hide(exchange.snippet, exchange.truncated);
   record.response_truncated = exchange.truncated ? 1 : 0;
   return record;
+}
+
+function hideHeaders(headers: Readonly<Record<string, string>>, { hide }: Pick<Destination, "hide">) {
+  const hidden = Object.entries(headers).map(([name, value]) => {
+    return [hide(name), hide(value, value.length >= HEADER_VALUE_CHARACTERS)] as const;
+  });
+  return Object.fromEntries(hidden);
 }
 
 function blankRecord(ready: Claimed, started_at: number): AttemptRow {

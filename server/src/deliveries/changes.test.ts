@@ -70,7 +70,7 @@ test("attempts keep their numbers, in the order of each destination", () => {
   assert.deepEqual(numbers(C), []);
 });
 
-for (const kind of ["asked_for", "replayed", "canceled", "expired"] as const) {
+for (const kind of ["asked_for", "replayed", "canceled", "expired", "erased"] as const) {
   test(`a change of the kind ${kind} names its deliveries`, () => {
     const row = rowOf(changeEntry(kind, "dst_a", ["p1", "p2"], 0));
     const change = { kind, number: null };

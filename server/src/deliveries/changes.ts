@@ -1,5 +1,5 @@
 // What the journal says of deliveries: which changed, and how. Pure. Written in the transactions that store, settle, replay,
-// cancel and expire deliveries; read by tail.ts. What a delivery is like now stands in its own row.
+// cancel, expire and erase deliveries; read by tail.ts. What a delivery is like now stands in its own row.
 import type { ChangeKind } from "#contract/streams.ts";
 import { eventPositionsIn, type JournalEntry, type JournalRow, listOf } from "../platform/journal.ts";
 import type { DeliveryKey } from "./delivery.ts";
@@ -12,7 +12,7 @@ export interface Change {
 }
 
 /** A list is groups, each a mark and the positions that it is true of: `A1:<position>,<position>;A2:<position>`. */
-const MARKS = { attempted: "A", asked_for: "M", replayed: "R", canceled: "C", expired: "X" } as const;
+const MARKS = { attempted: "A", asked_for: "M", replayed: "R", canceled: "C", expired: "X", erased: "E" } as const;
 type Marked = keyof typeof MARKS;
 // Object.entries forgets the names of the keys.
 const KINDS = new Map<string, Marked>(Object.entries(MARKS).map(([kind, mark]) => [mark, kind as Marked]));

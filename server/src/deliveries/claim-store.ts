@@ -12,11 +12,12 @@ export type ClaimedRow = Pick<
   DeliveryRow,
   | ("position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at")
   | "order_key"
+  | "replay_id"
 >;
 
 /** The columns of ClaimedRow. */
 export const CLAIMED_COLUMNS = sql`position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at,
-  order_key`;
+  order_key, replay_id`;
 
 /** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
 export const NO_PROBE = sql`
@@ -57,11 +58,13 @@ export interface Envelope {
   position: string;
   id: string;
   target_id: string | null;
+  /** Nothing of it may be sent any more. */
+  erased_at: number | null;
   bytes: number;
   body: string | null;
 }
 
-/** Of claimed deliveries; of those larger than so many bytes the sizes alone. An event that was erased is missing. */
+/** Of claimed deliveries; of those larger than so many bytes the sizes alone. One that was removed is missing. */
 export async function readEnvelopes(
   { query }: Pick<Database, "query">,
   app_id: string,
@@ -73,7 +76,7 @@ export async function readEnvelopes(
     largest_bytes === undefined
       ? sql`body`
       : sql`case when octet_length(body) <= ${largest_bytes} then body end as body`;
-  return query<Envelope>(sql`select position, id, target_id, octet_length(body) as bytes, ${body} from events
+  return query<Envelope>(sql`select position, id, target_id, erased_at, octet_length(body) as bytes, ${body} from events
     where app_id = ${app_id} and position in (${list(positions)})`);
 }
 

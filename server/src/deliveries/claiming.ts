@@ -3,7 +3,7 @@
 // given back or run out, and the next poll finds the lane again.
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import type { Envelope } from "./claim-store.ts";
 import { type Lane, type Lanes, SMALL_BODY_BYTES } from "./lanes.ts";
 import { type Held, LEASE_MS, type Leases } from "./leases.ts";
@@ -18,7 +18,7 @@ export const SLOW_CHECK_MS = 250;
 const CLAIM_MAX = 100;
 
 export interface ClaimingOptions {
-  store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "countRecords">;
+  store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "canceledOf" | "countRecords">;
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
@@ -33,6 +33,7 @@ export interface ClaimingOptions {
   giveBack(unsent: readonly Held[]): void;
   /** Gives back what there is no room for, to be claimed again. */
   putBack(lane: Lane, unsent: readonly Held[]): void;
+  forgetReplay(replay_id: string): void;
   /** A stop waits for it. */
   work(promise: Promise<void>): Promise<void>;
 }
@@ -135,7 +136,8 @@ export function createClaiming(options: ClaimingOptions) {
 
   /** What is small comes with the first look; what is large is read when its size is known and there is room for it. */
   async function readEvents(app_id: string, lane: Lane, held: readonly Claimed[]): Promise<Found> {
-    const events = await store.readBodies(app_id, held.map(positionOf), SMALL_BODY_BYTES);
+    const reading = store.readBodies(app_id, held.map(positionOf), SMALL_BODY_BYTES);
+    const [events] = await Promise.all([reading, forgetCanceled(held)]);
     const sizes = new Map(events.map(({ position, bytes }) => [position, bytes]));
     const sizeOf = ({ position }: Claimed) => sizes.get(position) ?? 0;
     const hopeless = new Set<Claimed>();
@@ -161,18 +163,27 @@ export function createClaiming(options: ClaimingOptions) {
   function readyOf(held: readonly Claimed[], events: readonly Envelope[]): Ready[] {
     const found = new Map(events.map((one) => [one.position, one]));
     return held.flatMap((one): Ready[] => {
-      const { id: event_id, body = null, target_id = null } = found.get(one.position) ?? {};
-      if (event_id !== undefined && body !== null) return [{ ...one, event_id, body, is_test: target_id !== null }];
-      abandon(one, "The event was erased before it could be delivered.");
+      const { id: event_id, body = null, target_id = null, erased_at = null } = found.get(one.position) ?? {};
+      if (event_id !== undefined && body !== null && erased_at === null) {
+        return [{ ...one, event_id, body, is_test: target_id !== null }];
+      }
+      abandon(one, ERASED_BEFORE);
       return [];
     });
+  }
+
+  /** Looks whether replays of what is held were canceled, for a hint may be lost; `take` asks for what is noted here. */
+  async function forgetCanceled(held: Iterable<Pick<Claimed, "replay_id">>): Promise<void> {
+    const replay_ids = new Set([...held].flatMap(({ replay_id }) => replay_id ?? []));
+    if (replay_ids.size === 0) return;
+    for (const replay_id of await store.canceledOf([...replay_ids])) options.forgetReplay(replay_id);
   }
 
   function abandon(ready: Claimed, reason: string): void {
     settling.record(ready, giveUp(ready, reason, clock.now()));
   }
 
-  return { refill, watch };
+  return { refill, watch, forgetCanceled };
 }
 
 function positionOf({ position }: Claimed): string {

@@ -16,7 +16,7 @@ import {
   showDelivery,
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { expiryOf, type Keeping } from "./expiry.ts";
+import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter, DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
@@ -80,10 +80,10 @@ export function createDeliveries(options: DeliveriesOptions) {
     const event_id = event?.id ?? row.position;
     const at = now();
     const last_attempt_at = records.reduce((last, { started_at }) => Math.max(last, started_at), 0);
-    const found = { has_event: event !== undefined, last_attempt_at };
-    const expired = keeping && expiryOf(row, found, keeping, at);
-    // The attempts at an event that was erased stay: they tell what its receiver answered.
-    const attempts = expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
+    const records_expired = keeping && recordsExpiry(row, last_attempt_at, keeping, at);
+    const expired = (keeping && eventExpiry(row.position, event, keeping, at)) ?? records_expired;
+    // The attempts at an event that was erased stay: they tell what came of it.
+    const attempts = records_expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
     const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
     return {
       ...showDelivery(row, event_id, at, destination),
@@ -102,7 +102,11 @@ export function createDeliveries(options: DeliveriesOptions) {
     const event = await findEvent(row);
     dispatcher.forget(row.destination_id, row.position, row.attempt);
     const granted = await store.grantAttempt(row, now());
-    if (granted === undefined) throw notFound("delivery");
+    if (granted === undefined) {
+      // It may have been erased meanwhile.
+      await findEvent(row);
+      throw notFound("delivery");
+    }
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
@@ -146,7 +150,9 @@ export function createDeliveries(options: DeliveriesOptions) {
 
   async function findEvent(row: DeliveryRow) {
     const event = await store.eventOf(row);
-    if (event === undefined) throw refuse("conflict", "The event was erased, so there is nothing left to send.");
+    if (event === undefined || event.erased_at !== null) {
+      throw refuse("conflict", "The event was erased, so there is nothing left to send.");
+    }
     return event;
   }
 

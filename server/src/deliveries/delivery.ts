@@ -32,6 +32,8 @@ export interface DeliveryRow {
   replay_id?: string | null;
   /** The records of the attempts up to this number have expired; absent on rows that are about to be stored. */
   expired_attempt?: number | null;
+  /** When what its event said was erased; absent on rows that are about to be stored. */
+  erased_at?: number | null;
   /** What has the same one goes out one after another; absent or null: whenever it is due. */
   order_key?: string | null;
   /** Read for answers only: the first pending position of the key. */
@@ -146,6 +148,11 @@ export interface Standing {
   state_reason: string | null;
 }
 
+/** What every reason says of an event that was erased; null of one that was not. */
+export function erasedReason(erased_at: number | null | undefined): string | null {
+  return (erased_at ?? null) === null ? null : `The event was erased at ${timeText(erased_at ?? 0)}.`;
+}
+
 /** A reason and what comes after it, as sentences. */
 export function join(reason: string | null, more: string): string {
   return reason === null ? more : `${reason.endsWith(".") ? reason : `${reason}.`} ${more}`;
@@ -158,6 +165,8 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const due_reason = isOverdue(row, now) ? join(reasonOf(row), overdueReason(row)) : reasonOf(row);
   const idle_reason = is_held ? heldReason(row, destination) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
+  const reason = is_under_way ? UNDER_WAY : idle_reason;
+  const erased = erasedReason(row.erased_at);
   return {
     id: deliveryId(row),
     app_id: row.app_id,
@@ -165,7 +174,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
     event_id,
     event: row.event,
     state: row.state,
-    reason: is_under_way ? UNDER_WAY : idle_reason,
+    reason: erased === null ? reason : join(reason, erased),
     attempt_count: row.attempt,
     next_attempt_at: waiting ? timeText(due_at) : null,
     created_at: timeText(row.created_at),

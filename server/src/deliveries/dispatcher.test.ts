@@ -64,7 +64,14 @@ test("what was claimed anew while a claim of it was on its way is not sent as th
       findKeyed: async () => [],
       claim: async () => (claims++ === 0 ? claim.promise : { claimed: [], next_due_at: null }),
       readBodies: async () =>
-        rows.map(({ position }) => ({ position, id: position, body: "{}", bytes: 2, target_id: null })),
+        rows.map(({ position }) => ({
+          position,
+          id: position,
+          body: "{}",
+          bytes: 2,
+          target_id: null,
+          erased_at: null,
+        })),
       renew: async (held: readonly object[]) => held,
     },
     committer: { channel: () => async () => {} },
@@ -131,3 +138,98 @@ test("what was stored and is sent while the clock was set back is not claimed ag
   await waitUntil(() => asked.includes("claim"), "a claim");
   assert.equal(asked[0], "renew p1");
 });
+
+test("of a canceled replay nothing begins: neither what waits in memory nor what is still on its way", async () => {
+  const clock = createManualClock();
+  const late = Promise.withResolvers<object>();
+  const released: [position: string, due_in: number][] = [];
+  const row = { app_id: "app_1", event: "link.click", attempt: 1, failures: 0, trigger: "replay", replay_id: "rpl_1" };
+  const first = [
+    { ...row, position: "begun" },
+    { ...row, position: "waiting" },
+    { ...row, position: "of another", replay_id: "rpl_2" },
+    { ...row, position: "asked for", trigger: "manual" },
+    { ...row, position: "fresh", trigger: "auto", replay_id: null },
+  ];
+  const claims = [{ claimed: first, next_due_at: null }, late.promise, { claimed: [], next_due_at: null }];
+  const canceled = new Set<string>();
+  const answers: (() => void)[] = [];
+  const sent: string[] = [];
+  const destination = {
+    ...{ id: "dst_1", app_id: "app_1", state: "active", ordering: "none", max_in_flight: 1, rate_per_second: null },
+    build: ({ event_id }: { event_id: string }) => ({ url: event_id, method: "POST", headers: [], body: "" }),
+    interpret: () => ({ kind: "accepted" }),
+    mask: () => ({}),
+    retry_schedule: [],
+  };
+  const options = {
+    store: {
+      findDue: async () => [],
+      findKeyed: async () => [],
+      claim: async () => claims.shift() ?? { claimed: [], next_due_at: null },
+      readBodies: async (_: string, positions: readonly string[]) =>
+        positions.map((position) => ({ position, id: position, body: "{}", target_id: null })),
+      canceledOf: async (ids: readonly string[]) => ids.filter((id) => canceled.has(id)),
+      release: async (held: readonly { position: string }[], due_at: number) =>
+        void released.push(...held.map(({ position }): [string, number] => [position, due_at - clock.at])),
+      renew: async (held: readonly object[]) => held,
+    },
+    committer: { channel: () => async () => {} },
+    destinations: { find: async () => destination, onChange() {} },
+    egress: {
+      send: ({ url }: { url: string }) => {
+        sent.push(url);
+        return new Promise((resolve) => void answers.push(() => resolve({ kind: "failed", message: "away" })));
+      },
+    },
+    ...{ presence: ALONE, clock, random: () => 0.5, log() {}, exclusive: false },
+  };
+  // What it is asked for here is all that sending a few deliveries takes.
+  const dispatcher = createDispatcher(options as unknown as DispatcherOptions);
+  const answer = async () => {
+    answers.shift()?.();
+    await settle();
+  };
+  await dispatcher.start();
+  dispatcher.wake("dst_1", clock.at);
+  await settle();
+  // What a person asked for waits behind nothing.
+  assert.deepEqual([sent, dispatcher.counts().queued], [["asked for"], 4]);
+  await answer();
+  assert.deepEqual(sent.slice(1), ["begun"]);
+  dispatcher.wake("dst_1", clock.at);
+  await settle();
+  assert.equal(claims.length, 1, "a claim is under way");
+  dispatcher.forgetReplay("rpl_1");
+  assert.deepEqual(released, [["waiting", LEASE_MS]], "due for nobody until it is taken back");
+  late.resolve({
+    claimed: [
+      { ...row, position: "late" },
+      { ...row, position: "a probe", trigger: "probe" },
+      { ...row, position: "asked for late", trigger: "manual" },
+    ],
+    next_due_at: null,
+  });
+  await settle();
+  assert.deepEqual(released.slice(1), [
+    ["late", LEASE_MS],
+    ["a probe", LEASE_MS],
+  ]);
+  // Of these it is never told: a poll finds the one, a claim the other.
+  for (const replay_id of ["rpl_2", "rpl_3"]) canceled.add(replay_id);
+  clock.pass(1_000);
+  await settle();
+  assert.deepEqual(released.slice(3), [["of another", LEASE_MS]]);
+  for (let n = 0; n < 3; n++) await answer();
+  assert.deepEqual(sent.slice(2), ["asked for late", "fresh"]);
+  claims.unshift({ claimed: [{ ...row, position: "unheard", replay_id: "rpl_3" }], next_due_at: null });
+  dispatcher.wake("dst_1", clock.at);
+  await settle();
+  assert.deepEqual([released.slice(4), sent.length], [[["unheard", LEASE_MS]], 4]);
+  assert.deepEqual(dispatcher.counts(), { queued: 0, in_flight: 0, lanes: 1, unsettled: 0 });
+});
+
+/** What was begun in this turn has been done. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

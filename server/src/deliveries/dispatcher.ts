@@ -4,21 +4,24 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
+import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
-import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { createLeases, type Held, LEASE_MS } from "./leases.ts";
 import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
+import { isSendable, isSending, maySend } from "./sendable.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
+import { writeTold } from "./told-limits.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
 export interface DispatcherOptions {
@@ -52,11 +55,15 @@ export interface Dispatcher {
   wake(destination_id: string, due_at: number): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
+  /** Lets go of what has not begun of a replay that was canceled, so that it can be taken back. */
+  forgetReplay(replay_id: string): void;
   start(): Promise<void>;
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   counts(): { queued: number; in_flight: number; unsettled: number };
+  /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
+  allowedOf(destination_id: string): ReturnType<Lanes["allowedOf"]>;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -84,9 +91,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     find: (id) => lanes.open(id).destination,
     found: (id) => wake(id, clock.now()),
   });
-  const { refill, watch } = createClaiming({
+  const { refill, watch, forgetCanceled } = createClaiming({
     ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers },
-    ...{ take, giveBack, putBack, work },
+    ...{ take, giveBack, putBack, work, forgetReplay },
     isRunning: () => state === "running",
   });
 
@@ -169,10 +176,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Claiming.
 
-  /** What arrives while it stops goes back at once, and so does what others have taken the room for. */
+  /**
+   * What arrives while it stops goes back at once, and so does what others have taken the room for, and what is of a replay
+   * that was canceled.
+   */
   function take(lane: Lane, destination: Destination, claimed: readonly Ready[]): void {
     const room = state === "running" ? lanes.room(lane, destination) : 0;
-    const ready = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
+    const wanted = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
+    const ready = wanted.filter((one) => !forgotten.isOfCanceled(one));
+    if (ready.length < wanted.length) letGo(wanted.filter(forgotten.isOfCanceled));
     const fit = lanes.fitting(lane, Math.min(room, ready.length), (index) => ready[index]?.body.length ?? 0);
     lanes.push(lane, ready.slice(0, fit));
     putBack(lane, ready.slice(fit));
@@ -220,6 +232,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (lane !== undefined) lanes.clear(lane, (ready) => ready.position === position && ready.attempt <= attempt);
   }
 
+  function forgetReplay(replay_id: string): void {
+    forgotten.noteReplay(replay_id);
+    letGo([...lanes.all()].flatMap((lane) => lanes.clear(lane, forgotten.isOfCanceled)));
+  }
+
   async function reload(lane: Lane): Promise<void> {
     const was_stopped = lane.destination !== null && !isSending(lane.destination);
     lane.destination = null;
@@ -248,6 +265,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (unsent.length > 0) void work(leases.giveBack(unsent));
   }
 
+  /** Without a lease it is taken back whenever it is due; nobody is to claim it before, and it is not to stay when nobody comes. */
+  function letGo(unsent: readonly Held[]): void {
+    if (unsent.length > 0) void work(leases.giveBack(unsent, clock.now() + LEASE_MS));
+  }
+
   function work(promise: Promise<void>): Promise<void> {
     working++;
     return promise.finally(() => {
@@ -272,6 +294,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (turns.isDue()) void work(turns.lookAtAll());
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
+      await forgetCanceled([...lanes.all()].flatMap(({ queue }) => queue));
     } catch (error) {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }
@@ -293,7 +316,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function start(): Promise<void> {
     state = "starting";
-    await presence.join();
+    await presence.join(() => writeTold(lanes.told(clock.now())));
     if (state !== "starting") return;
     // Before it runs: what it leases itself is not left by anybody.
     if (options.exclusive) await takeUpLeft();
@@ -303,11 +326,25 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await checkSlow();
   }
 
+  /** Waits for a database that is away or takes no writes: nothing else would send what is left before its leases end. */
   async function takeUpLeft(): Promise<void> {
-    // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
-    for (const { destination_id } of await store.findDue())
-      await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+    while (state === "starting" && !(await isTakenUp())) {
+      await new Promise<void>((resolve) => timers.schedule("start", POLL_MS, resolve));
+    }
     await strays.look();
+  }
+
+  async function isTakenUp(): Promise<boolean> {
+    try {
+      // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
+      for (const { destination_id } of await store.findDue())
+        await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
+      return true;
+    } catch (error) {
+      if (!isDatabaseError(error, "unavailable")) throw error;
+      logSeldom("database.waiting", { error, retry_ms: POLL_MS }, "warn");
+      return false;
+    }
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {
@@ -339,20 +376,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
-  return { reserve, release, accept, wake, forget, start, stop, counts, limitsOf };
-}
-
-/** Nothing is sent without a lease. */
-function maySend(ready: Ready, destination: Destination, now: number): boolean {
-  return isHeld(ready, now) && isSendable(ready, destination);
-}
-
-/** What a person asked for is sent even while the destination is off, and a probe while it is paused. */
-function isSendable({ trigger }: Ready, destination: Destination): boolean {
-  if (isSending(destination) || trigger === "manual" || trigger === "test") return true;
-  return trigger === "probe" && destination.state === "paused";
-}
-
-function isSending(destination: Destination): boolean {
-  return destination.state === "active";
+  const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
+  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, limitsOf, allowedOf };
 }

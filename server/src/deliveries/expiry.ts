@@ -26,17 +26,15 @@ export function lastOf(
   return Math.max(uuidTime(row.position), row.settled_at ?? 0, last_attempt_at ?? 0);
 }
 
-/** What the API says of a delivery of which something is not kept any more; null while all is. */
-export function expiryOf(
+/** What the API says of a delivery whose records are not kept any more; null while they are. */
+export function recordsExpiry(
   row: Pick<DeliveryRow, "position" | "state" | "settled_at" | "attempt" | "expired_attempt">,
-  found: { has_event: boolean; last_attempt_at: number | null },
-  keeping: Keeping,
+  last_attempt_at: number | null,
+  { delivery_retention_days: days }: Keeping,
   now: number,
 ): Expired | null {
-  const { event_retention_days: event_days, delivery_retention_days: days } = keeping;
-  if (!found.has_event) return goneEvent(row.position, event_days, now);
   const cutoff = cutoffOf(days, now);
-  const last = lastOf(row, found.last_attempt_at);
+  const last = lastOf(row, last_attempt_at);
   if (cutoff !== null && days !== null && last !== null && last <= cutoff) {
     const reason = `What was sent and answered has expired: this app keeps it for ${inWords(days)} after a delivery has ended. The event itself is kept longer.`;
     return { at: timeText(last + days * DAY_MS), reason };
@@ -45,12 +43,23 @@ export function expiryOf(
   return { at: null, reason: "What was sent and answered has expired: the app's limit was shorter before." };
 }
 
-function goneEvent(position: string, days: number | null, now: number): Expired {
+/** What the API says of a delivery whose event is gone, or says nothing any more; null while it is as it was. */
+export function eventExpiry(
+  position: string,
+  event: { erased_at: number | null } | undefined,
+  { event_retention_days: days }: Keeping,
+  now: number,
+): Expired | null {
+  if (event !== undefined) return event.erased_at === null ? null : erased(timeText(event.erased_at));
   const expires_at = days === null ? Number.NaN : uuidTime(position) + days * DAY_MS;
   if (days !== null && expires_at <= now) {
     return { at: timeText(expires_at), reason: `The event has expired: this app keeps events for ${inWords(days)}.` };
   }
-  return { at: null, reason: "The event was erased: its body is not kept any more." };
+  return erased(null);
+}
+
+function erased(at: string | null): Expired {
+  return { at, reason: "The event was erased: its body is not kept any more, nor what was answered to it." };
 }
 
 function inWords(days: number): string {

@@ -1,12 +1,15 @@
 // What was canceled or claimed anew while an earlier claim of it was still on its way from the database to this process:
-// when that claim arrives, its attempt must not be made any more. Pure; used by the dispatcher.
+// when that claim arrives, its attempt must not be made any more; nor one of a replay that was canceled meanwhile. Pure; used
+// by the dispatcher.
 import { createBoundedMap } from "../platform/bounded-map.ts";
-import { type DeliveryKey, deliveryId } from "./delivery.ts";
+import { type DeliveryKey, type DeliveryRow, deliveryId } from "./delivery.ts";
 
 /** Longer than any answer of the database takes. Not for ever: a lease that is given back makes its number free again. */
 const REMEMBERED_MS = 15_000;
 /** More is nothing that people ask for within that time. */
 const REMEMBERED_MAX = 10_000;
+/** What is claimed later is compared with the table. */
+const REPLAYS_MAX = 1_000;
 
 interface Attempt extends DeliveryKey {
   attempt: number;
@@ -14,6 +17,7 @@ interface Attempt extends DeliveryKey {
 
 export function createForgotten(now: () => number) {
   const known = createBoundedMap<{ attempt: number; at: number }>(REMEMBERED_MAX);
+  const replays = createBoundedMap<number>(REPLAYS_MAX);
 
   let last_at = Number.NEGATIVE_INFINITY;
 
@@ -30,5 +34,16 @@ export function createForgotten(now: () => number) {
     return noted !== undefined && attempt <= noted.attempt && Math.abs(now() - noted.at) <= REMEMBERED_MS;
   }
 
-  return { note, has };
+  function noteReplay(replay_id: string): void {
+    replays.set(replay_id, now());
+  }
+
+  /** Whether its replay was canceled. What a person asked for stays, and what a probe may try is taken back with the rest. */
+  function isOfCanceled({ replay_id = null, trigger }: Pick<DeliveryRow, "replay_id" | "trigger">): boolean {
+    if (replay_id === null || trigger === "manual") return false;
+    const at = replays.get(replay_id);
+    return at !== undefined && Math.abs(now() - at) <= REMEMBERED_MS;
+  }
+
+  return { note, has, noteReplay, isOfCanceled };
 }

@@ -1,49 +1,18 @@
 // Lanes of one of several dispatchers: its share is what its webhook allows it, and what it may not send it does not take.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { laneDestination, list, NOW, WELL } from "../../test/support/lanes.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { each } from "../platform/linked-list.ts";
-import type { Ready } from "./attempt.ts";
 import { createLanes, type Lanes } from "./lanes.ts";
-import type { Reaction } from "./limit.ts";
 import type { Bound } from "./share.ts";
-
-const NOW = 1_000_000;
-const WELL: Reaction = { kind: "well", duration_ms: 1 };
-
-function destination(changes: Partial<Destination> = {}): Destination {
-  return {
-    ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none" },
-    ...{
-      retry_schedule: [],
-      timeout_ms: 1_000,
-      max_in_flight: 60,
-      rate_per_second: null,
-      misconfigured: null,
-      repair: null,
-    },
-    build: () => assert.fail("a lane builds nothing"),
-    judge: () => assert.fail("a lane judges nothing"),
-    mask: () => assert.fail("a lane shows nothing"),
-    hide: () => assert.fail("a lane shows nothing"),
-    ...changes,
-  };
-}
-
-const list = (count: number): Ready[] =>
-  Array.from({ length: count }, (_, n) => ({
-    ...{ destination_id: "dst_a", position: `p${n}`, app_id: "shop", event: "link.click" as const, attempt: 1 },
-    ...{ failures: 0, trigger: "auto" as const, resume_state: null, resume_at: null, event_id: `p${n}`, body: "{}" },
-    ...{ is_test: false, lease_until: NOW + 45_000, previous: null, next: null },
-  }));
 
 /** Lanes whose share of every destination the test sets. */
 function share(bound: Bound, of: Partial<Destination> = {}) {
   const own = { ...bound };
-  const lanes = createLanes({ shareOf: () => own, count: () => 3 });
+  const lanes = createLanes({ shareOf: () => own });
   const lane = lanes.open("dst_a");
-  lane.destination = destination(of);
+  lane.destination = laneDestination({ max_in_flight: 60, ...of });
   return { lanes, lane, own, destination: lane.destination };
 }
 
@@ -123,6 +92,18 @@ test("a wide limit ends where this process has no more slots, and says so", () =
     pump(lanes);
     for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, WELL);
   }
+  lanes.open("dst_unread");
+  assert.deepEqual(
+    [...lanes.told(NOW)],
+    [
+      {
+        destination_id: "dst_a",
+        allowed: lanes.allowedOf("dst_a", NOW),
+        share: { max_in_flight: 1_000, rate_per_second: null },
+      },
+    ],
+  );
+  assert.equal(lanes.allowedOf("dst_unread", NOW), null);
   const limits = lanes.limitsOf("dst_a", NOW);
   assert.equal(limits?.concurrency_limit, 512);
   assert.match(limits?.limited_because ?? "", /at most 512/);

@@ -1,61 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Destination } from "../destinations/destination.ts";
+import { finishAll, laneDestination, list, NOW, openLane, pump, ready, WELL } from "../../test/support/lanes.ts";
 import { each } from "../platform/linked-list.ts";
-import type { Ready } from "./attempt.ts";
 import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
 import { HOLD_MAX_MS, PACE_FULL_AFTER_MS, PACE_START_PER_SECOND, PACE_STEP_MS, type Reaction } from "./limit.ts";
 
-const NOW = 1_000_000;
 const FAST_MS = SLOW_AFTER_MS - 1;
-const WELL: Reaction = { kind: "well", duration_ms: 1 };
 const SILENT: Reaction = { kind: "silent" };
 const tooMany = (for_ms: number): Reaction => ({ kind: "too_many", for_ms });
-
-function destination(changes: Partial<Destination> = {}): Destination {
-  const settings = { retry_schedule: [], timeout_ms: 1_000, max_in_flight: 1_000, rate_per_second: null };
-  return {
-    ...{ id: "dst_a", app_id: "shop", type: "webhook", events: new Set(["link.click"] as const), created_at: 0 },
-    ...{ state: "active", state_reason: null, retry_on: "retriable", filter: null, ordering: "none", ...settings },
-    misconfigured: null,
-    repair: null,
-    build: () => assert.fail("a lane builds nothing"),
-    judge: () => assert.fail("a lane judges nothing"),
-    mask: () => assert.fail("a lane shows nothing"),
-    hide: () => assert.fail("a lane shows nothing"),
-    ...changes,
-  };
-}
-
-function ready(position: string, body = "{}"): Ready {
-  return {
-    ...{ destination_id: "dst_a", position, app_id: "shop", event: "link.click", attempt: 1, failures: 0 },
-    ...{ trigger: "auto", resume_state: null, resume_at: null, event_id: position, body, is_test: false },
-    lease_until: NOW + 45_000,
-    ...{ previous: null, next: null },
-  };
-}
-
-const list = (count: number, name = "p") => Array.from({ length: count }, (_, index) => ready(`${name}${index}`));
-
-function openLane(lanes: Lanes, id: string, of: Partial<Destination> = {}): Lane {
-  const lane = lanes.open(id);
-  lane.destination = destination({ id, ...of });
-  return lane;
-}
-
-/** Starts whatever may start, as the dispatcher does; answers `lane position` in order. */
-function pump(lanes: Lanes, now = NOW): string[] {
-  const started: string[] = [];
-  for (let lane = lanes.next(); lane !== undefined; lane = lanes.next()) {
-    if (lanes.mayStart(lane, now)) started.push(`${lane.id} ${lanes.start(lane, now).ready.position}`);
-  }
-  return started;
-}
-
-function finishAll(lanes: Lanes, lane: Lane, now: number): void {
-  for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, now, WELL);
-}
 
 test("lanes take turns, whatever the length of their queues, and each keeps its order", () => {
   const lanes = createLanes();
@@ -70,7 +22,7 @@ test("a lane whose destination is not known starts nothing until it is", () => {
   lane.destination = null;
   lanes.push(lane, list(1));
   assert.deepEqual(pump(lanes), []);
-  lane.destination = destination();
+  lane.destination = laneDestination();
   lanes.awaitTurn(lane);
   assert.deepEqual(pump(lanes), ["a p0"]);
 });
@@ -266,7 +218,7 @@ test("slow lanes together hold at most their slots", () => {
   pump(lanes);
   lanes.demoteSlow(NOW + SLOW_AFTER_MS);
   for (const lane of made) {
-    lane.destination = destination({ id: lane.id });
+    lane.destination = laneDestination({ id: lane.id });
     lanes.push(lane, list(SLOW_SHARE));
   }
   pump(lanes, NOW + SLOW_AFTER_MS);
@@ -332,16 +284,16 @@ test("a clock that is set back holds a paced lane for one interval, not for the 
 test("room shrinks with what is queued and with what is being claimed, and is small for slow and paced lanes", () => {
   const lanes = createLanes();
   const lane = openLane(lanes, "a");
-  const wide = destination();
+  const wide = laneDestination();
   assert.equal(lanes.room(undefined, wide), 500);
   lanes.push(lane, list(100));
   lanes.reserve(lane, 50);
   assert.equal(lanes.room(lane, wide), 350);
   lanes.reserve(lane, -50);
   assert.equal(lanes.room(lane, wide), 400);
-  assert.equal(lanes.room(undefined, destination({ rate_per_second: 7 })), 7);
-  assert.equal(lanes.room(undefined, destination({ rate_per_second: 0.1 })), 1);
-  assert.equal(lanes.room(undefined, destination({ rate_per_second: 100_000 })), SLOW_SHARE);
+  assert.equal(lanes.room(undefined, laneDestination({ rate_per_second: 7 })), 7);
+  assert.equal(lanes.room(undefined, laneDestination({ rate_per_second: 0.1 })), 1);
+  assert.equal(lanes.room(undefined, laneDestination({ rate_per_second: 100_000 })), SLOW_SHARE);
   lane.slow = true;
   assert.equal(lanes.room(lane, wide), 0);
 });
@@ -350,12 +302,12 @@ test("all lanes together are bounded in number and in characters", () => {
   const lanes = createLanes();
   for (let index = 0; index < 9; index++) lanes.push(openLane(lanes, `l${index}`), list(500));
   lanes.reserve(lanes.open("l9"), 450);
-  assert.equal(lanes.room(undefined, destination()), 50);
+  assert.equal(lanes.room(undefined, laneDestination()), 50);
   const heavy = createLanes();
   heavy.push(openLane(heavy, "a"), [ready("p", "x".repeat(32 * 1024 * 1024))]);
-  assert.equal(heavy.room(undefined, destination()), 0);
+  assert.equal(heavy.room(undefined, laneDestination()), 0);
   pump(heavy);
-  assert.equal(heavy.room(undefined, destination()), 500);
+  assert.equal(heavy.room(undefined, laneDestination()), 500);
 });
 
 test("what may not be sent any more is taken from the head, and what is dropped leaves no trace in the counts", () => {
@@ -371,25 +323,4 @@ test("what may not be sent any more is taken from the head, and what is dropped 
   assert.equal(lanes.clear(lane, () => false).length, 0);
   assert.deepEqual(lanes.counts(), { queued: 2, in_flight: 0, lanes: 1 });
   assert.deepEqual(pump(lanes), ["a p2", "a p4"]);
-});
-
-test("only a lane with nothing to do is forgotten", () => {
-  const lanes = createLanes();
-  openLane(lanes, "idle");
-  openLane(lanes, "claiming").claiming = true;
-  Object.assign(openLane(lanes, "slow"), { slow: true, ended_at: NOW });
-  Object.assign(openLane(lanes, "slow once"), { slow: true, ended_at: NOW - 10 * 60_000 });
-  openLane(lanes, "due").due_at = NOW;
-  lanes.push(openLane(lanes, "queued"), list(1));
-  lanes.reserve(openLane(lanes, "storing"), 1);
-  lanes.slowDown(Object.assign(openLane(lanes, "cut"), { ended_at: NOW }), NOW);
-  lanes.prune(NOW);
-  assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), [
-    "claiming",
-    "cut",
-    "due",
-    "queued",
-    "slow",
-    "storing",
-  ]);
 });

@@ -9,6 +9,7 @@ import { append, createLinkedList, type LinkedList, type Links, remove } from ".
 import type { Ready } from "./attempt.ts";
 import {
   type Bounds,
+  COUNTED_MS,
   createLimit,
   heldFor,
   isLearned,
@@ -19,9 +20,10 @@ import {
   react,
   startOver,
 } from "./limit.ts";
-import { showLimit } from "./limit-text.ts";
+import { type Allowed, allowedBy, type Slots, showLimits } from "./limit-text.ts";
 import { ALONE, type Presence } from "./presence.ts";
 import type { Sharing } from "./sharing.ts";
+import type { Told } from "./told-limits.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -29,6 +31,7 @@ export const SLOTS = 512;
 export const SLOW_SLOTS = 256;
 /** The most that one slow destination may hold, and what a new one starts with. */
 export const SLOW_SHARE = Math.floor(SLOTS / 10);
+export const SLOTS_OF_EACH: Slots = { slots: SLOTS, slow_slots: SLOW_SHARE };
 /** A request that takes longer than this makes its destination slow. */
 export const SLOW_AFTER_MS = 1_000;
 /** What was learned of a destination is forgotten after so long without a request. */
@@ -87,7 +90,7 @@ export interface Lane {
 export type Lanes = ReturnType<typeof createLanes>;
 
 /** @param presence what is this process's of the limits of a webhook */
-export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALONE) {
+export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   const { shareOf } = presence;
   const lanes = new Map<string, Lane>();
   const turns: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
@@ -327,20 +330,34 @@ export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALON
   }
 
   /** What a destination is sent at present; null when nothing was lately. */
-  function limitsOf(id: string, now: number): Limits | null {
+  function allowedOf(id: string, now: number): Allowed | null {
     const lane = lanes.get(id);
     const destination = lane?.destination ?? null;
     if (lane === undefined || destination === null) return null;
-    const room = { slots: SLOTS, slow_slots: SLOW_SHARE, is_slow: lane.slow };
-    const bound = { ...room, share: shareOf(destination), dispatchers: presence.count() };
-    return showLimit(lane.limit, destination, bound, now);
+    return allowedBy(lane.limit, { ...SLOTS_OF_EACH, is_slow: lane.slow, share: shareOf(destination) }, now);
+  }
+
+  function limitsOf(id: string, now: number): Limits | null {
+    const allowed = allowedOf(id, now);
+    return allowed === null ? null : showLimits(allowed, SLOTS_OF_EACH);
+  }
+
+  /** The same of all. */
+  function* told(now: number): Iterable<Told> {
+    for (const { id, destination } of lanes.values()) {
+      const allowed = allowedOf(id, now);
+      if (allowed !== null && destination !== null) yield { destination_id: id, allowed, share: shareOf(destination) };
+    }
   }
 
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
       const idle = lane.queue.length === 0 && lane.flights.size === 0 && !lane.claiming;
-      if ((lane.slow || isLearned(lane.limit)) && Math.abs(now - lane.ended_at) < MEMORY_MS) continue;
+      const rest_ms = Math.abs(now - lane.ended_at);
+      if ((lane.slow || isLearned(lane.limit)) && rest_ms < MEMORY_MS) continue;
+      // A new one would begin its rate anew, and not know how much its receiver was sent in the last second.
+      if (rest_ms < 2 * COUNTED_MS || delayOf(lane, now) > 0) continue;
       if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
   }
@@ -365,7 +382,9 @@ export function createLanes(presence: Pick<Presence, "shareOf" | "count"> = ALON
       slowDown,
       clear,
       prune,
+      allowedOf,
       limitsOf,
+      told,
       isLeft,
     },
     get: (id: string) => lanes.get(id),

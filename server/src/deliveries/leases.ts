@@ -68,10 +68,11 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
     }
   }
 
-  async function giveBack(unsent: readonly Held[]): Promise<void> {
+  /** @param due_at when they are due again */
+  async function giveBack(unsent: readonly Held[], due_at = now()): Promise<void> {
     if (unsent.length === 0) return;
     try {
-      await store.release(unsent, now());
+      await store.release(unsent, due_at);
     } catch (error) {
       // Their leases run out by themselves.
       log("deliveries.not_released", { count: unsent.length, error }, "warn");

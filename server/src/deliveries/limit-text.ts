@@ -1,58 +1,87 @@
-// What the management API shows of a limit: how much a receiver is sent at present by this process, and why that is less than
-// its settings allow. Pure; called by lanes.ts.
+// What a limit comes to: how much a receiver is sent at present by one dispatcher, and why that is less than its part of the
+// settings allows, in the words of the management API. Pure; called by lanes.ts, and by told-limits.ts for all of them together.
 import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type Because, heldFor, type Limit, rateOf } from "./limit.ts";
 import type { Bound } from "./share.ts";
 
-const REASONS: Record<Because, string> = {
-  too_many: "The receiver asked for less (429 or Retry-After).",
-  silent: "The receiver did not answer in time, or could not be reached.",
-  slower: "The receiver answers more slowly with more requests at a time.",
-  resumed: "It goes on after a stop: slowly at first, faster with each step that goes well.",
-};
+/** What was learned, or what a dispatcher has for each receiver, whatever that bears. */
+export type Reason = Because | "slow" | "slots" | "beginning";
 
-/** What this process has, whatever the receiver bears. */
-export interface Standing {
-  /** Requests at a time to all receivers, and the most to one that is slow. */
+/** What one dispatcher sends one webhook at present. */
+export interface Allowed {
+  cap: number;
+  per_second: number | null;
+  held_until: number | null;
+  /** Null: as much as its part of the settings. */
+  because: Reason | null;
+}
+
+/** Requests at a time of a dispatcher to all receivers, and the most to one that is slow. */
+export interface Slots {
   slots: number;
   slow_slots: number;
+}
+
+export interface Standing extends Slots {
   is_slow: boolean;
   /** Its part of what the webhook allows. */
   share: Bound;
-  dispatchers: number;
 }
 
-export function showLimit(limit: Limit, settings: Bound, standing: Standing, now: number): Limits {
+export function allowedBy(limit: Limit, standing: Standing, now: number): Allowed {
   const { share } = standing;
   const cap = Math.min(Math.floor(limit.cap), share.max_in_flight);
   const held_ms = heldFor(limit, now);
-  const own_rate = rateOf(limit, share.rate_per_second);
-  const is_paced = limit.pace !== null && own_rate !== share.rate_per_second;
+  const rate = rateOf(limit, share.rate_per_second);
+  const is_paced = limit.pace !== null && rate !== share.rate_per_second;
   const is_learned = (limit.is_cut && cap < share.max_in_flight) || is_paced || held_ms > 0;
-  const rate = cap === 0 && own_rate !== null ? 0 : own_rate;
   return {
-    concurrency_limit: cap,
-    rate_limit_per_second: rate === null ? null : Math.round(rate * 100) / 100,
-    held_until: held_ms > 0 ? timeText(now + held_ms) : null,
-    limited_because:
-      is_learned && limit.because !== null ? REASONS[limit.because] : reasonOf({ cap, rate }, settings, standing),
+    cap,
+    per_second: rate === null ? null : cap === 0 ? 0 : round(rate),
+    held_until: held_ms > 0 ? now + held_ms : null,
+    because: is_learned && limit.because !== null ? limit.because : unlearned(cap, standing),
   };
 }
 
 /** Of what no answer has asked for. */
-function reasonOf({ cap, rate }: { cap: number; rate: number | null }, settings: Bound, of: Standing): string | null {
-  const { share, slots, slow_slots, dispatchers } = of;
-  if (cap === 0) return `Its limits are shared by ${dispatchers} dispatchers, and others of them send to it.`;
-  if (cap < share.max_in_flight) {
-    if (of.is_slow) {
+function unlearned(cap: number, { share, is_slow, slots }: Standing): Reason | null {
+  if (cap >= share.max_in_flight) return null;
+  if (is_slow) return "slow";
+  return cap >= slots ? "slots" : "beginning";
+}
+
+export function showLimits({ cap, per_second, held_until, because }: Allowed, slots: Slots): Limits {
+  return {
+    concurrency_limit: cap,
+    rate_limit_per_second: per_second === null ? null : round(per_second),
+    held_until: timeText(held_until),
+    limited_because: because === null ? null : sentence(because, slots),
+  };
+}
+
+function sentence(because: Reason, { slots, slow_slots }: Slots): string {
+  switch (because) {
+    case "too_many":
+      return "The receiver asked for less (429 or Retry-After).";
+    case "silent":
+      return "The receiver did not answer in time, or could not be reached.";
+    case "slower":
+      return "The receiver answers more slowly with more requests at a time.";
+    case "resumed":
+      return "It goes on after a stop: slowly at first, faster with each step that goes well.";
+    case "slow":
       return `The receiver takes longer than a second to answer: such a one gets at most ${slow_slots} at a time of each dispatcher.`;
-    }
-    if (cap >= slots) return `A dispatcher has at most ${slots} requests at a time, to all receivers together.`;
-    return `It begins with ${slow_slots} at a time, and each answer allows one more.`;
+    case "slots":
+      return `A dispatcher has at most ${slots} requests at a time, to all receivers together.`;
+    case "beginning":
+      return `It begins with ${slow_slots} at a time, and each answer allows one more.`;
+    default:
+      // While processes are replaced one after another, a dispatcher may have a reason that this version does not know.
+      return "A dispatcher of another version limits it.";
   }
-  const is_part = cap < settings.max_in_flight || rate !== settings.rate_per_second;
-  return is_part
-    ? `Its limits are shared by ${dispatchers} dispatchers: this is the part of the one that answers.`
-    : null;
+}
+
+function round(rate: number): number {
+  return Math.round(rate * 100) / 100;
 }

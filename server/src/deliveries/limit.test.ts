@@ -230,15 +230,32 @@ test("after a stop the pace doubles with each step that goes well, and not befor
   assert.equal(rateOf(limit, null), PACE_START_PER_SECOND);
   answer(limit, WELL, NOW + 10 * PACE_STEP_MS);
   assert.equal(rateOf(limit, null), 2 * PACE_START_PER_SECOND, "time alone proves nothing");
-  answer(limit, { kind: "other" }, NOW + 11 * PACE_STEP_MS);
-  answer(limit, WELL, NOW + 11 * PACE_STEP_MS + 1);
-  assert.equal(rateOf(limit, null), 2 * PACE_START_PER_SECOND, "a failure puts it off");
+  for (let failures = 0; failures < 2; failures++) answer(limit, { kind: "other" }, NOW + 10 * PACE_STEP_MS + 1);
+  answer(limit, WELL, NOW + 11 * PACE_STEP_MS);
+  assert.equal(rateOf(limit, null), 2 * PACE_START_PER_SECOND, "more failures than answers put it off");
   answer(limit, { kind: "silent" }, NOW + 12 * PACE_STEP_MS);
   assert.equal(rateOf(limit, null), PACE_START_PER_SECOND, "and silence halves it");
   for (let at = 0; at <= PACE_FULL_AFTER_MS; at += 100) answer(limit, WELL, NOW + 12 * PACE_STEP_MS + at);
   answer(limit, WELL, NOW + 13 * PACE_STEP_MS + PACE_FULL_AFTER_MS);
   assert.deepEqual([rateOf(limit, null), limit.pace], [null, null]);
 });
+
+for (const share of [0.01, 0.05, 0.2, 0.45]) {
+  test(`a receiver that refuses ${share * 100} % of the events for good is soon sent as many a second as before`, () => {
+    for (const begin of [startOver, (limit: Limit) => answer(limit, { kind: "too_many", for_ms: 1_000 }, NOW)]) {
+      const limit = createLimit(40);
+      for (let sent = 0; sent < 60; sent++) noteStart(limit, NOW);
+      begin(limit, NOW);
+      let failing = 0;
+      for (let at = 0; at <= 2 * PACE_FULL_AFTER_MS; at += 20) {
+        failing += share;
+        answer(limit, failing >= 1 ? { kind: "other" } : WELL, NOW + at);
+        if (failing >= 1) failing--;
+      }
+      assert.equal(rateOf(limit, null), null);
+    }
+  });
+}
 
 test("a clock that is set back makes no step of the pace longer", () => {
   const limit = createLimit(1);

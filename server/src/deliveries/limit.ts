@@ -5,7 +5,7 @@ import { beginWindow, createLatency, type Latency, observe, type Trend } from ".
 
 /** A receiver that has just come back is sent this many requests a second at first, one at a time. */
 export const PACE_START_PER_SECOND = 10;
-/** That doubles after each step of so long with answers and without a failure. */
+/** That doubles after each step of so long in which no more than half of the answers were failures, and none silence. */
 export const PACE_STEP_MS = 3_000;
 /** So long after it came back there is no pace any more. */
 export const PACE_FULL_AFTER_MS = 30_000;
@@ -22,8 +22,9 @@ const PACE_NEAR = { from: 1 / 4, to: 2 };
 export const HOLD_MAX_MS = 60_000;
 /** Answers in a row that ask for less before the lane waits: one of them may mean its own event only. */
 const HOLD_AFTER = 3;
+const STEP_BEGUN = { taken: 0, failed: 0 };
 /** Over which the present rate is counted. */
-const COUNTED_MS = 1_000;
+export const COUNTED_MS = 1_000;
 
 /** What one answer, or its absence, says about how much the receiver bears. */
 export type Reaction =
@@ -43,8 +44,10 @@ interface Pace {
   /** The last rate that was too much, and when it turned out to be. */
   known_bad: number;
   cut_at: number;
-  /** It grows with the first good answer from then on. */
+  /** It grows with the first good answer from then on, if no more than half of the answers since the last step failed. */
   step_at: number;
+  taken: number;
+  failed: number;
 }
 
 export interface Limit {
@@ -129,7 +132,7 @@ export function react(limit: Limit, reaction: Reaction, flight: Flown, at: Prese
     case "other":
       limit.pressed = 0;
       widen(limit, at.bounds);
-      if (limit.pace !== null) limit.pace.step_at = at.now + PACE_STEP_MS;
+      if (limit.pace !== null) limit.pace.failed++;
   }
 }
 
@@ -161,7 +164,7 @@ function widen(limit: Limit, { most, wanted }: Bounds): void {
 function press(limit: Limit, flight: Flown, for_ms: number, now: number, because: "too_many" | "silent"): void {
   limit.pressed++;
   if (flight.round === limit.round) cut(limit, Math.min(limit.cap, flight.ended_with) / 2, because, now);
-  if (limit.pace !== null) limit.pace.step_at = now + PACE_STEP_MS;
+  if (limit.pace !== null) beginStep(limit.pace, now);
   if (limit.pressed < HOLD_AFTER) return;
   limit.hold_until = Math.max(limit.hold_until, now + Math.min(for_ms, HOLD_MAX_MS));
 }
@@ -201,7 +204,7 @@ function slowPace(limit: Limit, { now, bounds: { rate } }: Present): void {
   // One answer may mean its own event only.
   const least = since_ms < PACE_STEP_MS ? PACE_MIN_PER_SECOND : Math.min(PACE_START_PER_SECOND, pace_now);
   const per_second = Math.max(least, present * PACE_CUT);
-  limit.pace = { per_second, known_bad: present, cut_at: now, step_at: now + PACE_STEP_MS };
+  limit.pace = { per_second, known_bad: present, cut_at: now, ...STEP_BEGUN, step_at: now + PACE_STEP_MS };
 }
 
 /** Requests started in the last second, as far as two counts tell. */
@@ -214,10 +217,14 @@ function countedRate({ started, started_before, counted_from }: Limit, now: numb
 function quicken(limit: Limit, { now, bounds: { rate } }: Present): void {
   const { pace } = limit;
   if (pace === null) return;
+  pace.taken++;
   // A clock that was set back makes no step longer than it is.
   pace.step_at = Math.min(pace.step_at, now + PACE_STEP_MS);
   if (now < pace.step_at) return;
-  pace.step_at = now + PACE_STEP_MS;
+  const goes_well = pace.failed <= pace.taken;
+  beginStep(pace, now);
+  // A receiver that refuses some events for good bears no less for that; one that fails at most of them is not well yet.
+  if (!goes_well) return;
   const share = pace.per_second / pace.known_bad;
   const is_near = share > PACE_NEAR.from && share < PACE_NEAR.to;
   pace.per_second *= is_near ? PACE_NEAR_GROWTH : 2;
@@ -226,10 +233,14 @@ function quicken(limit: Limit, { now, bounds: { rate } }: Present): void {
   if (!limit.is_cut) limit.because = null;
 }
 
+function beginStep(pace: Pace, now: number): void {
+  Object.assign(pace, STEP_BEGUN, { step_at: now + PACE_STEP_MS });
+}
+
 /** For a receiver that was not sent anything for a while and may have a backlog: one at a time, and slowly. */
 export function startOver(limit: Limit, now: number): void {
   const never = { known_bad: Number.POSITIVE_INFINITY, cut_at: Number.NEGATIVE_INFINITY };
-  const pace = { per_second: PACE_START_PER_SECOND, step_at: now + PACE_STEP_MS, ...never };
+  const pace = { per_second: PACE_START_PER_SECOND, ...STEP_BEGUN, step_at: now + PACE_STEP_MS, ...never };
   const { round, started, started_before, counted_from } = limit;
   Object.assign(limit, createLimit(1), { round: round + 1, started, started_before, counted_from, pace });
   limit.because = "resumed";

@@ -8,6 +8,11 @@ export interface NodeRow {
   seen_at: number;
 }
 
+/** What it tells of the webhooks that it limits (told-limits.ts). */
+export interface ToldRow extends NodeRow {
+  limits: string | null;
+}
+
 /** More than anybody runs. */
 const NODES_MAX = 1_000;
 const ALL = sql`select id, seen_at from dispatchers order by id limit ${NODES_MAX}`;
@@ -15,11 +20,13 @@ const ALL = sql`select id, seen_at from dispatchers order by id limit ${NODES_MA
 export type PresenceStore = ReturnType<typeof createPresenceStore>;
 
 export function createPresenceStore({ query, batch }: Pick<Database, "query" | "batch">) {
-  /** Says that it is there; answers who is. */
-  async function announce({ id, seen_at }: NodeRow): Promise<NodeRow[]> {
+  /** Says that it is there; answers who is. What it tells is written anew only when that is news. */
+  async function announce({ id, seen_at, limits }: ToldRow, is_news: boolean): Promise<NodeRow[]> {
+    const row = sql`insert into dispatchers (id, seen_at, limits) values (${id}, ${seen_at}, ${limits})`;
     const [, rows] = await batch([
-      sql`insert into dispatchers (id, seen_at) values (${id}, ${seen_at})
-        on conflict (id) do update set seen_at = excluded.seen_at`,
+      is_news
+        ? sql`${row} on conflict (id) do update set seen_at = excluded.seen_at, limits = excluded.limits`
+        : sql`${row} on conflict (id) do update set seen_at = excluded.seen_at`,
       ALL,
     ]);
     // The columns are those of NodeRow.
@@ -27,6 +34,10 @@ export function createPresenceStore({ query, batch }: Pick<Database, "query" | "
   }
 
   const listNodes = () => query<NodeRow>(ALL);
+
+  /** The same with what they tell. */
+  const listTold = () =>
+    query<ToldRow>(sql`select id, seen_at, limits from dispatchers order by id limit ${NODES_MAX}`);
 
   async function remove(id: string): Promise<void> {
     await query(sql`delete from dispatchers where id = ${id}`);
@@ -37,5 +48,5 @@ export function createPresenceStore({ query, batch }: Pick<Database, "query" | "
     await query(sql`delete from dispatchers where id = ${id} and seen_at = ${seen_at}`);
   }
 
-  return { announce, listNodes, remove, prune };
+  return { announce, listNodes, listTold, remove, prune };
 }

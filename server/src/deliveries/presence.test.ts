@@ -44,9 +44,9 @@ forEachEngine((engine) => {
     await cluster.counts([2, 2]);
     cluster.kill("b");
     for (let missed = 1; missed < MISSED_MAX; missed++) await cluster.beat();
-    assert.equal(a.presence.count(), 2);
+    assert.equal(a.presence.nodes().length, 2);
     await cluster.beat();
-    assert.equal(a.presence.count(), 1);
+    assert.equal(a.presence.nodes().length, 1);
     assert.equal((await store.listNodes()).length, 2);
     for (let beats = 0; beats < 15; beats++) await cluster.beat();
     assert.deepEqual(
@@ -64,19 +64,19 @@ forEachEngine((engine) => {
     await cluster.counts([2, 2]);
     cluster.kill("b");
     for (let missed = 0; missed <= MISSED_MAX; missed++) await cluster.beat();
-    assert.equal(a.presence.count(), 1);
-    assert.equal(b.presence.count(), 2);
+    assert.equal(a.presence.nodes().length, 1);
+    assert.equal(b.presence.nodes().length, 2);
   });
 
   test("what an earlier run left counts for nothing, unless it is from just now", async () => {
     const store = createPresenceStore(await engine.open());
     const cluster = createCluster(store);
-    await store.announce({ id: "old", seen_at: cluster.now() - 20_001 });
-    await store.announce({ id: "late", seen_at: cluster.now() - 20_000 });
+    await store.announce({ id: "old", seen_at: cluster.now() - 20_001, limits: null }, true);
+    await store.announce({ id: "late", seen_at: cluster.now() - 20_000, limits: null }, true);
     const a = await cluster.join("a");
-    assert.equal(a.presence.count(), 2);
+    assert.equal(a.presence.nodes().length, 2);
     for (let missed = 0; missed < MISSED_MAX; missed++) await cluster.beat();
-    assert.equal(a.presence.count(), 1);
+    assert.equal(a.presence.nodes().length, 1);
   });
 });
 
@@ -111,13 +111,59 @@ test("a stop that the database does not answer ends all the same", async () => {
 
 test("one that never joined leaves without a word, and hears nothing", async () => {
   const never = () => assert.fail("nothing is asked");
-  const nothing = { announce: never, listNodes: never, remove: never, prune: never };
+  const nothing = { announce: never, listNodes: never, listTold: never, remove: never, prune: never };
   const clock = createManualClock();
   const presence = createPresence({ store: nothing, clock, id: "a", tell: assert.fail, log: assert.fail });
   presence.hear();
   await presence.leave();
   await presence.join();
   assert.equal(presence.shareOf(WEBHOOK), WEBHOOK);
+});
+
+test("what it tells goes with its beats, and is written when it is news or may be lost", async () => {
+  const rows = new Map<string, number>();
+  const state = { is_away: false };
+  const real = createMemoryStore(rows, state);
+  const written: [string | null, boolean][] = [];
+  const store: PresenceStore = {
+    ...real,
+    announce(row, is_news) {
+      written.push([row.limits, is_news]);
+      return real.announce(row, is_news);
+    },
+  };
+  const clock = createManualClock();
+  const presence = createPresence({ store, clock, id: "a", tell() {}, log() {} });
+  const told = { limits: null as string | null };
+  await presence.join(() => told.limits);
+  const beat = async () => {
+    clock.pass(BEAT_MS);
+    await settle();
+  };
+  await beat();
+  told.limits = "[1]";
+  await beat();
+  await beat();
+  state.is_away = true;
+  await beat();
+  state.is_away = false;
+  await beat();
+  told.limits = null;
+  await beat();
+  await beat();
+  assert.deepEqual(written.slice(0, 4), [
+    [null, true],
+    [null, false],
+    ["[1]", true],
+    ["[1]", false],
+  ]);
+  assert.deepEqual(written.slice(-2), [
+    [null, true],
+    [null, false],
+  ]);
+  const [lost, ...again] = written.slice(4, -2);
+  assert.deepEqual(lost, ["[1]", false], "nobody answers this one");
+  assert.deepEqual(again[0], ["[1]", true]);
 });
 
 function createCluster(real: PresenceStore) {
@@ -133,8 +179,9 @@ function createCluster(real: PresenceStore) {
   /** What dispatchers wait for; the end of a stop has its own. */
   const asked = new Set<Promise<unknown>>();
   const store: PresenceStore = {
-    announce: (node) => note(real.announce(node)),
+    announce: (node, is_news) => note(real.announce(node, is_news)),
     listNodes: () => note(real.listNodes()),
+    listTold: real.listTold,
     prune: (node) => note(real.prune(node)),
     remove: real.remove,
   };
@@ -161,7 +208,7 @@ function createCluster(real: PresenceStore) {
     };
     const log = (event: string) => void node.logged.push(event);
     const presence = createPresence({ store, clock, id, tell, log });
-    presence.onChange(() => void node.told.push(presence.count()));
+    presence.onChange(() => void node.told.push(presence.nodes().length));
     const joined = Object.assign(node, { presence });
     nodes.set(id, joined);
     await presence.join();
@@ -198,7 +245,7 @@ function createCluster(real: PresenceStore) {
   async function counts(expected: number[]): Promise<void> {
     await looked();
     assert.deepEqual(
-      [...nodes.values()].map(({ presence }) => presence.count()),
+      [...nodes.values()].map(({ presence }) => presence.nodes().length),
       expected,
     );
   }
@@ -215,6 +262,7 @@ function createMemoryStore(rows: Map<string, number>, state: { is_away: boolean 
   return {
     announce: ({ id, seen_at }) => ask(() => list.call(rows.set(id, seen_at))),
     listNodes: () => ask(list),
+    listTold: () => ask(() => list().map((row) => ({ ...row, limits: null }))),
     remove: (id) => ask(() => void rows.delete(id)),
     prune: ({ id }) => ask(() => void rows.delete(id)),
   };

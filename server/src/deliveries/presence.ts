@@ -17,7 +17,7 @@ export const MISSED_MAX = 5;
 /** So many, and the row is removed. */
 const PRUNED_AFTER = 20;
 /** A row of this age does not count when it is first seen: 15 s, and 5 s by which two clocks may differ. */
-const OLD_MS = 20_000;
+export const OLD_MS = 20_000;
 /** A stop waits no longer for its row to go; the others notice. */
 const LEAVE_MAX_MS = 1_000;
 
@@ -32,15 +32,18 @@ export interface PresenceOptions {
 }
 
 export interface Presence {
-  join(): Promise<void>;
+  /** @param tellLimits what it tells every process of the webhooks that it limits, with each beat */
+  join(tellLimits?: () => string | null): Promise<void>;
   leave(): Promise<void>;
   /** A hint: another one has joined or left. */
   hear(): void;
   onChange(listener: () => void): void;
   /** What this process may send of what the webhook may be sent. */
   shareOf(destination: Pick<Destination, "id"> & Bound): Bound;
+  /** This process, as it is named among them. */
+  readonly self: string;
   /** Dispatchers, this one included. */
-  count(): number;
+  nodes(): readonly string[];
 }
 
 /** For a process that shares with nobody: all is its own. */
@@ -50,7 +53,8 @@ export const ALONE: Presence = {
   hear() {},
   onChange() {},
   shareOf: (destination) => destination,
-  count: () => 1,
+  self: "",
+  nodes: () => [""],
 };
 
 interface Seen {
@@ -68,13 +72,17 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
   let state: "idle" | "joined" | "left" = "idle";
   /** False until the others can know of it, and after they may have given it up. */
   let is_known = false;
+  let tellLimits: () => string | null = () => null;
+  /** What its row says of limits; undefined: it is not known. */
+  let told: string | null | undefined;
   let cancelBeat = () => {};
   /** One after another, so that nothing older is read last. */
   let working: Promise<void> = Promise.resolve();
   let is_look_waiting = false;
 
-  async function join(): Promise<void> {
+  async function join(tell_limits = tellLimits): Promise<void> {
     if (state !== "idle") return;
+    tellLimits = tell_limits;
     state = "joined";
     await inTurn(beat);
   }
@@ -88,7 +96,9 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
 
   async function beat(): Promise<void> {
     try {
-      observe(await store.announce({ id, seen_at: clock.now() }), 1);
+      const limits = tellLimits();
+      observe(await store.announce({ id, seen_at: clock.now(), limits }, limits !== told), 1);
+      told = limits;
       if (!is_known) tell();
       is_known = true;
       for (const [other, { seen_at, missed }] of others) {
@@ -97,6 +107,7 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
     } catch (error) {
       // It goes on with what it knew; the others may count it out meanwhile, and are told when it is back.
       is_known = false;
+      told = undefined;
       logSeldom("dispatchers.not_announced", { error }, "warn");
     }
     if (state === "joined") cancelBeat = clock.after(is_known ? BEAT_MS : RETRY_MS, () => void inTurn(beat));
@@ -159,6 +170,7 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
   return {
     ...{ join, leave, hear, shareOf: share },
     onChange: (listener) => void listeners.push(listener),
-    count: () => nodes.length,
+    self: id,
+    nodes: () => nodes,
   };
 }

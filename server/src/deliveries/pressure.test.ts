@@ -13,19 +13,29 @@ const refused = (retry_after_ms?: number): Outcome => ({
 
 const DURATION_MS = made.record.duration_ms;
 
-const answers: [title: string, outcome: Outcome | undefined, status: number | null, reaction: Reaction][] = [
+const unreachable: Outcome = { kind: "unreachable", retriable: true, message: "late" };
+
+type Case = [title: string, outcome: Outcome | undefined, status: number | null, reaction: Reaction, silence?: true];
+const answers: Case[] = [
   ["a success", { kind: "accepted" }, 200, { kind: "well", duration_ms: DURATION_MS }],
   ["a 503 that says for how long", refused(30_000), 503, { kind: "too_many", for_ms: 30_000 }],
   ["a 429 that says for how long", refused(0), 429, { kind: "too_many", for_ms: 0 }],
   ["a 429 that does not", refused(), 429, { kind: "too_many", for_ms: 1_000 }],
   ["a 500", refused(), 500, { kind: "other" }],
   ["a 400", { kind: "refused", retriable: false, message: "no" }, 400, { kind: "other" }],
-  ["no answer", { kind: "unreachable", retriable: true, message: "late" }, null, { kind: "silent" }],
+  ["no answer", unreachable, null, { kind: "silent" }, true],
+  ["what this server refused to send, or could not", unreachable, null, { kind: "other" }],
+  [
+    "a webhook whose settings make no request",
+    { kind: "misconfigured", retriable: true, message: "no" },
+    null,
+    { kind: "other" },
+  ],
   ["nothing that was sent", undefined, null, { kind: "other" }],
 ];
-for (const [title, outcome, status_code, reaction] of answers) {
+for (const [title, outcome, status_code, reaction, is_silence = false] of answers) {
   test(`${title} says ${reaction.kind}`, () => {
-    assert.deepEqual(reactionOf({ outcome, record: { ...made.record, status_code } }), reaction);
+    assert.deepEqual(reactionOf({ outcome, is_silence, record: { ...made.record, status_code } }), reaction);
   });
 }
 

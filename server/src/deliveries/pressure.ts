@@ -7,13 +7,17 @@ const TOO_MANY_REQUESTS = 429;
 /** For a 429 that does not say for how long. */
 const UNSAID_MS = 1_000;
 
-/** For what was not sent, or met a bug of ours. */
+/** For what was not sent, whether it was refused here, could not be looked up or met a bug of ours. */
 export const NOTHING_SAID: Reaction = { kind: "other" };
 
-export function reactionOf({ outcome, record }: Pick<Settlement, "outcome" | "record">): Reaction {
+export function reactionOf({
+  outcome,
+  record,
+  is_silence,
+}: Pick<Settlement, "outcome" | "record" | "is_silence">): Reaction {
   if (outcome === undefined) return NOTHING_SAID;
   if (outcome.kind === "accepted") return { kind: "well", duration_ms: record.duration_ms };
   if (outcome.retry_after_ms !== undefined) return { kind: "too_many", for_ms: outcome.retry_after_ms };
   if (record.status_code === TOO_MANY_REQUESTS) return { kind: "too_many", for_ms: UNSAID_MS };
-  return outcome.kind === "unreachable" ? { kind: "silent" } : NOTHING_SAID;
+  return is_silence === true ? { kind: "silent" } : NOTHING_SAID;
 }

@@ -2,13 +2,14 @@
 // the place of a plain change; without `recover` it is one.
 import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
-import { rangesOf, type Stop, type TimeRange } from "../destinations/missed.ts";
+import { rangesOf, type Stop, stepOfReplay, type TimeRange } from "../destinations/missed.ts";
 import { AppError, refuse } from "../errors.ts";
 import { timeText } from "../platform/time-text.ts";
 
 export interface RecoveryOptions {
   webhooks: {
     patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch, actor: string): Promise<Webhook>;
+    getWebhook(id: string, app_scope: string | null): Promise<Webhook>;
     openStops(id: string, app_scope: string | null): Promise<Stop[]>;
   };
   replays: {
@@ -35,10 +36,11 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
     if (recover !== true) return webhook;
     const stops = await webhooks.openStops(id, app_scope);
     const recovery = await startRecovery(id, app_scope, rangesOf(stops, now()));
+    if (recovery === null) return { ...webhook, recovery };
+    // It has found that nothing is missing.
+    if (recovery.finished_at !== null) return { ...(await webhooks.getWebhook(id, app_scope)), recovery };
     // What was there to do before is what has just been asked for.
-    if (recovery === null || recovery.finished_at !== null) return { ...webhook, recovery };
-    const next_step = `The replay ${recovery.id} sends what it missed: see how far it is with GET /api/replays/${recovery.id}.`;
-    return { ...webhook, next_step, recovery };
+    return { ...webhook, next_step: stepOfReplay(recovery), recovery };
   }
 
   async function startRecovery(

@@ -270,46 +270,6 @@ forEachEngine((engine) => {
     assert.deepEqual(sent.sort(), inside.sort());
   });
 
-  test("a canceled replay puts back what waits: what was missing is missing, the rest is what it was", async () => {
-    const world = await openReplayWorld(engine);
-    const [untried, tried, flying] = await world.addEvents(3);
-    const [failed, delivered] = [
-      (await world.addEvents(1, { state: "failed" }))[0],
-      (await world.addEvents(1, { state: "succeeded" }))[0],
-    ];
-    const { id } = await start(world, { states: ["missing", "failed", "succeeded"] });
-    await world.runner.runRound();
-    await world.db.query(sql`update deliveries set due_at = ${world.clock.at + HOUR_MS}
-      where destination_id = ${world.key.id} and position <> ${tried ?? ""} and position <> ${flying ?? ""}`);
-    assert.deepEqual(await world.deliver(() => DOWN, 1), [
-      tried === undefined ? "" : await firstOf(world, tried, flying),
-    ]);
-    const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 1, asked_only: false };
-    const { claimed } = await world.store.claim(world.key.id, lease);
-    assert.equal(claimed.length, 1);
-    assert.equal((await world.replays.cancelReplay(id, null)).state, "canceled");
-    await world.runner.runRound();
-    const open = await world.replays.getReplay(id, null);
-    assert.deepEqual([open.finished_at, open.pending, open.canceled], [null, 1, 4], "one is under way");
-    assert.equal(await world.store.find({ destination_id: world.key.id, position: untried ?? "" }), undefined);
-    const shown = async (position?: string) => {
-      const { state, reason, due_at, leased } = await deliveryOf(world, position);
-      return [state, reason, due_at, leased];
-    };
-    assert.deepEqual(await shown(failed), ["failed", "was failed", null, 0]);
-    assert.deepEqual(await shown(delivered), ["succeeded", null, null, 0]);
-    world.clock.at += HOUR_MS;
-    await world.runner.runRound();
-    assert.notEqual((await world.replays.getReplay(id, null)).finished_at, null, "its lease has run out");
-    for (const position of [tried, flying]) {
-      const row = await deliveryOf(world, position);
-      assert.equal(row.state, "failed");
-      assert.match(row.reason ?? "", /^The replay was canceled\./);
-    }
-    const again = await world.replays.previewReplay(world.key.id, null, world.request());
-    assert.equal(again.count, 4, "all but what was delivered");
-  });
-
   test("an attempt by hand in between, and a cancel by hand, leave the replay's counts right", async () => {
     const world = await openReplayWorld(engine, { retry_schedule: [5, 5] });
     const [retried] = await world.addEvents(1, { state: "failed" });
@@ -363,11 +323,6 @@ forEachEngine((engine) => {
     assert.deepEqual([waiting?.created, waiting?.pending], [1, 1]);
   });
 });
-
-async function firstOf(world: ReplayWorld, ...positions: (string | undefined)[]): Promise<string | undefined> {
-  for (const position of positions) if ((await deliveryOf(world, position)).failures > 0) return position;
-  return undefined;
-}
 
 /** A database whose connection breaks at the n-th statement of each transaction. */
 function dieAt(db: Database, n: number): Database {

@@ -152,11 +152,21 @@ async function stepWithin(
   // Others may wait for what is taken back.
   if (plan.state === "canceled") await within(lockTurns(row.target_id));
   const counted = await countEnded(within, row.id);
-  const taken_back = plan.state === "canceled" ? await takeBack(within, row, now) : 0;
+  const back = plan.state === "canceled" ? await takeBack(within, row, now) : { taken_back: 0, failed: 0 };
   const created = await handOut(within, row, withKeys(found.matches, ordering), now);
   const left = await within(sql`select 1 as one from deliveries where replay_id = ${row.id} limit 1`);
   const { at_position, walked } = found;
-  const result = { ...counted, created, taken_back, at_position, walked, waiting, is_under_way: left.length > 0 };
+  const failed = counted.failed + back.failed;
+  const result = {
+    ...counted,
+    failed,
+    created,
+    taken_back: back.taken_back,
+    at_position,
+    walked,
+    waiting,
+    is_under_way: left.length > 0,
+  };
   const changes = afterStep(row, plan, result, now);
   await within(sql`update replays set ${assign(changes)} where id = ${row.id}`);
   return { ...row, ...changes, revision: row.revision + 1 };
@@ -181,23 +191,28 @@ async function countEnded(within: Query, replay_id: string) {
  * Puts back what waits, as it was before. What was missing is missing again, unless an attempt of it is on record: then it
  * has failed. What somebody is sending at this moment ends by itself, and what a person asked for stays.
  */
-async function takeBack(within: Query, { id, target_id }: ReplayRow, now: number): Promise<number> {
+async function takeBack(within: Query, { id, target_id }: ReplayRow, now: number) {
   const idle = sql`replay_id = ${id} and state = 'pending' and trigger <> 'manual' and (leased = 0 or due_at <= ${now})`;
   const untried = sql`${idle} and replay_from = 'missing' and attempt = 0`;
   const tried = sql`${idle} and (replay_from <> 'missing' or attempt > 0)`;
   const removed = await within<PassedRow>(
     sql`${pick(untried)} delete from deliveries where ${PICKED} returning destination_id, order_key`,
   );
-  const restored = await within<PassedRow & { position: string }>(sql`${pick(tried)} update deliveries set
+  const restored = await within<
+    PassedRow & { position: string; has_failed: number }
+  >(sql`${pick(tried)} update deliveries set
       state = case when replay_from = 'missing' then 'failed' else replay_from end,
       reason = case when replay_from = 'succeeded' then null when replay_from <> 'missing' then reason
         else 'The replay was canceled.' || coalesce(' ' || reason, '') end,
       settled_at = case when replay_from = 'missing' then cast(${now} as bigint) else settled_at end,
       due_at = null, leased = 0, resume_state = null, resume_at = null, replay_id = null, replay_from = null
-    where ${PICKED} returning position, destination_id, order_key`);
+    where ${PICKED} returning position, destination_id, order_key,
+      case when state = 'failed' and settled_at = ${now} then 1 else 0 end as has_failed`);
   const turns = turnsOf([...removed, ...restored]);
   if (turns.length > 0) await within(passTurns(turns, now));
-  return removed.length + (await journal(within, "canceled", target_id, restored, now));
+  const changed = await journal(within, "canceled", target_id, restored, now);
+  // What was settled by now, and not before, was missing and has been tried.
+  return { taken_back: removed.length + changed, failed: restored.filter((one) => one.has_failed === 1).length };
 }
 
 /** Chosen first, once, then found by key, for the reason that `claim` gives in store.ts. */
@@ -246,7 +261,7 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMat
         trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7
       ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
-        and replay_id is null returning position`);
+        and replay_id is null and erased_at is null returning position`);
     changed.push(...armed);
   }
   return journal(within, "replayed", row.target_id, changed, now);

@@ -174,7 +174,7 @@ function partBehind(wanted: Wanted, after: string): Part {
 interface Stretch {
   /** The positions that are looked at. */
   positions: Statement;
-  /** Their events: position, id, event, link_id, target_id, created_at, and the state of their delivery, null without one. */
+  /** Their events: position, id, event, link_id, target_id, created_at, erased_at, and the state of their delivery, null without one. */
   events: Statement;
 }
 
@@ -191,7 +191,8 @@ function stretchOf({ wanted, after, end_position }: Part, size: number): Stretch
       where d.destination_id = ${destination_id} and d.position = events.position)`;
     return {
       positions: sql`select position from events where ${of_app}`,
-      events: sql`select position, id, event, link_id, target_id, created_at, ${of_event} as state from events where ${of_app}`,
+      events: sql`select position, id, event, link_id, target_id, created_at, erased_at, ${of_event} as state
+        from events where ${of_app}`,
     };
   }
   // One seek for each state, and the first of all they found.
@@ -200,12 +201,12 @@ function stretchOf({ wanted, after, end_position }: Part, size: number): Stretch
       where destination_id = ${destination_id} and ${condition} and ${range} order by position limit ${size}) as one_state`,
   );
   const positions = sql`select position, state from (${unionOf(each)}) as all_states order by position limit ${size}`;
-  const events = sql`select e.position, e.id, e.event, e.link_id, e.target_id, e.created_at, p.state
+  const events = sql`select e.position, e.id, e.event, e.link_id, e.target_id, e.created_at, e.erased_at, p.state
     from (${positions}) as p join events as e on e.app_id = ${app_id} and e.position = p.position`;
   return { positions, events };
 }
 
-/** Test events are no part of a replay. */
+/** Test events are no part of a replay, nor is what was erased: there is nothing to send. */
 function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
   const states = statesOf(wanted);
   const settled = states.filter((state) => state !== "missing");
@@ -223,7 +224,7 @@ function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
       coalesce(${stateAtTarget(wanted)}, 'missing') as target_state,
       (select d.replay_id from deliveries as d where d.destination_id = ${wanted.target_id}
         and d.position = e.position) as replay_id
-    from (${events}) as e where e.target_id is null and ${of_link} and ((${first}) or (${second}))`;
+    from (${events}) as e where e.target_id is null and e.erased_at is null and ${of_link} and ((${first}) or (${second}))`;
   if (wanted.target_id === wanted.destination_id) return matches;
   // What is pending there comes by itself, and what was sent there since the replay was asked for has been sent.
   return sql`select free.* from (${matches}) as free where free.target_state in (${list(REPLAYED_STATES)})`;

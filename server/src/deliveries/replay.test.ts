@@ -94,6 +94,11 @@ describe("a replay pauses itself", () => {
     const facts = { ...calm, attempts: 20, failures: 20 };
     assert.equal(planStep({ ...running, created: 1_000 }, webhook, facts, NOW).state, "running");
     assert.equal(planStep({ ...running, created: 999 }, webhook, facts, NOW).state, "paused");
+    assert.equal(
+      planStep({ ...running, created: 1_001 }, webhook, facts, NOW).state,
+      "paused",
+      "its filter was widened",
+    );
   });
 
   test("when its webhook takes nothing, and ends when that is gone", () => {
@@ -225,7 +230,9 @@ describe("after a step", () => {
   }
 
   test("the counters grow, and the total when something from before the start was stored late", () => {
-    const { created, succeeded, failed, total } = after({ total: 105 }, { created: 10, succeeded: 3, failed: 1 });
+    const grown = { ...running, total: 105, ...after({ total: 105 }, { created: 10, succeeded: 3, failed: 1 }) };
+    const shown = showReplay({ ...grown, uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 });
+    const { created, succeeded, failed, total } = shown;
     assert.deepEqual({ created, succeeded, failed, total }, { created: 110, succeeded: 83, failed: 6, total: 110 });
   });
 });
@@ -238,10 +245,24 @@ test("what is shown counts what has ended and is not in the row yet; the rest wa
 });
 
 for (const [what, row, reason] of [
-  ["done with failures", { state: "done", failed: 21 }, /^21 failed again\. .* a replay of the state "failed"/],
-  ["done without any", { state: "done", failed: 0 }, /^null$/],
-  ["canceled before its end", { state: "canceled", reason: "By hand." }, /^By hand\. 900 were not handed out\.$/],
-  ["canceled at its end", { state: "canceled", reason: "By hand.", created: 1_000 }, /^By hand\.$/],
+  [
+    "done with failures",
+    { state: "done", failed: 21, created: 1_000 },
+    /^21 have failed\. .* with POST \/api\/webhooks\/\S+\/replays \{"since":".*","until":".*","states":\["failed"\]\}\.$/,
+  ],
+  ["done without any", { state: "done", failed: 0, created: 1_000 }, /^null$/],
+  ["done with less", { state: "done", failed: 0 }, /^900 of those counted at the start were left out: .*any more\.$/],
+  [
+    "canceled before its end",
+    { state: "canceled", reason: "By hand.", failed: 0 },
+    /^By hand\. 900 were not handed out\.$/,
+  ],
+  [
+    "canceled with one failure",
+    { state: "canceled", reason: null, failed: 1 },
+    /^900 were not handed out\. 1 has failed\. /,
+  ],
+  ["canceled at its end", { state: "canceled", reason: "By hand.", created: 1_000, failed: 0 }, /^By hand\.$/],
 ] as const) {
   test(`a replay that is ${what} says what is left`, () => {
     const none = { uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 };

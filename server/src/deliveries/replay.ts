@@ -16,7 +16,7 @@ const WINDOW_AT_FIRST = 20;
 const WINDOW_ROUNDS = 4;
 /** While something moves, the next step follows after so long. */
 const STEP_MS = 100;
-/** While first attempts are under way and nothing has ended since. */
+/** While first attempts are under way and nothing has ended since, or what was being sent when it was canceled. */
 const WATCH_MS = 500;
 /** While all that is left waits for its retry. */
 const REST_MS = 5_000;
@@ -105,8 +105,8 @@ export function planStep(
   if (row.state !== "running") return stays;
   // Everything is handed out: it only waits for the results.
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
-  // What it was asked for is handed out, although it has not looked at everything yet: a pause would hold nothing back.
-  const obstacle = obstacleOf(destination.state) ?? (row.created < row.total ? failing(facts) : null);
+  // Exactly what was counted is handed out, although it has not looked at everything yet: a pause would hold nothing back.
+  const obstacle = obstacleOf(destination.state) ?? (row.created !== row.total ? failing(facts) : null);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
@@ -202,8 +202,6 @@ export function afterStep(row: ReplayRow, plan: StepPlan, result: StepResult, no
     state: is_over && plan.state !== "canceled" ? ("done" as const) : plan.state,
     reason: is_over && plan.state !== "canceled" ? null : plan.reason,
     created,
-    // What reached the database late, from before the start, may have been found beyond the count.
-    total: Math.max(row.total, created),
     succeeded: row.succeeded + result.succeeded,
     failed: row.failed + result.failed,
     at_position: result.at_position,
@@ -226,7 +224,7 @@ function dueAfter(row: ReplayRow, plan: StepPlan, result: StepResult, now: numbe
     return now + Math.min(Math.max(WATCH_MS, wait_ms), REST_MS);
   }
   if (has_moved) return now + STEP_MS;
-  return now + (result.waiting > 0 ? WATCH_MS : REST_MS);
+  return now + (result.waiting > 0 || plan.state === "canceled" ? WATCH_MS : REST_MS);
 }
 
 /** Of the deliveries under way: how many have ended and are not counted in the row yet, and how many have not. */
@@ -237,13 +235,25 @@ export interface Uncounted {
 }
 
 /** Of a replay that is over: also what it did not bring about. */
-function reasonOf({ state, reason, created, total }: ReplayRow, failed: number): string | null {
-  if (state === "done" && failed > 0) {
-    return `${failed} failed again. When the receiver is well, a replay of the state "failed" over the same range sends them.`;
+function reasonOf(row: ReplayRow, failed: number): string | null {
+  const { state, reason, created, total } = row;
+  if (state !== "done" && state !== "canceled") return reason;
+  const told = reason === null ? [] : [reason];
+  const left = total - created;
+  if (state === "canceled" && left > 0) told.push(`${left} were not handed out.`);
+  if (state === "done" && left > 0) {
+    told.push(
+      `${left} of those counted at the start were left out: when their turn came, they did not match any more.`,
+    );
   }
-  if (state === "canceled" && created < total)
-    return `${reason ?? "Canceled."} ${total - created} were not handed out.`;
-  return reason;
+  if (failed > 0) {
+    const body = JSON.stringify({ since: timeText(row.since), until: timeText(row.until), states: ["failed"] });
+    const what = failed === 1 ? "1 has failed" : `${failed} have failed`;
+    told.push(
+      `${what}. When the receiver is well, send them with POST /api/webhooks/${row.target_id}/replays ${body}.`,
+    );
+  }
+  return told.length === 0 ? null : told.join(" ");
 }
 
 export function showReplay(row: ReplayRow & Uncounted): Replay {
@@ -256,7 +266,8 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     target_id: row.target_id,
     state: row.state,
     reason: reasonOf(row, failed),
-    total: row.total,
+    // What reached the database late, or passes a filter that was changed since, is found beyond the count.
+    total: Math.max(row.total, row.created),
     created: row.created,
     succeeded,
     failed,

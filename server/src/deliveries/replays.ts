@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import { obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
@@ -19,13 +20,14 @@ export interface ReplaysOptions {
   store: ReplayStore;
   walk: Pick<ReplayWalk, "count">;
   destinations: { find(id: string): Promise<Destination | null> };
+  dispatcher: Pick<Dispatcher, "forgetReplay">;
   ids: Pick<Ids, "prefixed">;
   now(): number;
   /** A hint: a replay has something to do now. */
   wake(): void;
 }
 
-export function createReplays({ store, walk, destinations, ids, now, wake }: ReplaysOptions) {
+export function createReplays({ store, walk, destinations, dispatcher, ids, now, wake }: ReplaysOptions) {
   /** What a replay would send, exact, and a sample. @throws AppError not_found, invalid_request */
   async function previewReplay(
     destination_id: string,
@@ -114,13 +116,14 @@ export function createReplays({ store, walk, destinations, ids, now, wake }: Rep
     return getReplay(id, app_scope);
   }
 
-  /** What waits goes back to what it was, step by step. @throws AppError not_found, conflict */
+  /** From now on nothing begins to be sent; what waits goes back to what it was, step by step. @throws AppError not_found, conflict */
   async function cancelReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
     const open: ReplayState[] = ["running", "paused"];
     const canceled = { state: "canceled", reason: "Canceled by hand.", due_at: now(), slot: null } as const;
     const changed = await store.change(id, open, canceled);
     if (!changed) await refuseState(id, app_scope, "Only a running or paused replay can be canceled");
+    dispatcher.forgetReplay(id);
     wake();
     return getReplay(id, app_scope);
   }

@@ -24,6 +24,8 @@ export interface Settlement {
   settled_at: number | null;
   /** Undefined when nothing was sent. */
   outcome: Outcome | undefined;
+  /** The receiver was asked and said nothing; absent: it answered, or was not asked. */
+  is_silence?: boolean;
   /** Whether it says something about the health of the destination: tests and replays do not. */
   counts: boolean;
   /**
@@ -144,10 +146,19 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
   return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
       status_code, error, cause, response_headers, response_snippet, response_truncated)
     select made.column1, made.column2, made.column3, made.column4, made.column5, made.column6, made.column7, made.column8,
-      made.column9, made.column10, made.column11, made.column12, made.column13
+      made.column9, made.column10, ${KEPT_HEADERS}, ${KEPT_SNIPPET}, made.column13
     from (values ${rows(values, ATTEMPT_TYPES)}) as made
     where ${NOT_IN_ROW} on conflict do nothing`;
 }
+
+/**
+ * What a receiver answered to an event that was erased meanwhile is not kept, for it may say the same. The delivery's row is
+ * asked only where there is an answer, and locked: so erasing either sees this record or is seen here.
+ */
+const ERASED_AT = sql`(select e.erased_at from deliveries as e where e.destination_id = made.column1
+  and e.position = made.column2 and (made.column11 <> '{}' or made.column12 <> '') /* locked */)`;
+const KEPT_HEADERS = sql`case when ${ERASED_AT} is null then made.column11 else '{}' end`;
+const KEPT_SNIPPET = sql`case when ${ERASED_AT} is null then made.column12 else '' end`;
 
 const ATTEMPT_TYPES = [
   ...(["text", "text", "bigint", "text", "bigint", "bigint"] as const),

@@ -163,6 +163,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   const readBodies = (app_id: string, positions: readonly string[], largest_bytes?: number) =>
     readEnvelopes(database, app_id, positions, largest_bytes);
 
+  /** Of these replays those that were canceled: for them nothing is sent any more. */
+  async function canceledOf(replay_ids: readonly string[]): Promise<string[]> {
+    const found = await query<{ id: string }>(
+      sql`select id from replays where id in (${list(replay_ids)}) and state = 'canceled'`,
+    );
+    return found.map(({ id }) => id);
+  }
+
   /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
   function findDue(): Promise<{ destination_id: string; due_at: number }[]> {
     return query(sql`select destination_id, (select due_at from deliveries as x
@@ -192,8 +200,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   /** Gives back leases under which nothing was sent: as if the claim had not been. What a person asked for stays first. */
-  async function release(held: readonly (DeliveryKey & { attempt: number })[], now: number): Promise<void> {
-    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, now]);
+  async function release(held: readonly (DeliveryKey & { attempt: number })[], due_at: number): Promise<void> {
+    const values = held.map((one): SqlValue[] => [one.destination_id, one.position, one.attempt, due_at]);
     await query(sql`update deliveries set leased = 0, attempt = attempt - 1,
         due_at = ${dueAgain(sql`column4`)}, ${NO_PROBE}
       ${eachRow(values, HELD_TYPES)}
@@ -255,8 +263,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   }
 
   function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
-    return query<{ id: string; body: string; link_id: string | null; target_id: string | null }>(
-      sql`select id, body, link_id, target_id from events where app_id = ${row.app_id} and position = ${row.position}`,
+    return query<{
+      id: string;
+      body: string;
+      link_id: string | null;
+      target_id: string | null;
+      erased_at: number | null;
+    }>(
+      sql`select id, body, link_id, target_id, erased_at from events where app_id = ${row.app_id} and position = ${row.position}`,
     ).then((found) => found[0]);
   }
 
@@ -265,7 +279,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return change("asked_for", row, row.created_at, sql`${insertDeliveries([row])} returning *`);
   }
 
-  /** Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
+  /** Undefined when its event was erased. Grants one attempt now, in any state, and remembers what to put back when it fails: the turn is decided anew then. */
   function grantAttempt(key: DeliveryKey, now: number): Promise<DeliveryRow | undefined> {
     return change(
       "asked_for",
@@ -276,7 +290,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         resume_at = case when resume_state is not null or state <> 'pending' then resume_at
           when due_at = ${WAITS_FOR_TURN} then created_at else due_at end,
         state = 'pending', trigger = 'manual', due_at = ${DUE_FIRST}, leased = 0
-      where destination_id = ${key.destination_id} and position = ${key.position} returning *`,
+      where destination_id = ${key.destination_id} and position = ${key.position} and erased_at is null returning *`,
     );
   }
 
@@ -335,7 +349,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
   return {
     ...createProbeStore(database),
     ...createStrayStore(database),
-    ...{ claim, readBodies, findDue, releaseAll, renew, release },
+    ...{ claim, readBodies, canceledOf, findDue, releaseAll, renew, release },
     ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent, lastAttempts },
     ...turns,
   };

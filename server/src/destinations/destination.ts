@@ -2,7 +2,6 @@
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
 import type { DestinationState, Ordering, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
-import { type Filter, filterProblems } from "#contract/filters.ts";
 import {
   type BuiltRequest,
   type Definition,
@@ -14,7 +13,7 @@ import {
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
-import { type CompiledFilter, compileFilter } from "./filter.ts";
+import { type CompiledFilter, compileFilter, readFilter } from "./filter.ts";
 import { createHider, type Hide } from "./hiding.ts";
 import { openMaterial } from "./key-pairs.ts";
 
@@ -123,13 +122,12 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
 /** With a filter that cannot be read it sends nothing and takes everything: what waits is sent when it is set again. */
 function prepareFiltered(row: DestinationRow, preparing: Preparing): Sending & Pick<Destination, "filter"> {
   if (row.filter === null) return { filter: null, ...prepareSending(row, preparing) };
-  const filter: unknown = JSON.parse(row.filter);
-  if (filterProblems(filter).length > 0) {
+  const filter = readFilter(row.filter);
+  if (filter === null) {
     const reason = "Its stored filter cannot be read by this version of the server: set it again";
     return { filter: null, ...misconfigured(reason) };
   }
-  // Checked by the line above.
-  return { filter: compileFilter(filter as Filter), ...prepareSending(row, preparing) };
+  return { filter: compileFilter(filter), ...prepareSending(row, preparing) };
 }
 
 /** One line for each type of destination. */

@@ -1,6 +1,6 @@
 // Whether an event passes a destination's filter, and if not, which condition refuses it, in words. Pure: compiled once for
 // each destination by destination.ts, asked by fan-out, by replays of what was missing and by the check of a filter.
-import { FILTER_ELEMENTS_MAX, type Filter, type FilterLeaf } from "#contract/filters.ts";
+import { FILTER_ELEMENTS_MAX, type Filter, type FilterLeaf, filterProblems } from "#contract/filters.ts";
 
 /** Of a value of the event, in the sentence that says why it was refused. */
 const SHOWN_MAX_CHARS = 80;
@@ -48,6 +48,19 @@ export function compileFilter(filter: Filter): CompiledFilter {
     refusal: (subject) =>
       condition.holds(subject) ? null : `Filtered: ${cut(condition.why(subject), REASON_MAX_CHARS)}.`,
   };
+}
+
+/** Of filters as they are stored, in one that passes what any of them passes; null, everything, where one is none or cannot be read. */
+export function compileAny(texts: readonly (string | null)[]): CompiledFilter | null {
+  const filters = texts.map((text) => (text === null ? null : readFilter(text)));
+  return filters.every((one) => one !== null) ? compileFilter({ any: filters }) : null;
+}
+
+/** As it is stored; null when this version of the server cannot read it. */
+export function readFilter(text: string): Filter | null {
+  const filter: unknown = JSON.parse(text);
+  // Checked by what is asked here.
+  return filterProblems(filter).length > 0 ? null : (filter as Filter);
 }
 
 /** An event that is stored; its body is read at most once, however many conditions and destinations ask. */

@@ -35,6 +35,13 @@ for (const { title, secrets, text, cut, hidden } of [
     hidden: `x ${M}`,
   },
   {
+    title: "such a beginning in other letters, whatever stands before it",
+    secrets: ["S3cr3t-Value-12345"],
+    text: "İstanbul, s3CR3T-value-123",
+    cut: true,
+    hidden: `İstanbul, ${M}`,
+  },
+  {
     title: "no beginning where it was not cut",
     secrets: ["abcdefgh-1234"],
     text: "x abcdefgh-1",

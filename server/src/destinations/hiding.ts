@@ -23,9 +23,10 @@ export function createHider(secrets: readonly string[]): Hide {
   const longest_first = [...hidden].sort((a, b) => b.length - a.length);
   // In whatever case: the host of a URL is read in small letters.
   const words_in_text = new RegExp(longest_first.map(escaped).join("|"), "gi");
+  const beginnings = longest_first.map(lowered);
   return (text, cut = false) => {
     const left = text.replace(words_in_text, MASK);
-    return cut ? hideTail(left, longest_first) : left;
+    return cut ? hideTail(left, beginnings) : left;
   };
 }
 
@@ -33,13 +34,21 @@ function escaped(word: string): string {
   return word.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }
 
-/** What the text ends with, when that is the beginning of a secret. */
+/** What the text ends with, when that is the beginning of a secret, in whatever case. @param words in small letters */
 function hideTail(text: string, words: readonly string[]): string {
   let longest = 0;
+  const end = lowered(text);
   for (const word of words) {
     for (let length = word.length - 1; length >= SECRET_MIN_CHARS && length > longest; length--) {
-      if (text.endsWith(word.slice(0, length))) longest = length;
+      if (end.endsWith(word.slice(0, length))) longest = length;
     }
   }
   return longest === 0 ? text : text.slice(0, -longest) + MASK;
+}
+
+/** Character by character, for a few letters become two: the end would be cut at another place. */
+function lowered(text: string): string {
+  return text.replace(/\p{Lu}/gu, (letter) =>
+    letter.toLowerCase().length === letter.length ? letter.toLowerCase() : letter,
+  );
 }

@@ -49,7 +49,7 @@ async function openLarge(engine: Engine) {
     assert.ok(row !== undefined);
     const filter = compileFilter(FILTER);
     const destination = { id, app_id: "shop", events: new Set(["link.click"] as const), filter };
-    const look = () => store.missedOf([{ row, destination }], clock.at).then((found) => found.get(id));
+    const look = () => store.missedOf([{ row, destination }], clock.at).then((found) => found.get(id)?.missed);
     return { read, look };
   }
   return { clock, destinations, addEvents, missed, openLook };

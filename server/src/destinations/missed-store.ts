@@ -2,24 +2,28 @@
 // filter and have no delivery there. However many there are, an answer looks at a bounded number of events. It also says
 // which stops need not be remembered, for nothing is missing of them. Called by webhooks.ts for everything that shows
 // webhooks, and by store.ts when one is stopped.
-import type { Missed } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import type { Database } from "../platform/database.ts";
 import { createSharing } from "../platform/sharing.ts";
 import { list, type Statement, sql } from "../platform/sql.ts";
 import type { Destination, DestinationRow } from "./destination.ts";
+import { type CompiledFilter, compileAny } from "./filter.ts";
 import {
-  constantSince,
+  type DoneReplay,
+  hadFilter,
   isCovered,
   isSameTaste,
+  type Known,
+  type OpenReplay,
   type PastSettings,
   positionBounds,
   rangesOf,
   type Stop,
   type StopColumns,
+  senderOf,
   showMissed,
   stopsOf,
-  type TimeRange,
+  type Tally,
   toldFrom,
 } from "./missed.ts";
 import { createPassing, PASSING_BYTES_MAX } from "./passing-store.ts";
@@ -30,8 +34,14 @@ export const MISSED_SCAN_MAX = 10_000;
 const MISSED_BODIES_MAX = 1_000;
 /** The same for a destination that is being stopped, while changes of its app wait. */
 const FORGOTTEN_SCAN_MAX = 1_000;
+/** Of bodies, where it has a filter. */
+export const FORGOTTEN_BYTES_MAX = 1024 * 1024;
+/** Filters that it had meanwhile, which each of them is put to; with more, every event passes. */
+const FORGOTTEN_FILTERS_MAX = 4;
 /** Changes of a destination that are looked at, the last ones: half as many stops, and one for all before. */
 export const TOLD_MAX = 100;
+/** Entries of the history among which these are found: others are of its secrets, or say that it is paused. */
+export const ENTRIES_MAX = 500;
 /** Replays that may have sent everything which are looked at, the last ones. */
 const REPLAYS_MAX = 100;
 
@@ -43,6 +53,8 @@ interface Shown {
 }
 
 interface Looked {
+  /** By its place in the list. */
+  stop: number;
   position: string;
   event: string;
   link_id: string | null;
@@ -62,6 +74,11 @@ interface Counted {
   missing: number;
 }
 
+interface Bounds {
+  scan_max: number;
+  bytes_max: number;
+}
+
 type RowStops = StopColumns & Pick<DestinationRow, "app_id">;
 
 export type MissedStore = ReturnType<typeof createMissedStore>;
@@ -71,11 +88,11 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   const share = createSharing(look);
 
   /** By destination; one that was never stopped is left out. Who asks for the same at the same time shares a look. */
-  async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Missed>> {
+  async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Known>> {
     const stopped = shown.filter(({ row }) => row.stopped_at !== null);
     const sharing = stopped.length;
     const found = await Promise.all(
-      stopped.map(async ({ row, destination }): Promise<[string, Missed]> => {
+      stopped.map(async ({ row, destination }): Promise<[string, Known]> => {
         const { stopped_at, restarted_at, events, filter } = row;
         const key = JSON.stringify([destination.id, stopped_at, restarted_at, events, filter, sharing]);
         return [destination.id, await share(key, { row, destination, now, sharing })];
@@ -84,15 +101,27 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return new Map(found);
   }
 
-  async function look({ row, destination, now, sharing }: Look): Promise<Missed> {
+  async function look({ row, destination, now, sharing }: Look): Promise<Known> {
     const told = await tell(row);
     const stops = stopsOf(row, told);
-    let counted = await count(destination, stops, { now, sharing });
-    if (!counted.is_exact) {
-      const left = await withoutReplayed(row, told, stops);
-      if (left.length < stops.length) counted = await count(destination, left, { now, sharing });
+    const scan_max = destination.filter?.needs_data ? MISSED_BODIES_MAX : MISSED_SCAN_MAX;
+    const bounds = { scan_max: Math.ceil(scan_max / sharing), bytes_max: Math.floor(PASSING_BYTES_MAX / sharing) };
+    let looked: readonly Stop[] = stops;
+    let tally = await count(destination, looked, now, bounds);
+    if (!tally.is_exact) {
+      looked = await withoutReplayed(row, told, stops);
+      if (looked.length < stops.length) tally = await count(destination, looked, now, bounds);
     }
-    return showMissed(stops, counted);
+    const missed = showMissed(stops, looked, tally);
+    return { missed, sender: missed === null ? null : senderOf(await openReplaysTo(row.id), stops, now) };
+  }
+
+  /** Those that still look for what is missing; no more than may be open. */
+  function openReplaysTo(id: string): Promise<OpenReplay[]> {
+    return query(sql`select id, state, at_position, end_position from replays
+      where target_id = ${id} and slot is not null and destination_id = ${id} and walked = 0 and events is null
+        and link_id is null and states like '%"missing"%'
+      order by slot`);
   }
 
   /** When it was off or disabled, from the first time on that is not recovered; none when it never was. */
@@ -103,9 +132,16 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   async function tell({ id, stopped_at }: StopColumns): Promise<PastSettings[]> {
     if (stopped_at === null) return [];
     const from = toldFrom(stopped_at);
-    const told = await query<PastSettings>(sql`select at, state, events, filter from destination_history
-      where destination_id = ${id} and at >= coalesce((select max(h.at)
-        from destination_history as h where h.destination_id = ${id} and h.at <= ${from}), 0)
+    const told = await query<PastSettings>(sql`select at, state, events, filter from (
+        select at, state, events, filter, lag(events) over past as events_before, lag(filter) over past as filter_before,
+          ${isStoppedIn(sql`state`)} as stopped, ${isStoppedIn(sql`lag(state) over past`)} as stopped_before
+        from (select at, state, events, filter from destination_history
+          where destination_id = ${id} and at >= coalesce((select max(h.at)
+            from destination_history as h where h.destination_id = ${id} and h.at <= ${from}), 0)
+          order by at desc limit ${ENTRIES_MAX}) as entries
+        window past as (order by at)) as compared
+      where events_before is null or events <> events_before or filter is distinct from filter_before
+        or stopped <> stopped_before
       order by at desc limit ${TOLD_MAX}`);
     return told.reverse();
   }
@@ -113,22 +149,24 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   async function count(
     { filter, ...asked }: Shown["destination"],
     stops: readonly Stop[],
-    { now, sharing }: Pick<Look, "now" | "sharing">,
-  ): Promise<Pick<Missed, "count" | "is_exact">> {
-    if (stops.length === 0) return { count: 0, is_exact: true };
-    const is_read = filter?.needs_data ?? false;
-    const scan_max = Math.ceil((is_read ? MISSED_BODIES_MAX : MISSED_SCAN_MAX) / sharing);
+    now: number,
+    { scan_max, bytes_max }: Bounds,
+  ): Promise<Tally> {
+    if (stops.length === 0) return { count: 0, is_exact: true, first: null };
     const looked = lookedIn(asked, stops, { now, limit: scan_max + 1 });
     if (filter === null) {
       const counted = await countEach(looked);
+      const is_exact = counted.reduce((sum, one) => sum + one.looked, 0) <= scan_max;
       const missing = counted.reduce((sum, one) => sum + one.missing, 0);
-      return { count: missing, is_exact: sumOf(counted) <= scan_max };
+      const first = counted.find((one) => one.missing > 0) ?? (is_exact ? undefined : counted.at(-1));
+      return { count: missing, is_exact, first: first?.stop ?? null };
     }
     const found = await query<Looked>(looked);
     const missing = found.slice(0, scan_max).filter(({ is_missing }) => is_missing === 1);
-    const bytes_max = Math.floor(PASSING_BYTES_MAX / sharing);
     const { passing, looked: seen } = await passingOf(asked.app_id, missing, filter, { bytes_max });
-    return { count: passing.length, is_exact: found.length <= scan_max && seen === missing.length };
+    // What was not looked at any more, for one of the two reasons.
+    const unseen = missing[seen] ?? found[scan_max];
+    return { count: passing.length, is_exact: unseen === undefined, first: (passing[0] ?? unseen)?.stop ?? null };
   }
 
   function countEach(looked: Statement): Promise<Counted[]> {
@@ -142,19 +180,18 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     told: readonly PastSettings[],
     stops: readonly Stop[],
   ): Promise<readonly Stop[]> {
-    if (filter !== null) return stops;
-    const since = constantSince({ events, filter }, told);
-    const replays = await query<TimeRange & { created_at: number }>(sql`select since, until, created_at from replays
+    const replays = await query<DoneReplay>(sql`select since, until, created_at, finished_at from replays
       where destination_id = ${id} and target_id = ${id} and state = 'done' and events is null
-        and created_at >= ${since} and link_id is null and missing_events = ${events} and states like '%"missing"%'
+        and created_at >= ${stops[0]?.since ?? 0} and link_id is null and missing_events = ${events}
+        and states like '%"missing"%'
       order by id desc limit ${REPLAYS_MAX}`);
-    return stops.filter((stop) => !isCovered(stop, replays));
+    const alike = replays.filter((one) => hadFilter(filter, told, one));
+    return stops.filter((stop) => !isCovered(stop, alike));
   }
 
   /**
    * The beginning of the first stop that has to be remembered; null when nothing is missing of any. In doubt it is
-   * remembered: when a replay is under way, which may be canceled, when there is too much to look at, and whatever the
-   * filter is now.
+   * remembered: when a replay is under way, which may be canceled, and when there is too much to look at.
    */
   async function unrecoveredSince(row: RowStops, now: number): Promise<number | null> {
     const told = await tell(row);
@@ -164,26 +201,32 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     if (stops[0] === undefined || under_way.length > 0) return row.stopped_at;
     const is_constant = told.every((one) => isSameTaste(one, row));
     const left = is_constant ? await withoutReplayed(row, told, stops) : stops;
-    if (left.length === 0) return null;
-    // Of every type that it took meanwhile: what was missed is not to be lost by a change of them and back.
-    const types = [row, ...told].flatMap(({ events }) => JSON.parse(events) as EventType[]);
-    const asked: Asked = { id: row.id, app_id: row.app_id, events: new Set(types) };
-    const counted = await countEach(lookedIn(asked, left, { now, limit: FORGOTTEN_SCAN_MAX + 1 }));
-    const lacking = counted.find(({ missing }) => missing > 0);
-    const first = lacking ?? (sumOf(counted) > FORGOTTEN_SCAN_MAX ? counted.at(-1) : undefined);
-    return first === undefined ? null : (left[first.stop]?.since ?? null);
+    // By all that it took meanwhile: what was missed is not to be lost by a change of that and back.
+    const tastes = [row, ...told];
+    const types = tastes.flatMap(({ events }) => JSON.parse(events) as EventType[]);
+    const filter = anyOf(tastes.map((one) => one.filter));
+    const asked = { id: row.id, app_id: row.app_id, events: new Set(types), filter };
+    const bounds = { scan_max: FORGOTTEN_SCAN_MAX, bytes_max: FORGOTTEN_BYTES_MAX };
+    const { first } = await count(asked, left, now, bounds);
+    return first === null ? null : (left[first]?.since ?? null);
   }
 
   return { missedOf, findStops, unrecoveredSince };
 }
 
-function sumOf(counted: readonly Counted[]): number {
-  return counted.reduce((sum, { looked }) => sum + looked, 0);
+/** Passes what one of them passes; null: everything. */
+function anyOf(filters: readonly (string | null)[]): CompiledFilter | null {
+  const texts = [...new Set(filters)];
+  return texts.length > FORGOTTEN_FILTERS_MAX ? null : compileAny(texts);
+}
+
+function isStoppedIn(state: Statement): Statement {
+  return sql`case when ${state} in ('off', 'disabled') then 1 else 0 end`;
 }
 
 /**
  * The first events of all stops. Whether a delivery is there is asked row by row (and not by `exists`, which may become a
- * join), for the reason that replay-walk-store.ts gives. Test events are nobody's to miss.
+ * join), for the reason that replay-walk-store.ts gives. Test events are nobody's to miss, and neither is what was erased.
  */
 function lookedIn(
   { id, app_id, events }: Asked,
@@ -194,7 +237,7 @@ function lookedIn(
   const [first = sql``, ...others] = rangesOf(stops, now).map((range, stop) => {
     const [from_position, end_position] = positionBounds(range);
     return sql`select * from (select cast(${stop} as bigint) as stop, position, event, link_id,
-        case when target_id is null and event in (${types}) and (
+        case when target_id is null and erased_at is null and event in (${types}) and (
           select 1 from deliveries as d where d.destination_id = ${id} and d.position = events.position) is null
         then 1 else 0 end as is_missing
       from events where app_id = ${app_id} and position > ${from_position} and position < ${end_position}

@@ -74,10 +74,27 @@ export function isSameTaste(one: Taste, other: Taste): boolean {
   return one.events === other.events && one.filter === other.filter;
 }
 
-/** From when on it has taken what it takes now, as far as the history tells, in ms since 1970. */
-export function constantSince(row: Taste, told: readonly PastSettings[]): number {
-  const last_other = told.findLastIndex((one) => !isSameTaste(one, row));
-  return last_other === -1 ? 0 : (told[last_other + 1]?.at ?? Number.MAX_SAFE_INTEGER);
+/** A replay of all that is missing, to the webhook itself, that is done. */
+export interface DoneReplay extends TimeRange {
+  created_at: number;
+  finished_at: number;
+}
+
+/**
+ * Whether the filter was this one for all of a replay, which walks with the filter of each step. Other processes go on with
+ * the one before for a moment, so a change shortly before its start leaves that in doubt; in doubt it was not.
+ */
+export function hadFilter(
+  filter: string | null,
+  told: readonly PastSettings[],
+  { created_at, finished_at }: Pick<DoneReplay, "created_at" | "finished_at">,
+): boolean {
+  const isOutside = (index: number) => {
+    const ended_at = told[index + 1]?.at ?? Number.POSITIVE_INFINITY;
+    return (told[index]?.at ?? 0) > finished_at || ended_at <= created_at - IN_FLIGHT_MS;
+  };
+  const is_told = (told[0]?.at ?? Number.POSITIVE_INFINITY) <= created_at;
+  return is_told && told.every((one, index) => one.filter === filter || isOutside(index));
 }
 
 export interface TimeRange {
@@ -98,7 +115,7 @@ export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
 }
 
 /** Whether replays that were asked for after the stop have looked at all of it, each at a part or all. */
-export function isCovered(stop: Stop, replays: readonly (TimeRange & { created_at: number })[]): boolean {
+export function isCovered(stop: Stop, replays: readonly Omit<DoneReplay, "finished_at">[]): boolean {
   const { since, until } = stop;
   if (until === null) return false;
   let covered_until = since;
@@ -113,37 +130,90 @@ export function positionBounds({ since, until }: TimeRange): [from_position: str
   return [uuidFloor(since), uuidFloor(until)];
 }
 
-/** @param stops at least one */
-export function showMissed(stops: readonly Stop[], { count, is_exact }: Pick<Missed, "count" | "is_exact">): Missed {
-  const [first = never(), last = first] = [stops[0], stops.at(-1)];
-  return { count, is_exact, since: timeText(first.since), until: timeText(last.until) };
+/** What a look at the stops has found. */
+export interface Tally extends Pick<Missed, "count" | "is_exact"> {
+  /** The first of the stops, by its place, of which something is missing or not all was looked at; null: none. */
+  first: number | null;
 }
 
-function never(): never {
-  throw new Error("what was never stopped has missed nothing");
+/** Null when nothing is missing and nothing can come to it. @param looked those of the stops that the tally is of */
+export function showMissed(
+  stops: readonly Stop[],
+  looked: readonly Stop[],
+  { first, ...counted }: Tally,
+): Missed | null {
+  const last = stops.at(-1);
+  const begun = first === null ? last : looked[first];
+  if (last === undefined || begun === undefined || (first === null && last.until !== null)) return null;
+  return { ...counted, since: timeText(begun.since), until: timeText(last.until) };
+}
+
+/** A replay of all that is missing in a range, to the webhook itself, that has not come to its end yet. */
+export interface OpenReplay {
+  id: string;
+  state: string;
+  /** Up to where it has looked. */
+  at_position: string;
+  end_position: string;
+}
+
+/** The replay that has some of it to send; where there are several, one that waits for somebody to resume it. */
+export function senderOf(open: readonly OpenReplay[], stops: readonly Stop[], now: number): OpenReplay | null {
+  const ranges = rangesOf(stops, now).map(positionBounds);
+  const sending = open.filter(({ at_position, end_position }) =>
+    ranges.some(([from, end]) => at_position < end && from < end_position),
+  );
+  return sending.find(({ state }) => state === "paused") ?? sending[0] ?? null;
+}
+
+/** What is known of what a webhook has missed. */
+export interface Known {
+  missed: Missed | null;
+  sender: Pick<OpenReplay, "id" | "state"> | null;
 }
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
 export function nextStep(
   row: Pick<DestinationRow, "id" | "state" | "state_changed_at">,
-  missed: Missed | null,
+  { missed, sender }: Known,
 ): string | null {
   const { id, state } = row;
   if (state === "off") {
-    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${RECOVER}.`;
+    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender)}.`;
   }
-  if (state === "disabled") return stepWhenDisabled(id);
+  if (state === "disabled") return stepWhenDisabled(id, sender);
   if (state === "paused") {
     return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable(id)} resumes them at once.`;
   }
-  if (missed === null || missed.count === 0) return null;
-  return `Send what it missed with PATCH /api/webhooks/${id} {"enabled": true, "recover": true}.`;
+  if (missed === null || (missed.count === 0 && missed.is_exact)) return null;
+  if (sender !== null) return stepOfReplay(sender);
+  const recover = `PATCH /api/webhooks/${id} {"enabled": true, "recover": true}`;
+  if (missed.count > 0) return `Send what it missed with ${recover}.`;
+  const { since, until } = missed;
+  const body = JSON.stringify({ since, until, states: ["missing"], dry_run: true });
+  return `It may have missed more than was looked at: POST /api/webhooks/${id}/replays ${body} tells how many events. Send them with ${recover}.`;
 }
 
-const RECOVER = `with "recover": true it is also sent what it has missed, else it goes on from now`;
+/** Where a replay sends what was missed already: a second one would look at the same once more. */
+export function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">): string {
+  const look = `GET /api/replays/${id}`;
+  if (state !== "paused") return `The replay ${id} sends what it missed: see how far it is with ${look}.`;
+  return `The replay ${id}, which sends what it missed, is paused: ${look} says why. Go on with ${resume(id)}.`;
+}
 
-export function stepWhenDisabled(id: string): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${RECOVER}. Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
+function resume(replay_id: string): string {
+  return `POST /api/replays/${replay_id}/resume`;
+}
+
+/** After it was turned on. A replay pauses itself while it is stopped. */
+function restOf(sender: Known["sender"]): string {
+  if (sender === null) return `with "recover": true it is also sent what it has missed, else it goes on from now`;
+  const { id } = sender;
+  return `then go on with the replay ${id}, which sends what it missed before, with ${resume(id)}; what it has missed since is told then`;
+}
+
+export function stepWhenDisabled(id: string, sender: Known["sender"] = null): string {
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender)}. Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
 function enable(id: string): string {

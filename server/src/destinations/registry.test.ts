@@ -23,7 +23,9 @@ function createWorld(apps: Apps, capacity?: number) {
     changed: (id) => void world.notified.push(id),
     prepare: ({ id, app_id }) => {
       world.prepared++;
-      return { id, app_id } as Destination; // what these tests look at
+      const [state, events] = [id === "stopped" ? "off" : "active", new Set(["link.click", `link.${id}`])];
+      const filter = id === "b" ? { conditions: 7 } : null;
+      return { id, app_id, state, events, filter } as unknown as Destination; // what these tests look at
     },
     store: {
       async loadApp(app_id) {
@@ -55,6 +57,13 @@ test("an app is loaded once, however often it is asked for", async () => {
   assert.deepEqual(await idsOf("shop"), ["a", "b"]);
   assert.equal((await registry.ofApp("shop")).version, 1);
   assert.deepEqual([world.loads, world.checks], [1, 0]);
+});
+
+test("it is known how many take an event of a type, and what their filters ask", async () => {
+  const { registry } = createWorld({ shop: { version: 1, ids: ["a", "b", "stopped"] } });
+  const { takers, conditions } = await registry.ofApp("shop");
+  assert.deepEqual(Object.fromEntries(takers), { "link.click": 2, "link.a": 1, "link.b": 1 });
+  assert.equal(conditions, 7);
 });
 
 test("an unknown app has no destinations and a version that no guard can meet", async () => {

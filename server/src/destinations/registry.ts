@@ -2,6 +2,7 @@
 // every delivery. Exact: fan-out repeats the version in its transaction and calls `refresh` when it no longer holds;
 // `find` reads the version again every second, so a change made by another process is seen within that time.
 import type { Destination, DestinationRow } from "./destination.ts";
+import { isStopped } from "./missed.ts";
 
 /** Room for this many destinations over all apps; the app used longest ago makes way. */
 const CACHED_DESTINATIONS_MAX = 20_000;
@@ -15,6 +16,8 @@ export interface AppDestinations {
   readonly destinations: readonly Destination[];
   /** What all their filters ask of each event, at most. */
   readonly conditions: number;
+  /** How many take events of each type now; a type that none takes is left out. */
+  readonly takers: ReadonlyMap<string, number>;
 }
 
 interface RegistryOptions {
@@ -147,7 +150,8 @@ export function createRegistry(options: RegistryOptions): Registry {
     const destinations = [...by_id.values()].map(({ destination }) => destination);
     const conditions = destinations.reduce((sum, { filter }) => sum + (filter?.conditions ?? 0), 0);
     const version = found?.version ?? NO_VERSION;
-    const entry: Entry = { version, destinations, conditions, by_id, load, checked_at, checking: null };
+    const takers = countTakers(destinations);
+    const entry: Entry = { version, destinations, conditions, takers, by_id, load, checked_at, checking: null };
     forget(app_id);
     if (found !== null) keep(app_id, entry);
     if (before !== undefined) notify(before, entry);
@@ -193,4 +197,13 @@ export function createRegistry(options: RegistryOptions): Registry {
   }
 
   return { peek: use, ofApp, find, refresh, learn };
+}
+
+function countTakers(destinations: readonly Destination[]): Map<string, number> {
+  const takers = new Map<string, number>();
+  for (const destination of destinations) {
+    if (isStopped(destination)) continue;
+    for (const event of destination.events) takers.set(event, (takers.get(event) ?? 0) + 1);
+  }
+  return takers;
 }

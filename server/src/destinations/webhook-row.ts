@@ -3,7 +3,6 @@
 import {
   type Health,
   MASK,
-  type Missed,
   type Ordering,
   type SignatureScheme,
   type Webhook,
@@ -19,7 +18,7 @@ import type { Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
-import { nextStep } from "./missed.ts";
+import { type Known, nextStep } from "./missed.ts";
 import { readSecrets } from "./secrets.ts";
 import type { Change } from "./store.ts";
 import { openForCaller } from "./webhook-rules.ts";
@@ -150,15 +149,14 @@ function probedAnew(before: DestinationRow, change: Change, now: number): Change
 }
 
 /** What is known of a webhook beside its row; `problem` says why it cannot send, and `repair` what to do about that. */
-export interface Facts {
+export interface Facts extends Known {
   health: Health;
-  missed: Missed | null;
   problem: string | null;
   repair: string | null;
 }
 
 /** As the API shows it. */
-export function showWebhook(row: DestinationRow, { health, missed, problem, repair }: Facts): Webhook {
+export function showWebhook(row: DestinationRow, { health, missed, sender, problem, repair }: Facts): Webhook {
   const config = readWebhookConfig(row);
   return {
     id: row.id,
@@ -186,7 +184,7 @@ export function showWebhook(row: DestinationRow, { health, missed, problem, repa
     updated_at: timeText(row.updated_at),
     health,
     missed,
-    next_step: repair ?? nextStep(row, missed),
+    next_step: repair ?? nextStep(row, { missed, sender }),
   };
 }
 

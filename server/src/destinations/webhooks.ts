@@ -98,7 +98,8 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     ]);
     return prepared.map(({ row, destination: { misconfigured, repair } }) => {
       const health = composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
-      return showWebhook(row, { health, missed: missed.get(row.id) ?? null, problem: misconfigured, repair });
+      const known = missed.get(row.id) ?? { missed: null, sender: null };
+      return showWebhook(row, { health, ...known, problem: misconfigured, repair });
     });
   }
 

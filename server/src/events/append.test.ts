@@ -14,7 +14,7 @@ import { expectRows, type Statement, sql } from "../platform/sql.ts";
 import { createEventLog } from "./append.ts";
 import { composeEvent, type EventRow } from "./event.ts";
 import { createEvents } from "./events.ts";
-import { createEventStore } from "./store.ts";
+import { createEventStore, type EventStore } from "./store.ts";
 
 interface Item {
   event: EventRow;
@@ -144,7 +144,7 @@ test("a call of which filters refuse very much is stored like any other", async 
       },
     },
     destinations: {
-      peek: () => ({ version: 1, destinations, conditions: 300 }),
+      peek: () => ({ version: 1, destinations, conditions: 300, takers: new Map() }),
       refresh: async () => {},
       runHeld: async () => [],
     },
@@ -157,7 +157,13 @@ test("a call of which filters refuse very much is stored like any other", async 
   assert.ok(stored.includes(500 * 300), String(stored));
 });
 
-test("events of an app whose filters ask very much are stored a few at a time, whoever brings them", async () => {
+test("events of an app with very many webhooks, or conditions, are stored a few at a time, whoever brings them", async () => {
+  const none = { conditions: 0, takers: new Map<string, number>() };
+  const costs: Record<string, typeof none> = {
+    shop: { ...none, conditions: 50_000 },
+    blog: { ...none, takers: new Map([["link.click", 1_000]]) },
+    news: { ...none, takers: new Map([["link.claim", 1_000]]) },
+  };
   const transactions: number[] = [];
   const event_log = createEventLog({
     committer: createCommitter({
@@ -169,7 +175,7 @@ test("events of an app whose filters ask very much are stored a few at a time, w
       },
     }),
     destinations: {
-      peek: (app_id) => ({ version: 1, destinations: [], conditions: app_id === "shop" ? 50_000 : 0 }),
+      peek: (app_id) => ({ ...{ version: 1, destinations: [] }, ...(costs[app_id] ?? none) }),
       refresh: async () => {},
       runHeld: async () => [],
     },
@@ -183,8 +189,38 @@ test("events of an app whose filters ask very much are stored a few at a time, w
     [5, 5, 5, 5],
     "no more than 200,000 conditions, and what the last of them asks",
   );
-  await Promise.all(Array.from({ length: 20 }, (_, n) => submit({ ...eventOf(n), app_id: "other" })));
-  assert.deepEqual(transactions, [20]);
+  const sizesOf = async (app_id: string) => {
+    await Promise.all(Array.from({ length: 50 }, (_, n) => submit({ ...eventOf(n), app_id })));
+    return transactions.splice(0);
+  };
+  assert.deepEqual(await sizesOf("blog"), [21, 21, 8], "some 20,000 deliveries");
+  assert.deepEqual(await sizesOf("news"), [50], "webhooks that do not take them cost nothing");
+  assert.deepEqual(await sizesOf("other"), [50]);
+});
+
+test("a call that would make too many deliveries is refused, with how many events it may have", async () => {
+  const takers = new Map([
+    ["link.click", 300],
+    ["link.claim", 10],
+  ]);
+  const never = () => assert.fail("nothing is stored");
+  const events = createEvents({
+    event_log: { channel: () => never },
+    store: {} as EventStore,
+    deliveries: { ofEvent: never, lastAttempts: never },
+    destinations: { find: never, ofApp: async () => ({ version: 1, destinations: [], conditions: 0, takers }) },
+    ids: createIds(),
+    now: Date.now,
+  });
+  const call = (clicks: number, claims: number) => {
+    const click = { event: "link.click" as const, data: {} };
+    const claim = { event: "link.claim" as const, data: {} };
+    return events.ingest("shop", [...Array(clicks).fill(click), ...Array(claims).fill(claim)]);
+  };
+  const message = "at most 166 events a call: up to 300 webhooks of this app take each of them";
+  await assert.rejects(call(166, 21), { code: "too_large", message: `events: ${message}` });
+  await assert.rejects(call(166, 20), { code: "ERR_ASSERTION" }, "50,000 deliveries are stored");
+  await assert.rejects(call(0, 500), { code: "ERR_ASSERTION" });
 });
 
 function eventOf(n: number, id?: string): EventRow {

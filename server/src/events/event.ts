@@ -1,6 +1,6 @@
 // An event becomes a row here: the envelope is serialised once, and those bytes are stored and sent. Pure.
 // Called by whoever has something to tell: ingest, the recorder, claims.
-import { ENVELOPE_MAX_BYTES, type EventType } from "#contract/events.ts";
+import { ENVELOPE_MAX_BYTES, type Envelope, type EventType, type StoredEvent } from "#contract/events.ts";
 import { refuse } from "../errors.ts";
 import type { Ids } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
@@ -17,6 +17,8 @@ export interface EventRow {
   target_id: string | null;
   created_at: number;
   body: string;
+  /** When what it said was erased; absent on rows that are about to be stored. */
+  erased_at?: number | null;
 }
 
 export interface NewEvent {
@@ -59,6 +61,14 @@ export function composeEvent(
     created_at: now,
     body,
   };
+}
+
+/** What stays of an erased event's envelope: who and when, not what. Lists and streams show it as it is; nobody is sent it. */
+export function tombstoneOf({ body }: Pick<EventRow, "body">, erased_at: number): string {
+  // Written by composeEvent alone.
+  const { id, event, ts, app_id } = JSON.parse(body) as Envelope;
+  const tombstone: StoredEvent = { id, event, ts, app_id, data: {}, erased_at: timeText(erased_at) };
+  return JSON.stringify(tombstone);
 }
 
 function tooLarge() {

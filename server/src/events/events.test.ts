@@ -72,7 +72,7 @@ async function openPipeline(engine: Engine, exclusive = true) {
 const click = (n: number) => ({ event: "link.click" as const, data: { n, link_id: "lnk_1" } });
 
 forEachEngine((engine) => {
-  test("of an event that was erased the app is told what became of it, and others are told nothing", async () => {
+  test("of an event whose row was removed the app is told what became of it, and others are told nothing", async () => {
     const { db, destinations, events } = await openPipeline(engine);
     const input = WebhookCreate.parse({ url: "http://127.0.0.1:9/", events: ["link.click"] });
     await destinations.createWebhook("shop", input);
@@ -86,7 +86,7 @@ forEachEngine((engine) => {
     await assert.rejects(events.getEvent(sent, "blog"), { code: "not_found", message: /^There is no such app/ });
     await assert.rejects(events.getEvent(sent, null), {
       code: "not_found",
-      message: /^There is no such event\. .* one that was erased, \?app_id= with the id of its app tells/,
+      message: /^There is no such event\. .* one whose row was removed by hand, \?app_id= with the id of its app tells/,
     });
   });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
-import type { Envelope, EventInput, EventsQuery, EventWithFates } from "#contract/events.ts";
+import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
@@ -24,6 +24,8 @@ import type { EventFilter, EventStore } from "./store.ts";
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
 export const CONDITIONS_OF_CALL_MAX = 200_000;
+/** Deliveries that one call may make: they are stored in one transaction, and are in memory until then. */
+export const DELIVERIES_OF_CALL_MAX = 50_000;
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -49,8 +51,7 @@ export function createEvents(options: EventsOptions) {
    * @throws AppError too_large, not_found, temporarily_unavailable; DatabaseError unavailable
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
-    const { conditions } = await destinations.ofApp(app_id);
-    refuseTooMany(inputs.length, conditions);
+    refuseTooMany(inputs, await destinations.ofApp(app_id));
     const at = now();
     const { first, repeated } = splitRepeated(inputs);
     const events = first.map((input) => toEvent(app_id, input, at));
@@ -88,7 +89,7 @@ export function createEvents(options: EventsOptions) {
     app_id: string,
     query: z.infer<typeof EventsQuery>,
     page: { limit: number; cursor?: string | undefined },
-  ): Promise<{ items: Envelope[]; next_cursor: string | null }> {
+  ): Promise<{ items: StoredEvent[]; next_cursor: string | null }> {
     const filter: EventFilter = { event: query.event, link_id: query.link_id, ...positionRange(query, page.cursor) };
     const { found, end } = await store.page(app_id, filter, page.limit);
     return {
@@ -123,6 +124,7 @@ export function createEvents(options: EventsOptions) {
           const last = tried.find((one) => one.destination_id === destination.id);
           return fateOf(event, destination, { delivery, history: [], tried: last }, at);
         }
+        if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
         return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
@@ -135,7 +137,7 @@ export function createEvents(options: EventsOptions) {
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
       const message =
-        "There is no such event. Check the id; of one that was erased, ?app_id= with the id of its app tells what became of it.";
+        "There is no such event. Check the id; of one whose row was removed by hand, ?app_id= with the id of its app tells what became of it.";
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);
@@ -170,11 +172,30 @@ export function createEvents(options: EventsOptions) {
 }
 
 /** One event is never too many. @throws AppError too_large */
-function refuseTooMany(events: number, conditions: number): void {
-  if (events === 1 || events * conditions <= CONDITIONS_OF_CALL_MAX) return;
-  const most = Math.max(1, Math.floor(CONDITIONS_OF_CALL_MAX / conditions));
-  const message = `at most ${most} events a call: the filters of this app have ${conditions} conditions`;
-  throw refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
+function refuseTooMany(
+  inputs: readonly { event: EventType }[],
+  { conditions, takers }: Pick<AppDestinations, "conditions" | "takers">,
+): void {
+  const events = inputs.length;
+  if (events === 1) return;
+  if (events * conditions > CONDITIONS_OF_CALL_MAX) {
+    throw tooMany(CONDITIONS_OF_CALL_MAX / conditions, `the filters of this app have ${conditions} conditions`);
+  }
+  let deliveries = 0;
+  let most = 0;
+  for (const { event } of inputs) {
+    const webhooks = takers.get(event) ?? 0;
+    deliveries += webhooks;
+    most = Math.max(most, webhooks);
+  }
+  if (deliveries > DELIVERIES_OF_CALL_MAX) {
+    throw tooMany(DELIVERIES_OF_CALL_MAX / most, `up to ${most} webhooks of this app take each of them`);
+  }
+}
+
+function tooMany(events: number, why: string): AppError {
+  const message = `at most ${Math.max(1, Math.floor(events))} events a call: ${why}`;
+  return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
 }
 
 /** Of events with the same given id the first counts. */
@@ -195,7 +216,7 @@ function splitRepeated<Input extends { id?: string | undefined }>(inputs: readon
   return { first, repeated };
 }
 
-/** Bodies are written by composeEvent alone. */
-function parseEnvelope(body: string): Envelope {
-  return JSON.parse(body) as Envelope;
+/** Bodies are written by composeEvent and tombstoneOf alone. */
+function parseEnvelope(body: string): StoredEvent {
+  return JSON.parse(body) as StoredEvent;
 }

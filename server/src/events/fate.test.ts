@@ -304,6 +304,28 @@ test("a failed delivery that was sent again by hand in vain says what came of th
   assert.equal(told({ trigger: "auto" }), "The receiver answered 404");
 });
 
+test("of an event that was erased every fate says so, and nothing is left to do", () => {
+  const erased = { ...event, erased_at: AT };
+  const told = `The event was erased at ${TIME}.`;
+  const none = { delivery: undefined, history: [on] };
+  for (const one of [erased, { ...erased, target_id: "dst_b" }]) {
+    assert.deepEqual(fateOf(one, destination, none, AT), {
+      ...{ destination_id: "dst_a", state: "erased", reason: told, next_step: null },
+    });
+  }
+  const states: [changes: Partial<DeliveryRow>, reason: string][] = [
+    [{ state: "succeeded", settled_at: AT }, `Delivered at ${TIME}. ${told}`],
+    [{ state: "failed", reason: "All 3 failed." }, `All 3 failed. ${told}`],
+    [{ state: "canceled", reason: null }, told],
+  ];
+  const tried = { ...unsure, trigger: "manual", outcome: "skipped", error: "It was not sent." } as const;
+  for (const [changes, reason] of states) {
+    const row = { ...delivery, due_at: null, ...changes };
+    const fate = fateOf(erased, destination, { delivery: row, history: [], tried }, AT);
+    assert.deepEqual([fate.state, fate.reason, fate.next_step], [row.state, reason, null]);
+  }
+});
+
 test("what this server cannot read is repaired first, whatever an attempt has shown before", () => {
   const unreadable = { ...destination, repair: "Give the server back its key." };
   const tried: LastAttempt = { ...unsure, cause: "connect" };

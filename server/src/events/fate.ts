@@ -6,6 +6,7 @@ import {
   type DeliveryRow,
   DUE_FIRST,
   deliveryId,
+  erasedReason,
   heldReason,
   isOverdue,
   isUnderWay,
@@ -26,7 +27,7 @@ import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 /** A replay takes a range: from the event's date, so long. */
 const REPLAYED_MS = 1_000;
 
-type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at">;
+type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at" | "erased_at">;
 type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
@@ -45,15 +46,19 @@ export interface Found {
 export function fateOf(event: KnownEvent, destination: KnownDestination, found: Found, now: number): Fate {
   const { delivery, history } = found;
   const destination_id = destination.id;
+  const erased = erasedReason(event.erased_at);
   if (delivery !== undefined) {
+    const reason = explain(delivery, destination, found.tried, now);
     return {
       destination_id,
       state: delivery.state,
-      reason: explain(delivery, destination, found.tried, now),
+      reason: erased === null ? reason : join(reason, erased),
       delivery_id: deliveryId(delivery),
-      next_step: stepWith(delivery, destination, found.tried, now),
+      // There is nothing left to send.
+      next_step: erased === null ? stepWith(delivery, destination, found.tried, now) : null,
     };
   }
+  if (erased !== null) return { destination_id, state: "erased", reason: erased, next_step: null };
   if (isForAnother(event, destination_id)) {
     const reason = "A test event for another webhook.";
     return { destination_id, state: "not_subscribed", reason, next_step: null };
@@ -63,7 +68,7 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
   return { destination_id, state: absence.kind, reason, next_step: stepWithout(event, destination, absence, found) };
 }
 
-/** Of an event that was erased while deliveries of it are on record; null when nothing of it is left to tell. */
+/** Of an event whose row somebody removed while deliveries of it are on record; null when nothing of it is left to tell. */
 export function erasedFate(deliveries: readonly DeliveryRow[]): string | null {
   if (deliveries.length === 0) return null;
   const told = deliveries.map((delivery) => `${deliveryId(delivery)} is ${delivery.state}`);
@@ -88,8 +93,13 @@ function explain(
   if (delivery.state === "succeeded" && delivery.settled_at !== null) {
     return `Delivered at ${timeText(delivery.settled_at)}.`;
   }
-  if (delivery.state === "failed" && tried?.trigger === "manual" && tried.error !== null) {
-    // The state and its reason are those from before; what is to be done follows from the last attempt.
+  if (
+    delivery.state === "failed" &&
+    tried?.trigger === "manual" &&
+    tried.outcome !== "skipped" &&
+    tried.error !== null
+  ) {
+    // Unless nothing was sent. The state and its reason are those from before; what is to be done follows from the last attempt.
     return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;

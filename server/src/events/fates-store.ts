@@ -9,7 +9,7 @@ import { allOf, sql } from "../platform/sql.ts";
 export interface FateCount {
   destination_id: string;
   /** Null: there is no delivery. */
-  state: DeliveryState | null;
+  state: DeliveryState | "erased" | null;
   /** Set only without a delivery, like the next two. */
   event: EventType | null;
   created_at: number | null;
@@ -42,8 +42,9 @@ export function createFatesStore({ query }: Pick<Database, "query">) {
   function countFates(stretch: Stretch): Promise<FateCount[]> {
     const pairs = sql`select d.id as destination_id, e.event, e.created_at,
         case when e.target_id is null or e.target_id = d.id then 0 else 1 end as for_another,
-        (select x.state from deliveries as x where x.destination_id = d.id and x.position = e.position) as state
-      from (select position, event, target_id, created_at from events where ${within(stretch)}) as e
+        coalesce((select x.state from deliveries as x where x.destination_id = d.id and x.position = e.position),
+          case when e.erased_at is not null then 'erased' end) as state
+      from (select position, event, target_id, created_at, erased_at from events where ${within(stretch)}) as e
         cross join (select id from destinations where app_id = ${stretch.app_id}) as d`;
     const told = sql`select destination_id, state, case when state is null then event end as event,
         case when state is null then created_at end as created_at,

@@ -21,7 +21,7 @@ function answered(status: number, { headers = {}, first_byte = 20, total = 25, t
 
 function failed(code: FailureCode, message: string): Tried {
   const timings_ms = { dns: null, connect: null, tls: null, first_byte: null, total: 10 };
-  return judged({ kind: "failure", code, message, started_at: 0, duration_ms: 10, timings_ms });
+  return judged({ kind: "failure", code, message, is_silence: false, started_at: 0, duration_ms: 10, timings_ms });
 }
 
 function judged(exchange: Exchange): Tried {

@@ -77,6 +77,13 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     return given;
   }
 
+  /** Whether another app has an event of the same id: one of both was given by its caller. */
+  async function isShared({ id, app_id }: Pick<EventRow, "id" | "app_id">): Promise<boolean> {
+    const others = await query(sql`select 1 as one from events as e where e.id = ${id} and e.id <> e.position
+      and e.app_id in (select id from apps) and e.app_id <> ${app_id} limit 1`);
+    return others.length > 0;
+  }
+
   /** Newest first. `end` is where the look ended, which may be before the page was full. */
   async function page(app_id: string, filter: EventFilter, limit: number) {
     const range = [sql`app_id = ${app_id}`];
@@ -116,14 +123,14 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     );
   }
 
-  /** The newest events that destinations get by themselves: no tests. */
+  /** The newest events that destinations get by themselves: no tests, and none that say nothing any more. */
   function newest(app_id: string, limit: number): Promise<EventRow[]> {
     return query<EventRow>(sql`select * from events where app_id = ${app_id} and position in (
-        select position from (select position, target_id from events where app_id = ${app_id}
+        select position from (select position, target_id, erased_at from events where app_id = ${app_id}
           order by position desc limit ${NEWEST_SCAN_MAX}) as e
-        where target_id is null order by position desc limit ${limit})
+        where target_id is null and erased_at is null order by position desc limit ${limit})
       order by position desc`);
   }
 
-  return { find, page, historyAround, newest };
+  return { find, isShared, page, historyAround, newest };
 }

@@ -7,6 +7,7 @@ import {
   describeTimeout,
   type Exchange,
   type FailureCode,
+  isSilence,
   joinHostPort,
   type OutboundRequest,
   type Phase,
@@ -99,10 +100,15 @@ export function settleResponse(call: AnyCall, cut: boolean): void {
   settle(call, { kind: "response", status, headers, snippet, truncated, started_at, duration_ms, timings_ms });
 }
 
-export function settleFailure(call: AnyCall, code: FailureCode, message: string): void {
+export function settleFailure(
+  call: AnyCall,
+  code: FailureCode,
+  message: string,
+  is_silence = isSilence(code, call.phase),
+): void {
   const timings_ms = takeTimings(call);
   const { started_at } = call;
-  settle(call, { kind: "failure", code, message, started_at, duration_ms: timings_ms.total, timings_ms });
+  settle(call, { kind: "failure", code, message, is_silence, started_at, duration_ms: timings_ms.total, timings_ms });
 }
 
 /** The connection broke. Once headers are in the status stands, and only the body is cut short. */
@@ -111,8 +117,8 @@ export function settleBroken(call: AnyCall, error: unknown, reused: boolean): vo
     settleResponse(call, true);
     return;
   }
-  const { code, message } = describeError(error, call.phase, peerOf(call));
-  settleFailure(call, code, message + noteOn(call, code, reused));
+  const { code, message, is_silence } = describeError(error, call.phase, peerOf(call));
+  settleFailure(call, code, message + noteOn(call, code, reused), is_silence);
 }
 
 function noteOn({ phase, target }: AnyCall, code: FailureCode, reused: boolean): string {

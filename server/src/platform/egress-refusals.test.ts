@@ -27,6 +27,7 @@ function assertFailure(exchange: Exchange, code: string, message: RegExp): void 
   assert.equal(exchange.kind, "failure");
   assert.equal(exchange.code, code);
   assert.match(exchange.message, message);
+  assert.equal(exchange.is_silence, false, "the receiver was not asked");
   assert.ok(!JSON.stringify(exchange).includes("s3cret"));
 }
 

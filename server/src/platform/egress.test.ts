@@ -31,10 +31,14 @@ function assertResponse(exchange: Exchange): asserts exchange is Extract<Exchang
   assert.equal(exchange.kind, "response", JSON.stringify(exchange));
 }
 
-function assertFailure(exchange: Exchange, code: string, message: RegExp): void {
+/** Not silent is whom nobody asked, or who answered something. */
+const SILENCE = ["timeout", "connect", "reset"];
+
+function assertFailure(exchange: Exchange, code: string, message: RegExp, is_silence = SILENCE.includes(code)): void {
   assert.equal(exchange.kind, "failure");
   assert.equal(exchange.code, code);
   assert.match(exchange.message, message);
+  assert.equal(exchange.is_silence, is_silence);
   assert.ok(!JSON.stringify(exchange).includes("s3cret"));
 }
 
@@ -289,7 +293,7 @@ test("At the limit of all connections an idle one gives way, and without one the
   const egress = open(t, { max_sockets: 1 });
   assertResponse(await egress.send(post(at(idle))));
   const busy = egress.send(post(at(silent)));
-  assertFailure(await egress.send(post(at(idle))), "connect", /as many connections open as it allows itself/);
+  assertFailure(await egress.send(post(at(idle))), "connect", /as many connections open as it allows itself/, false);
   await egress.close();
   assertFailure(await busy, "aborted", /stopping/);
 });
@@ -306,7 +310,8 @@ test("A request that waits for a connection gives up at its own deadline", async
   const egress = open(t);
   const first = egress.send(post(at(port), { connections: 1 }));
   const second = await egress.send(post(at(port), { connections: 1, timeout_ms: SHORT_MS }));
-  assertFailure(second, "timeout", /^Still waiting for a free connection to 127\.0\.0\.1:\d+ \(timeout of 250 ms\)$/);
+  const message = /^Still waiting for a free connection to 127\.0\.0\.1:\d+ \(timeout of 250 ms\)$/;
+  assertFailure(second, "timeout", message, false);
   await egress.close();
   assertFailure(await first, "aborted", /^This server is stopping$/);
 });

@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeDnsError, describeError, EgressError, keepHeaders, type Phase, readSnippet } from "./exchange.ts";
+import { FAILURE_CODES } from "#contract/deliveries.ts";
+import {
+  describeDnsError,
+  describeError,
+  EgressError,
+  type FailureCode,
+  isSilence,
+  keepHeaders,
+  type Phase,
+  readSnippet,
+} from "./exchange.ts";
 
 const bytes = (text: string) => Buffer.from(text, "utf8");
 
@@ -55,22 +65,48 @@ function errorOf(code: string, message = "", extra: object = {}): Error {
 const refused = errorOf("ECONNREFUSED", "secret", { address: "203.0.113.7", port: 443 });
 const refused6 = errorOf("ECONNREFUSED", "", { address: "2a00::1", port: 443 });
 
-const ERRORS: readonly (readonly [Error, Phase, string, string])[] = [
-  [refused, "connecting", "connect", "Connection refused by 203.0.113.7:443"],
-  [refused6, "connecting", "connect", "Connection refused by [2a00::1]:443"],
-  [new AggregateError([refused, refused6]), "connecting", "connect", "Connection refused by 203.0.113.7:443"],
-  [errorOf("EHOSTUNREACH"), "connecting", "connect", "No route to api.test:443"],
-  [errorOf("EWEIRD"), "connecting", "connect", "Could not connect to api.test:443 (EWEIRD)"],
-  [errorOf("CERT_HAS_EXPIRED"), "securing", "tls", "The certificate of api.test:443 has expired"],
-  [errorOf("EPROTO"), "securing", "tls", "The TLS handshake with api.test:443 failed (EPROTO)"],
-  [errorOf("ECONNRESET"), "sent", "reset", "api.test:443 reset the connection before it answered"],
-  [errorOf("EODD"), "sent", "reset", "The connection to api.test:443 broke before an answer came (EODD)"],
-  [new EgressError("refused_address", "Refused: it"), "resolving", "refused_address", "Refused: it"],
+const ERRORS: readonly (readonly [Error, Phase, code: string, message: string, is_silence: boolean])[] = [
+  [refused, "connecting", "connect", "Connection refused by 203.0.113.7:443", true],
+  [refused6, "connecting", "connect", "Connection refused by [2a00::1]:443", true],
+  [new AggregateError([refused, refused6]), "connecting", "connect", "Connection refused by 203.0.113.7:443", true],
+  [errorOf("EHOSTUNREACH"), "connecting", "connect", "No route to api.test:443", true],
+  [errorOf("EWEIRD"), "connecting", "connect", "Could not connect to api.test:443 (EWEIRD)", true],
+  [errorOf("EMFILE"), "connecting", "connect", "This server has reached its limit of open files", false],
+  [errorOf("EADDRNOTAVAIL"), "connecting", "connect", "Could not connect to api.test:443 (EADDRNOTAVAIL)", false],
+  [errorOf("CERT_HAS_EXPIRED"), "securing", "tls", "The certificate of api.test:443 has expired", false],
+  [errorOf("EPROTO"), "securing", "tls", "The TLS handshake with api.test:443 failed (EPROTO)", false],
+  [errorOf("ECONNRESET"), "securing", "tls", "api.test:443 closed the connection during the TLS handshake", true],
+  [new EgressError("reset", "It closed"), "securing", "reset", "It closed", true],
+  [errorOf("ECONNRESET"), "sent", "reset", "api.test:443 reset the connection before it answered", true],
+  [errorOf("EODD"), "sent", "reset", "The connection to api.test:443 broke before an answer came (EODD)", true],
+  [new EgressError("protocol", "Not HTTP"), "sent", "protocol", "Not HTTP", false],
+  [new EgressError("refused_address", "Refused: it"), "waiting", "refused_address", "Refused: it", false],
+  [new EgressError("refused_address", "Refused: it"), "resolving", "refused_address", "Refused: it", false],
+  [new EgressError("dns", "No such name"), "resolving", "dns", "No such name", false],
 ];
 
-for (const [error, phase, code, message] of ERRORS) {
-  test(`While ${phase}, "${message}" is what ${error.name} means`, () => {
-    assert.deepEqual(describeError(error, phase, "api.test:443"), { code, message });
+for (const [error, phase, code, message, is_silence] of ERRORS) {
+  const says = is_silence ? "the receiver is silent" : "nothing about what the receiver bears";
+  test(`While ${phase}, "${message}" is what ${error.name} means, and it says ${says}`, () => {
+    assert.deepEqual(describeError(error, phase, "api.test:443"), { code, message, is_silence });
+  });
+}
+
+const PHASES = ["waiting", "resolving", "connecting", "securing", "sent"] as const;
+const SILENT_IN: Record<FailureCode, readonly Phase[]> = {
+  ...{ refused_address: [], dns: [], protocol: [], aborted: [] },
+  connect: ["connecting", "securing", "sent"],
+  tls: ["connecting", "securing", "sent"],
+  timeout: ["connecting", "securing", "sent"],
+  reset: ["connecting", "securing", "sent"],
+};
+
+for (const code of FAILURE_CODES) {
+  test(`"${code}" is silence of the receiver while ${SILENT_IN[code].join(", ") || "nothing"}`, () => {
+    assert.deepEqual(
+      PHASES.filter((phase) => isSilence(code, phase)),
+      SILENT_IN[code],
+    );
   });
 }
 

@@ -49,6 +49,8 @@ export interface Failure {
   kind: "failure";
   code: FailureCode;
   message: string;
+  /** The receiver was asked and said nothing. False: it was not asked, for a reason of this server's own, or it said something. */
+  is_silence: boolean;
   started_at: number;
   duration_ms: number;
   timings_ms: Timings;
@@ -69,7 +71,8 @@ export class EgressError extends Error {
 }
 
 export const SNIPPET_BYTES = 4 * 1024;
-const HEADER_VALUE_CHARACTERS = 1024;
+/** Longer values are cut off. */
+export const HEADER_VALUE_CHARACTERS = 1024;
 const HEADERS_CHARACTERS = 8 * 1024;
 
 /** Keeps what an engineer needs of the response headers, within bounds, and safe to store as text. */
@@ -102,10 +105,34 @@ function totalLength(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }
 
+/**
+ * Whether a request that failed so far along tells of a receiver that does not answer. What this server refuses, cannot look up or
+ * has no connection for never came to it, and what is not HTTP is an answer.
+ */
+export function isSilence(code: FailureCode, phase: Phase): boolean {
+  if (phase === "waiting" || phase === "resolving") return false;
+  return code === "connect" || code === "tls" || code === "timeout" || code === "reset";
+}
+
+/** Errors of a socket that say more of this machine than of the receiver. */
+const OWN_ERRORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]);
+/** How a connection breaks. Any other end of a handshake is a judgement: on a certificate, or on what is spoken there. */
+const BREAKS: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
+
+type Described = Pick<Failure, "code" | "message" | "is_silence">;
+
 /** Says what a socket, TLS or HTTP error means, given the `host:port` it happened with and how far the request was. */
-export function describeError(error: unknown, phase: Phase, peer: string): { code: FailureCode; message: string } {
-  if (error instanceof EgressError) return { code: error.failure, message: error.message };
+export function describeError(error: unknown, phase: Phase, peer: string): Described {
+  if (error instanceof EgressError) {
+    return { code: error.failure, message: error.message, is_silence: isSilence(error.failure, phase) };
+  }
   const cause = firstCause(error);
+  const is_ours = OWN_ERRORS.has(cause.code) || (phase === "securing" && !BREAKS.has(cause.code));
+  const described = describeCause(cause, phase, peer);
+  return { ...described, is_silence: !is_ours && isSilence(described.code, phase) };
+}
+
+function describeCause(cause: Cause, phase: Phase, peer: string): Pick<Failure, "code" | "message"> {
   const at = typeof cause.address === "string" ? joinHostPort(cause.address, cause.port) : peer;
   switch (phase) {
     case "waiting":

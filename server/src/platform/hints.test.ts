@@ -13,10 +13,19 @@ test("hints that come together are sent once, after a moment, and heard by the o
   one.hints.replays();
   one.hints.dispatchers();
   one.hints.dropped({ destination_id: "d1", position: "p1", attempt: 2 });
+  one.hints.canceled("r1");
   assert.equal(world.sent.length, 0, "sent before the moment was over");
   await world.pass();
   assert.equal(world.sent.length, 1);
-  assert.deepEqual(other.heard, ["changed a1", "due d1", "due d2", "replays", "dispatchers", "dropped p1 2"]);
+  assert.deepEqual(other.heard, [
+    "changed a1",
+    "due d1",
+    "due d2",
+    "replays",
+    "dispatchers",
+    "dropped p1 2",
+    "canceled r1",
+  ]);
   assert.deepEqual(one.heard, []);
   other.hints.due("d3");
   await world.pass();
@@ -89,6 +98,20 @@ test("of very many attempts that wait to be told, each still has its last word",
   assert.equal(other.heard.length, 2_000);
   await world.pass();
   assert.equal(world.sent.length, 2_000 / 40);
+});
+
+test("of replays that are canceled as many are told as go with all else; the rest is found by polling", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  for (let n = 0; n < 100; n++) {
+    one.hints.dropped({ destination_id: `dst_${"d".repeat(32)}`, position: `${n}`.padStart(36, "0"), attempt: 1 });
+    one.hints.canceled(`rpl_${n}`.padEnd(36, "r"));
+    one.hints.due(`dst_${n}`.padEnd(36, "d"));
+  }
+  await world.pass();
+  assert.ok((world.sent[0]?.length ?? 0) <= WIRE_TEXT_MAX_CHARS);
+  const told = other.heard.filter((one) => one.startsWith("canceled"));
+  assert.deepEqual([told.length, other.heard[0]], [20, "all"]);
 });
 
 test("texts that are no hints are passed over", () => {
@@ -180,6 +203,7 @@ function createWorld() {
       replays: () => void heard.push("replays"),
       dispatchers: () => void heard.push("dispatchers"),
       dropped: ({ position, attempt }) => void heard.push(`dropped ${position} ${attempt}`),
+      canceled: (id) => void heard.push(`canceled ${id}`),
       all: () => void heard.push("all"),
     });
     return { hints, heard };

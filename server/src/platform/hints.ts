@@ -1,6 +1,6 @@
 // Tells the other processes on the same database what they would find by polling up to a second later: that deliveries of a
 // destination are due, that an app's destinations changed, that a replay is due, that dispatchers have joined or left, and
-// which attempts are not to be made although they are claimed. Sent after the commit, gathered and without doubles, on a pooled
+// which attempts are not to be made although they are claimed, one by one or all of a replay. Sent after the commit, gathered and without doubles, on a pooled
 // connection; never waited for, and nothing depends on one. Made by compose.ts.
 import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./database.ts";
 
@@ -11,6 +11,7 @@ const IDS_MAX = 50;
 /** Attempts of one message, whose names are longer; more go with the next. */
 const DROPPED_MAX = 40;
 const DROPPED_WAITING_MAX = 2_000;
+const CANCELED_MAX = 20;
 
 /** This attempt of a delivery, and every earlier one: it was canceled, or another one was asked for. */
 export interface Dropped {
@@ -25,6 +26,8 @@ export interface HintListener {
   replays(): void;
   dispatchers(): void;
   dropped(attempt: Dropped): void;
+  /** A replay: nothing that has not begun is sent for it any more. */
+  canceled(replay_id: string): void;
   /** Anything may have become due or changed. */
   all(): void;
 }
@@ -43,6 +46,7 @@ export interface Hints {
   replays(): void;
   dispatchers(): void;
   dropped(attempt: Dropped): void;
+  canceled(replay_id: string): void;
   listen(listener: HintListener): void;
   /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
   stop(): Promise<void>;
@@ -56,6 +60,7 @@ interface Message {
   replays?: boolean;
   dispatchers?: boolean;
   dropped?: Dropped[];
+  canceled?: string[];
   all?: boolean;
 }
 
@@ -66,6 +71,7 @@ interface Gathered {
   dispatchers: boolean;
   /** By delivery; the last word on each. */
   dropped: Map<string, Dropped>;
+  canceled: Set<string>;
 }
 
 const SILENT: Hints = {
@@ -74,6 +80,7 @@ const SILENT: Hints = {
   replays() {},
   dispatchers() {},
   dropped() {},
+  canceled() {},
   listen() {},
   async stop() {},
 };
@@ -109,8 +116,9 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     await wire?.send(text).catch(() => {});
     if (state !== "sending") return;
     state = "idle";
-    const { due, changed, replays, dispatchers, dropped } = gathered;
-    if (due.size > 0 || changed.size > 0 || replays || dispatchers || dropped.size > 0) gather();
+    const { due, changed, replays, dispatchers, dropped, canceled } = gathered;
+    const sets = [due, changed, dropped, canceled];
+    if (replays || dispatchers || sets.some(({ size }) => size > 0)) gather();
   }
 
   function listen(listener: HintListener): void {
@@ -132,6 +140,7 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     if (message.replays) listener.replays();
     if (message.dispatchers) listener.dispatchers();
     for (const attempt of message.dropped ?? []) listener.dropped(attempt);
+    for (const id of message.canceled ?? []) listener.canceled(id);
   }
 
   async function stop(): Promise<void> {
@@ -151,6 +160,7 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
       if (gathered.dropped.has(key) || gathered.dropped.size < DROPPED_WAITING_MAX) gathered.dropped.set(key, attempt);
       gather();
     },
+    canceled: (id) => add(gathered.canceled, id),
     replays() {
       gathered.replays = true;
       gather();
@@ -165,14 +175,18 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 }
 
 function nothing(): Gathered {
-  return { due: new Set(), changed: new Set(), replays: false, dispatchers: false, dropped: new Map() };
+  const flags = { replays: false, dispatchers: false };
+  return { due: new Set(), changed: new Set(), ...flags, dropped: new Map(), canceled: new Set() };
 }
 
-function composeHints(from: string, { due, changed, dropped: all_dropped, ...flags }: Gathered): string {
+function composeHints(from: string, gathered: Gathered): string {
+  const { due, changed, dropped: all_dropped, canceled: all_canceled, ...flags } = gathered;
   const dropped = [...all_dropped.values()].slice(0, DROPPED_MAX);
-  const all = JSON.stringify({ from, all: true, dropped } satisfies Message);
+  // What does not fit is found by polling.
+  const canceled = [...all_canceled].slice(0, CANCELED_MAX);
+  const all = JSON.stringify({ from, all: true, dropped, canceled } satisfies Message);
   if (due.size > IDS_MAX || changed.size > IDS_MAX) return all;
-  const message: Message = { from, due: [...due], changed: [...changed], dropped, ...flags };
+  const message: Message = { from, due: [...due], changed: [...changed], dropped, canceled, ...flags };
   const text = JSON.stringify(message);
   return text.length > WIRE_TEXT_MAX_CHARS ? all : text;
 }
@@ -190,6 +204,7 @@ function readHints(text: string): Message | null {
       replays: fields["replays"] === true,
       dispatchers: fields["dispatchers"] === true,
       dropped: Array.isArray(fields["dropped"]) ? fields["dropped"].slice(0, DROPPED_MAX).filter(isDropped) : [],
+      canceled: readIds(fields["canceled"]),
       all: fields["all"] === true,
     };
   } catch {

@@ -24,7 +24,17 @@ export function whyNotOurs(path: string): string | null {
   }
 }
 
+/** True of a disk that is full or fails (FULL, IOERR): nothing that a setting could mend. */
+export function isOfDisk(error: unknown): boolean {
+  return [10, 13].includes(primaryCode(error));
+}
+
 /** CORRUPT and NOTADB. */
 function isNoDatabase(error: unknown): boolean {
-  return error instanceof Error && "errcode" in error && (error.errcode === 11 || error.errcode === 26);
+  return [11, 26].includes(primaryCode(error));
+}
+
+/** 0 of an error that is not SQLite's. */
+function primaryCode(error: unknown): number {
+  return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : 0;
 }

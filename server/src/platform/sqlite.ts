@@ -1,5 +1,6 @@
 // SQLite behind `Database`: a writer thread and a reader thread on one file (WAL), so that a long list never holds up a
-// commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked.
+// commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked. A thread that ends
+// unasked ends the process.
 import assert from "node:assert/strict";
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -35,7 +36,12 @@ export async function openSqlite(path: string): Promise<Database> {
   // The writer creates the file and its journal before a reader looks at them.
   await writer.call("step", []);
   const reader = startThread({ path, role: "reader" });
-  await reader.call("step", []);
+  try {
+    await reader.call("step", []);
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
 
   // Calls wait only while a transaction of several round trips holds the writer.
   let exclusive: Promise<void> | undefined;
@@ -110,8 +116,11 @@ function startThread(options: WorkerOptions): Thread {
   const prepared = new Set<number>();
   let last_id = 0;
   let dead: DatabaseError | undefined;
+  /** Open from its first answer until it is asked to close: an end in between is nobody's wish. */
+  let state: "opening" | "open" | "closing" = "opening";
 
   worker.on("message", (answer: Answer) => {
+    if (state === "opening") state = "open";
     const call = waiting.shift();
     assert.equal(call?.id, answer.id, "a thread answers one call after another");
     if ("rows" in answer) {
@@ -120,12 +129,18 @@ function startThread(options: WorkerOptions): Thread {
     } else
       call?.reject(new DatabaseError(answer.kind, `SQLite: ${answer.message}`, { statement: answer.statement ?? 0 }));
   });
-  worker.on("error", fail);
-  worker.on("exit", () => fail(new Error("the database thread has ended")));
+  worker.on("error", end);
+  worker.on("exit", (code) => end(new Error(`exit code ${code}`)));
 
-  function fail(cause: unknown): void {
+  /** @throws DatabaseError, caught by nobody, when the thread was open */
+  function end(cause: unknown): void {
+    if (dead !== undefined) return;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    dead ??= new DatabaseError("unavailable", `SQLite at ${options.path}: ${reason}`, { cause });
+    const what = state === "opening" ? `SQLite at ${options.path}` : `The ${options.role} of ${options.path} has ended`;
+    dead = new DatabaseError("unavailable", `${what}: ${reason}`, { cause });
+    // Every later call would be refused for as long as the process lives. What was answered is on the disk, and what was
+    // not is as after any other end of the process: the next start goes on from there.
+    if (state === "open") throw dead;
     for (const call of waiting.splice(0)) call.reject(dead);
   }
 
@@ -152,6 +167,7 @@ function startThread(options: WorkerOptions): Thread {
   }
 
   async function close(): Promise<void> {
+    state = "closing";
     try {
       if (dead === undefined) await call("close");
     } finally {

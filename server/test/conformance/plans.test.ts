@@ -90,7 +90,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["what has keys", /with recursive k \(destination_id/],
     ["let go", /set order_key = null/],
     ["findDue", /with recursive d/],
-    ["readBodies", /select position, id, target_id, octet_length\(body\) as bytes/],
+    ["readBodies", /select position, id, target_id, erased_at, octet_length\(body\) as bytes/],
     ["renew", /update deliveries set due_at = column4/],
     ["release", /update deliveries set leased = 0, attempt = attempt - 1/],
     ["releaseAll", /update deliveries set leased = 0, due_at = case/],
@@ -104,7 +104,13 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
     ["replay", /from replays where due_at/],
+    ["stops", /from destination_history.*window past/],
+    ["missed", /as is_missing/],
+    ["missed of a filter", /octet_length\(body\)/],
+    ["missed and sent", /end_position from replays/],
     ["fate", /from deliveries.*app_id/],
+    ["erase", /update deliveries set erased_at/],
+    ["erase answers", /update attempts set response_headers/],
   ] as const) {
     assert.ok(
       texts.some((text) => pattern.test(text)),
@@ -222,11 +228,20 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("GET", `/api/deliveries/${first}`);
   await call("POST", `/api/deliveries/${first}/cancel`);
   await call("POST", `/api/deliveries/${first}/retry`);
+  await call("DELETE", `/api/events/${GIVEN[1]}`);
+  await call("DELETE", `/api/events/${GIVEN[1]}?app_id=${app_id}`);
   await call("GET", `/api/webhooks/${webhook_id}`);
   await call("GET", `/api/apps/${app_id}/webhooks`);
   await call("POST", `/api/webhooks/${webhook_id}/test`, { event: "link.click" });
-  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: false });
-  await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled: true });
+  // The second stop looks at what is missing of the first, with and without a filter.
+  for (const filter of [null, { path: "platform", equals: "ios" }]) {
+    for (const enabled of [false, true, false, true]) {
+      await call("PATCH", `/api/webhooks/${webhook_id}`, { enabled, filter });
+      const missed = { event: "link.click", data: { platform: "ios" } };
+      if (!enabled) await call("POST", `/api/apps/${app_id}/events`, missed);
+    }
+  }
+  await call("PATCH", `/api/webhooks/${webhook_id}`, { filter: null });
 }
 
 async function replayAll(call: Call, webhook_id: string): Promise<void> {

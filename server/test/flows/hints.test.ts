@@ -59,36 +59,41 @@ test("a dispatcher reads an app's webhooks again at once when another process ha
   await waitUntil(() => watch.loads > before, "the webhooks to be read again");
 });
 
-test("what another process cancels is not sent from the memory of the dispatcher", async (t) => {
-  const world = await openWorld(t);
-  const { watch, db } = withoutPolls(world.open());
-  const api = await world.start("edge,api", world.open());
-  await world.start("dispatcher", db);
-  await waitUntil(() => watch.listening, "the dispatcher to listen");
-  const { app_id, webhook_id } = await furnish(api, world.receiver, { max_in_flight: 1 });
-  const free = Promise.withResolvers<object>();
-  world.receiver.setAnswer(() => free.promise);
-  const events = Array.from({ length: 3 }, () => ({ ...OPENED, id: randomUUID() }));
-  const { status, body } = await api("POST", `/api/apps/${app_id}/events`, { events });
-  assert.equal(status, 202, JSON.stringify(body));
-  const leased = sql`select count(*) as n from deliveries where leased = 1`;
-  await waitUntil(async () => (await db.query<{ n: number }>(leased))[0]?.n === 3, "all three to be claimed");
-  const [request] = await world.receiver.waitFor(1);
-  const under_way = request?.headers["webhook-id"];
-  const [canceled, last] = events.map(({ id }) => id).filter((id) => id !== under_way);
-  const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
-  const ids = new Map<string | undefined, string>(
-    page.items.map((one: Record<string, string>) => [one["event_id"], one["id"]]),
-  );
-  assert.equal((await api("POST", `/api/deliveries/${ids.get(canceled)}/cancel`)).status, 202);
-  await waitUntil(() => watch.dropped > 0, "the dispatcher to hear of it");
-  free.resolve({});
-  const received = await world.receiver.waitFor(2);
-  assert.deepEqual(
-    received.map(({ headers }) => headers["webhook-id"]),
-    [under_way, last],
-  );
-});
+for (const action of ["cancels", "erases"] as const) {
+  test(`what another process ${action} is not sent from the memory of the dispatcher`, async (t) => {
+    const world = await openWorld(t);
+    const { watch, db } = withoutPolls(world.open());
+    const api = await world.start("edge,api", world.open());
+    await world.start("dispatcher", db);
+    await waitUntil(() => watch.listening, "the dispatcher to listen");
+    const { app_id, webhook_id } = await furnish(api, world.receiver, { max_in_flight: 1 });
+    const free = Promise.withResolvers<object>();
+    world.receiver.setAnswer(() => free.promise);
+    const events = Array.from({ length: 3 }, () => ({ ...OPENED, id: randomUUID() }));
+    const { status, body } = await api("POST", `/api/apps/${app_id}/events`, { events });
+    assert.equal(status, 202, JSON.stringify(body));
+    const leased = sql`select count(*) as n from deliveries where leased = 1`;
+    await waitUntil(async () => (await db.query<{ n: number }>(leased))[0]?.n === 3, "all three to be claimed");
+    const [request] = await world.receiver.waitFor(1);
+    const under_way = request?.headers["webhook-id"];
+    const [dropped, last] = events.map(({ id }) => id).filter((id) => id !== under_way);
+    const { body: page } = await api("GET", `/api/webhooks/${webhook_id}/deliveries`);
+    const ids = new Map<string | undefined, string>(
+      page.items.map((one: Record<string, string>) => [one["event_id"], one["id"]]),
+    );
+    const done = await (action === "cancels"
+      ? api("POST", `/api/deliveries/${ids.get(dropped)}/cancel`)
+      : api("DELETE", `/api/events/${dropped}`));
+    assert.equal(done.status, action === "cancels" ? 202 : 204);
+    await waitUntil(() => watch.dropped > 0, "the dispatcher to hear of it");
+    free.resolve({});
+    const received = await world.receiver.waitFor(2);
+    assert.deepEqual(
+      received.map(({ headers }) => headers["webhook-id"]),
+      [under_way, last],
+    );
+  });
+}
 
 test("without hints everything is found by polling", async (t) => {
   const world = await openWorld(t);
@@ -104,7 +109,7 @@ test("without hints everything is found by polling", async (t) => {
 });
 
 type Call = (
-  method: "GET" | "POST" | "PATCH",
+  method: "GET" | "POST" | "PATCH" | "DELETE",
   url: string,
   body?: object,
 ) => Promise<{ status: number; body: ReturnType<typeof JSON.parse> }>;

@@ -1,7 +1,7 @@
 // More than the server can take, and disks and databases that take nothing: callers are told to come again, memory stays
 // bounded, nothing is acknowledged that is not stored, and it goes on by itself when there is room.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,10 +9,10 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { unprivilegedAccount } from "../../../scripts/postgres-binaries.ts";
-import { BODY_MAX_BYTES } from "../../src/api/app.ts";
-import { APP_BODIES_MAX_BYTES } from "../../src/api/load.ts";
+import { DROPPED_MAX_BYTES } from "../../src/api/app.ts";
+import { APP_BODIES_MAX_BYTES, BODY_MAX_BYTES } from "../../src/api/load.ts";
 import { startCluster } from "../support/postgres.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
@@ -25,6 +25,8 @@ const CALLS = 300;
 const MEMORY_GROWTH_MAX_BYTES = 512 * 1024 * 1024;
 /** Less than any file of the server has already: no write that makes one longer succeeds. */
 const FULL_DISK_BYTES = 4_096;
+/** Enough for what SQLite shares between its connections, and less than the write-ahead log has already. */
+const OPENED_BYTES = 64 * 1024;
 
 interface Site {
   app_id: string;
@@ -101,40 +103,108 @@ test("a flood of large bodies beside a database that is locked is turned away be
   file.close();
 });
 
-test("who is refused in the midst of a body sees why, may send the rest, and goes on over the same connection", async () => {
-  const server = await startServer({ role: "edge,api" });
+describe("who is refused in the midst of a body", () => {
+  const HEALTH = "GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+  let server: ServerProcess;
+  let app_id: string;
+  before(async () => {
+    server = await startServer({ role: "edge,api" });
+    const { body } = await server.request<{ id: string }>(
+      "POST",
+      "/api/apps",
+      { name: "Shop" },
+      {
+        authorization: `Bearer ${server.admin_token}`,
+      },
+    );
+    app_id = body.id;
+  });
   after(() => server.stop());
-  const headers = { authorization: `Bearer ${server.admin_token}`, "content-type": "application/json" };
-  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "Shop" }, headers);
-  const head = (bytes: number) =>
-    `POST /api/apps/${app.id}/events HTTP/1.1\r\nhost: localhost\r\nauthorization: ${headers.authorization}\r\n` +
-    `content-type: application/json\r\ncontent-length: ${bytes}\r\n\r\n`;
 
-  const large = await openConnection(server.url);
-  large.write(head(4 * BODY_MAX_BYTES));
-  await waitUntil(() => large.statuses().length === 1, "the answer to the head of a body that is too large");
-  large.write("x".repeat(4 * BODY_MAX_BYTES));
-  large.write("GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n");
-  await waitUntil(() => large.statuses().length === 2, "the answer to the next request");
-  assert.deepEqual(large.statuses(), ["413", "200"]);
-
-  // Each lacks its last byte, and there is no room for all of them.
-  const many = await Promise.all(Array.from({ length: APP_BODIES_MAX_BYTES / BODY_MAX_BYTES + 2 }, openFlooding));
-  const refused = () => many.filter((one) => one.statuses()[0] === "503");
-  await waitUntil(() => refused().length > 0, "one of them to be refused");
-  for (const one of refused()) {
-    one.write(" GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    await waitUntil(() => one.statuses().length === 2, "the answer to the next request");
-    assert.deepEqual(one.statuses(), ["503", "200"]);
+  function headOf(call: string, ...headers: string[]): string {
+    const own = [`host: localhost`, `authorization: Bearer ${server.admin_token}`, "content-type: application/json"];
+    return `${[`${call} HTTP/1.1`, ...own, ...headers].join("\r\n")}\r\n\r\n`;
   }
-  // The server would wait for the rest of what is not whole.
-  for (const { close } of [large, ...many]) close();
+  const ingest = (bytes: number, ...headers: string[]) =>
+    headOf(`POST /api/apps/${app_id}/events`, `content-length: ${bytes}`, ...headers);
 
-  async function openFlooding() {
+  test("sees why when all is sent, and goes on over the same connection", async () => {
     const connection = await openConnection(server.url);
-    connection.write(`${head(BODY_MAX_BYTES)}${" ".repeat(BODY_MAX_BYTES - 1)}`);
-    return connection;
-  }
+    connection.write(`${ingest(4 * BODY_MAX_BYTES)}${"x".repeat(4 * BODY_MAX_BYTES)}${HEALTH}`);
+    await waitUntil(() => connection.statuses().length === 2, "both answers");
+    assert.deepEqual(connection.statuses(), ["413", "200"]);
+    assert.doesNotMatch(connection.text(), /connection: close/);
+    connection.close();
+  });
+
+  test("and wants no other request over its connection reads the answer, too", async () => {
+    for (const version of ["1.1", "1.0"]) {
+      const connection = await openConnection(server.url);
+      const head = ingest(8 * BODY_MAX_BYTES, "connection: close").replace("HTTP/1.1", `HTTP/${version}`);
+      connection.write(`${head}${"x".repeat(8 * BODY_MAX_BYTES)}`);
+      assert.equal(await connection.ended, null, "it is not reset");
+      assert.deepEqual(connection.statuses(), ["413"]);
+      assert.match(connection.text(), /connection: close/);
+    }
+  });
+
+  test("is not waited for when it sends without end", async () => {
+    const connection = await openConnection(server.url);
+    connection.write(`${ingest(1024 * BODY_MAX_BYTES)}${"x".repeat(DROPPED_MAX_BYTES + 1)}`);
+    assert.equal(await connection.ended, null);
+    assert.deepEqual(connection.statuses(), ["413"]);
+  });
+
+  test("because there is no room is told to come again, and goes on", async () => {
+    // Each lacks its last byte, so it is held.
+    const hold = async () => {
+      const connection = await openConnection(server.url);
+      connection.write(`${ingest(BODY_MAX_BYTES)}${" ".repeat(BODY_MAX_BYTES - 1)}`);
+      return connection;
+    };
+    const held = await Promise.all(Array.from({ length: APP_BODIES_MAX_BYTES / BODY_MAX_BYTES }, hold));
+    const headers = { authorization: `Bearer ${server.admin_token}`, "content-type": "application/json" };
+    const isFull = async () => {
+      const body = JSON.stringify({ event: "link.unknown", data: {} });
+      return (await server.request("POST", `/api/apps/${app_id}/events`, body, headers)).status === 503;
+    };
+    await waitUntil(isFull, "all that is held to be there");
+    const late = await openConnection(server.url);
+    late.write(`${ingest(BODY_MAX_BYTES)}${" ".repeat(BODY_MAX_BYTES)}${HEALTH}`);
+    await waitUntil(() => late.statuses().length === 2, "both answers");
+    assert.deepEqual(late.statuses(), ["503", "200"]);
+    assert.match(late.text(), /retry-after: 1/);
+    for (const one of held) one.write(` ${HEALTH}`);
+    await waitUntil(() => held.every((one) => one.statuses().length === 2), "the answers to what was held");
+    assert.deepEqual([...new Set(held.map((one) => one.statuses().join()))], ["400,200"]);
+    for (const { close } of [late, ...held]) close();
+  });
+
+  test("of an unknown length that is too large is told so, whoever it is", async () => {
+    const connection = await openConnection(server.url);
+    connection.write(headOf("POST /api/deferred/claim", "transfer-encoding: chunked"));
+    const chunk = `${(BODY_MAX_BYTES / 16).toString(16)}\r\n${" ".repeat(BODY_MAX_BYTES / 16)}\r\n`;
+    connection.write(`${chunk.repeat(20)}0\r\n\r\n`);
+    await waitUntil(() => connection.statuses().length === 1, "the answer");
+    assert.deepEqual(connection.statuses(), ["413"]);
+    connection.close();
+  });
+
+  test("that nobody reads, beside others that leave no room, harms nobody", async () => {
+    const holding = await openConnection(server.url);
+    holding.write(headOf("POST /api/deferred/claim", `content-length: ${BODY_MAX_BYTES}`));
+    holding.write(" ".repeat(BODY_MAX_BYTES - 1));
+    for (const method of ["GET", "HEAD"]) {
+      const connection = await openConnection(server.url);
+      const head = headOf(`${method} /api/deeplink?cid=abcdefgh`, "content-length: 30000");
+      connection.write(`${head}${"x".repeat(30_000)}${HEALTH}`);
+      await waitUntil(() => connection.statuses().length === 2, "both answers");
+      assert.equal(connection.statuses()[1], "200");
+      connection.close();
+    }
+    holding.close();
+    assert.equal((await server.request("GET", "/api/health")).status, 200);
+  });
 });
 
 /** One connection, byte by byte, and the status of each answer that came over it. */
@@ -146,9 +216,15 @@ async function openConnection(url: string) {
     text += chunk;
   });
   await once(socket, "connect");
+  const ended = new Promise<Error | null>((resolve) => {
+    socket.once("error", resolve).once("close", () => resolve(null));
+  });
   return {
     write: (bytes: string) => void socket.write(bytes),
     close: () => void socket.destroy(),
+    /** With what went wrong; null: nothing. */
+    ended,
+    text: () => text,
     statuses: () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status),
   };
 }
@@ -188,6 +264,60 @@ test("a full disk is answered 503, never 202, and the server goes on when there 
   );
   assert.equal((await server.request("GET", "/api/ready")).status, 200);
 });
+
+test("a full disk at the start is waited for, and what the process before left is sent then", async () => {
+  const receiver = await startReceiver(() => "hang");
+  after(() => receiver.close());
+  const server = await startServer();
+  const site = await furnish(server, receiver.url);
+  const [id] = (await site.ingest([randomUUID()])) ?? [];
+  await receiver.waitFor(1);
+  await server.kill9();
+  receiver.setAnswer(() => ({}));
+
+  // Too full for the file to be opened at all: the disk is to be looked at, and no backup is asked for.
+  const refused = startOnFullDisk(server, FULL_DISK_BYTES);
+  await once(refused.child, "close");
+  assert.equal(refused.child.exitCode, 1, refused.text());
+  assert.match(refused.text(), /cannot be opened at the moment\. .*; see whether its disk is full/);
+  assert.doesNotMatch(refused.text(), /backup/);
+
+  const { child, text } = startOnFullDisk(server, OPENED_BYTES);
+  await waitUntil(() => text().includes('"event":"database.waiting"'), "the server to wait");
+  assert.equal((await server.request("GET", "/api/health")).status, 200);
+  assert.equal((await server.request("GET", "/api/ready")).status, 503);
+  assert.equal(await site.ingest([randomUUID()]), null);
+  execFileSync("prlimit", [`--pid=${child.pid}`, "--fsize=unlimited:"]);
+  await waitUntil(() => text().includes('"event":"server.ready"'), "the server to be ready");
+  assert.equal((await site.ingest([randomUUID()]))?.length, 1);
+  assert.equal((await server.request("GET", "/api/ready")).status, 200);
+  await receiver.waitFor(
+    (received) => received.filter(({ body }) => body.toString().includes(String(id))).length === 2,
+  );
+  assert.equal(text().match(/database\.waiting/g)?.length, 1);
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "close"), [0, null]);
+});
+
+/** The server again, at its address and on its files, none of which can grow beyond so much. */
+function startOnFullDisk({ dir, url, admin_token }: ServerProcess, max_bytes: number) {
+  const program = [process.execPath, "--disable-warning=ExperimentalWarning", "server/src/main.ts"];
+  const child = spawn("prlimit", [`--fsize=${max_bytes}:`, ...program], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOST: "127.0.0.1",
+      PORT: new URL(url).port,
+      DATABASE_URL: `file:${join(dir, "linkme.db")}`,
+      LINKME_DATA_DIR: dir,
+      LINKME_ADMIN_TOKEN: admin_token,
+      LINKME_EGRESS_ALLOW: "127.0.0.0/8",
+    },
+  });
+  after(() => child.kill("SIGKILL"));
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (text += chunk));
+  return { child, text: () => text };
+}
 
 test("a file that must not be written stops the start with a sentence, and what was answered 202 before is there", async () => {
   const account = unprivilegedAccount();

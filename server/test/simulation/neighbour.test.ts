@@ -50,7 +50,7 @@ function createTwo(world: World) {
       const timings_ms = { dns: null, connect: null, tls: null, first_byte: null, total: duration_ms };
       const took = { started_at, duration_ms, timings_ms };
       const exchange: Exchange = is_hanging
-        ? { kind: "failure", code: "timeout", message: "No answer.", ...took }
+        ? { kind: "failure", code: "timeout", message: "No answer.", is_silence: true, ...took }
         : { kind: "response", status: 200, headers: {}, snippet: "", truncated: false, ...took };
       return exchange;
     },

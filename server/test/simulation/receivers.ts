@@ -105,9 +105,10 @@ function exchangeOf(
 ): Exchange {
   const timings_ms = { dns: null, connect: null, tls: null, first_byte: null, total: took.duration_ms };
   const common = { ...took, timings_ms };
-  if (answer.status === "reset") return { kind: "failure", code: "reset", message: "The connection broke.", ...common };
+  const failed = { kind: "failure", is_silence: true, ...common } as const;
+  if (answer.status === "reset") return { ...failed, code: "reset", message: "The connection broke." };
   if (answer.status === "hang" || answer.after_ms > request.timeout_ms) {
-    return { kind: "failure", code: "timeout", message: `No answer within ${request.timeout_ms} ms.`, ...common };
+    return { ...failed, code: "timeout", message: `No answer within ${request.timeout_ms} ms.` };
   }
   const headers = answer.headers ?? {};
   return { kind: "response", status: answer.status, headers, snippet: "", truncated: false, ...common };

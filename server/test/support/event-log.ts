@@ -8,7 +8,7 @@ export function createTestEventLog(db: Pick<Database, "engine" | "batch">): Even
   return createEventLog({
     committer: createCommitter(db),
     destinations: {
-      peek: () => ({ version: 0, destinations: [], conditions: 0 }),
+      peek: () => ({ version: 0, destinations: [], conditions: 0, takers: new Map() }),
       refresh: async () => {},
       runHeld: (_, compose) => db.batch(compose()),
     },

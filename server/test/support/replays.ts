@@ -5,6 +5,7 @@ import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
 import { ReplayCreate } from "#contract/replays.ts";
 import type { Outcome } from "#destination-types/definition.ts";
+import type { ClaimedRow } from "../../src/deliveries/claim-store.ts";
 import { decide } from "../../src/deliveries/policy.ts";
 import { createReplayRunner } from "../../src/deliveries/replay-runner.ts";
 import { createReplayStore } from "../../src/deliveries/replay-store.ts";
@@ -62,6 +63,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   };
   /** Destinations whose lanes were told that something is due. */
   const wakes: string[] = [];
+  /** Replays that dispatchers were told to let go of. */
+  const forgotten: string[] = [];
   const world = { is_deleted: false, is_target_deleted: false };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
   /** Another webhook of the app, with a state of its own, and one of another app. */
@@ -77,10 +80,13 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
 
   /** The same database as one process of several sees it. */
   function openProcess(seen: Database = db) {
-    const parts = { store: createReplayStore(seen), walk: createReplayWalk(seen), destinations };
+    const dispatcher = {
+      wake: (id: string) => void wakes.push(id),
+      forgetReplay: (id: string) => void forgotten.push(id),
+    };
+    const parts = { store: createReplayStore(seen), walk: createReplayWalk(seen), destinations, dispatcher };
     const runner = createReplayRunner({
       ...parts,
-      dispatcher: { wake: (id: string) => void wakes.push(id) },
       clock: { now, after: () => () => {} },
       log: () => {},
     });
@@ -127,24 +133,30 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     const bounds = { now: now(), lease_until: now() + LEASE_MS, limit, asked_only: false };
     const in_turn = settings.ordering !== "none";
     const { claimed } = await store.claim(destination_id, { ...bounds, in_turn });
-    const settlements = claimed.map((row, index): Settlement => {
-      const outcome = answer(row.position, index);
-      const at = { now: now(), random: 0.5 };
-      const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
-      return {
-        ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
-        order_key: row.order_key ?? null,
-        ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
-        counts: row.trigger === "auto" || row.trigger === "manual",
-        record: {
-          ...{ destination_id, position: row.position, number: row.attempt, trigger: row.trigger },
-          ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null, cause: null },
-          ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
-        },
-      };
-    });
+    const settlements = claimed.map((row, index) => settlementOf(row, answer(row.position, index), destination_id));
     if (settlements.length > 0) await db.batch(settle(settlements));
     return claimed.map(({ position }) => position);
+  }
+
+  /** Settles what was claimed by itself. */
+  async function record(row: ClaimedRow, outcome: Outcome): Promise<void> {
+    await db.batch(settle([settlementOf(row, outcome, key.id)]));
+  }
+
+  function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string): Settlement {
+    const at = { now: now(), random: 0.5 };
+    const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
+    return {
+      ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
+      order_key: row.order_key ?? null,
+      ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
+      counts: row.trigger === "auto" || row.trigger === "manual",
+      record: {
+        ...{ destination_id, position: row.position, number: row.attempt, trigger: row.trigger },
+        ...{ started_at: now(), duration_ms: 5, outcome: outcome.kind, status_code: 200, error: null, cause: null },
+        ...{ response_headers: "{}", response_snippet: "", response_truncated: 0 },
+      },
+    };
   }
 
   /** A request that takes in everything that is there, unless it says otherwise. */
@@ -154,8 +166,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   }
 
   return {
-    ...{ db, clock, key, target, foreign, settings, world, store, wakes, openProcess },
-    ...{ addEvents, addDeliveries, deliver, request },
+    ...{ db, clock, key, target, foreign, settings, world, store, wakes, forgotten, openProcess },
+    ...{ addEvents, addDeliveries, deliver, record, request },
     ...openProcess(),
   };
 }

@@ -21,7 +21,8 @@ const SELDOM_MS = 30_000;
 // Loaded into the server before its own code: the channel to the test process closes however that process ends, SIGKILL
 // included, and takes the server with it.
 const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
-  "process.on('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();" +
+  "import workers from 'node:worker_threads'; import { syncBuiltinESMExports } from 'node:module';" +
+    "process.on('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();" +
     // Where a test limits the size of files, a write beyond it fails as on a full disk, and does not end the process.
     "process.on('SIGXFSZ', () => {});" +
     // A wall clock that a test can set, beside timers that go on as they do when a real one is set.
@@ -33,7 +34,16 @@ const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
     "delete process.env.TEST_HURRY;" +
     "for (const [name, set] of Object.entries(hurry > 1 ? { setTimeout, setInterval } : {}))" +
     ` globalThis[name] = (run, ms, ...of) => set(run, ms >= ${SELDOM_MS} ? ms / hurry : ms, ...of);` +
-    "process.on('message', (message) => { ahead_ms = message.clock_ahead_ms; }); process.channel?.unref();",
+    // Threads that a test can end: it takes the last one that was started for the file and the role.
+    "const threads = []; workers.Worker = class extends workers.Worker" +
+    " { constructor(...of) { super(...of); threads.push({ worker: this, ...of[1]?.workerData }); } };" +
+    "syncBuiltinESMExports();" +
+    "const endThread = ({ file, role, by }) => { const { worker } = threads.findLast((one) =>" +
+    " one.path.endsWith(file) && one.role === role);" +
+    // No request is null: it ends the thread with an error that nobody catches there.
+    " if (by === 'error') worker.postMessage(null); else worker.terminate(); };" +
+    "process.on('message', ({ clock_ahead_ms, end_thread }) => { ahead_ms = clock_ahead_ms ?? ahead_ms;" +
+    " if (end_thread !== undefined) endThread(end_thread); }); process.channel?.unref();",
 )}`;
 
 export interface ServerOptions {
@@ -57,16 +67,31 @@ export interface Answer<Body> {
   body: Body;
 }
 
+export interface DatabaseThread {
+  /** How the path of its file ends. */
+  file: string;
+  role: "writer" | "reader";
+}
+
+export interface End {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
 export interface ServerProcess {
   url: string;
   pid: number;
   admin_token: string;
   dir: string;
   /** Asks it to stop (SIGTERM) and resolves with how it ended. */
-  stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  stop(): Promise<End>;
+  /** Resolves with how it ended by itself. */
+  ended(): Promise<End>;
   kill9(): Promise<void>;
   /** Sets its clock ahead of the test's by so much; once it returns the next request finds it so. */
   setClock(ahead_ms: number): Promise<void>;
+  /** Ends one of its threads, as running out of memory would or as an error does. */
+  endThread(thread: DatabaseThread, by: "exit" | "error"): Promise<void>;
   /** All it has printed so far. */
   stdout(): string;
   /**
@@ -104,11 +129,19 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
   });
   const url = readyUrl(output.stdout());
   if (!url) throw new Error(`The server ended before it was ready (${howEnded(child)}):\n${output.all()}`);
-  async function end(signal: NodeJS.Signals) {
+  async function waitForEnd(): Promise<End> {
     child.ref();
-    child.kill(signal);
     if (!hasEnded(child)) await ended;
     return { code: child.exitCode, signal: child.signalCode };
+  }
+  function end(signal: NodeJS.Signals) {
+    child.kill(signal);
+    return waitForEnd();
+  }
+  function tell(message: object): Promise<void> {
+    return new Promise((resolve, reject) => {
+      child.send(message, (error) => (error === null ? resolve() : reject(error)));
+    });
   }
   return {
     url,
@@ -116,13 +149,12 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerPr
     admin_token,
     dir,
     stop: () => end("SIGTERM"),
+    ended: waitForEnd,
     async kill9() {
       await end("SIGKILL");
     },
-    setClock: (ahead_ms) =>
-      new Promise((resolve, reject) => {
-        child.send({ clock_ahead_ms: ahead_ms }, (error) => (error === null ? resolve() : reject(error)));
-      }),
+    setClock: (ahead_ms) => tell({ clock_ahead_ms: ahead_ms }),
+    endThread: (thread, by) => tell({ end_thread: { ...thread, by } }),
     stdout: output.stdout,
     request: (method, path, body, headers) => send(method, `${url}${path}`, body, headers),
   };

@@ -1,0 +1,145 @@
+// What a process answers of limits that others keep, on a real table and by clocks that the test sets.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
+import type { Allowed } from "./limit-text.ts";
+import { ALONE, createPresence, type Presence } from "./presence.ts";
+import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
+import { createPresentLimits } from "./present-limits.ts";
+import { writeTold } from "./told-limits.ts";
+
+const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null };
+const SHARE = { max_in_flight: 25, rate_per_second: null };
+const FULL = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
+const MEMORY = { ...FULL, concurrency_limit: 3, limited_because: "from memory" };
+const NOBODY = /^No process with the role dispatcher has been there for 20 s/;
+
+const CUT: Allowed = { cap: 2, per_second: 7, held_until: null, because: "too_many" };
+
+forEachEngine((engine) => {
+  test("a process that delivers nothing answers what the dispatchers tell, with their next beat", async () => {
+    const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
+    const a = await startDispatcher("a");
+    const b = await startDispatcher("b");
+    const api = apiOn(store, clock);
+    assert.deepEqual(await ask(api), FULL);
+    a.allowed = CUT;
+    b.allowed = { ...CUT, cap: 5, per_second: 9 };
+    assert.deepEqual(await ask(api), FULL);
+    await a.beat();
+    await b.beat();
+    const shown = await ask(api);
+    assert.deepEqual([shown?.concurrency_limit, shown?.rate_limit_per_second], [7, 16]);
+    assert.equal(shown?.limited_because, "The receiver asked for less (429 or Retry-After).");
+    a.allowed = b.allowed = null;
+    await a.beat();
+    await b.beat();
+    assert.deepEqual(await ask(api), FULL);
+  });
+
+  test("one that is gone counts no more, at once when it was stopped and after 20 s when it was killed", async () => {
+    const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
+    const api = apiOn(store, clock);
+    assert.match((await ask(api))?.limited_because ?? "", NOBODY);
+    const a = await startDispatcher("a");
+    const b = await startDispatcher("b");
+    b.allowed = CUT;
+    await b.beat();
+    assert.equal((await ask(api))?.concurrency_limit, 27);
+    await a.presence.leave();
+    assert.equal((await ask(api))?.concurrency_limit, 2);
+    clock.pass(20_000);
+    assert.equal((await ask(api))?.concurrency_limit, 2);
+    clock.pass(1);
+    const shown = await ask(api);
+    assert.match(shown?.limited_because ?? "", NOBODY);
+    assert.deepEqual({ ...shown, limited_because: null }, { ...FULL, concurrency_limit: null });
+  });
+
+  test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
+    const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
+    const a = await startDispatcher("a");
+    const never = { listTold: () => assert.fail("nothing is read") };
+    assert.deepEqual(await ask(dispatcherOn(never, clock, a)), MEMORY);
+    const b = await startDispatcher("b");
+    b.allowed = CUT;
+    await b.beat();
+    await a.beat();
+    assert.equal(a.presence.nodes().length, 2);
+    const both = dispatcherOn(store, clock, a);
+    assert.equal((await ask(both))?.concurrency_limit, 27);
+    a.allowed = { ...CUT, cap: 1 };
+    assert.equal((await ask(both))?.concurrency_limit, 3, "of itself it knows without a beat");
+    // It counts by its own beats, as for the parts: the age of a row by its clock is nothing to it.
+    clock.pass(60_000);
+    assert.equal((await ask(both))?.concurrency_limit, 3);
+  });
+});
+
+test("with SQLite a process that delivers nothing says that it does not know, and one that delivers does", async () => {
+  const limits = { limitsOf: () => MEMORY, allowedOf: () => null };
+  const alone = { dispatcher: limits, presence: ALONE, store: null, now: () => 0 };
+  const answer = async (is_dispatcher: boolean) =>
+    (await createPresentLimits({ ...alone, is_dispatcher }).lookUpLimits())(WEBHOOK);
+  assert.deepEqual(await answer(true), MEMORY);
+  assert.match((await answer(false))?.limited_because ?? "", /^With SQLite only the process that delivers/);
+  assert.equal((await answer(false))?.concurrency_limit, null);
+});
+
+interface Node {
+  presence: Presence;
+  allowed: Allowed | null;
+  /** Time for one word of it alone. */
+  beat(): Promise<void>;
+}
+
+function createCluster(real: PresenceStore) {
+  const asked = new Set<Promise<unknown>>();
+  const store: PresenceStore = {
+    ...real,
+    announce(row, is_news) {
+      const asking = real.announce(row, is_news);
+      asked.add(asking);
+      return asking;
+    },
+  };
+  const clock = createManualClock();
+
+  async function startDispatcher(id: string): Promise<Node> {
+    const own = createManualClock(clock.at);
+    const presence = createPresence({ store, clock: own, id, tell() {}, log() {} });
+    const beat = async () => {
+      own.pass(3_000);
+      clock.at = Math.max(clock.at, own.at);
+      await settle();
+      await Promise.all(asked);
+      await settle();
+    };
+    const node: Node = { presence, allowed: null, beat };
+    await presence.join(() => {
+      const { allowed } = node;
+      return writeTold(allowed === null ? [] : [{ destination_id: WEBHOOK.id, allowed, share: SHARE }]);
+    });
+    return node;
+  }
+
+  const ask = async ({ lookUpLimits }: ReturnType<typeof createPresentLimits>) => (await lookUpLimits())(WEBHOOK);
+  return { store, clock, startDispatcher, ask };
+}
+
+function apiOn(store: PresenceStore, { now }: ManualClock) {
+  const dispatcher = { limitsOf: () => null, allowedOf: () => null };
+  // It has not joined, so it knows of nobody.
+  return createPresentLimits({ is_dispatcher: false, dispatcher, presence: ALONE, store, now });
+}
+
+function dispatcherOn(store: Pick<PresenceStore, "listTold">, { now }: ManualClock, node: Node) {
+  const dispatcher = { limitsOf: () => MEMORY, allowedOf: () => node.allowed };
+  return createPresentLimits({ is_dispatcher: true, dispatcher, presence: node.presence, store, now });
+}
+
+/** What was begun in this turn has been done. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

@@ -1,0 +1,61 @@
+// How much each webhook is sent at present, by all dispatchers that are there: what the management API shows, whichever process
+// answers. One that is the only dispatcher knows it from memory; any other reads what they told with their last beat
+// (presence.ts), 3 s ago at the most as a rule.
+import type { Limits } from "../destinations/health.ts";
+import { NO_LIMITS } from "../destinations/health.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { SLOTS_OF_EACH } from "./lanes.ts";
+import { OLD_MS, type Presence } from "./presence.ts";
+import type { PresenceStore } from "./presence-store.ts";
+import type { Bound } from "./share.ts";
+import { limitsOver, readTold, type Teller } from "./told-limits.ts";
+
+export interface PresentLimitsOptions {
+  /** Whether this process delivers. */
+  is_dispatcher: boolean;
+  dispatcher: Pick<Dispatcher, "limitsOf" | "allowedOf">;
+  presence: Pick<Presence, "self" | "nodes">;
+  /** Null where dispatchers tell each other nothing, for there is one at most. */
+  store: Pick<PresenceStore, "listTold"> | null;
+  now(): number;
+}
+
+/** Looks once for any number of webhooks; the answer is null where nothing is to be sent. */
+export type LookUpLimits = () => Promise<(webhook: Bound & { id: string }) => Limits | null>;
+
+const NOT_TOLD: Limits = {
+  ...NO_LIMITS,
+  limited_because: "With SQLite only the process that delivers knows how much it sends.",
+};
+const NOBODY: Limits = {
+  ...NO_LIMITS,
+  limited_because: `No process with the role dispatcher has been there for ${OLD_MS / 1_000} s: nothing is sent.`,
+};
+
+export function createPresentLimits(options: PresentLimitsOptions): { lookUpLimits: LookUpLimits } {
+  const { is_dispatcher, dispatcher, presence, store, now } = options;
+
+  async function lookUpLimits(): ReturnType<LookUpLimits> {
+    if (is_dispatcher && presence.nodes().length === 1) return ({ id }) => dispatcher.limitsOf(id);
+    if (store === null) return () => NOT_TOLD;
+    const tellers = await listTellers(store);
+    if (tellers.length === 0) return () => NOBODY;
+    const at = { now: now(), slots: SLOTS_OF_EACH };
+    return (webhook) => limitsOver(webhook, tellers, at);
+  }
+
+  async function listTellers({ listTold }: Pick<PresenceStore, "listTold">): Promise<Teller[]> {
+    const rows = await listTold();
+    if (is_dispatcher) {
+      const limits = new Map(rows.map((row) => [row.id, row.limits]));
+      const own = { id: presence.self, told: { get: (id: string) => dispatcher.allowedOf(id) ?? undefined } };
+      const others = presence.nodes().filter((id) => id !== presence.self);
+      return [own, ...others.map((id) => ({ id, told: readTold(limits.get(id) ?? null) }))];
+    }
+    // It asks now and then, so it has no beats of its own in which a row could fail to change.
+    const present = rows.filter(({ seen_at }) => Math.abs(now() - seen_at) <= OLD_MS);
+    return present.map(({ id, limits }) => ({ id, told: readTold(limits) }));
+  }
+
+  return { lookUpLimits };
+}

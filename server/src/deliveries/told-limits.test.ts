@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Allowed, Reason } from "./limit-text.ts";
+import { shareOf } from "./share.ts";
+import { limitsOver, readTold, TOLD_MAX, type Told, writeTold } from "./told-limits.ts";
+
+const NOW = 1_800_000_000_000;
+const AT = { now: NOW, slots: { slots: 512, slow_slots: 51 } };
+const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null as number | null };
+
+function allowed(cap: number, because: Reason | null, more: Partial<Allowed> = {}): Allowed {
+  return { cap, per_second: null, held_until: null, because, ...more };
+}
+
+function told(destination_id: string, cap: number, because: Reason | null = "silent"): Told {
+  return { destination_id, allowed: allowed(cap, because), share: { max_in_flight: 50, rate_per_second: null } };
+}
+
+/** Dispatchers `a`, `b`, … and what each tells of the webhook. */
+function over(all: readonly (Allowed | null)[], webhook = WEBHOOK) {
+  const tellers = all.map((one, n) => ({
+    id: String.fromCharCode(97 + n),
+    told: new Map(one === null ? [] : [[webhook.id, one] as const]),
+  }));
+  return limitsOver(webhook, tellers, AT);
+}
+
+test("what is told is read as it was, and what is not limited is not told", () => {
+  const one = { ...told("dst_a", 7), allowed: allowed(7, "too_many", { per_second: 9.31, held_until: NOW + 1 }) };
+  const text = writeTold([told("dst_full", 50, null), one]);
+  assert.equal(text, `[["dst_a",7,9.31,${NOW + 1},"too_many"]]`);
+  assert.deepEqual(readTold(text), new Map([["dst_a", one.allowed]]));
+  assert.equal(writeTold([told("dst_full", 50, null)]), null);
+  assert.deepEqual(readTold(null), new Map());
+});
+
+test("of very many webhooks those are told that are limited most, and never more than 8 KiB", () => {
+  const many = Array.from({ length: 1_000 }, (_, n) => told(`dst_${n}`, 1 + ((n * 7) % 1_000)));
+  const read = readTold(writeTold(many));
+  assert.equal(read.size, TOLD_MAX);
+  assert.deepEqual(
+    [...read.values()].map(({ cap }) => cap),
+    Array.from({ length: TOLD_MAX }, (_, n) => n + 1),
+  );
+  const long = writeTold(many.map((one) => ({ ...one, destination_id: one.destination_id.padEnd(200, "x") })));
+  assert.ok(long !== null && long.length <= 8 * 1024 && long.length > 7 * 1024);
+  assert.ok(readTold(long).size > 30);
+});
+
+test("without a word of it a webhook is sent what its settings say", () => {
+  const shown = { concurrency_limit: 50, rate_limit_per_second: 2.5, held_until: null, limited_because: null };
+  assert.deepEqual(over([null, null, allowed(16, null)], { ...WEBHOOK, rate_per_second: 2.5 }), shown);
+});
+
+test("requests at a time and a second add up, a hold is the latest, and the reason is of the one that is limited most", () => {
+  const shown = over([
+    allowed(4, "silent", { per_second: 4, held_until: NOW - 1 }),
+    allowed(2, "too_many", { per_second: 3.21, held_until: NOW + 20_000 }),
+    allowed(3, "too_many", { per_second: 5, held_until: NOW + 10_000 }),
+  ]);
+  assert.deepEqual(shown, {
+    concurrency_limit: 9,
+    rate_limit_per_second: 12.21,
+    held_until: new Date(NOW + 20_000).toISOString(),
+    limited_because:
+      "The receiver asked for less (429 or Retry-After). This is so for 2 of 3 dispatchers that send to it.",
+  });
+});
+
+test("where all have the same reason it stands alone", () => {
+  const shown = over([allowed(4, "silent"), allowed(2, "silent")]);
+  assert.equal(shown.concurrency_limit, 6);
+  assert.equal(shown.limited_because, "The receiver did not answer in time, or could not be reached.");
+});
+
+test("one that tells nothing counts with its part of the settings, and without a rate there is none", () => {
+  const shown = over([allowed(1, "resumed", { per_second: 10 }), null]);
+  assert.deepEqual([shown.concurrency_limit, shown.rate_limit_per_second, shown.held_until], [26, null, null]);
+  assert.match(shown.limited_because ?? "", /^It goes on after a stop.* This is so for 1 of 2 dispatchers/);
+  const paced = over([allowed(1, "resumed", { per_second: 3 }), null], { ...WEBHOOK, rate_per_second: 10 });
+  assert.deepEqual([paced.concurrency_limit, paced.rate_limit_per_second], [26, 8]);
+});
+
+test("those to whom the settings leave nothing do not count, and the sum is never more than the settings", () => {
+  const single = { ...WEBHOOK, max_in_flight: 1 };
+  const nodes = ["a", "b", "c"];
+  const sender = nodes.findIndex((node) => shareOf(single, nodes, node).max_in_flight === 1);
+  const says = nodes.map((_, n) => (n === sender ? allowed(1, "resumed", { per_second: 10 }) : null));
+  const shown = over(says, single);
+  assert.deepEqual([shown.concurrency_limit, shown.rate_limit_per_second], [1, 10]);
+  assert.doesNotMatch(shown.limited_because ?? "", /This is so/);
+  assert.equal(over([allowed(40, "slower"), allowed(40, "slower")]).concurrency_limit, 50);
+});
+
+test("one whose rate alone is limited comes before one that is not limited", () => {
+  const shown = over([null, allowed(25, "too_many", { per_second: 20 })]);
+  assert.match(shown.limited_because ?? "", /^The receiver asked for less.* 1 of 2/);
+});
