@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventsEntry } from "../events/journaled.ts";
-import { type JournalEntry, type JournalRow, positionsOf } from "../platform/journal.ts";
+import { eventPositionsIn, type JournalEntry, type JournalRow } from "../platform/journal.ts";
 import { attemptsEntry, changeEntry, changesIn } from "./changes.ts";
 
 const A = { id: "dst_a", app_id: "app_1" };
@@ -26,9 +26,9 @@ test("events are listed by app, and their deliveries by destination, whichever o
     delivery(B, "p1"),
   ];
   const row = rowOf(eventsEntry(events, deliveries, 0));
-  assert.deepEqual(positionsOf(row, "app_1"), ["p1", "p3", "p4"]);
-  assert.deepEqual(positionsOf(row, "app_2"), ["p2"]);
-  assert.deepEqual(positionsOf(row, "app_3"), []);
+  assert.deepEqual(eventPositionsIn(row, "app_1"), ["p1", "p3", "p4"]);
+  assert.deepEqual(eventPositionsIn(row, "app_2"), ["p2"]);
+  assert.deepEqual(eventPositionsIn(row, "app_3"), []);
   const created = (destination: typeof A) => changesIn(row, destination).map(({ position, kind }) => [position, kind]);
   assert.deepEqual(created(A), [
     ["p1", "created"],

@@ -1,7 +1,7 @@
 // What the journal says of deliveries: which changed, and how. Pure. Written in the transactions that store, settle, replay,
 // cancel, expire and erase deliveries; read by tail.ts. What a delivery is like now stands in its own row.
 import type { ChangeKind } from "#contract/streams.ts";
-import { type JournalEntry, type JournalRow, listOf, positionsOf } from "../platform/journal.ts";
+import { eventPositionsIn, type JournalEntry, type JournalRow, listOf } from "../platform/journal.ts";
 import type { DeliveryKey } from "./delivery.ts";
 
 export interface Change {
@@ -79,7 +79,7 @@ export function changesIn(row: JournalRow, destination: { id: string; app_id: st
 }
 
 function createdIn(row: JournalRow, app_id: string, places: string): Change[] {
-  const events = positionsOf(row, app_id);
+  const events = eventPositionsIn(row, app_id);
   const chosen = places === "" ? events : places.split(",").flatMap((place) => events[Number(place)] ?? []);
   return chosen.map((position) => ({ position, kind: "created", number: null }));
 }

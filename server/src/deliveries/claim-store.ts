@@ -3,7 +3,7 @@
 // each claim, so that the next one finds what can be sent among the first that are due, whatever the backlog. Statements
 // choose first, once, then name by key, for the reason that `claim` in store.ts gives.
 import type { Database } from "../platform/database.ts";
-import { type Statement, sql } from "../platform/sql.ts";
+import { list, type Statement, sql } from "../platform/sql.ts";
 import type { DeliveryRow } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 import { firstOf, lockTurns } from "./turns-store.ts";
@@ -51,6 +51,33 @@ export interface ClaimBounds {
   in_turn?: boolean;
   /** So many of the limit come from the other end; nothing where they have keys. */
   newest?: number;
+}
+
+/** An event as it is sent; `body` null: it is larger than was asked for. */
+export interface Envelope {
+  position: string;
+  id: string;
+  target_id: string | null;
+  /** Nothing of it may be sent any more. */
+  erased_at: number | null;
+  bytes: number;
+  body: string | null;
+}
+
+/** Of claimed deliveries; of those larger than so many bytes the sizes alone. One that was removed is missing. */
+export async function readEnvelopes(
+  { query }: Pick<Database, "query">,
+  app_id: string,
+  positions: readonly string[],
+  largest_bytes?: number,
+): Promise<Envelope[]> {
+  if (positions.length === 0) return [];
+  const body =
+    largest_bytes === undefined
+      ? sql`body`
+      : sql`case when octet_length(body) <= ${largest_bytes} then body end as body`;
+  return query<Envelope>(sql`select position, id, target_id, erased_at, octet_length(body) as bytes, ${body} from events
+    where app_id = ${app_id} and position in (${list(positions)})`);
 }
 
 /** As `claim` of store.ts. Claims twice the limit at the most: what a person asked for, and what comes by itself. */

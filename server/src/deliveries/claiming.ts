@@ -4,7 +4,8 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
-import type { Lane, Lanes } from "./lanes.ts";
+import type { Envelope } from "./claim-store.ts";
+import { type Lane, type Lanes, SMALL_BODY_BYTES } from "./lanes.ts";
 import { type Held, LEASE_MS, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
 import { claimShared } from "./sharing.ts";
@@ -21,7 +22,7 @@ export interface ClaimingOptions {
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
-  lanes: Pick<Lanes, "room" | "reserve" | "isLeft">;
+  lanes: Pick<Lanes, "room" | "claimable" | "isNearlyFull" | "fitting" | "reserve" | "isLeft">;
   leases: Pick<Leases, "keep">;
   turns: Pick<Turns, "letGo">;
   settling: Pick<Settling, "isFull" | "isBehind" | "record">;
@@ -30,9 +31,18 @@ export interface ClaimingOptions {
   /** Puts what was claimed into the lane. */
   take(lane: Lane, destination: Destination, ready: readonly Ready[]): void;
   giveBack(unsent: readonly Held[]): void;
+  /** Gives back what there is no room for, to be claimed again. */
+  putBack(lane: Lane, unsent: readonly Held[]): void;
   forgetReplay(replay_id: string): void;
   /** A stop waits for it. */
   work(promise: Promise<void>): Promise<void>;
+}
+
+/** What a claim brings: what can be sent, the bytes that are reserved for it, and what there is no room for. */
+interface Found {
+  ready: Ready[];
+  bytes: number;
+  unread: Claimed[];
 }
 
 export type Claiming = ReturnType<typeof createClaiming>;
@@ -44,8 +54,7 @@ export function createClaiming(options: ClaimingOptions) {
   function refill(lane: Lane): void {
     if (!isRunning() || lane.claiming || lane.due_at > clock.now()) return;
     if (settling.isFull() || settling.isBehind()) return;
-    const { destination } = lane;
-    if (destination !== null && lane.queue.length > 0 && lanes.room(lane, destination) < CLAIM_MAX / 2) return;
+    if (lane.queue.length > 0 && hasLittleRoom(lane)) return;
     lane.claiming = true;
     void options
       .work(claim(lane))
@@ -61,6 +70,12 @@ export function createClaiming(options: ClaimingOptions) {
       });
   }
 
+  /** Claims are worth their price when they take several. */
+  function hasLittleRoom(lane: Lane): boolean {
+    const { destination } = lane;
+    return destination !== null && (lanes.room(lane, destination) < CLAIM_MAX / 2 || lanes.isNearlyFull(lane));
+  }
+
   /** A hint for later needs a timer of its own only when it comes before the next poll. */
   function watch(lane: Lane): void {
     const delay_ms = lane.due_at - clock.now();
@@ -72,7 +87,8 @@ export function createClaiming(options: ClaimingOptions) {
     lane.destination = destination;
     // When the clock jumped, what is in flight here would look left by somebody.
     await options.leases.keep();
-    const room = destination === null ? 0 : Math.min(lanes.room(lane, destination), CLAIM_MAX);
+    const most = Math.min(lanes.claimable(lane), CLAIM_MAX);
+    const room = destination === null ? 0 : Math.min(lanes.room(lane, destination), most);
     if (destination === null || room === 0 || !isRunning()) {
       // What others send to is theirs to look at.
       const is_nothing = destination === null || lanes.isLeft(destination);
@@ -80,17 +96,18 @@ export function createClaiming(options: ClaimingOptions) {
       return;
     }
     lanes.reserve(lane, room);
-    let ready: Ready[];
+    let found: Found = { ready: [], bytes: 0, unread: [] };
     try {
-      ready = await claimUpTo(room, lane, destination);
+      found = await claimUpTo(room, lane, destination);
     } finally {
       // In the same turn as `take`: in between somebody else would be given that room.
-      lanes.reserve(lane, -room);
+      lanes.reserve(lane, -room, -found.bytes);
     }
-    options.take(lane, destination, ready);
+    options.take(lane, destination, found.ready);
+    options.putBack(lane, found.unread);
   }
 
-  async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Ready[]> {
+  async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Found> {
     const now = clock.now();
     const lease_until = now + LEASE_MS;
     const bounds = {
@@ -110,27 +127,49 @@ export function createClaiming(options: ClaimingOptions) {
     if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
-      return await readEvents(destination.app_id, held);
+      return await readEvents(destination.app_id, lane, held);
     } catch (error) {
       giveBack(held);
       throw error;
     }
   }
 
-  async function readEvents(app_id: string, held: readonly Claimed[]): Promise<Ready[]> {
-    const positions = held.map((one) => one.position);
-    const [bodies] = await Promise.all([store.readBodies(app_id, positions), forgetCanceled(held)]);
-    const events = new Map(bodies.map((one) => [one.position, one]));
+  /** What is small comes with the first look; what is large is read when its size is known and there is room for it. */
+  async function readEvents(app_id: string, lane: Lane, held: readonly Claimed[]): Promise<Found> {
+    const reading = store.readBodies(app_id, held.map(positionOf), SMALL_BODY_BYTES);
+    const [events] = await Promise.all([reading, forgetCanceled(held)]);
+    const sizes = new Map(events.map(({ position, bytes }) => [position, bytes]));
+    const sizeOf = ({ position }: Claimed) => sizes.get(position) ?? 0;
     const hopeless = new Set<Claimed>();
     for (const one of held) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
-    const ready: Ready[] = [];
-    for (const one of held) {
-      const event = events.get(one.position);
-      if (event === undefined || event.erased_at !== null) abandon(one, ERASED_BEFORE);
-      else if (hopeless.has(one)) abandon(one, "Given up: the server ended too often during its attempts.");
-      else ready.push({ ...one, event_id: event.id, body: event.body, is_test: event.target_id !== null });
+    const wanted = held.filter((one) => !hopeless.has(one));
+    const sizes_of_wanted = wanted.map(sizeOf);
+    if (wanted.length > 0) lane.body_bytes = sum(sizes_of_wanted) / wanted.length;
+    const fit = lanes.fitting(lane, wanted.length, (index) => sizes_of_wanted[index] ?? 0);
+    const bytes = sum(sizes_of_wanted.slice(0, fit));
+    const admitted = wanted.slice(0, fit);
+    lanes.reserve(lane, 0, bytes);
+    try {
+      const large = admitted.filter((one) => sizeOf(one) > SMALL_BODY_BYTES);
+      events.push(...(await store.readBodies(app_id, large.map(positionOf))));
+    } catch (error) {
+      lanes.reserve(lane, 0, -bytes);
+      throw error;
     }
-    return ready;
+    for (const one of hopeless) abandon(one, "Given up: the server ended too often during its attempts.");
+    return { ready: readyOf(admitted, events), bytes, unread: wanted.slice(fit) };
+  }
+
+  function readyOf(held: readonly Claimed[], events: readonly Envelope[]): Ready[] {
+    const found = new Map(events.map((one) => [one.position, one]));
+    return held.flatMap((one): Ready[] => {
+      const { id: event_id, body = null, target_id = null, erased_at = null } = found.get(one.position) ?? {};
+      if (event_id !== undefined && body !== null && erased_at === null) {
+        return [{ ...one, event_id, body, is_test: target_id !== null }];
+      }
+      abandon(one, ERASED_BEFORE);
+      return [];
+    });
   }
 
   /** Looks whether replays of what is held were canceled, for a hint may be lost; `take` asks for what is noted here. */
@@ -145,4 +184,12 @@ export function createClaiming(options: ClaimingOptions) {
   }
 
   return { refill, watch, forgetCanceled };
+}
+
+function positionOf({ position }: Claimed): string {
+  return position;
+}
+
+function sum(sizes: readonly number[]): number {
+  return sizes.reduce((all, size) => all + size, 0);
 }

@@ -33,7 +33,14 @@ test("what others send is not claimed, is claimed when they have left, and goes 
       findKeyed: async () => [],
       claim,
       readBodies: async () =>
-        rows.map(({ position }) => ({ position, id: position, body: "{}", target_id: null, erased_at: null })),
+        rows.map(({ position }) => ({
+          position,
+          id: position,
+          body: "{}",
+          bytes: 2,
+          target_id: null,
+          erased_at: null,
+        })),
       renew: async (held: readonly object[]) => held,
       release: async (held: readonly { position: string }[]) =>
         void log.push(`gives back ${held.map(({ position }) => position).join(" ")}`),

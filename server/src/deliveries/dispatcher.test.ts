@@ -64,7 +64,14 @@ test("what was claimed anew while a claim of it was on its way is not sent as th
       findKeyed: async () => [],
       claim: async () => (claims++ === 0 ? claim.promise : { claimed: [], next_due_at: null }),
       readBodies: async () =>
-        rows.map(({ position }) => ({ position, id: position, body: "{}", target_id: null, erased_at: null })),
+        rows.map(({ position }) => ({
+          position,
+          id: position,
+          body: "{}",
+          bytes: 2,
+          target_id: null,
+          erased_at: null,
+        })),
       renew: async (held: readonly object[]) => held,
     },
     committer: { channel: () => async () => {} },

@@ -24,10 +24,6 @@ import { createTimers } from "./timers.ts";
 import { writeTold } from "./told-limits.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
 
-/** A look at the turns of all destinations is followed by a rest of so many times what it took, up to the longest. */
-const LOOK_REST = 10;
-const LOOK_REST_MAX_MS = 60_000;
-
 export interface DispatcherOptions {
   store: DeliveryStore;
   committer: Pick<Committer, "channel">;
@@ -82,8 +78,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Claims and returns under way: a stop waits for them. */
   let working = 0;
   let drained = () => {};
-  let looking = false;
-  let next_look_at = 0;
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
   const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
@@ -91,10 +85,15 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
-  const turns = createTurns({ store, destinations, clock, log });
+  const turns = createTurns({
+    ...{ store, destinations, clock, log, logSeldom },
+    isRunning: () => state === "running",
+    find: (id) => lanes.open(id).destination,
+    found: (id) => wake(id, clock.now()),
+  });
   const { refill, watch, forgetCanceled } = createClaiming({
-    ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers, take, giveBack, work },
-    forgetReplay,
+    ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers },
+    ...{ take, giveBack, putBack, work, forgetReplay },
     isRunning: () => state === "running",
   });
 
@@ -188,9 +187,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const wanted = claimed.filter((one) => !forgotten.has({ ...one, destination_id: lane.id }));
     const ready = wanted.filter((one) => !forgotten.isOfCanceled(one));
     if (ready.length < wanted.length) letGo(wanted.filter(forgotten.isOfCanceled));
-    lanes.push(lane, ready.slice(0, room));
-    giveBack(ready.slice(room));
+    const fit = lanes.fitting(lane, Math.min(room, ready.length), (index) => ready[index]?.body.length ?? 0);
+    lanes.push(lane, ready.slice(0, fit));
+    putBack(lane, ready.slice(fit));
     pump();
+  }
+
+  function putBack(lane: Lane, unsent: readonly Held[]): void {
+    if (unsent.length > 0) void work(leases.giveBack(unsent).then(() => wake(lane.id, clock.now())));
   }
 
   // Hints.
@@ -289,9 +293,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         refill(lane);
         watch(lane);
       }
-      const rest_ms = next_look_at - clock.now();
-      // A clock that was set back makes no rest longer than the longest.
-      if (state === "running" && !looking && (rest_ms <= 0 || rest_ms > LOOK_REST_MAX_MS)) void work(lookAtTurns());
+      if (turns.isDue()) void work(turns.lookAtAll());
       for (const lane of lanes.all()) if (lane.queue.length > 0) void destinations.find(lane.id).catch(() => null);
       lanes.prune(clock.now());
       await forgetCanceled([...lanes.all()].flatMap(({ queue }) => queue));
@@ -299,25 +301,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       logSeldom("deliveries.not_polled", { error }, "warn");
     }
     if (state === "running") timers.schedule("poll", POLL_MS, () => void poll());
-  }
-
-  /** One after another, and then a rest: it is never to take what claims need. */
-  async function lookAtTurns(): Promise<void> {
-    looking = true;
-    const started_at = clock.now();
-    try {
-      for (const { destination_id } of await store.findKeyed()) {
-        const { destination } = lanes.open(destination_id);
-        if (state === "running" && destination !== null && (await turns.look(destination))) {
-          wake(destination_id, clock.now());
-        }
-      }
-    } catch (error) {
-      logSeldom("deliveries.not_polled", { error }, "warn");
-    }
-    const now = clock.now();
-    next_look_at = now + Math.min(LOOK_REST_MAX_MS, Math.max(0, now - started_at) * LOOK_REST);
-    looking = false;
   }
 
   async function checkSlow(): Promise<void> {

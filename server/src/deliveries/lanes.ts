@@ -45,6 +45,10 @@ const PART_ROUNDS = 4;
 /** The same over all destinations: beyond it the table is the queue. */
 const QUEUED_MAX = 5_000;
 const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
+/** Of the bodies one destination has the same part as of the deliveries. */
+const QUEUE_MAX_CHARS = QUEUED_MAX_CHARS * (QUEUE_MAX / QUEUED_MAX);
+/** Where every body is this small, the number of deliveries bounds the bodies too. */
+export const SMALL_BODY_BYTES = Math.floor(QUEUED_MAX_CHARS / QUEUED_MAX);
 
 export interface Flight extends Links<Flight> {
   readonly ready: Ready;
@@ -60,6 +64,10 @@ export interface Lane {
   /** Null until it is read, and again after it was changed. */
   destination: Destination | null;
   queue: Ready[];
+  /** Of the bodies in the queue. */
+  queue_chars: number;
+  /** What a body of its last claim had on average; 0: not known. */
+  body_bytes: number;
   /** In the order in which they started. */
   readonly flights: LinkedList<Flight>;
   /** How much its receiver bears. */
@@ -69,8 +77,9 @@ export interface Lane {
   due_at: number;
   claiming: boolean;
   readonly sharing: Sharing;
-  /** Room that is kept free for what is being claimed or stored. */
+  /** Room that is kept free for what is being claimed or stored, in deliveries and for bodies that are being read. */
   reserved: number;
+  reserved_chars: number;
   /** Earliest start under a rate limit. */
   next_start_at: number;
   /** When its last request ended. */
@@ -89,13 +98,15 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   let queued = 0;
   let queued_chars = 0;
   let reserved = 0;
+  let reserved_chars = 0;
 
   function open(id: string): Lane {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
-      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, reserved: 0, next_start_at: 0 },
+      ...{ queue_chars: 0, body_bytes: 0, reserved: 0, reserved_chars: 0 },
+      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
       ...{ ended_at: 0, waiting_turn: false, limit: createLimit(SLOW_SHARE), sharing: { is_behind: false, turns: 0 } },
     };
     lanes.set(id, lane);
@@ -105,7 +116,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   /** How many more deliveries the lane may keep in memory. */
   function room(lane: Lane | undefined, destination: Destination): number {
     const left = QUEUED_MAX - queued - reserved;
-    if (left <= 0 || queued_chars >= QUEUED_MAX_CHARS || isLeft(destination)) return 0;
+    if (left <= 0 || charsLeft(lane) <= 0 || isLeft(destination)) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
     const { max_in_flight, rate_per_second } = shareOf(destination);
     const rate = lane === undefined ? rate_per_second : rateOf(lane.limit, rate_per_second);
@@ -117,10 +128,38 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     return Math.max(0, Math.min(capacity - used, left));
   }
 
-  /** Keeps room free while something is being claimed or stored; a negative count ends that. */
-  function reserve(lane: Lane, count: number): void {
+  function charsLeft(lane: Lane | undefined): number {
+    const left = QUEUED_MAX_CHARS - queued_chars - reserved_chars;
+    return lane === undefined ? left : Math.min(left, QUEUE_MAX_CHARS - lane.queue_chars - lane.reserved_chars);
+  }
+
+  /** How many to claim, by what the bodies of the last claim had: what does not fit has to be given back. */
+  function claimable(lane: Lane): number {
+    return lane.body_bytes === 0 ? QUEUE_MAX : Math.max(1, Math.floor(charsLeft(lane) / lane.body_bytes));
+  }
+
+  /** Whether so little room is left for bodies that a claim should wait until it takes more than one at a time. */
+  function isNearlyFull(lane: Lane): boolean {
+    return QUEUE_MAX_CHARS - lane.queue_chars - lane.reserved_chars < QUEUE_MAX_CHARS / 2;
+  }
+
+  /** How many of the first there is room for, by the sizes of their bodies; one at the least while there is any. */
+  function fitting(lane: Lane, count: number, sizeOf: (index: number) => number): number {
+    let left = charsLeft(lane);
+    let fit = 0;
+    while (fit < count && left > 0) {
+      left -= sizeOf(fit);
+      if (left >= 0 || fit === 0) fit++;
+    }
+    return fit;
+  }
+
+  /** Keeps room free while something is being claimed or stored; negative numbers end that. */
+  function reserve(lane: Lane, count: number, chars = 0): void {
     lane.reserved += count;
     reserved += count;
+    lane.reserved_chars += chars;
+    reserved_chars += chars;
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
@@ -141,10 +180,16 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       // What a person asked for waits behind nothing.
       if (isAsked(one)) lane.queue.unshift(one);
       else lane.queue.push(one);
-      queued_chars += one.body.length;
+      count(lane, one, 1);
     }
-    queued += ready.length;
     awaitTurn(lane);
+  }
+
+  /** As one that waits in the queue, or, with -1, does not any more. */
+  function count(lane: Lane, { body }: Ready, more: 1 | -1): void {
+    queued += more;
+    queued_chars += more * body.length;
+    lane.queue_chars += more * body.length;
   }
 
   function awaitTurn(lane: Lane): void {
@@ -207,8 +252,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   function take(lane: Lane): Ready {
     const ready = lane.queue.shift();
     assert(ready !== undefined, "a lane that may start has something to send");
-    queued--;
-    queued_chars -= ready.body.length;
+    count(lane, ready, -1);
     return ready;
   }
 
@@ -268,8 +312,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   function takeLast(lane: Lane): Ready {
     const ready = lane.queue.pop();
     assert(ready !== undefined, "only a queue that is too long is cut");
-    queued--;
-    queued_chars -= ready.body.length;
+    count(lane, ready, -1);
     return ready;
   }
 
@@ -277,8 +320,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   function clear(lane: Lane, select: (ready: Ready) => boolean = () => true): Ready[] {
     const out = lane.queue.filter(select);
     lane.queue = lane.queue.filter((ready) => !select(ready));
-    queued -= out.length;
-    for (const ready of out) queued_chars -= ready.body.length;
+    for (const ready of out) count(lane, ready, -1);
     return out;
   }
 
@@ -324,6 +366,9 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     ...{
       open,
       room,
+      claimable,
+      isNearlyFull,
+      fitting,
       reserve,
       push,
       awaitTurn,

@@ -49,6 +49,23 @@ forEachEngine((engine) => {
     assert.deepEqual([replay.total, done.replay.created, done.replay.succeeded], [5, 5, 5]);
   });
 
+  test("where nothing that is missing is asked for, a step reads as many as it hands out, and no body", async () => {
+    const world = await openWanting(engine);
+    const positions = await world.addEvents(700, { ...REFUSED, state: "failed" });
+    await world.replays.startReplay(world.key.id, null, world.request({ states: ["failed"] }));
+    const read = { matches: 0, bodies: 0 };
+    const query: typeof world.db.query = async <Result>(statement: Parameters<typeof world.db.query>[0]) => {
+      const found = await world.db.query<Result>(statement);
+      const text = statement.parts.join("");
+      if (text.startsWith("select m.*")) read.matches += found.length;
+      if (text.includes("body")) read.bodies += found.length;
+      return found;
+    };
+    await world.openProcess({ ...world.db, query }).runner.runRound();
+    assert.deepEqual(read, { matches: 1, bodies: 0 }, "one a second");
+    assert.deepEqual(await world.deliver(() => ACCEPTED), positions.slice(0, 1));
+  });
+
   test("of large events a step looks at few, and gets on behind each", async () => {
     const world = await openWanting(engine);
     const large = (kind: string, bytes: number) => world.addEvents(1, { data: { text: "x".repeat(bytes), kind } });

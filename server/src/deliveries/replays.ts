@@ -5,7 +5,7 @@ import type { z } from "zod";
 import type { Replay, ReplayCreate, ReplayPreview, ReplayResume, ReplayState, ReplaysPage } from "#contract/replays.ts";
 import { REPLAY_SAMPLE_MAX } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { positionsOf, type TimeRange } from "../destinations/missed.ts";
+import { positionBounds, type TimeRange } from "../destinations/missed.ts";
 import { invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
@@ -61,7 +61,7 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
     // One part is the range itself.
-    if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionsOf));
+    if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionBounds));
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {

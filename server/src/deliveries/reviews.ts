@@ -55,7 +55,7 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
       const verdict = await destinations.review(destination_id, newest);
       if (verdict !== null) log(`destination.${verdict.state}`, { destination_id, reason: verdict.reason }, "warn");
     } catch (error) {
-      // The next failed attempt asks again.
+      // The next failed attempt asks again; whether to disable what is paused, the next probe that fails.
       log("destination.not_reviewed", { destination_id, error }, "warn");
     }
   }

@@ -19,6 +19,7 @@ import {
   dueAgain,
   FIRST,
   NO_PROBE,
+  readEnvelopes,
 } from "./claim-store.ts";
 import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
 import { createProbeStore } from "./probe-store.ts";
@@ -159,13 +160,8 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return { claimed: claimed as unknown as ClaimedRow[], next_due_at, has_key_due };
   }
 
-  /** The envelopes of claimed deliveries. Of an event that was erased nothing may be sent; one that was removed is missing. */
-  async function readBodies(app_id: string, positions: readonly string[]) {
-    if (positions.length === 0) return [];
-    return query<{ position: string; id: string; body: string; target_id: string | null; erased_at: number | null }>(
-      sql`select position, id, body, target_id, erased_at from events where app_id = ${app_id} and position in (${list(positions)})`,
-    );
-  }
+  const readBodies = (app_id: string, positions: readonly string[], largest_bytes?: number) =>
+    readEnvelopes(database, app_id, positions, largest_bytes);
 
   /** Of these replays those that were canceled: for them nothing is sent any more. */
   async function canceledOf(replay_ids: readonly string[]): Promise<string[]> {

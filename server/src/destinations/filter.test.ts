@@ -12,7 +12,7 @@ import {
   type Filter,
   filterProblems,
 } from "#contract/filters.ts";
-import { compileFilter, subjectOf } from "./filter.ts";
+import { compileFilter, subjectOf, subjectWith } from "./filter.ts";
 
 const DATA = {
   ...{ link_id: "lnk_1", platform: "ios", utm: { utm_source: "newsletter", campaign: "x" }, n: 7, zero: 0, yes: true },
@@ -192,7 +192,7 @@ test("a list of an event is looked through once for all conditions", () => {
       return Reflect.get(target, key);
     },
   });
-  const subject = { event: "link.click", link_id: null, data: () => ({ list }) };
+  const subject = subjectWith({ event: "link.click", link_id: null }, () => ({ list }));
   const operators = [{ equals: 2 }, { equals: "a" }, { in: [5, 2] }, { prefix: "pre" }];
   const filters = operators.map((operator) => compileFilter({ path: "data.list", ...operator }));
   for (const filter of filters) assert.equal(filter.refusal(subject), null);

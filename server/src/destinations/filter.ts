@@ -16,6 +16,8 @@ export interface Subject {
   readonly link_id: string | null;
   /** The event's `data`; called only when a condition asks for it. */
   data(): unknown;
+  /** Of a list in it: one element is enough, among the first. Made once, however many conditions and filters ask. */
+  elementsOf(list: readonly unknown[]): ReadonlySet<unknown>;
 }
 
 export interface CompiledFilter {
@@ -64,13 +66,27 @@ export function readFilter(text: string): Filter | null {
 /** An event that is stored; its body is read at most once, however many conditions and destinations ask. */
 export function subjectOf({ event, link_id, body }: { event: string; link_id: string | null; body: string }): Subject {
   let parsed: { data?: unknown } | undefined;
+  return subjectWith({ event, link_id }, () => {
+    // Written by composeEvent alone.
+    parsed ??= JSON.parse(body) as { data?: unknown };
+    return parsed.data;
+  });
+}
+
+/** An event whose data is read by the function. */
+export function subjectWith<Of extends Pick<Subject, "event" | "link_id">>(
+  of: Of,
+  data: Subject["data"],
+): Of & Subject {
+  let known: Map<readonly unknown[], ReadonlySet<unknown>> | undefined;
   return {
-    event,
-    link_id,
-    data() {
-      // Written by composeEvent alone.
-      parsed ??= JSON.parse(body) as { data?: unknown };
-      return parsed.data;
+    ...of,
+    data,
+    elementsOf(list) {
+      known ??= new Map();
+      const elements = known.get(list) ?? new Set(list.slice(0, FILTER_ELEMENTS_MAX));
+      known.set(list, elements);
+      return elements;
     },
   };
 }
@@ -113,13 +129,13 @@ function leaf(condition: FilterLeaf, wanted: boolean): Condition {
   const { test, yes, no } = operatorOf(condition);
   const wish = `the filter ${wanted ? yes : no}`;
   return {
-    holds: (subject) => test(read(subject)) === wanted,
+    holds: (subject) => test(read(subject), subject) === wanted,
     why: (subject) => `${condition.path} is ${show(read(subject))}, and ${wish}`,
   };
 }
 
 interface Operator {
-  test(value: unknown): boolean;
+  test(value: unknown, subject: Subject): boolean;
   /** After "the filter": what it says when it is wanted, and when it is not. */
   yes: string;
   no: string;
@@ -134,7 +150,8 @@ function operatorOf(condition: FilterLeaf): Operator {
   if ("prefix" in condition) {
     const { prefix } = condition;
     const begins = (one: unknown) => typeof one === "string" && one.startsWith(prefix);
-    const test = (value: unknown) => (Array.isArray(value) ? some(elementsOf(value), begins) : begins(value));
+    const test: Operator["test"] = (value, subject) =>
+      Array.isArray(value) ? some(subject.elementsOf(value), begins) : begins(value);
     const what = `one that begins with ${show(prefix)}`;
     return { test, yes: `wants ${what}`, no: `excludes ${what}` };
   }
@@ -143,25 +160,14 @@ function operatorOf(condition: FilterLeaf): Operator {
     const shown = condition.in.slice(0, SHOWN_VALUES_MAX).map(show).join(", ");
     const rest = values.size > SHOWN_VALUES_MAX ? ` and ${values.size - SHOWN_VALUES_MAX} more` : "";
     const what = `one of ${shown}${rest}`;
-    const test = (value: unknown) => (Array.isArray(value) ? overlap(values, elementsOf(value)) : values.has(value));
+    const test: Operator["test"] = (value, subject) =>
+      Array.isArray(value) ? overlap(values, subject.elementsOf(value)) : values.has(value);
     return { test, yes: `wants ${what}`, no: `excludes ${what}` };
   }
   const { equals } = condition;
-  const test = (value: unknown) => (Array.isArray(value) ? elementsOf(value).has(equals) : value === equals);
+  const test: Operator["test"] = (value, subject) =>
+    Array.isArray(value) ? subject.elementsOf(value).has(equals) : value === equals;
   return { test, yes: `wants ${show(equals)}`, no: `excludes ${show(equals)}` };
-}
-
-/** Of lists of events, as long as somebody looks at the event: made once for all conditions of all filters. */
-const known_elements = new WeakMap<readonly unknown[], ReadonlySet<unknown>>();
-
-/** Of a list, one element is enough, among the first: an event may hold very many, and every filter looks at them. */
-function elementsOf(list: readonly unknown[]): ReadonlySet<unknown> {
-  let elements = known_elements.get(list);
-  if (elements === undefined) {
-    elements = new Set(list.slice(0, FILTER_ELEMENTS_MAX));
-    known_elements.set(list, elements);
-  }
-  return elements;
 }
 
 function overlap(a: ReadonlySet<unknown>, b: ReadonlySet<unknown>): boolean {

@@ -16,7 +16,7 @@ import {
   type Known,
   type OpenReplay,
   type PastSettings,
-  positionsOf,
+  positionBounds,
   rangesOf,
   type Stop,
   type StopColumns,
@@ -235,7 +235,7 @@ function lookedIn(
 ) {
   const types = list([...events]);
   const [first = sql``, ...others] = rangesOf(stops, now).map((range, stop) => {
-    const [from_position, end_position] = positionsOf(range);
+    const [from_position, end_position] = positionBounds(range);
     return sql`select * from (select cast(${stop} as bigint) as stop, position, event, link_id,
         case when target_id is null and erased_at is null and event in (${types}) and (
           select 1 from deliveries as d where d.destination_id = ${id} and d.position = events.position) is null

@@ -5,7 +5,15 @@ import { HOUR_MS, historyOf, input, outgoing, START, versionOf } from "../../tes
 import { forEachEngine } from "../../test/support/engines.ts";
 import { openStops } from "../../test/support/stops.ts";
 import { sql } from "../platform/sql.ts";
-import { isCovered, nextStep, type PastSettings, positionsOf, rangesOf, type StopColumns, stopsOf } from "./missed.ts";
+import {
+  isCovered,
+  nextStep,
+  type PastSettings,
+  positionBounds,
+  rangesOf,
+  type StopColumns,
+  stopsOf,
+} from "./missed.ts";
 import { MISSED_SCAN_MAX, TOLD_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
@@ -116,7 +124,7 @@ forEachEngine((engine) => {
     const ranged = async () => {
       let events = 0;
       for (const range of rangesOf(await destinations.openStops(id, null), START + HOUR_MS)) {
-        const [from_position, end_position] = positionsOf(range);
+        const [from_position, end_position] = positionBounds(range);
         const [found] = await db.query<{ count: number }>(sql`select count(*) as count from events
           where position >= ${from_position} and position < ${end_position}`);
         events += found?.count ?? 0;

@@ -126,7 +126,7 @@ export function isCovered(stop: Stop, replays: readonly Omit<DoneReplay, "finish
   return covered_until >= until;
 }
 
-export function positionsOf({ since, until }: TimeRange): [from_position: string, end_position: string] {
+export function positionBounds({ since, until }: TimeRange): [from_position: string, end_position: string] {
   return [uuidFloor(since), uuidFloor(until)];
 }
 
@@ -159,7 +159,7 @@ export interface OpenReplay {
 
 /** The replay that has some of it to send; where there are several, one that waits for somebody to resume it. */
 export function senderOf(open: readonly OpenReplay[], stops: readonly Stop[], now: number): OpenReplay | null {
-  const ranges = rangesOf(stops, now).map(positionsOf);
+  const ranges = rangesOf(stops, now).map(positionBounds);
   const sending = open.filter(({ at_position, end_position }) =>
     ranges.some(([from, end]) => at_position < end && from < end_position),
   );

@@ -1,5 +1,6 @@
 // SQL that finds which stored events pass a filter. However many and however large they are, no more than a page of bodies
-// is in memory at a time, and others have their turn between two pages. Called by missed-store.ts and replay-walk-store.ts.
+// is in memory for each of those who create it, and others have their turn between two pages. Called by missed-store.ts and
+// replay-walk-store.ts.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database } from "../platform/database.ts";
 import { list, sql } from "../platform/sql.ts";
@@ -27,12 +28,10 @@ export interface PassingOptions<One> {
   bytes_max?: number;
 }
 
-export type Passing = ReturnType<typeof createPassing>;
-
 export function createPassing({ query }: Pick<Database, "query">) {
   let last: Promise<unknown> = Promise.resolve();
 
-  /** One after another, whoever asks: so many looks at once hold one page of bodies, and take turns page by page. */
+  /** One after another, whoever asks of what this call made: so many looks at once hold one page, and take turns page by page. */
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = last.then(work);
     last = result.catch(() => {});
@@ -54,13 +53,15 @@ export function createPassing({ query }: Pick<Database, "query">) {
     let bytes_left = options.bytes_max ?? Number.POSITIVE_INFINITY;
     let looked = 0;
     const sizes: number[] = [];
+    // As many as are wanted still, and twice as many each time, for a filter may refuse nearly all.
+    let rows = Math.min(passing_max, PAGE_ROWS_MAX);
     while (looked < candidates.length && passing.length < passing_max) {
       if (sizes.length === looked) {
-        const sized = candidates.slice(looked, looked + SIZES_AT_ONCE);
+        const sized = candidates.slice(looked, looked + (rows < PAGE_ROWS_MAX ? rows : SIZES_AT_ONCE));
         const found = filter.needs_data ? await sizesOf(app_id, sized.filter(isAsked)) : new Map<string, number>();
         sizes.push(...sized.map(({ position }) => found.get(position) ?? 0));
       }
-      const page_sizes = pageOf(sizes.slice(looked), bytes_left, looked === 0);
+      const page_sizes = pageOf(sizes.slice(looked, looked + rows), bytes_left, looked === 0);
       if (page_sizes.length === 0) break;
       const page = candidates.slice(looked, looked + page_sizes.length);
       const read = filter.needs_data ? page.filter(isAsked) : [];
@@ -76,6 +77,7 @@ export function createPassing({ query }: Pick<Database, "query">) {
         await nextTurn();
         return seen;
       });
+      rows = Math.min(2 * rows, PAGE_ROWS_MAX);
       bytes_left -= page_sizes.reduce((sum, size) => sum + size, 0);
     }
     return { passing, looked };
@@ -85,14 +87,14 @@ export function createPassing({ query }: Pick<Database, "query">) {
   async function sizesOf(app_id: string, events: readonly Candidate[]): Promise<Map<string, number>> {
     if (events.length === 0) return new Map();
     const found = await query<{ position: string; bytes: number }>(sql`select position, octet_length(body) as bytes
-      from events where app_id = ${app_id} and position in (${list(positionsOf(events))})`);
+      from events where app_id = ${app_id} and position in (${list(events.map(positionOf))})`);
     return new Map(found.map(({ position, bytes }) => [position, bytes]));
   }
 
   async function bodiesOf(app_id: string, events: readonly Candidate[]): Promise<Map<string, string>> {
     if (events.length === 0) return new Map();
     const found = await query<{ position: string; body: string }>(sql`select position, body from events
-      where app_id = ${app_id} and position in (${list(positionsOf(events))})`);
+      where app_id = ${app_id} and position in (${list(events.map(positionOf))})`);
     return new Map(found.map(({ position, body }) => [position, body]));
   }
 
@@ -103,7 +105,7 @@ export function createPassing({ query }: Pick<Database, "query">) {
 function pageOf(sizes: readonly number[], bytes_left: number, is_first: boolean): number[] {
   const page: number[] = [];
   let room = Math.min(PAGE_BYTES_MAX, bytes_left);
-  for (const size of sizes.slice(0, PAGE_ROWS_MAX)) {
+  for (const size of sizes) {
     const is_forced = page.length === 0 && (is_first || size <= bytes_left);
     if (size > room && !is_forced) break;
     page.push(size);
@@ -112,6 +114,6 @@ function pageOf(sizes: readonly number[], bytes_left: number, is_first: boolean)
   return page;
 }
 
-function positionsOf(events: readonly Candidate[]): string[] {
-  return events.map(({ position }) => position);
+function positionOf({ position }: Candidate): string {
+  return position;
 }

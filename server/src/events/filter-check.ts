@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { Envelope } from "#contract/events.ts";
 import { FILTER_CHECK_EVENTS_MAX, type FilterCheck, type FilterCheckAnswer } from "#contract/filters.ts";
-import { compileFilter, type Subject, subjectOf } from "../destinations/filter.ts";
+import { compileFilter, type Subject, subjectOf, subjectWith } from "../destinations/filter.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { EventStore } from "./store.ts";
 
@@ -39,5 +39,5 @@ export function createFilterChecks({ store }: { store: Pick<EventStore, "newest"
 /** As ingest would take it: a link that is no text is none. */
 function given({ event, data, id, ts }: NonNullable<FilterCheck["event"]>): Candidate {
   const link_id = typeof data["link_id"] === "string" ? data["link_id"] : null;
-  return { event_id: id ?? null, ts: ts ?? null, subject: { event, link_id, data: () => data } };
+  return { event_id: id ?? null, ts: ts ?? null, subject: subjectWith({ event, link_id }, () => data) };
 }

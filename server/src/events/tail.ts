@@ -3,7 +3,7 @@
 // that is there after the journal's last row was looked up, leaving out what the journal will bring.
 import { invalid } from "../errors.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { positionsOf } from "../platform/journal.ts";
+import { eventPositionsIn } from "../platform/journal.ts";
 import { createJournalReader } from "../platform/journal-reader.ts";
 import type { JournalStore, Place } from "../platform/journal-store.ts";
 import { type Cursor, type Message, readCursor, type Source, writeCursor } from "../platform/stream.ts";
@@ -59,7 +59,7 @@ function createSource({ store, journal }: EventTailOptions, app_id: string, filt
   /** Positions that are gone through, yet not read. */
   let ahead: string[] = [];
   const late = createLate(journal, app_id, start);
-  const reader = createJournalReader(journal, app_id, start, (row) => positionsOf(row, app_id));
+  const reader = createJournalReader(journal, app_id, start, (row) => eventPositionsIn(row, app_id));
 
   async function next() {
     return until === "" ? nextOfJournal() : nextOfPositions();
@@ -118,7 +118,7 @@ function createLate(journal: Pick<JournalStore, "glimpse">, app_id: string, from
     for (let is_full = true; is_full; ) {
       const glimpse = await journal.glimpse(app_id, at);
       for (const row of glimpse.rows) {
-        for (const position of positionsOf(row, app_id)) {
+        for (const position of eventPositionsIn(row, app_id)) {
           if (position > after && position <= until) known.add(position);
         }
       }

@@ -5,10 +5,10 @@
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { append as addTo, createLinkedList, each, type Links, remove } from "../platform/linked-list.ts";
-import type { Spool, SpoolEntry } from "../platform/spool.ts";
+import type { Spool } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
-import { WINDOW_MAX_SECONDS } from "./forget.ts";
+import { createSpoolReplay, FAILURE_NOTE_MS, PROBE_FIRST_MS, type RecorderNote, type Timers } from "./spool-replay.ts";
 import { recordClicks } from "./store.ts";
 
 /** How long a redirect waits for the database. */
@@ -17,18 +17,6 @@ export const COMMIT_WAIT_MS = 20;
 export const SPOOL_WAIT_MS = 1_000;
 /** Clicks that may wait for the database at once; more go to the spool directly. */
 const IN_FLIGHT_MAX = 10_000;
-const REPLAY_BATCH = 500;
-/** Of those so many at a time: half of a transaction, so that fresh clicks need not wait behind them. */
-const REPLAY_TOGETHER = 50;
-const PROBE_FIRST_MS = 250;
-const PROBE_MAX_MS = 5_000;
-/** Between two looks for what earlier runs left, while that fails. */
-const RECOVER_AGAIN_MS = 30_000;
-/** Clicks that the database refused as a bug are asked again after so long: the mistake may have been elsewhere. */
-const REFUSED_AGAIN_MS = 60_000;
-/** A full disk fails for each click; its log lines must not fill it further. */
-const FAILURE_NOTE_MS = 1_000;
-
 /** `committed` and `spooled` are durable. */
 export type Recorded = "committed" | "spooled" | "unrecorded";
 
@@ -39,21 +27,6 @@ export interface ClickLog {
     compose: (items: readonly Item[]) => { statements: Statement[]; may_be_stored: boolean },
   ): (item: Item) => Promise<unknown>;
 }
-
-/** Timers, injected so that tests own the time. */
-export interface Timers {
-  /** Milliseconds of a clock that never goes back. */
-  now(): number;
-  set(run: () => void, delay_ms: number): unknown;
-  clear(timer: unknown): void;
-}
-
-export type RecorderNote =
-  | { readonly event: "spool.started" | "spool.drained"; readonly clicks: number }
-  | { readonly event: "click.dropped"; readonly cid: string; readonly app_id: string }
-  | { readonly event: "click.failed"; readonly error: unknown; readonly cid?: string }
-  /** `clicks`: that were lost since the note before. */
-  | { readonly event: "spool.failed"; readonly error: unknown; readonly clicks?: number };
 
 /** Why the event log would not take a click: its row is there, or its app is not. */
 export type ClickFate = "stored" | "orphan" | "unknown";
@@ -89,12 +62,6 @@ interface Wait extends Links<Wait> {
   spoolIt(): void;
 }
 
-/** Nothing of a visitor is kept beyond the longest match window, however long the database was away. */
-function withoutOldHashes(click: Click, now: number): Click {
-  if (now - click.row.created_at < WINDOW_MAX_SECONDS * 1_000) return click;
-  return { ...click, row: { ...click.row, ip_hash: null, ua_hash: null } };
-}
-
 interface Storing {
   click: Click;
   /** It comes from the spool. */
@@ -110,16 +77,6 @@ function composeClicks(items: readonly Storing[]) {
   return { statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 
-/** Written by `append`, in this run or an earlier one; null when it is no click. */
-function readClick(body: string): Click | null {
-  try {
-    const click = JSON.parse(body) as Click | null;
-    return typeof click?.row?.cid === "string" ? click : null;
-  } catch {
-    return null;
-  }
-}
-
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
   const store = log.channel(({ click }: Storing) => click.events, composeClicks);
@@ -130,22 +87,17 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let landed = () => {};
   /** While the database was out of reach a moment ago, clicks do not ask it. */
   let away_until = Number.NEGATIVE_INFINITY;
-  let probe_ms = PROBE_FIRST_MS;
-  let timer: unknown;
-  let recover_timer: unknown;
-  /** Entries that are not asked again for a while. */
-  const refused = new Set<number>();
-  let refused_timer: unknown;
-  let refusal_noted_at = Number.NEGATIVE_INFINITY;
-  /** Entries that are no clicks: kept, for a later version may read them. */
-  const unreadable = new Set<number>();
-  let replaying: Promise<void> | null = null;
-  let stopped = false;
   /** Clicks that are not durable yet, by the time at which they are looked at. */
   const waiting = createLinkedList<Wait>();
   let look_timer: unknown;
   let unnoted = 0;
   let failure_noted_at = Number.NEGATIVE_INFINITY;
+
+  const replay = createSpoolReplay({
+    ...{ spool, now, timers, note, isAway, stayAway },
+    isUndecided: (cid) => undecided.has(cid),
+    commit: (click) => commit(click, true),
+  });
 
   /** What became of the click in the database; rejects when that is not known. */
   function commit(click: Click, may_be_stored = false): Promise<"stored" | "orphan"> {
@@ -162,7 +114,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   function answered<Fate>(fate: Fate): Fate {
-    probe_ms = PROBE_FIRST_MS;
+    replay.soon();
     away_until = Number.NEGATIVE_INFINITY;
     return fate;
   }
@@ -253,7 +205,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     in_flight++;
     try {
       const seq = await spool.append(JSON.stringify(click));
-      schedule();
+      replay.schedule();
       return seq;
     } catch (error) {
       noteLost(error);
@@ -286,114 +238,13 @@ export function createRecorder(options: RecorderOptions): Recorder {
     if (--in_flight === 0) landed();
   }
 
-  function schedule(): void {
-    if (timer !== undefined || replaying !== null || stopped) return;
-    timer = timers.set(() => {
-      timer = undefined;
-      replaying = replay().finally(() => {
-        replaying = null;
-        if (spool.count() > refused.size + unreadable.size) schedule();
-      });
-    }, probe_ms);
-    probe_ms = Math.min(probe_ms * 2, PROBE_MAX_MS);
-  }
-
-  async function replay(): Promise<void> {
-    let replayed = 0;
-    try {
-      let after = 0;
-      while (!stopped) {
-        const entries = await spool.read(after, REPLAY_BATCH);
-        const last = entries.at(-1);
-        if (last === undefined) break;
-        after = last.seq;
-        for (let from = 0; from < entries.length && !isAway(); from += REPLAY_TOGETHER) {
-          const stored = await replayBatch(entries.slice(from, from + REPLAY_TOGETHER));
-          replayed += stored.length;
-          if (stored.length > 0) await spool.remove(stored);
-        }
-        if (isAway()) break;
-      }
-    } catch (error) {
-      // The spool's own failure: what it holds stays there until it answers again.
-      note({ event: "spool.failed", error });
-    }
-    if (replayed > 0) note({ event: "spool.drained", clicks: replayed });
-  }
-
-  /** The numbers of those that are in the database now. */
-  async function replayBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
-    const stored: number[] = [];
-    const commits = entries.map(async ({ seq, body }) => {
-      if (refused.has(seq) || unreadable.has(seq)) return;
-      const click = readClick(body);
-      if (click === null) {
-        unreadable.add(seq);
-        noteRefused({ event: "click.failed", error: new Error(`Entry ${seq} of the spool is no click.`) });
-        return;
-      }
-      const { cid } = click.row;
-      if (undecided.has(cid)) return;
-      try {
-        await commit(withoutOldHashes(click, now()), true);
-        stored.push(seq);
-      } catch (error) {
-        if (isDatabaseError(error, "unavailable")) return stayAway();
-        setAside(seq);
-        noteRefused({ event: "click.failed", error, cid });
-      }
-    });
-    await Promise.all(commits);
-    return stored;
-  }
-
-  function setAside(seq: number): void {
-    refused.add(seq);
-    if (stopped) return;
-    refused_timer ??= timers.set(() => {
-      refused_timer = undefined;
-      refused.clear();
-      schedule();
-    }, REFUSED_AGAIN_MS);
-  }
-
-  /** One line a second: what refuses one click may refuse all. */
-  function noteRefused(refusal: RecorderNote): void {
-    if (timers.now() - refusal_noted_at < FAILURE_NOTE_MS) return;
-    refusal_noted_at = timers.now();
-    note(refusal);
-  }
-
   async function stop(): Promise<void> {
-    stopped = true;
-    if (timer !== undefined) timers.clear(timer);
-    if (recover_timer !== undefined) timers.clear(recover_timer);
-    if (refused_timer !== undefined) timers.clear(refused_timer);
-    await replaying;
+    await replay.stop();
     if (in_flight === 0) return;
     await new Promise<void>((resolve) => {
       landed = resolve;
     });
   }
 
-  async function start(): Promise<void> {
-    await recover();
-    if (spool.count() > 0) note({ event: "spool.started", clicks: spool.count() });
-  }
-
-  /** Visitors hold the tokens of what earlier runs left: it is looked for until it is found. */
-  function recover(): Promise<void> {
-    recover_timer = undefined;
-    return spool
-      .recover()
-      .catch((error: unknown) => {
-        note({ event: "spool.failed", error });
-        if (!stopped) recover_timer = timers.set(recover, RECOVER_AGAIN_MS);
-      })
-      .then(() => {
-        if (spool.count() > 0) schedule();
-      });
-  }
-
-  return { record, start, stop };
+  return { record, start: replay.start, stop };
 }

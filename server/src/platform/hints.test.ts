@@ -85,6 +85,21 @@ test("attempts that are not to be made are all told, in as many messages as it t
   assert.deepEqual(other.heard, expected);
 });
 
+test("of very many attempts that wait to be told, each still has its last word", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  const drop = (n: number, attempt: number) => one.hints.dropped({ destination_id: "d1", position: `${n}`, attempt });
+  for (let n = 0; n < 2_500; n++) drop(n, 1);
+  drop(0, 2);
+  drop(2_400, 2);
+  await world.pass();
+  assert.deepEqual(other.heard.slice(0, 2), ["dropped 0 2", "dropped 1 1"]);
+  for (let count = 1; count < 2_000 / 40; count++) await world.pass();
+  assert.equal(other.heard.length, 2_000);
+  await world.pass();
+  assert.equal(world.sent.length, 2_000 / 40);
+});
+
 test("of replays that are canceled as many are told as go with all else; the rest is found by polling", async () => {
   const world = createWorld();
   const [one, other] = [world.join("one"), world.join("other")];

@@ -155,10 +155,9 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     due: (id) => add(gathered.due, id),
     changed: (id) => add(gathered.changed, id),
     dropped(attempt) {
+      const key = `${attempt.destination_id} ${attempt.position}`;
       // With more, the others find out when they renew their leases.
-      if (gathered.dropped.size < DROPPED_WAITING_MAX) {
-        gathered.dropped.set(`${attempt.destination_id} ${attempt.position}`, attempt);
-      }
+      if (gathered.dropped.has(key) || gathered.dropped.size < DROPPED_WAITING_MAX) gathered.dropped.set(key, attempt);
       gather();
     },
     canceled: (id) => add(gathered.canceled, id),

@@ -23,7 +23,7 @@ export interface JournalRow {
 }
 
 /** The list of an app. */
-export function positionsOf(row: JournalRow, app_id: string): string[] {
+export function eventPositionsIn(row: JournalRow, app_id: string): string[] {
   const list = listOf(row, app_id);
   return list === undefined ? [] : list.split(",");
 }

@@ -90,7 +90,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["what has keys", /with recursive k \(destination_id/],
     ["let go", /set order_key = null/],
     ["findDue", /with recursive d/],
-    ["readBodies", /select position, id, body, target_id, erased_at from events/],
+    ["readBodies", /select position, id, target_id, erased_at, octet_length\(body\) as bytes/],
     ["renew", /update deliveries set due_at = column4/],
     ["release", /update deliveries set leased = 0, attempt = attempt - 1/],
     ["releaseAll", /update deliveries set leased = 0, due_at = case/],

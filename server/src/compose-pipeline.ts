@@ -1,0 +1,215 @@
+// Puts together the modules that every role shares: from an event to its deliveries and out. Called by compose.ts. Nothing
+// runs before its parts are started but the egress gate's own timer.
+import { serverVersion } from "./api/docs.ts";
+import { composeNotices } from "./compose-notices.ts";
+import { composeTail } from "./compose-tail.ts";
+import type { Config } from "./config.ts";
+import type { Secrets } from "./data-dir.ts";
+import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
+import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
+import { ALONE, createPresence } from "./deliveries/presence.ts";
+import { createPresenceStore } from "./deliveries/presence-store.ts";
+import { createPresentLimits } from "./deliveries/present-limits.ts";
+import { createRecovery } from "./deliveries/recovery.ts";
+import { createReplayRunner } from "./deliveries/replay-runner.ts";
+import { createReplayStore } from "./deliveries/replay-store.ts";
+import { createReplayWalk } from "./deliveries/replay-walk-store.ts";
+import { createReplays } from "./deliveries/replays.ts";
+import { createDeliveryStore } from "./deliveries/store.ts";
+import { createDestinations } from "./destinations/destinations.ts";
+import { createEventLog } from "./events/append.ts";
+import { createChecks } from "./events/checks.ts";
+import { createErasing } from "./events/erasing.ts";
+import { createErasingStore } from "./events/erasing-store.ts";
+import { createEvents } from "./events/events.ts";
+import { createFates } from "./events/fates.ts";
+import { createFatesStore } from "./events/fates-store.ts";
+import { createFilterChecks } from "./events/filter-check.ts";
+import { createEventStore } from "./events/store.ts";
+import type { Clock } from "./platform/clock.ts";
+import { createCommitter } from "./platform/committer.ts";
+import type { Database } from "./platform/database.ts";
+import { createEgress, type Egress } from "./platform/egress.ts";
+import { createHints, type Hints } from "./platform/hints.ts";
+import type { Ids } from "./platform/ids.ts";
+import { log } from "./platform/log.ts";
+import { createSealer } from "./platform/sealing.ts";
+import { createWriteWatch } from "./platform/write-watch.ts";
+
+export type Pipeline = ReturnType<typeof composePipeline>;
+interface PipelineParts {
+  db: Database;
+  ids: Ids;
+  keepingOf: DeliveriesOptions["keepingOf"];
+  isAnswering(): Promise<boolean>;
+}
+
+/** From an event to its deliveries and out: the modules that every role shares. */
+export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, parts: PipelineParts) {
+  const { db, ids, keepingOf, isAnswering } = parts;
+  const { now } = Date;
+  const clock = { now, after: runAfter };
+  const writes = createWriteWatch({ database: db, log, now });
+  const committer = createCommitter({ engine: db.engine, batch: batchAndTell });
+  const egress = createEgress({ allow: config.egress_allow });
+  const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
+  const { seal_key } = secrets;
+  const version = serverVersion();
+  const notices = composeNotices({ config, seal_key, version, db, ids, clock, egress, writes, isAnswering });
+  const destinations = composeDestinations(config, { db, ids, egress, seal_key, version, notices, hints });
+  destinations.onChange(notices.wake);
+  const tail = composeTail({ db, destinations, clock });
+  const transaction: Database["transaction"] = async (work, limits) => {
+    const result = await db.transaction(work, limits);
+    tail.hint();
+    return result;
+  };
+  const told_db: Database = { ...db, transaction };
+  const store = createDeliveryStore(told_db);
+  async function batchAndTell(statements: Parameters<Database["batch"]>[0]) {
+    const rows = await writes.batch(statements);
+    tail.hint();
+    return rows;
+  }
+  // An SQLite file has one process; with PostgreSQL there may be others, whose leases are alive and who share the limits.
+  const exclusive = db.engine === "sqlite";
+  const nodes = exclusive ? null : createPresenceStore(db);
+  const presence =
+    nodes === null ? ALONE : createPresence({ store: nodes, clock, id: ids.uuid(), tell: hints.dispatchers, log });
+  const dispatcher = createDispatcher({
+    store,
+    committer,
+    destinations,
+    egress,
+    presence,
+    log,
+    clock,
+    random: Math.random,
+    exclusive,
+  });
+  const is_dispatcher = config.roles.includes("dispatcher");
+  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now });
+  const waking = wakeOthersToo(dispatcher, hints);
+  const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
+  const event_store = createEventStore(db);
+  const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
+  const erasing = createErasing({
+    ...{ store: createErasingStore(told_db), events: event_store, dispatcher: waking, log, now },
+  });
+  const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
+  const filter_checks = createFilterChecks({ store: event_store });
+  const checks = createChecks({ destinations, egress, ids, now });
+  const deliveries = createDeliveries({
+    ...{ store, destinations, dispatcher: waking, positionOf: events.positionOf, keepingOf, now },
+  });
+  const { replays, replay_runner } = composeReplays({
+    db,
+    told_db,
+    destinations,
+    dispatcher: waking,
+    hints,
+    ids,
+    clock,
+  });
+  const recovery = createRecovery({ webhooks: destinations, replays, now });
+  const looking = { fates, filter_checks, recovery, lookUpLimits };
+  const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
+  const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
+  return { ...recording, ...looking, ...delivering, notices };
+}
+
+interface DestinationParts {
+  db: Database;
+  ids: Ids;
+  egress: Egress;
+  seal_key: Secrets["seal_key"];
+  version: string;
+  notices: Pick<ReturnType<typeof composeNotices>, "composeNotice">;
+  hints: Hints;
+}
+
+function composeDestinations(config: Config, parts: DestinationParts) {
+  const { db, ids, egress, seal_key, version, notices, hints } = parts;
+  return createDestinations({
+    db,
+    ids,
+    now: Date.now,
+    egress,
+    sealer: createSealer(seal_key),
+    version,
+    composeNotice: notices.composeNotice,
+    default_retry_schedule: config.retry_schedule,
+    failure_rules: {
+      pause_after_failures: config.pause_after_failures,
+      pause_after_ms: config.pause_after_seconds * 1_000,
+      disable_after_ms: config.disable_after_seconds * 1_000,
+    },
+    announce: hints.changed,
+  });
+}
+
+interface ReplayParts {
+  db: Database;
+  /** The same, which tells streams what it stores. */
+  told_db: Database;
+  destinations: ReturnType<typeof createDestinations>;
+  dispatcher: Dispatcher;
+  hints: Hints;
+  ids: Ids;
+  clock: Clock;
+}
+
+function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clock }: ReplayParts) {
+  const replaying = { store: createReplayStore(told_db), walk: createReplayWalk(db), destinations };
+  const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
+  const wake = () => {
+    replay_runner.wake();
+    hints.replays();
+  };
+  return { replays: createReplays({ ...replaying, dispatcher, ids, now: clock.now, wake }), replay_runner };
+}
+
+/** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */
+function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
+  return {
+    ...dispatcher,
+    wake(destination_id, due_at) {
+      dispatcher.wake(destination_id, due_at);
+      hints.due(destination_id);
+    },
+    forget(destination_id, position, attempt) {
+      dispatcher.forget(destination_id, position, attempt);
+      hints.dropped({ destination_id, position, attempt });
+    },
+    forgetReplay(replay_id) {
+      dispatcher.forgetReplay(replay_id);
+      hints.canceled(replay_id);
+    },
+  };
+}
+
+export function listenToOthers(pipeline: Pipeline): void {
+  const { hints, store, destinations, presence, dispatcher, replay_runner } = pipeline;
+  const wakeAll = async () => {
+    for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
+  };
+  hints.listen({
+    due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
+    changed: destinations.hearOf,
+    replays: replay_runner.wake,
+    dispatchers: presence.hear,
+    dropped: ({ destination_id, position, attempt }) => dispatcher.forget(destination_id, position, attempt),
+    canceled: dispatcher.forgetReplay,
+    all() {
+      // The next poll finds the same.
+      wakeAll().catch(() => {});
+      replay_runner.wake();
+      presence.hear();
+    },
+  });
+}
+
+export function runAfter(delay_ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delay_ms);
+  return () => clearTimeout(timer);
+}
