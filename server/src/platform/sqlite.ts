@@ -120,6 +120,8 @@ function startThread(options: WorkerOptions): Thread {
   let state: "opening" | "open" | "closing" = "opening";
 
   worker.on("message", (answer: Answer) => {
+    // Of a thread that has ended a last answer may still be on its way; its caller was told of the end.
+    if (dead !== undefined) return;
     if (state === "opening") state = "open";
     const call = waiting.shift();
     assert.equal(call?.id, answer.id, "a thread answers one call after another");
@@ -158,12 +160,18 @@ function startThread(options: WorkerOptions): Thread {
   function call(kind: Request["kind"], statements: readonly Statement[] = []): Promise<Row[][]> {
     return new Promise((resolve, reject) => {
       if (dead !== undefined) return reject(dead);
+      // The thread would be gone before it answers.
+      if (state === "closing" && kind !== "close") return reject(closedError());
       const id = ++last_id;
       const calls = statements.map(prepare);
       const texts = calls.filter((one) => one.text !== undefined && one.id >= 0).map((one) => one.id);
       waiting.push({ id, resolve, reject, texts });
       worker.postMessage({ id, kind, calls });
     });
+  }
+
+  function closedError(): DatabaseError {
+    return new DatabaseError("unavailable", `SQLite at ${options.path} is closed`);
   }
 
   async function close(): Promise<void> {
