@@ -1,7 +1,7 @@
 // The bytes that the generator sends: one event of about 600 B for ingest, and the same link opened by three browsers.
 // Pure. The numbered key inside an event body changes with every request; everything else is written once.
 
-/** Browsers that open the link, in turn. */
+/** Browsers that open the link, one after another. */
 const BROWSERS = [
   "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
   "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36",

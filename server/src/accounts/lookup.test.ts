@@ -46,7 +46,7 @@ test("hits and misses are remembered for the time to live, and read again after 
   assert.equal(await found(table, "b"), "2");
 });
 
-test("what is asked for in one turn is one read, and what comes during it is the next", async () => {
+test("what is asked for in one round of the event loop is one read, and what comes during it is the next", async () => {
   const table = setup();
   const first = [table.lookup.find("a"), table.lookup.find("b"), table.lookup.find("a")];
   await settle();

@@ -54,7 +54,7 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
     waiting.set(key, wait);
     if (!is_reading) {
       is_reading = true;
-      // What else arrives in this turn joins the same read.
+      // What else arrives in this round of the event loop joins the same read.
       queueMicrotask(readWaiting);
     }
     return wait.promise;

@@ -182,18 +182,18 @@ forEachEngine((engine) => {
 
   test("turned off and on again before it is recovered, it is sent what it missed each time and nothing between", async () => {
     const { url, app, answered, click, becomes, fateOf, received } = await openApp(engine);
-    const turn = (enabled: boolean) => answered("PATCH", url, { enabled });
-    await turn(false);
+    const setEnabled = (enabled: boolean) => answered("PATCH", url, { enabled });
+    await setEnabled(false);
     const first = await click("ios", "web", "ios");
-    await turn(true);
+    await setEnabled(true);
     const { accepted } = await answered("POST", `${app}/events`, { event: "link.app_open", data: {} });
     const [between] = await click("ios");
     await becomes(between, "succeeded");
     await answered("PATCH", url, { events: ["link.click", "link.app_open"] });
-    await turn(false);
-    await turn(true);
+    await setEnabled(false);
+    await setEnabled(true);
     assert.equal((await answered("GET", url)).missed.count, 3, "an empty stop hides nothing");
-    await turn(false);
+    await setEnabled(false);
     const last = await click("web", "ios");
     const { recovery, missed } = await answered("PATCH", url, { enabled: true, recover: true });
     assert.deepEqual([missed.count, recovery.total], [5, 5]);
@@ -201,7 +201,7 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await answered("GET", `/api/replays/${recovery.id}`)).state === "done", "its end");
     assert.deepEqual(received().sort(), [...first, between, ...last].sort());
     assert.equal((await fateOf(accepted[0])).state, "not_subscribed");
-    assert.equal((await turn(true)).missed, null);
+    assert.equal((await setEnabled(true)).missed, null);
   });
 
   test("a replay of what it missed is named as long as it has something to send, and how it goes on where it is paused", async () => {

@@ -4,10 +4,9 @@ import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import { createTimers } from "../../test/support/timers.ts";
 import type { Source } from "../platform/stream.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createSender, SLOW_MAX_MS, type StreamResponse, WAITING_MAX_BYTES } from "./sse.ts";
 import { CHECK_MS, HEARTBEAT_MS, runStream } from "./streams.ts";
-
-const turn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 /** An answer whose client takes nothing until it is told to. */
 function createResponse(takes: boolean) {
@@ -102,14 +101,14 @@ function openStream(options: { check?: () => Promise<void>; takes?: boolean; not
   const push = async (...page: string[]) => {
     pages.push(page);
     wake();
-    await turn();
+    await yieldToEventLoop();
   };
   return { timers, state, reads, logged, slot, ended, push };
 }
 
 test("a stream begins with its place, sends what comes when it comes, and ends when it is told to", async () => {
   const { state, slot, ended, push, reads, timers } = openStream();
-  await turn();
+  await yieldToEventLoop();
   assert.equal(state.text, "retry: 1000\nid: c0\n\n");
   await push("1", "2");
   await push("3");
@@ -121,7 +120,7 @@ test("a stream begins with its place, sends what comes when it comes, and ends w
 
 test("what may be missing is said in an event of its own", async () => {
   const { state, slot, ended } = openStream({ notice: "Look there." });
-  await turn();
+  await yieldToEventLoop();
   assert.ok(state.text.endsWith('event: reset\nid: c0\ndata: {"message":"Look there."}\n\n'));
   slot.end();
   await ended;
@@ -129,11 +128,11 @@ test("what may be missing is said in an event of its own", async () => {
 
 test("a quiet stream shows that it is there, and moves its client's place", async () => {
   const { state, slot, ended, timers, reads } = openStream();
-  await turn();
+  await yieldToEventLoop();
   reads.cursor = "c7";
   for (let at = 0; at < 2 * HEARTBEAT_MS; at += CHECK_MS) {
     timers.advance(CHECK_MS);
-    await turn();
+    await yieldToEventLoop();
   }
   assert.equal(state.text, "retry: 1000\nid: c0\n\n: still here\nid: c7\n\n: still here\n\n");
   slot.end();
@@ -142,7 +141,7 @@ test("a quiet stream shows that it is there, and moves its client's place", asyn
 
 test("a stream whose caller may not read any more ends", async () => {
   const { state, ended, timers, logged } = openStream({ check: () => Promise.reject(new Error("a bug")) });
-  await turn();
+  await yieldToEventLoop();
   timers.advance(CHECK_MS);
   await ended;
   assert.deepEqual([state.ended, logged], [true, ["stream.failed"]]);
@@ -150,7 +149,7 @@ test("a stream whose caller may not read any more ends", async () => {
 
 test("nothing is read for a client that does not take what it has", async () => {
   const { state, reads, ended, timers, push, logged } = openStream({ takes: false });
-  await turn();
+  await yieldToEventLoop();
   await push("x".repeat(WAITING_MAX_BYTES));
   const count = reads.count;
   await push("more");

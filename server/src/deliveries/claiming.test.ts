@@ -110,8 +110,8 @@ forEachEngine((engine) => {
     await waitUntil(async () => {
       clock.pass(TICK_MS);
       const leased = (await ledger()).find((one) => one.leased === 1)?.count;
-      const has_each_its_turn = dispatcher.counts().in_flight === WEBHOOKS;
-      return has_each_its_turn && memory.now > WAITING_MIN_BYTES && leased === memory.now / LARGE_BYTES;
+      const has_each_one = dispatcher.counts().in_flight === WEBHOOKS;
+      return has_each_one && memory.now > WAITING_MIN_BYTES && leased === memory.now / LARGE_BYTES;
     }, "memory to be full");
     const bound = WAITING_MAX_BYTES + 2 * WEBHOOKS * LARGE_BYTES;
     assert.ok(memory.most <= bound, `${memory.most} bytes`);

@@ -4,11 +4,11 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { claimBothEnds } from "./both-ends.ts";
 import type { Envelope } from "./claim-store.ts";
 import { type Lane, type Lanes, SMALL_BODY_BYTES } from "./lanes.ts";
 import { type Held, LEASE_MS, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
-import { claimShared } from "./sharing.ts";
 import type { DeliveryStore } from "./store.ts";
 import type { Timers } from "./timers.ts";
 import type { Turns } from "./turns.ts";
@@ -120,7 +120,7 @@ export function createClaiming(options: ClaimingOptions) {
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
     if (bounds.in_turn && (await options.turns.letGo(destination))) lane.due_at = now;
-    const claiming = bounds.in_turn ? store.claim(lane.id, bounds) : claimShared(store, lane, bounds);
+    const claiming = bounds.in_turn ? store.claim(lane.id, bounds) : claimBothEnds(store, lane, bounds);
     const { claimed, next_due_at } = await claiming;
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     const may_probe = destination.state === "paused" && claimed.length < limit;

@@ -74,7 +74,7 @@ test("what others send is not claimed, is claimed when they have left, and goes 
   assert.equal(log.at(-1), "leaves");
 });
 
-/** What was begun in this turn has been done. */
+/** What was begun before has been done. */
 function settle(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

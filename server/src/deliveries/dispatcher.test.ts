@@ -229,7 +229,7 @@ test("of a canceled replay nothing begins: neither what waits in memory nor what
   assert.deepEqual(dispatcher.counts(), { queued: 0, in_flight: 0, lanes: 1, unsettled: 0 });
 });
 
-/** What was begun in this turn has been done. */
+/** What was begun before has been done. */
 function settle(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

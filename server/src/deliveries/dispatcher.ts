@@ -130,7 +130,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const delay_ms = lanes.delayOf(lane, now);
     if (delay_ms === 0 || lane.queue.length === 0) return;
     timers.schedule(`rate ${lane.id}`, delay_ms, () => {
-      lanes.awaitTurn(lane);
+      lanes.enterRotation(lane);
       pump();
     });
   }
@@ -248,7 +248,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     // What a person asked for is sent even while it is off; the rest waits in the table.
     const is_left = destination === null || lanes.isLeft(destination);
     giveBack(lanes.clear(lane, (ready) => is_left || !isSendable(ready, destination)));
-    lanes.awaitTurn(lane);
+    lanes.enterRotation(lane);
     pump();
   }
 
@@ -257,7 +257,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state !== "running") return;
     for (const lane of lanes.all()) {
       if (lane.destination !== null && lanes.isLeft(lane.destination)) giveBack(lanes.clear(lane));
-      lanes.awaitTurn(lane);
+      lanes.enterRotation(lane);
     }
     pump();
     timers.schedule("poll", 0, () => void poll());

@@ -31,7 +31,7 @@ test("as many are in flight as the share allows, and it follows who joins and le
   lanes.push(lane, list(100));
   assert.equal(pump(lanes), 20);
   own.max_in_flight = 30;
-  lanes.awaitTurn(lane);
+  lanes.enterRotation(lane);
   assert.equal(pump(lanes), 10);
   own.max_in_flight = 15;
   const flights = [...each(lane.flights)];
@@ -46,7 +46,7 @@ test("starts keep the share of the rate", () => {
   lanes.push(lane, list(100));
   let started = 0;
   for (let ms = 0; ms < 10_000; ms += 10) {
-    lanes.awaitTurn(lane);
+    lanes.enterRotation(lane);
     started += pump(lanes, NOW + ms);
     for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW + ms, WELL);
   }
@@ -61,7 +61,7 @@ test("what others send has no room here, and starts again when the share is back
   lanes.push(lane, list(1));
   assert.equal(pump(lanes), 0);
   own.max_in_flight = 1;
-  lanes.awaitTurn(lane);
+  lanes.enterRotation(lane);
   assert.equal(pump(lanes), 1);
   own.max_in_flight = 0;
   for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, WELL);

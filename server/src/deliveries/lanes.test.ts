@@ -9,7 +9,7 @@ const FAST_MS = SLOW_AFTER_MS - 1;
 const SILENT: Reaction = { kind: "silent" };
 const tooMany = (for_ms: number): Reaction => ({ kind: "too_many", for_ms });
 
-test("lanes take turns, whatever the length of their queues, and each keeps its order", () => {
+test("lanes are served in rotation, whatever the length of their queues, and each keeps its order", () => {
   const lanes = createLanes();
   lanes.push(openLane(lanes, "a"), list(4));
   lanes.push(openLane(lanes, "b"), list(2));
@@ -23,7 +23,7 @@ test("a lane whose destination is not known starts nothing until it is", () => {
   lanes.push(lane, list(1));
   assert.deepEqual(pump(lanes), []);
   lane.destination = laneDestination();
-  lanes.awaitTurn(lane);
+  lanes.enterRotation(lane);
   assert.deepEqual(pump(lanes), ["a p0"]);
 });
 
@@ -100,7 +100,7 @@ test("a slow lane that was cut comes back to its share, and being fast again wid
   finishAll(lanes, lane, now);
   for (let round = 0; round < 60; round++) {
     lanes.push(lane, list(1));
-    lanes.awaitTurn(lane);
+    lanes.enterRotation(lane);
     pump(lanes, now);
     now += SLOW_AFTER_MS + 500;
     finishAll(lanes, lane, now);
@@ -144,7 +144,7 @@ test("what waited while a destination was stopped is let out slowly, and everyth
   lanes.slowDown(lane, NOW);
   for (let now = NOW; now < NOW + PACE_FULL_AFTER_MS + 1_000; now++) {
     if (lane.queue.length < 100) lanes.push(lane, list(500));
-    lanes.awaitTurn(lane);
+    lanes.enterRotation(lane);
     count += pump(lanes, now).length;
     finishAll(lanes, lane, now);
     if ((now - NOW + 1) % PACE_STEP_MS === 0) per_step.push(count - per_step.reduce((sum, one) => sum + one, 0));
@@ -173,7 +173,7 @@ test("answers in a row that ask to be spared hold the lane, but not what a perso
   assert.deepEqual(pump(lanes, NOW + 2), []);
   lanes.push(lane, [{ ...ready("asked"), trigger: "manual" }]);
   assert.deepEqual(pump(lanes, NOW + 3), ["a asked"], "it goes first");
-  lanes.awaitTurn(lane);
+  lanes.enterRotation(lane);
   assert.notDeepEqual(pump(lanes, NOW + 5_001), []);
 });
 
@@ -257,7 +257,7 @@ for (const rate_per_second of [0.1, 0.5, 1, 2.5, 3, 10, 250]) {
     const span_ms = Math.max(3_000, 3_000 / rate_per_second);
     const window_ms = Math.max(1_000, 1_000 / rate_per_second) - 1;
     for (let now = NOW; now < NOW + span_ms; now++) {
-      lanes.awaitTurn(lane);
+      lanes.enterRotation(lane);
       const count = pump(lanes, now).length;
       starts.push(...Array.from({ length: count }, () => now));
       finishAll(lanes, lane, now);
@@ -277,7 +277,7 @@ test("a clock that is set back holds a paced lane for one interval, not for the 
   assert.equal(pump(lanes).length, 1);
   const back = NOW - 3_600_000;
   assert.equal(lanes.delayOf(lane, back), 500);
-  lanes.awaitTurn(lane);
+  lanes.enterRotation(lane);
   assert.equal(pump(lanes, back + 500).length, 1);
 });
 

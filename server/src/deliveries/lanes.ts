@@ -1,12 +1,13 @@
-// Who may send next. Each destination has a lane: its queue in memory and its requests in flight. Lanes take turns, and
-// a lane that is slow is moved to slots of its own, at most a tenth each, so that it can never hold up the others. How much
-// each receiver bears is learned in limit.ts.
+// Who may send next. Each destination has a lane: its queue in memory and its requests in flight. Lanes are served in
+// rotation, and one that is slow is moved to slots of its own, at most a tenth each, so that it can never hold up the
+// others. How much each receiver bears is learned in limit.ts.
 // Pure state without clock or network; driven by the dispatcher.
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
 import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
+import type { Ends } from "./both-ends.ts";
 import {
   type Bounds,
   COUNTED_MS,
@@ -22,7 +23,6 @@ import {
 } from "./limit.ts";
 import { type Allowed, allowedBy, type Slots, showLimits } from "./limit-text.ts";
 import { ALONE, type Presence } from "./presence.ts";
-import type { Sharing } from "./sharing.ts";
 import type { Told } from "./told-limits.ts";
 
 /** Concurrent requests to destinations that answer fast. */
@@ -76,7 +76,7 @@ export interface Lane {
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
   claiming: boolean;
-  readonly sharing: Sharing;
+  readonly ends: Ends;
   /** Room that is kept free for what is being claimed or stored, in deliveries and for bodies that are being read. */
   reserved: number;
   reserved_chars: number;
@@ -84,7 +84,7 @@ export interface Lane {
   next_start_at: number;
   /** When its last request ended. */
   ended_at: number;
-  waiting_turn: boolean;
+  in_rotation: boolean;
 }
 
 export type Lanes = ReturnType<typeof createLanes>;
@@ -93,7 +93,7 @@ export type Lanes = ReturnType<typeof createLanes>;
 export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   const { shareOf } = presence;
   const lanes = new Map<string, Lane>();
-  const turns: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
+  const rotation: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
   const in_flight = { fast: 0, slow: 0 };
   let queued = 0;
   let queued_chars = 0;
@@ -107,7 +107,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
       ...{ queue_chars: 0, body_bytes: 0, reserved: 0, reserved_chars: 0 },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
-      ...{ ended_at: 0, waiting_turn: false, limit: createLimit(SLOW_SHARE), sharing: { is_behind: false, turns: 0 } },
+      ...{ ended_at: 0, in_rotation: false, limit: createLimit(SLOW_SHARE), ends: { is_behind: false, singles: 0 } },
     };
     lanes.set(id, lane);
     return lane;
@@ -182,7 +182,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       else lane.queue.push(one);
       count(lane, one, 1);
     }
-    awaitTurn(lane);
+    enterRotation(lane);
   }
 
   /** As one that waits in the queue, or, with -1, does not any more. */
@@ -192,17 +192,17 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     lane.queue_chars += more * body.length;
   }
 
-  function awaitTurn(lane: Lane): void {
-    if (lane.waiting_turn || lane.queue.length === 0) return;
-    lane.waiting_turn = true;
-    (lane.slow ? turns.slow : turns.fast).push(lane);
+  function enterRotation(lane: Lane): void {
+    if (lane.in_rotation || lane.queue.length === 0) return;
+    lane.in_rotation = true;
+    (lane.slow ? rotation.slow : rotation.fast).push(lane);
   }
 
-  /** The next lane whose turn it is, or undefined when the slots are taken. It must be asked `mayStart`. */
+  /** The next lane of the rotation, or undefined when the slots are taken. It must be asked `mayStart`. */
   function next(): Lane | undefined {
-    let lane = in_flight.fast < SLOTS ? turns.fast.shift() : undefined;
-    lane ??= in_flight.slow < SLOW_SLOTS ? turns.slow.shift() : undefined;
-    if (lane !== undefined) lane.waiting_turn = false;
+    let lane = in_flight.fast < SLOTS ? rotation.fast.shift() : undefined;
+    lane ??= in_flight.slow < SLOW_SLOTS ? rotation.slow.shift() : undefined;
+    if (lane !== undefined) lane.in_rotation = false;
     return lane;
   }
 
@@ -245,7 +245,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const flight: Flight = { ready, started_at: now, round, started_with, previous: null, next: null };
     append(lane.flights, flight);
     in_flight[lane.slow ? "slow" : "fast"]++;
-    awaitTurn(lane);
+    enterRotation(lane);
     return flight;
   }
 
@@ -267,7 +267,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const { round, started_with } = flight;
     const flown = { round, started_with, ended_with: lane.flights.size + 1 };
     react(lane.limit, reaction, flown, { now, bounds: boundsOf(lane) });
-    awaitTurn(lane);
+    enterRotation(lane);
   }
 
   function boundsOf({ destination, limit, slow }: Lane): Bounds {
@@ -298,15 +298,15 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     if (lane.slow === slow) return;
     in_flight[slow ? "fast" : "slow"] -= lane.flights.size;
     in_flight[slow ? "slow" : "fast"] += lane.flights.size;
-    if (lane.waiting_turn) {
-      const from = slow ? turns.fast : turns.slow;
+    if (lane.in_rotation) {
+      const from = slow ? rotation.fast : rotation.slow;
       from.splice(from.indexOf(lane), 1);
-      lane.waiting_turn = false;
+      lane.in_rotation = false;
     }
     lane.slow = slow;
     // What was cut for another reason stays cut.
     lane.limit.cap = Math.min(lane.limit.cap, SLOW_SHARE);
-    awaitTurn(lane);
+    enterRotation(lane);
   }
 
   function takeLast(lane: Lane): Ready {
@@ -371,7 +371,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       fitting,
       reserve,
       push,
-      awaitTurn,
+      enterRotation,
       next,
       skip,
       delayOf,

@@ -268,7 +268,7 @@ function createMemoryStore(rows: Map<string, number>, state: { is_away: boolean 
   };
 }
 
-/** What was begun in this turn has been done. */
+/** What was begun before has been done. */
 function settle(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

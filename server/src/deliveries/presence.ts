@@ -5,6 +5,7 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
+import { createSerial } from "../platform/serial.ts";
 import type { NodeRow, PresenceStore } from "./presence-store.ts";
 import { type Bound, shareOf } from "./share.ts";
 
@@ -76,22 +77,21 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
   /** What its row says of limits; undefined: it is not known. */
   let told: string | null | undefined;
   let cancelBeat = () => {};
-  /** One after another, so that nothing older is read last. */
-  let working: Promise<void> = Promise.resolve();
+  /** So that nothing older is read last. */
+  const serially = createSerial();
   let is_look_waiting = false;
 
   async function join(tell_limits = tellLimits): Promise<void> {
     if (state !== "idle") return;
     tellLimits = tell_limits;
     state = "joined";
-    await inTurn(beat);
+    await whileJoined(beat);
   }
 
-  function inTurn(work: () => Promise<void>): Promise<void> {
-    working = working.then(async () => {
+  function whileJoined(work: () => Promise<void>): Promise<void> {
+    return serially(async () => {
       if (state === "joined") await work();
     });
-    return working;
   }
 
   async function beat(): Promise<void> {
@@ -110,13 +110,13 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
       told = undefined;
       logSeldom("dispatchers.not_announced", { error }, "warn");
     }
-    if (state === "joined") cancelBeat = clock.after(is_known ? BEAT_MS : RETRY_MS, () => void inTurn(beat));
+    if (state === "joined") cancelBeat = clock.after(is_known ? BEAT_MS : RETRY_MS, () => void whileJoined(beat));
   }
 
   function hear(): void {
     if (is_look_waiting || state !== "joined") return;
     is_look_waiting = true;
-    void inTurn(async () => {
+    void whileJoined(async () => {
       is_look_waiting = false;
       // The next beat reads the same.
       await store.listNodes().then(
@@ -153,7 +153,7 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = clock.after(LEAVE_MAX_MS, resolve);
     // A row that stays is counted out by the others.
-    const removed = working.then(() => store.remove(id)).then(tell, () => {});
+    const removed = serially(() => store.remove(id)).then(tell, () => {});
     await Promise.race([removed, promise]);
     cancel();
   }

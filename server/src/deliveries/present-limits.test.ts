@@ -139,7 +139,7 @@ function dispatcherOn(store: Pick<PresenceStore, "listTold">, { now }: ManualClo
   return createPresentLimits({ is_dispatcher: true, dispatcher, presence: node.presence, store, now });
 }
 
-/** What was begun in this turn has been done. */
+/** What was begun before has been done. */
 function settle(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -35,7 +35,7 @@ forEachEngine((engine) => {
     assert.deepEqual([again[0]?.attempt, again[0]?.resume_at], [2, NOW + 9_000_000], "from a lease that was lost");
     assert.deepEqual(await probe(NOW - 90 * 24 * 3_600_000), [], "the one delivery is under way");
     const kept = await db.query(sql`select probes from destination_health where destination_id = ${destination_id}`);
-    assert.deepEqual(kept, [{ probes: 2 }], "while there is nothing to try the turn stays");
+    assert.deepEqual(kept, [{ probes: 2 }], "while there is nothing to try the probe stays due");
   });
 
   /** Probes that all fail, one after another; answers what was tried. */
@@ -67,7 +67,7 @@ forEachEngine((engine) => {
     return { db, store, destination_id };
   }
 
-  test("probes take turns among what waits, and pass by tests and what a person asked for", async () => {
+  test("probes go through what waits, and pass by tests and what a person asked for", async () => {
     const later = [1, 2, 3].map((n) => ({ due_at: NOW + n * 100_000_000 }));
     const { db, store, destination_id } = await openPaused(later);
     const probed = await probeOften(db, store, destination_id, 4);
@@ -83,7 +83,7 @@ forEachEngine((engine) => {
     assert.deepEqual(newest, Array(3).fill(position(300)));
   });
 
-  test("a delivery that ends meanwhile makes no other one miss its turn", async () => {
+  test("a delivery that ends meanwhile makes no probe pass by another one", async () => {
     const later = [1, 2, 3, 4].map((n) => ({ due_at: NOW + n * 100_000_000 }));
     const { db, store, destination_id } = await openPaused(later);
     assert.deepEqual(await probeOften(db, store, destination_id, 2), [position(0), position(1)]);

@@ -1,12 +1,13 @@
-// SQL that tries a paused destination: whose turn it is, and with which delivery. Part of store.ts. The time of the next
-// probe stands in `destination_health` and is moved by whoever takes it, so that any number of processes make one.
+// SQL that tries a paused destination: when, and with which delivery. Part of store.ts. The time of the next probe stands
+// in `destination_health` and is moved by whoever takes it, so that any number of processes make one.
 import { probeGapMs } from "../destinations/failing.ts";
 import type { Database } from "../platform/database.ts";
 import { type Statement, sql } from "../platform/sql.ts";
 import { CLAIMED_COLUMNS, type ClaimBounds, type ClaimedRow, withTurn } from "./claim-store.ts";
 import { lockTurns } from "./turns-store.ts";
 
-interface Turn {
+/** The next one of a destination, as `destination_health` has it. */
+interface Probe {
   probe_at: number;
   probes: number;
   /** Which delivery was tried last of those that wait longest; null at first. */
@@ -24,53 +25,53 @@ interface Candidate {
 export function createProbeStore({ query, batch }: Pick<Database, "query" | "batch">) {
   /**
    * Takes one delivery of a paused destination when its next probe is due, whatever its own time, and puts the probe after
-   * that off. However many processes ask, one gets it; while there is nothing to try the turn stays.
+   * that off. However many processes ask, one gets it; while there is nothing to try it stays due.
    */
   async function claimProbe(
     destination_id: string,
     bounds: Pick<ClaimBounds, "now" | "lease_until" | "in_turn">,
   ): Promise<ClaimedRow[]> {
     const { now } = bounds;
-    const turn = await findTurn(destination_id, now);
-    if (turn === undefined) return [];
+    const probe = await findDueProbe(destination_id, now);
+    if (probe === undefined) return [];
     const idle = idleIn(destination_id, bounds);
-    // By turns from both ends: of those that wait longest each time the next one, so that however many the receiver cannot
-    // take they are passed by some day, and the newest, so that they need not all be passed by first.
-    const newest = turn.probes % 2 === 1 ? await findNewest(idle, now) : undefined;
-    const next = newest ?? (await findNext(idle, turn));
+    // Alternately from both ends: of those that wait longest each time the next one, so that however many the receiver
+    // cannot take they are passed by some day, and the newest, so that they need not all be passed by first.
+    const newest = probe.probes % 2 === 1 ? await findNewest(idle, now) : undefined;
+    const next = newest ?? (await findNext(idle, probe));
     if (next === undefined) return [];
-    if (!(await takeTurn(destination_id, turn, newest === undefined ? next : lastOf(turn), now))) return [];
+    if (!(await takeProbe(destination_id, probe, newest === undefined ? next : lastOf(probe), now))) return [];
     const claimed = await take(destination_id, next.position, bounds);
     if (claimed.length > 0) return claimed;
-    // Somebody else had it at that moment, so another one uses the turn.
-    const other = await findNext(idle, { ...turn, probe_after_position: null });
+    // Somebody else had it at that moment, so another one is tried.
+    const other = await findNext(idle, { ...probe, probe_after_position: null });
     return other === undefined ? [] : take(destination_id, other.position, bounds);
   }
 
-  async function findTurn(destination_id: string, now: number): Promise<Turn | undefined> {
-    const [turn] = await query<Turn>(sql`select probe_at, probes, probe_after_due, probe_after_created,
+  async function findDueProbe(destination_id: string, now: number): Promise<Probe | undefined> {
+    const [probe] = await query<Probe>(sql`select probe_at, probes, probe_after_due, probe_after_created,
         probe_after_position from destination_health where destination_id = ${destination_id} and probe_at is not null`);
-    if (turn === undefined) return undefined;
+    if (probe === undefined) return undefined;
     // A time much further away than the gap before it is of a clock that was wrong.
-    return turn.probe_at <= now || turn.probe_at > now + 2 * probeGapMs(turn.probes) ? turn : undefined;
+    return probe.probe_at <= now || probe.probe_at > now + 2 * probeGapMs(probe.probes) ? probe : undefined;
   }
 
   /** False when somebody else was faster. */
-  async function takeTurn(
+  async function takeProbe(
     destination_id: string,
-    turn: Turn,
+    probe: Probe,
     last: ReturnType<typeof lastOf>,
     now: number,
   ): Promise<boolean> {
-    const taken = await query(sql`update destination_health set probe_at = ${now + probeGapMs(turn.probes + 1)},
+    const taken = await query(sql`update destination_health set probe_at = ${now + probeGapMs(probe.probes + 1)},
         probes = probes + 1, probe_after_due = ${last.due_at}, probe_after_created = ${last.created_at},
         probe_after_position = ${last.position}
-      where destination_id = ${destination_id} and probe_at = ${turn.probe_at} returning probes`);
+      where destination_id = ${destination_id} and probe_at = ${probe.probe_at} returning probes`);
     return taken.length > 0;
   }
 
-  async function findNext(idle: Statement, turn: Turn): Promise<Candidate | undefined> {
-    const { due_at, created_at, position } = lastOf(turn);
+  async function findNext(idle: Statement, probe: Probe): Promise<Candidate | undefined> {
+    const { due_at, created_at, position } = lastOf(probe);
     const first = (range: Statement) =>
       query<Candidate>(sql`select due_at, created_at, position from ${idle} and ${range}
         order by due_at, created_at, position limit 1`);
@@ -123,10 +124,10 @@ function idleIn(destination_id: string, { now, in_turn }: Pick<ClaimBounds, "now
   return sql`deliveries where destination_id = ${destination_id} and ${idleAt(now)} and ${NO_KEY}`;
 }
 
-function lastOf(turn: Turn) {
+function lastOf(probe: Probe) {
   return {
-    due_at: turn.probe_after_due,
-    created_at: turn.probe_after_created,
-    position: turn.probe_after_position,
+    due_at: probe.probe_after_due,
+    created_at: probe.probe_after_created,
+    position: probe.probe_after_position,
   };
 }

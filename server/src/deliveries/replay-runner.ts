@@ -13,7 +13,7 @@ const POLL_MS = 1_000;
 const NEXT_MS = 100;
 /** Replays that one round carries on, those first that wait longest. */
 const ROUND_MAX = 20;
-/** Steps of one replay in a row that find nothing, before the others have their turn. */
+/** Steps of one replay in a row that find nothing, before the others go on. */
 const EMPTY_STEPS_MAX = 20;
 
 export interface ReplayRunnerOptions {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Verdict } from "../destinations/failing.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createReviews } from "./reviews.ts";
 
 function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?: boolean; error?: Error } = {}) {
@@ -34,18 +35,16 @@ function openReviews(answers: { verdict?: Verdict; resumed?: boolean; disabled?:
 }
 
 const failure = (last_error: string, was_probed = false, era = 0) => ({ last_error, was_probed, era });
-const turn = () => new Promise((resolve) => setImmediate(resolve));
-
 test("however many attempts fail, a destination is looked at once in a while, with the newest error", async () => {
   const { reviews, pass, calls, logged } = openReviews();
   for (let count = 0; count < 100; count++) reviews.failed("dst_a", failure(`error ${count}`));
   reviews.failed("dst_b", failure("refused"));
   assert.deepEqual(calls, []);
   pass();
-  await turn();
+  await yieldToEventLoop();
   reviews.failed("dst_a", failure("late"));
   pass();
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual(calls, ["review dst_a of 0: error 99", "review dst_b of 0: refused", "review dst_a of 0: late"]);
   assert.deepEqual(logged, []);
 });
@@ -58,7 +57,7 @@ test("a probe among those that failed is told, whichever came first, and once", 
   }
   reviews.failed("dst_a", failure("late"));
   pass();
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual(calls, [...Array(3).fill("review dst_a of 0: error 2, probed"), "review dst_a of 0: late"]);
 });
 
@@ -75,14 +74,14 @@ test("of attempts before and after a change, those after it alone are looked at,
   }
   reviews.failed("dst_a", before);
   pass();
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual(calls, [...Array(3).fill("review dst_a of 4: new"), "review dst_a of 3: old, probed"]);
 });
 
 test("a success from before a change keeps out none from after it", async () => {
   const { reviews, calls } = openReviews();
   for (const era of [3, 4, 3, 4]) reviews.succeeded("dst_a", era);
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual(calls, ["resume dst_a of 3", "resume dst_a of 4"]);
 });
 
@@ -92,7 +91,7 @@ test("what becomes of it is told to the operator", async () => {
   pass();
   reviews.succeeded("dst_a", 0);
   reviews.refused("dst_b", "410", 0);
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual(logged.sort(), [
     ["destination.disabled", "410"],
     ["destination.paused", "20 in a row"],
@@ -103,11 +102,11 @@ test("what becomes of it is told to the operator", async () => {
 test("many successes at once resume once, and nothing is told of what was not paused any more", async () => {
   const { reviews, calls, logged } = openReviews({ resumed: false, disabled: false });
   for (let count = 0; count < 5; count++) reviews.succeeded("dst_a", 0);
-  await turn();
+  await yieldToEventLoop();
   reviews.succeeded("dst_a", 0);
-  await turn();
+  await yieldToEventLoop();
   reviews.refused("dst_a", "410", 0);
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual([calls, logged], [["resume dst_a of 0", "resume dst_a of 0", "disable dst_a of 0: 410"], []]);
 });
 
@@ -117,7 +116,7 @@ test("when the database does not answer, the next attempt asks again", async () 
   pass();
   reviews.succeeded("dst_a", 0);
   reviews.refused("dst_a", "410", 0);
-  await turn();
+  await yieldToEventLoop();
   const events = logged.map(([event]) => event).sort();
   assert.deepEqual(events, ["destination.not_disabled", "destination.not_resumed", "destination.not_reviewed"]);
 });

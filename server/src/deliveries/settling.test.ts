@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { settlementOf } from "../../test/support/settlements.ts";
 import { createCommitter } from "../platform/committer.ts";
 import { DatabaseError } from "../platform/database.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import type { Held } from "./leases.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
@@ -26,8 +27,6 @@ function openSettling(answer: () => Promise<void>) {
   return { settling, timers, seen };
 }
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
-
 test("an attempt counts from its start until it is recorded", async () => {
   const { settling, seen } = openSettling(async () => {});
   const one = claim("p1");
@@ -35,7 +34,7 @@ test("an attempt counts from its start until it is recorded", async () => {
   assert.deepEqual([settling.count(), [...settling.held()]], [1, [one]]);
   settling.record(one, failure(one));
   assert.equal(settling.count(), 1);
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual([settling.count(), seen.recorded, seen.changes], [0, ["p1"], 1]);
 });
 
@@ -46,15 +45,15 @@ test("during an outage a result is kept, its lease too, and nothing is claimed u
   });
   const one = claim("p1");
   settling.record(one, failure(one));
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [true, 1, []]);
   assert.deepEqual(seen.logged.splice(0), [{ event: "deliveries.not_recorded" }]);
   timers.shift()?.callback();
-  await turn();
+  await yieldToEventLoop();
   assert.equal(settling.isBehind(), true);
   is_out = false;
   timers.shift()?.callback();
-  await turn();
+  await yieldToEventLoop();
   assert.deepEqual([settling.isBehind(), settling.count(), seen.recorded], [false, 0, ["p1"]]);
   assert.deepEqual([timers, seen.logged], [[], []]);
 });
@@ -90,7 +89,7 @@ for (const kind of ["bug", "unique", "unmet"] as const) {
   test(`a result that the database refuses as "${kind}" is logged and left to its lease`, async () => {
     const { settling, timers, seen } = openSettling(() => Promise.reject(new DatabaseError(kind, "no")));
     settling.record(claim("p1"), failure(claim("p1")));
-    await turn();
+    await yieldToEventLoop();
     assert.deepEqual([settling.count(), settling.isBehind(), timers], [0, false, []]);
     const named = { event: "delivery.unrecorded", delivery_id: "dlv_p1_a", destination_id: "dst_a" };
     assert.deepEqual([seen.logged, seen.recorded], [[named], []]);

@@ -41,7 +41,7 @@ test("limits with fewer whole parts than there are dispatchers are shared by so 
   }
 });
 
-test("whose turn it is differs between webhooks, and who goes changes it for its own alone", () => {
+test("who gets what is left over differs between webhooks, and who goes changes it for its own alone", () => {
   const ids = Array.from({ length: 300 }, (_, n) => `dst_${n}`);
   const senderOf = (id: string, nodes: readonly string[]) =>
     nodes.find((node) => shareOf(webhook(1, null, id), nodes, node).max_in_flight === 1);

@@ -4,7 +4,7 @@
 // webhooks, and by store.ts when one is stopped.
 import type { EventType } from "#contract/events.ts";
 import type { Database } from "../platform/database.ts";
-import { createSharing } from "../platform/sharing.ts";
+import { createSharedWork } from "../platform/shared-work.ts";
 import { list, type Statement, sql } from "../platform/sql.ts";
 import type { Destination, DestinationRow } from "./destination.ts";
 import { type CompiledFilter, compileAny } from "./filter.ts";
@@ -63,8 +63,8 @@ interface Looked {
 
 interface Look extends Shown {
   now: number;
-  /** Webhooks that share what one answer may look at. */
-  sharing: number;
+  /** Stopped webhooks of one answer, which share what it may look at. */
+  webhooks_shown: number;
 }
 
 /** Of one stop, by its place in the list. */
@@ -85,27 +85,30 @@ export type MissedStore = ReturnType<typeof createMissedStore>;
 
 export function createMissedStore({ query }: Pick<Database, "query">) {
   const { passingOf } = createPassing({ query });
-  const share = createSharing(look);
+  const share = createSharedWork(look);
 
   /** By destination; one that was never stopped is left out. Who asks for the same at the same time shares a look. */
   async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Known>> {
     const stopped = shown.filter(({ row }) => row.stopped_at !== null);
-    const sharing = stopped.length;
+    const webhooks_shown = stopped.length;
     const found = await Promise.all(
       stopped.map(async ({ row, destination }): Promise<[string, Known]> => {
         const { stopped_at, restarted_at, events, filter } = row;
-        const key = JSON.stringify([destination.id, stopped_at, restarted_at, events, filter, sharing]);
-        return [destination.id, await share(key, { row, destination, now, sharing })];
+        const key = JSON.stringify([destination.id, stopped_at, restarted_at, events, filter, webhooks_shown]);
+        return [destination.id, await share(key, { row, destination, now, webhooks_shown })];
       }),
     );
     return new Map(found);
   }
 
-  async function look({ row, destination, now, sharing }: Look): Promise<Known> {
+  async function look({ row, destination, now, webhooks_shown }: Look): Promise<Known> {
     const told = await tell(row);
     const stops = stopsOf(row, told);
     const scan_max = destination.filter?.needs_data ? MISSED_BODIES_MAX : MISSED_SCAN_MAX;
-    const bounds = { scan_max: Math.ceil(scan_max / sharing), bytes_max: Math.floor(PASSING_BYTES_MAX / sharing) };
+    const bounds = {
+      scan_max: Math.ceil(scan_max / webhooks_shown),
+      bytes_max: Math.floor(PASSING_BYTES_MAX / webhooks_shown),
+    };
     let looked: readonly Stop[] = stops;
     let tally = await count(destination, looked, now, bounds);
     if (!tally.is_exact) {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { rows, type Statement, sql } from "../platform/sql.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { compileFilter } from "./filter.ts";
 import { createPassing } from "./passing-store.ts";
 
@@ -49,8 +49,8 @@ forEachEngine((engine) => {
     });
     const looks = Promise.all([1, 2, 3].map(() => passing.passingOf("shop", events, PASSES)));
     // All have asked for the sizes; whoever does not wait for the first one's page reads a page by then.
-    while (read.sizes.length < 3) await nextTurn();
-    await nextTurn();
+    while (read.sizes.length < 3) await yieldToEventLoop();
+    await yieldToEventLoop();
     assert.equal(state.under_way, 1);
     held.resolve();
     const found = await looks;
@@ -76,14 +76,14 @@ forEachEngine((engine) => {
   });
 });
 
-test("between two pages others have their turn", async () => {
-  let turns = 0;
+test("between two pages the event loop does what else it has at hand", async () => {
+  let rounds = 0;
   let is_over = false;
   const count = () => {
-    turns++;
+    rounds++;
     if (!is_over) setImmediate(count);
   };
-  // Answered from memory, so that no turn passes but those that the look takes.
+  // Answered from memory, so that no round passes but those that the look takes.
   const query = async (statement: Statement) =>
     statement.values.slice(1).map((position) => ({ position, bytes: 10, body: bodyOf("wanted") }));
   const { passingOf } = createPassing({ query } as unknown as Pick<Database, "query">);
@@ -91,5 +91,5 @@ test("between two pages others have their turn", async () => {
   const { looked } = await passingOf("shop", candidates(EVENTS), PASSES);
   is_over = true;
   assert.equal(looked, EVENTS);
-  assert.ok(turns >= PAGES - 1, `${turns} turns for ${PAGES} pages`);
+  assert.ok(rounds >= PAGES - 1, `${rounds} rounds for ${PAGES} pages`);
 });

@@ -1,9 +1,10 @@
 // SQL that finds which stored events pass a filter. However many and however large they are, no more than a page of bodies
-// is in memory for each of those who create it, and others have their turn between two pages. Called by missed-store.ts and
-// replay-walk-store.ts.
-import { setImmediate as nextTurn } from "node:timers/promises";
+// is in memory for each of those who create it, and between two pages the event loop does what else it has at hand. Called
+// by missed-store.ts and replay-walk-store.ts.
 import type { Database } from "../platform/database.ts";
+import { createSerial } from "../platform/serial.ts";
 import { list, sql } from "../platform/sql.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { type CompiledFilter, subjectOf } from "./filter.ts";
 
 /** Bytes of bodies that one look reads for a filter, and one event at least. */
@@ -29,14 +30,8 @@ export interface PassingOptions<One> {
 }
 
 export function createPassing({ query }: Pick<Database, "query">) {
-  let last: Promise<unknown> = Promise.resolve();
-
-  /** One after another, whoever asks of what this call made: so many looks at once hold one page, and take turns page by page. */
-  function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = last.then(work);
-    last = result.catch(() => {});
-    return result;
-  }
+  /** Whoever asks of what this call made: so many looks at once hold one page, and go on page by page. */
+  const serially = createSerial();
 
   /**
    * Those that pass, in the order given, and how many of the first were looked at: all, unless what the options bound is
@@ -65,7 +60,7 @@ export function createPassing({ query }: Pick<Database, "query">) {
       if (page_sizes.length === 0) break;
       const page = candidates.slice(looked, looked + page_sizes.length);
       const read = filter.needs_data ? page.filter(isAsked) : [];
-      looked += await inTurn(async () => {
+      looked += await serially(async () => {
         const bodies = await bodiesOf(app_id, read);
         let seen = 0;
         for (const one of page) {
@@ -74,7 +69,7 @@ export function createPassing({ query }: Pick<Database, "query">) {
           const body = bodies.get(one.position) ?? "{}";
           if (!isAsked(one) || filter.refusal(subjectOf({ ...one, body })) === null) passing.push(one);
         }
-        await nextTurn();
+        await yieldToEventLoop();
         return seen;
       });
       rows = Math.min(2 * rows, PAGE_ROWS_MAX);

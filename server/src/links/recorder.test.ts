@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { controlled, newClick, passed, turn, UNAVAILABLE, UNMET } from "../../test/support/recorder.ts";
+import { controlled, newClick, passed, UNAVAILABLE, UNMET } from "../../test/support/recorder.ts";
 import { DatabaseError } from "../platform/database.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { COMMIT_WAIT_MS, SPOOL_WAIT_MS } from "./recorder.ts";
 
 describe("a redirect waits for the database only so long", () => {
@@ -23,7 +24,7 @@ describe("a redirect waits for the database only so long", () => {
     assert.equal(await recorded, "spooled");
     assert.equal(entries.size, 1);
     commits[0]?.finish();
-    await turn();
+    await yieldToEventLoop();
     assert.equal(entries.size, 0);
     assert.equal(commits.length, 1, "it was not stored a second time");
   });
@@ -53,11 +54,11 @@ describe("a redirect waits for the database only so long", () => {
     await passed(timers, 60_000);
     assert.equal(commits.length, 1);
     commits[0]?.fail(UNAVAILABLE);
-    await turn();
+    await yieldToEventLoop();
     await passed(timers, 60_000);
     assert.equal(commits.length, 2, "now it is");
     commits[1]?.finish();
-    await turn();
+    await yieldToEventLoop();
     assert.equal(entries.size, 0);
   });
 
@@ -88,7 +89,7 @@ describe("a redirect waits for the database only so long", () => {
       state.spool = broken;
       const recorded = recorder.record(newClick());
       commits[0]?.fail(UNAVAILABLE);
-      await turn();
+      await yieldToEventLoop();
       await passed(timers, SPOOL_WAIT_MS);
       assert.equal(await recorded, "unrecorded");
     });
@@ -175,7 +176,7 @@ test("stopping waits for what is being written and replays no more", async () =>
   stopped.then(() => {
     is_stopped = true;
   });
-  await turn();
+  await yieldToEventLoop();
   assert.equal(is_stopped, false);
   control.commits[0]?.finish();
   await stopped;

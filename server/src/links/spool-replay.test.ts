@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { controlled, newClick, passed, turn, UNAVAILABLE, UNMET } from "../../test/support/recorder.ts";
+import { controlled, newClick, passed, UNAVAILABLE, UNMET } from "../../test/support/recorder.ts";
 import { DatabaseError } from "../platform/database.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 
 describe("what is in the spool is replayed when the database is back", () => {
   async function outage(control: ReturnType<typeof controlled>, count: number): Promise<void> {
@@ -14,7 +15,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     await outage(control, 1_200);
     control.state.answer = () => Promise.resolve();
     await passed(control.timers, 5_000);
-    for (let turns = 0; turns < 20; turns++) await turn();
+    for (let rounds = 0; rounds < 20; rounds++) await yieldToEventLoop();
     assert.equal(control.entries.size, 0);
     assert.ok(control.notes.some((note) => note.event === "spool.drained" && note.clicks === 1_200));
     assert.equal(await control.recorder.record(newClick()), "committed");
@@ -35,7 +36,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     await outage(control, 3);
     control.state.answer = () => Promise.reject(UNMET);
     await passed(control.timers, 5_000);
-    await turn();
+    await yieldToEventLoop();
     assert.equal(control.entries.size, 0);
   });
 
@@ -45,7 +46,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     let calls = 0;
     control.state.answer = () => (calls++ === 0 ? Promise.reject(new DatabaseError("bug", "x")) : Promise.resolve());
     control.timers.pass(5_000);
-    for (let turns = 0; turns < 5; turns++) await turn();
+    for (let rounds = 0; rounds < 5; rounds++) await yieldToEventLoop();
     assert.equal(control.entries.size, 1);
     for (let second = 0; second < 54; second++) await passed(control.timers, 1_000);
     assert.equal(calls, 3, "it is not asked again for a minute");
@@ -63,13 +64,13 @@ describe("what is in the spool is replayed when the database is back", () => {
     control.state.answer = () => Promise.resolve();
     await control.recorder.start();
     await passed(control.timers, 5_000);
-    await turn();
+    await yieldToEventLoop();
     assert.deepEqual([...control.entries.values()], ["{", "null"]);
     control.state.answer = () => Promise.reject(UNAVAILABLE);
     assert.equal(await control.recorder.record(newClick()), "spooled");
     control.state.answer = () => Promise.resolve();
     await passed(control.timers, 5_000);
-    await turn();
+    await yieldToEventLoop();
     assert.deepEqual([...control.entries.values()], ["{", "null"]);
   });
 
@@ -95,7 +96,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     control.state.answer = () => Promise.resolve();
     await control.recorder.start();
     await passed(control.timers, 5_000);
-    await turn();
+    await yieldToEventLoop();
     assert.equal(control.entries.size, 0);
   });
 });

@@ -9,7 +9,7 @@ import { createResponseReader, type ReadTrouble } from "./response-reader.ts";
 
 export interface Connections {
   open(pool: Pool): Connection;
-  /** Sends what the connection was given: connects first, or waits for the rest of this turn of the event loop. */
+  /** Sends what the connection was given: connects first, or waits for the rest of this round of the event loop. */
   send(connection: Connection): void;
 }
 
@@ -140,7 +140,7 @@ function describe(trouble: ReadTrouble, { call }: Connection): EgressError | nul
     // Such as the alert of a port that speaks TLS.
     syntax: `answered with something other than HTTP/1.1${call.target.secure ? "" : `; ${PLAIN_HTTP}`}`,
     headers_too_large: "sent more response headers than this server reads",
-    out_of_turn: "answered out of turn",
+    unasked: "answered out of turn",
   };
   return new EgressError("protocol", `${peerOf(call)} ${what[trouble]}`);
 }

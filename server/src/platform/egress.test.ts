@@ -77,7 +77,7 @@ test("Requests follow each other on one connection, and the second needs no conn
   assert.equal(second.timings_ms.connect, null);
 });
 
-test("No more connections than asked for are opened to an origin; the others wait their turn", async (t) => {
+test("No more connections than asked for are opened to an origin; the others wait", async (t) => {
   const sockets = new Set<Socket>();
   const port = await listenHttp(t, (request, response) => {
     sockets.add(request.socket);

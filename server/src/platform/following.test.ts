@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createTimers } from "../../test/support/timers.ts";
 import { createFollowing } from "./following.ts";
-
-const turn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
 function openFollowing() {
   const timers = createTimers();
@@ -26,7 +25,7 @@ function openFollowing() {
   });
   async function pass(ms: number) {
     timers.advance(ms);
-    await turn();
+    await yieldToEventLoop();
   }
   const commit = (...topics: string[]) => {
     found = { ...found, topics };
@@ -82,7 +81,7 @@ test("who follows after everybody has gone during a look begins at the journal's
   const stop = following.follow("app_1", () => {});
   timers.advance(0);
   stop();
-  await turn();
+  await yieldToEventLoop();
   let woken = 0;
   following.follow("app_1", () => void woken++);
   await pass(0);

@@ -221,7 +221,7 @@ function createWorld() {
   return world;
 }
 
-/** What was begun in this turn has been done. */
+/** What was begun before has been done. */
 function settle(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

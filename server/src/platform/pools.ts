@@ -114,7 +114,7 @@ export function drop(pools: Pools, connection: Connection): void {
   const place = pool.idle.indexOf(connection);
   if (place !== -1) pool.idle.splice(place, 1);
   connection.socket?.destroy();
-  // Usually one turn: it opens the connection that the others will share. More only when none could be opened.
+  // Usually one round: it opens the connection that the others will share. More only when none could be opened.
   do {
     const next = takeFirst(pool.waiting);
     if (next) assign(pools, next);

@@ -138,7 +138,7 @@ test("the same head again is read for what was asked, and its body is its own", 
     ],
   );
   const more = readOn([[bytes(`${head}ab`)], [bytes(`${head}cd!`)]]);
-  assert.equal(more[1]?.trouble, "out_of_turn");
+  assert.equal(more[1]?.trouble, "unasked");
 });
 
 const troubled: [title: string, text: string, trouble: string][] = [
@@ -174,8 +174,8 @@ const troubled: [title: string, text: string, trouble: string][] = [
   ["chunks that are extensions more than data", `${CHUNKED}${`1;${"e".repeat(900)}\r\na\r\n`.repeat(80)}`, "syntax"],
   ["endless headers", `${OK}x: ${"y".repeat(17_000)}`, "headers_too_large"],
   ["headers that end behind the bound", `${OK}x: ${"y".repeat(16_400)}\r\n\r\n`, "headers_too_large"],
-  ["a switch of protocols", "HTTP/1.1 101 X\r\nupgrade: x\r\n\r\n", "out_of_turn"],
-  ["more than one response", `${OK}content-length: 0\r\n\r\n${OK}`, "out_of_turn"],
+  ["a switch of protocols", "HTTP/1.1 101 X\r\nupgrade: x\r\n\r\n", "unasked"],
+  ["more than one response", `${OK}content-length: 0\r\n\r\n${OK}`, "unasked"],
 ];
 
 for (const [title, text, trouble] of troubled) {
@@ -193,16 +193,16 @@ test("an answer to HEAD has no body, whatever length it tells", () => {
   assert.deepEqual([seen.trouble, seen.rest_ms, seen.headers["content-length"]], [null, 4_000, "5"]);
 });
 
-test("what was not asked for is out of turn, before a request and after a response", () => {
+test("what was not asked for is trouble, before a request and after a response", () => {
   const ended: number[] = [];
   const reader = createResponseReader({ headers: () => {}, data: () => true, end: (rest_ms) => ended.push(rest_ms) });
-  assert.equal(reader.read(bytes(OK)), "out_of_turn");
+  assert.equal(reader.read(bytes(OK)), "unasked");
   for (let round = 0; round < 2; round++) {
     reader.expect("POST");
     assert.equal(reader.read(bytes(`${OK}content-length: 0\r\n\r\n`)), null);
   }
   assert.deepEqual(ended, [4_000, 4_000]);
-  assert.equal(reader.read(bytes("x")), "out_of_turn");
+  assert.equal(reader.read(bytes("x")), "unasked");
 });
 
 test("a reader that is told to stop wants no more of the body and reports no end", () => {

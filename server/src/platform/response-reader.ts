@@ -2,8 +2,8 @@
 // clock. Called by connection.ts, which owns the socket. Source of the rules: RFC 9112 (message syntax and framing).
 // Strict where a doubt could be read in two ways; whatever is wrong ends the connection, and nothing is ever guessed.
 
-/** What came instead of a response. `out_of_turn`: nothing had been asked for, or the protocol was to be switched. */
-export type ReadTrouble = "syntax" | "headers_too_large" | "out_of_turn";
+/** What came instead of a response. `unasked`: nothing had been asked for, or the protocol was to be switched. */
+export type ReadTrouble = "syntax" | "headers_too_large" | "unasked";
 
 export interface ResponseEvents {
   /** The response proper; informational ones (1xx) are passed over. Names are lower case, repeated ones joined. */
@@ -93,7 +93,7 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
   function step(bytes: Buffer, at: number): number | ReadTrouble {
     switch (state.kind) {
       case "idle":
-        return "out_of_turn";
+        return "unasked";
       case "head":
         return readHead(bytes, at);
       case "counted":
@@ -128,7 +128,7 @@ export function createResponseReader(events: ResponseEvents): ResponseReader {
   function takeHead(text: string): ReadTrouble | null {
     const head = parseHead(text.slice(0, -4));
     if (head === null) return "syntax";
-    if (head.status === 101) return "out_of_turn";
+    if (head.status === 101) return "unasked";
     if (head.status < 200) return ++informational > INFORMATIONAL_MAX ? "headers_too_large" : null;
     const framing = framingOf(head);
     if (framing === null) return "syntax";

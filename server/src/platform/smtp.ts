@@ -3,6 +3,7 @@
 // nothing that a tenant says decides where a mail goes. Loaded and connected only when there is a mail to send.
 // One mail at a time over a connection of its own; each phase and the whole have a limit, and `send` never rejects.
 import { isLoopbackName } from "./addresses.ts";
+import { createSerial } from "./serial.ts";
 
 export interface SmtpServer {
   host: string;
@@ -37,7 +38,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 10_000;
 /** One mail as a whole, however slowly the server speaks, and however many are before it. */
 const MAIL_TIMEOUT_MS = 15_000;
-/** Mails that wait for their turn. */
+/** Mails that wait for those before them. */
 const WAITING_MAX = 20;
 const ANSWER_MAX_BYTES = 16 * 1024;
 const ERROR_MAX_CHARS = 500;
@@ -45,16 +46,14 @@ const ERROR_MAX_CHARS = 500;
 export function createMailer(options: MailerOptions): Mailer {
   const timeout_ms = options.timeout_ms ?? MAIL_TIMEOUT_MS;
   const stopping = new AbortController();
-  let last: Promise<unknown> = Promise.resolve();
+  const serially = createSerial();
   let waiting = 0;
 
   function send(mail: Mail): Promise<string | null> {
     if (waiting >= WAITING_MAX) return Promise.resolve(`${WAITING_MAX} mails wait for the mail server already`);
     waiting++;
     const late = AbortSignal.timeout(timeout_ms);
-    const sending = last.then(() => sendOne(mail, late)).finally(() => waiting--);
-    last = sending;
-    return sending;
+    return serially(() => sendOne(mail, late)).finally(() => waiting--);
   }
 
   async function sendOne(mail: Mail, late: AbortSignal): Promise<string | null> {

@@ -51,7 +51,7 @@ test("it fails from the failure on until a success, or until nobody has asked fo
   assert.equal(watch.isFailing(), false);
 });
 
-test("one that fails and works by turns is told once a minute all the same", async () => {
+test("one that fails and works alternately is told once a minute all the same", async () => {
   const { watch, state, logged } = watched();
   for (let count = 0; count < 1_000; count++) {
     state.failure = count % 2 === 0 ? "unavailable" : null;

@@ -15,8 +15,8 @@ const ROUND_MS = 10 * 60_000;
 const NEXT_ROUND_MS = 1_000;
 /** A walk begins anew so long after it began, if it has come to its end. */
 export const LAP_MS = 24 * 3_600_000;
-/** Steps of one walk in a row, before the others have their turn. */
-const TURN_STEPS_MAX = 50;
+/** Steps of one walk in a row, before the others go on. */
+const STEPS_IN_A_ROW_MAX = 50;
 const PAGE_ROWS = 200;
 /** Longer than the longest rest; a process that dies holds up the removal for so long. */
 const LEASE_MS = 120_000;
@@ -42,7 +42,7 @@ export function createRetention(options: RetentionOptions) {
   let cancelTimer = () => {};
   let endRest = () => {};
 
-  /** Gives every walk its turn; answers whether something is left. False too when another process does it. */
+  /** Lets every walk go on for some steps; answers whether something is left. False too when another process does it. */
   async function runRound(): Promise<boolean> {
     const removed: Removed = { events: 0, deliveries: 0, records: 0, clicks: 0 };
     let is_left = false;
@@ -83,18 +83,18 @@ export function createRetention(options: RetentionOptions) {
     return ((await store.progressOf("deliveries", destination_id))?.at_key ?? "") === "";
   }
 
-  /** A few rows a day, or what a day's worth of turns removes of more. */
+  /** A few rows a day, or what a day's worth of steps removes of more. */
   async function tidyUp(destination: KeptDestination): Promise<void> {
     await paced(() => store.commit(tidy(destination, clock.now())));
   }
 
-  /** One turn of a walk; answers whether it has to go on. */
+  /** Some steps of a walk; answers whether it has to go on. */
   async function carryOn(walk: Walk, removed: Removed): Promise<boolean> {
     const now = clock.now();
     const saved = await store.progressOf(walk.kind, walk.id);
     // A beginning in the future is of a clock that was wrong.
     let progress = saved !== undefined && saved.began_at <= now ? saved : { at_key: "", began_at: now };
-    for (let left = TURN_STEPS_MAX; left > 0 && (await mayGoOn()); left--) {
+    for (let left = STEPS_IN_A_ROW_MAX; left > 0 && (await mayGoOn()); left--) {
       const step = await paced(() => makeStep(walk, progress, { saved, is_last: left === 1 }));
       if (step === null) continue;
       progress = { ...progress, at_key: step.at_key };
@@ -115,7 +115,7 @@ export function createRetention(options: RetentionOptions) {
     const is_over = step.is_end && now - progress.began_at >= LAP_MS;
     const after = is_over ? { at_key: "", began_at: now } : { ...progress, at_key: step.at_key };
     const has_moved = after.at_key !== (saved?.at_key ?? "") || after.began_at !== saved?.began_at;
-    // A look that removes nothing is worth a commit at the end of a turn only.
+    // A look that removes nothing is worth a commit as the last of these steps only.
     const is_due = step.statements.length > 0 || ((step.is_end || is_last) && has_moved);
     if (!is_due) return step;
     try {

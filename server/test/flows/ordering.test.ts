@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Delivery } from "#contract/deliveries.ts";
 import type { Webhook } from "#contract/destinations.ts";
 import type { EventWithFates } from "#contract/events.ts";
+import { yieldToEventLoop } from "../../src/platform/yield-to-event-loop.ts";
 import { waitUntilDrained } from "../support/drain.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { type Answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
@@ -117,7 +117,7 @@ async function startWatched(t: TestContext): Promise<{ receiver: Receiver; watch
     if (other !== undefined && other !== n) watch.overlaps.push(`${n} beside ${other} of ${link_id}`);
     open.set(link_id, n);
     // Long enough for another one to arrive, if another one were sent.
-    for (let turns = 0; turns < 20; turns++) await nextTurn();
+    for (let rounds = 0; rounds < 20; rounds++) await yieldToEventLoop();
     open.delete(link_id);
     const is_refused = isPoison(n) || (n % REFUSED_SHARE === 3 && request.headers["x-linkme-attempt"] === "1");
     return { status: is_refused ? 503 : 200 };

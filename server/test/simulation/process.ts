@@ -53,9 +53,9 @@ export function createProcess(
   const db = connect(world, life, ledger);
   const ids = createIds({ now, random: random.fill });
   const egress = { send: receivers.gateOf(life, ledger), check: async () => null };
-  // A turn of the event loop takes a while in a world, so that what comes meanwhile shares the transaction.
-  const turn = () => new Promise<void>((resolve) => void life.clock.after(1, resolve));
-  const committer = createCommitter(db, turn);
+  // A round of the event loop takes a while in a world, so that what comes meanwhile shares the transaction.
+  const pause = () => new Promise<void>((resolve) => void life.clock.after(1, resolve));
+  const committer = createCommitter(db, pause);
   const destinations = createDestinations({
     ...{ db, ids, egress, now, version: "0.0.0", sealer: SEALER, default_retry_schedule: [] },
     failure_rules: PAUSE_EARLY,

@@ -5,6 +5,7 @@ import { type ClickFate, createRecorder } from "../../src/links/recorder.ts";
 import type { RecorderNote, Timers } from "../../src/links/spool-replay.ts";
 import { DatabaseError } from "../../src/platform/database.ts";
 import type { Spool, SpoolEntry } from "../../src/platform/spool.ts";
+import { yieldToEventLoop } from "../../src/platform/yield-to-event-loop.ts";
 
 export const UNAVAILABLE = new DatabaseError("unavailable", "down");
 export const UNMET = new DatabaseError("unmet", "stored already");
@@ -98,9 +99,7 @@ export function controlled() {
   return { recorder, commits, entries, timers, notes, state, spool };
 }
 
-export const turn = () => new Promise((resolve) => setImmediate(resolve));
-
 export async function passed(timers: { pass(ms: number): void }, ms: number): Promise<void> {
   timers.pass(ms);
-  await turn();
+  await yieldToEventLoop();
 }

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createSharing } from "./sharing.ts";
+import { createSharedWork } from "./shared-work.ts";
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
 function openLooks() {
   const begun: { argument: number; end(): void; fail(): void }[] = [];
-  const share = createSharing((argument: number) => {
+  const share = createSharedWork((argument: number) => {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     begun.push({ argument, end: () => resolve(`of ${argument}`), fail: () => reject(new Error("away")) });
     return promise;
@@ -23,11 +24,11 @@ test("who asks while a look is under way shares the next one, which knows the ne
   );
   begun[0]?.end();
   assert.equal(await first, "of 1");
-  await new Promise((resolve) => void setImmediate(resolve));
+  await yieldToEventLoop();
   const latest = share("a", 4);
   begun[2]?.end();
   assert.deepEqual(await Promise.all(later), ["of 3", "of 3"]);
-  await new Promise((resolve) => void setImmediate(resolve));
+  await yieldToEventLoop();
   begun[3]?.end();
   assert.equal(await latest, "of 4");
   void share("a", 5);
@@ -40,7 +41,7 @@ test("a look that fails is the failure of those who shared it alone", async () =
   const second = share("a", 2);
   begun[0]?.fail();
   await assert.rejects(first, /away/);
-  await new Promise((resolve) => void setImmediate(resolve));
+  await yieldToEventLoop();
   begun[1]?.end();
   assert.equal(await second, "of 2");
 });

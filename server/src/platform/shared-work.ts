@@ -9,7 +9,7 @@ interface Line<Argument, Result> {
 }
 
 /** @param work gets the newest argument of those who share it */
-export function createSharing<Argument, Result>(work: (argument: Argument) => Promise<Result>) {
+export function createSharedWork<Argument, Result>(work: (argument: Argument) => Promise<Result>) {
   const lines = new Map<string, Line<Argument, Result>>();
 
   function begin(key: string, argument: Argument): Promise<Result> {
