@@ -5,7 +5,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
-import type { Held } from "./leases.ts";
+import type { Leased } from "./leases.ts";
 import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
@@ -28,7 +28,7 @@ export type Ready = Pick<
   | "order_key"
   | "replay_id"
 > &
-  Held & {
+  Leased & {
     event_id: string;
     body: string;
     /** Its event is a sample, however often and by whom it is sent. */

@@ -7,7 +7,7 @@ import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften
 import { claimBothEnds } from "./both-ends.ts";
 import type { Envelope } from "./claim-store.ts";
 import { type Lane, type Lanes, SMALL_BODY_BYTES } from "./lanes.ts";
-import { type Held, LEASE_MS, type Leases } from "./leases.ts";
+import { LEASE_MS, type Leased, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import type { Timers } from "./timers.ts";
@@ -30,9 +30,9 @@ export interface ClaimingOptions {
   isRunning(): boolean;
   /** Puts what was claimed into the lane. */
   take(lane: Lane, destination: Destination, ready: readonly Ready[]): void;
-  giveBack(unsent: readonly Held[]): void;
+  giveBack(unsent: readonly Leased[]): void;
   /** Gives back what there is no room for, to be claimed again. */
-  putBack(lane: Lane, unsent: readonly Held[]): void;
+  putBack(lane: Lane, unsent: readonly Leased[]): void;
   forgetReplay(replay_id: string): void;
   /** A stop waits for it. */
   work(promise: Promise<void>): Promise<void>;

@@ -11,7 +11,7 @@ import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
 import { deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
-import { createLeases, type Held, LEASE_MS } from "./leases.ts";
+import { createLeases, LEASE_MS, type Leased } from "./leases.ts";
 import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
@@ -193,7 +193,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     pump();
   }
 
-  function putBack(lane: Lane, unsent: readonly Held[]): void {
+  function putBack(lane: Lane, unsent: readonly Leased[]): void {
     if (unsent.length > 0) void work(leases.giveBack(unsent).then(() => wake(lane.id, clock.now())));
   }
 
@@ -263,12 +263,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     timers.schedule("poll", 0, () => void poll());
   }
 
-  function giveBack(unsent: readonly Held[]): void {
+  function giveBack(unsent: readonly Leased[]): void {
     if (unsent.length > 0) void work(leases.giveBack(unsent));
   }
 
   /** Without a lease it is taken back whenever it is due; nobody is to claim it before, and it is not to stay when nobody comes. */
-  function letGo(unsent: readonly Held[]): void {
+  function letGo(unsent: readonly Leased[]): void {
     if (unsent.length > 0) void work(leases.giveBack(unsent, clock.now() + LEASE_MS));
   }
 
@@ -311,7 +311,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state !== "idle") timers.schedule("slow", SLOW_CHECK_MS, () => void checkSlow());
   }
 
-  function* held(): Iterable<Held> {
+  function* held(): Iterable<Leased> {
     for (const lane of lanes.all()) yield* lane.queue;
     yield* settling.held();
   }

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLeases, type Held, isHeld, LEASE_MS } from "./leases.ts";
+import { createLeases, isHeld, LEASE_MS, type Leased } from "./leases.ts";
 
 const START = 1_700_000_000_000;
 
-const claim = (position: string, lease_until = START + LEASE_MS): Held => ({
+const claim = (position: string, lease_until = START + LEASE_MS): Leased => ({
   ...{ destination_id: "dst_a", position, attempt: 1, lease_until, previous: null, next: null },
 });
 
-function openLeases(held: Held[], renew: (held: readonly Held[]) => Promise<Held[]>) {
+function openLeases(held: Leased[], renew: (held: readonly Leased[]) => Promise<Leased[]>) {
   const clock = { at: START };
   const lost: string[] = [];
   const logged: string[] = [];
@@ -52,7 +52,7 @@ test("a clock that jumps past the end of a lease renews it before anything else 
 });
 
 test("a clock that is set back and put right again hides no lease that ends", async () => {
-  const held: Held[] = [];
+  const held: Leased[] = [];
   const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
   await leases.keep();
   clock.at -= LEASE_MS;
@@ -64,7 +64,7 @@ test("a clock that is set back and put right again hides no lease that ends", as
 });
 
 test("a clock that is set back and put right again between two looks hides no lease that was taken meanwhile", async () => {
-  const held: Held[] = [];
+  const held: Leased[] = [];
   const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
   await leases.keep();
   clock.at -= LEASE_MS;
@@ -77,7 +77,7 @@ test("a clock that is set back and put right again between two looks hides no le
 });
 
 test("everyone who asks while a renewal is under way waits for it", async () => {
-  const { promise, resolve } = Promise.withResolvers<Held[]>();
+  const { promise, resolve } = Promise.withResolvers<Leased[]>();
   const { clock, leases } = openLeases([claim("p1")], () => promise);
   clock.at += LEASE_MS;
   let done = 0;

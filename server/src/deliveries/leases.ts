@@ -11,7 +11,7 @@ const RENEW_BEFORE_MS = 25_000;
 const SENDABLE_MS = 5_000;
 
 /** A claim of this process, and its place among those whose results are not recorded. */
-export interface Held extends DeliveryKey, Links<Held> {
+export interface Leased extends DeliveryKey, Links<Leased> {
   attempt: number;
   /** When the lease runs out unless it is renewed. */
   lease_until: number;
@@ -22,9 +22,9 @@ export interface LeasesOptions {
   now(): number;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
   /** Everything under a lease of this process. */
-  held(): Iterable<Held>;
+  held(): Iterable<Leased>;
   /** Called for what somebody else has taken over, so that it is not sent from here. */
-  lost(held: Held): void;
+  lost(leased: Leased): void;
 }
 
 export type Leases = ReturnType<typeof createLeases>;
@@ -69,7 +69,7 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
   }
 
   /** @param due_at when they are due again */
-  async function giveBack(unsent: readonly Held[], due_at = now()): Promise<void> {
+  async function giveBack(unsent: readonly Leased[], due_at = now()): Promise<void> {
     if (unsent.length === 0) return;
     try {
       await store.release(unsent, due_at);
@@ -83,7 +83,7 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
 }
 
 /** Whether nobody else can have taken it over when the request arrives. */
-export function isHeld(claim: Pick<Held, "lease_until">, now: number): boolean {
+export function isHeld(claim: Pick<Leased, "lease_until">, now: number): boolean {
   return claim.lease_until - now >= SENDABLE_MS;
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
-import { BEAT_MS, createPresence, MISSED_MAX, type Presence } from "./presence.ts";
+import { BEAT_MS, createPresence, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
 import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
 
 const WEBHOOK = { id: "dst_a", max_in_flight: 6, rate_per_second: 12 };
@@ -43,7 +43,7 @@ forEachEngine((engine) => {
     const [a] = [await cluster.join("a"), await cluster.join("b")];
     await cluster.counts([2, 2]);
     cluster.kill("b");
-    for (let missed = 1; missed < MISSED_MAX; missed++) await cluster.beat();
+    for (let beats = 1; beats < SILENT_BEATS_MAX; beats++) await cluster.beat();
     assert.equal(a.presence.nodes().length, 2);
     await cluster.beat();
     assert.equal(a.presence.nodes().length, 1);
@@ -63,7 +63,7 @@ forEachEngine((engine) => {
     await cluster.beat();
     await cluster.counts([2, 2]);
     cluster.kill("b");
-    for (let missed = 0; missed <= MISSED_MAX; missed++) await cluster.beat();
+    for (let beats = 0; beats <= SILENT_BEATS_MAX; beats++) await cluster.beat();
     assert.equal(a.presence.nodes().length, 1);
     assert.equal(b.presence.nodes().length, 2);
   });
@@ -75,7 +75,7 @@ forEachEngine((engine) => {
     await store.announce({ id: "late", seen_at: cluster.now() - 20_000, limits: null }, true);
     const a = await cluster.join("a");
     assert.equal(a.presence.nodes().length, 2);
-    for (let missed = 0; missed < MISSED_MAX; missed++) await cluster.beat();
+    for (let beats = 0; beats < SILENT_BEATS_MAX; beats++) await cluster.beat();
     assert.equal(a.presence.nodes().length, 1);
   });
 });
@@ -87,7 +87,7 @@ test("while the database is away a dispatcher goes on with what it knew, and is 
   const [a] = [await cluster.join("a"), await cluster.join("b")];
   await cluster.counts([2, 2]);
   state.is_away = true;
-  for (let beats = 0; beats < 4 * MISSED_MAX; beats++) await cluster.beat();
+  for (let beats = 0; beats < 4 * SILENT_BEATS_MAX; beats++) await cluster.beat();
   await cluster.counts([2, 2]);
   assert.equal(a.logged.filter((event) => event === "dispatchers.not_announced").length, 1);
   const hints = cluster.hints;

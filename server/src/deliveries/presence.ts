@@ -14,7 +14,7 @@ export const BEAT_MS = 3_000;
 /** The same when the last one failed. */
 const RETRY_MS = 1_000;
 /** Beats of this process during which the row of another one has not changed: 15 s of a database that answers. */
-export const MISSED_MAX = 5;
+export const SILENT_BEATS_MAX = 5;
 /** So many, and the row is removed. */
 const PRUNED_AFTER = 20;
 /** A row of this age does not count when it is first seen: 15 s, and 5 s by which two clocks may differ. */
@@ -61,7 +61,7 @@ export const ALONE: Presence = {
 interface Seen {
   seen_at: number;
   /** Beats of this process since it changed. */
-  missed: number;
+  silent_beats: number;
 }
 
 export function createPresence({ store, clock, id, tell, log }: PresenceOptions): Presence {
@@ -101,8 +101,8 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
       told = limits;
       if (!is_known) tell();
       is_known = true;
-      for (const [other, { seen_at, missed }] of others) {
-        if (missed >= PRUNED_AFTER) await store.prune({ id: other, seen_at });
+      for (const [other, { seen_at, silent_beats }] of others) {
+        if (silent_beats >= PRUNED_AFTER) await store.prune({ id: other, seen_at });
       }
     } catch (error) {
       // It goes on with what it knew; the others may count it out meanwhile, and are told when it is back.
@@ -128,9 +128,10 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
 
   function observe(rows: readonly NodeRow[], beats: number): void {
     const seen = new Map<string, Seen>();
-    for (const row of rows) if (row.id !== id) seen.set(row.id, { seen_at: row.seen_at, missed: missedBy(row, beats) });
+    for (const row of rows)
+      if (row.id !== id) seen.set(row.id, { seen_at: row.seen_at, silent_beats: silentBeatsOf(row, beats) });
     others = seen;
-    const present = [...seen].flatMap(([other, { missed }]) => (missed < MISSED_MAX ? [other] : []));
+    const present = [...seen].flatMap(([other, { silent_beats }]) => (silent_beats < SILENT_BEATS_MAX ? [other] : []));
     const now_there = [id, ...present].sort();
     if (now_there.join() === nodes.join()) return;
     log("dispatchers.changed", { count: now_there.length, before: nodes.length });
@@ -139,10 +140,10 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
     for (const listener of listeners) listener();
   }
 
-  function missedBy({ id: other, seen_at }: NodeRow, beats: number): number {
+  function silentBeatsOf({ id: other, seen_at }: NodeRow, beats: number): number {
     const before = others.get(other);
-    if (before === undefined) return clock.now() - seen_at > OLD_MS ? MISSED_MAX : 0;
-    return before.seen_at === seen_at ? before.missed + beats : 0;
+    if (before === undefined) return clock.now() - seen_at > OLD_MS ? SILENT_BEATS_MAX : 0;
+    return before.seen_at === seen_at ? before.silent_beats + beats : 0;
   }
 
   async function leave(): Promise<void> {

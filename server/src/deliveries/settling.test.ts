@@ -4,12 +4,12 @@ import { settlementOf } from "../../test/support/settlements.ts";
 import { createCommitter } from "../platform/committer.ts";
 import { DatabaseError } from "../platform/database.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
-import type { Held } from "./leases.ts";
+import type { Leased } from "./leases.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 
-const failure = (key: Held) => settlementOf(key, 1, { state: "pending", failures: 1, due_at: 1 });
-const claim = (position: string): Held => ({
+const failure = (key: Leased) => settlementOf(key, 1, { state: "pending", failures: 1, due_at: 1 });
+const claim = (position: string): Leased => ({
   ...{ destination_id: "dst_a", position, attempt: 1, lease_until: 1, previous: null, next: null },
 });
 

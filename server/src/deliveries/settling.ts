@@ -4,7 +4,7 @@ import type { Committer, Submit } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { append, createLinkedList, each, has, remove } from "../platform/linked-list.ts";
 import { deliveryId } from "./delivery.ts";
-import type { Held } from "./leases.ts";
+import type { Leased } from "./leases.ts";
 import { type Settlement, settle } from "./settle-store.ts";
 
 /** Attempts that were started and are not recorded; beyond it nothing new is sent, so that memory stays bounded. */
@@ -33,44 +33,44 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
       for (const settlement of settlements) settlement.set_apart = true;
     },
   });
-  const unsettled = createLinkedList<Held>();
+  const unsettled = createLinkedList<Leased>();
   /** Those that the database did not take at first. */
-  const overdue = new Set<Held>();
+  const overdue = new Set<Leased>();
 
   /** Counts an attempt from its start. */
-  function begin(held: Held): void {
-    if (!has(unsettled, held)) append(unsettled, held);
+  function begin(leased: Leased): void {
+    if (!has(unsettled, leased)) append(unsettled, leased);
   }
 
-  function record(held: Held, settlement: Settlement): void {
-    begin(held);
+  function record(leased: Leased, settlement: Settlement): void {
+    begin(leased);
     submit(settlement).then(
       () => {
-        forget(held);
+        forget(leased);
         recorded(settlement);
       },
       (error: unknown) => {
-        if (!isDatabaseError(error, "unavailable")) return abandon(held, error);
+        if (!isDatabaseError(error, "unavailable")) return abandon(leased, error);
         // Once for all that wait: an operator is to know that what was sent cannot be written down.
         if (overdue.size === 0) log("deliveries.not_recorded", { error }, "warn");
-        overdue.add(held);
+        overdue.add(leased);
         // Nobody knows whether it was stored: the connection may have been lost after the commit.
         settlement.set_apart = true;
-        clock.after(SETTLE_RETRY_MS, () => record(held, settlement));
+        clock.after(SETTLE_RETRY_MS, () => record(leased, settlement));
       },
     );
   }
 
   /** Nothing is lost: the lease runs out and the delivery is due again. */
-  function abandon(held: Held, error: unknown): void {
-    const { destination_id } = held;
-    log("delivery.unrecorded", { delivery_id: deliveryId(held), destination_id, error }, "error");
-    forget(held);
+  function abandon(leased: Leased, error: unknown): void {
+    const { destination_id } = leased;
+    log("delivery.unrecorded", { delivery_id: deliveryId(leased), destination_id, error }, "error");
+    forget(leased);
   }
 
-  function forget(held: Held): void {
-    remove(unsettled, held);
-    overdue.delete(held);
+  function forget(leased: Leased): void {
+    remove(unsettled, leased);
+    overdue.delete(leased);
     changed();
   }
 

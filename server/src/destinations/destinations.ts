@@ -108,8 +108,8 @@ export function createDestinations(options: DestinationsOptions) {
   }
 
   /** For who must know destinations that are being changed all the time. */
-  function runHeld(app_ids: readonly string[], compose: () => readonly Statement[]) {
-    return store.runHeld(app_ids, registry.learn, compose);
+  function runLocked(app_ids: readonly string[], compose: () => readonly Statement[]) {
+    return store.runLocked(app_ids, registry.learn, compose);
   }
 
   /** When nothing of it waits for its turn any more: the last step of a patch to `none`. */
@@ -137,6 +137,6 @@ export function createDestinations(options: DestinationsOptions) {
     ...createTrials(dependencies),
     ...keys,
     ...createHistory(dependencies),
-    ...{ disable, review, resume, hearOf, runHeld, endOrdering, onChange },
+    ...{ disable, review, resume, hearOf, runLocked, endOrdering, onChange },
   };
 }

@@ -58,7 +58,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
   }
 
   /** Reads the destinations of apps and runs what is composed from them, while every change of one waits. */
-  function runHeld(
+  function runLocked(
     app_ids: readonly string[],
     learn: (app_id: string, found: LoadedApp | null) => void,
     compose: () => readonly Statement[],
@@ -206,7 +206,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
   }
 
   return {
-    ...{ loadApp, runHeld, versionOf, appOf, appExists, find, page, insert, change, remove },
+    ...{ loadApp, runLocked, versionOf, appOf, appExists, find, page, insert, change, remove },
     ...{ historyOf, healthOf, runOf, publicKeys },
   };
 }

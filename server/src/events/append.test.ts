@@ -146,7 +146,7 @@ test("a call of which filters refuse very much is stored like any other", async 
     destinations: {
       peek: () => ({ version: 1, destinations, conditions: 300, takers: new Map() }),
       refresh: async () => {},
-      runHeld: async () => [],
+      runLocked: async () => [],
     },
     dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,
@@ -177,7 +177,7 @@ test("events of an app with very many webhooks, or conditions, are stored a few 
     destinations: {
       peek: (app_id) => ({ ...{ version: 1, destinations: [] }, ...(costs[app_id] ?? none) }),
       refresh: async () => {},
-      runHeld: async () => [],
+      runLocked: async () => [],
     },
     dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,

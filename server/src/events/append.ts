@@ -50,7 +50,7 @@ export interface EventLogOptions {
     peek(app_id: string): AppDestinations | undefined;
     refresh(app_id: string): Promise<void>;
     /** Runs statements in one transaction, while the destinations of these apps are known and cannot change. */
-    runHeld(app_ids: readonly string[], compose: () => readonly Statement[]): Promise<Row[][]>;
+    runLocked(app_ids: readonly string[], compose: () => readonly Statement[]): Promise<Row[][]>;
   };
   dispatcher: Pick<Dispatcher, "reserve" | "release" | "accept" | "wake">;
   now(): number;
@@ -104,7 +104,7 @@ export function createEventLog(options: EventLogOptions): EventLog {
       async refresh(items) {
         for (const app_id of plans.get(items)?.apps ?? []) await options.destinations.refresh(app_id);
       },
-      runHeld: (items, compose) => options.destinations.runHeld([...(plans.get(items)?.apps ?? [])], compose),
+      runLocked: (items, compose) => options.destinations.runLocked([...(plans.get(items)?.apps ?? [])], compose),
     };
     const submit: Submit<Item, ReadonlySet<string>> = options.committer.channel(channel_options);
     return submit;

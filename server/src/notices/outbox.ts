@@ -27,7 +27,7 @@ export interface OutboxOptions {
 export type Outbox = ReturnType<typeof createOutbox>;
 
 /** A notice that is not in the database. */
-interface Held {
+interface InMemory {
   notice: NoticeRow;
   sends: SendRow[];
   under_way: number;
@@ -35,7 +35,7 @@ interface Held {
 }
 
 export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxOptions) {
-  const held = new Set<Held>();
+  const held = new Set<InMemory>();
   let is_stopped = false;
 
   function create(notice: NewNotice): { notice: NoticeRow; sends: SendRow[] } {
@@ -83,12 +83,12 @@ export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxO
       log("notice.dropped", { type: oldest.notice.type, notice_id: oldest.notice.id }, "warn");
       drop(oldest);
     }
-    const one: Held = { notice, sends, under_way: 0, cancels: new Set() };
+    const one: InMemory = { notice, sends, under_way: 0, cancels: new Set() };
     held.add(one);
     for (const channel of channels) void attempt(one, channel);
   }
 
-  async function attempt(one: Held, channel: Channel): Promise<void> {
+  async function attempt(one: InMemory, channel: Channel): Promise<void> {
     const before = one.sends.find((send) => send.channel === channel.name);
     if (before === undefined || !held.has(one)) return;
     one.under_way++;
@@ -101,7 +101,7 @@ export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxO
     else if (one.sends.every(({ due_at }) => due_at === null)) await tryToKeep(one);
   }
 
-  function again(one: Held, channel: Channel, delay_ms: number): void {
+  function again(one: InMemory, channel: Channel, delay_ms: number): void {
     const cancel = clock.after(delay_ms, () => {
       one.cancels.delete(cancel);
       void attempt(one, channel);
@@ -114,7 +114,7 @@ export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxO
     for (const one of [...held]) if (one.under_way === 0) await tryToKeep(one);
   }
 
-  async function tryToKeep(one: Held): Promise<void> {
+  async function tryToKeep(one: InMemory): Promise<void> {
     try {
       await store.keep(one.notice, one.sends);
     } catch (error) {
@@ -130,7 +130,7 @@ export function createOutbox({ store, channels, ids, clock, log, kept }: OutboxO
     kept();
   }
 
-  function drop(one: Held): void {
+  function drop(one: InMemory): void {
     held.delete(one);
     for (const cancel of one.cancels) cancel();
     one.cancels.clear();

@@ -217,15 +217,15 @@ test("a guard that is never met ends as a refusal, not as a loop", async () => {
 
 test("after stale guards again and again the group is run while nothing can change, and taken apart when that fails", async () => {
   const { calls, committer } = controlled();
-  const held: (readonly number[])[] = [];
+  const locked: (readonly number[])[] = [];
   let abandoned = 0;
   const submit = committer.channel<number, number>({
     compose: insert,
     refresh: async () => {},
     abandon: () => void abandoned++,
     results: (items) => items.map((item) => item * 10),
-    async runHeld(items, compose) {
-      held.push(items);
+    async runLocked(items, compose) {
+      locked.push(items);
       assert.equal(compose().length, 1);
       if (items.length > 1) throw new DatabaseError("unique", "one of them");
       return [[]];
@@ -237,7 +237,7 @@ test("after stale guards again and again the group is run while nothing can chan
     calls[index]?.fail(new DatabaseError("unmet", "stale"));
   }
   assert.deepEqual(await both, [10, 20]);
-  assert.deepEqual(held, [[1, 2], [1], [2]]);
+  assert.deepEqual(locked, [[1, 2], [1], [2]]);
   assert.ok(abandoned >= calls.length, "what a try has set in motion is ended before the next");
 });
 

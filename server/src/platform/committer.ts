@@ -36,7 +36,7 @@ export interface ChannelOptions<Item, Result> {
    * Called when guards were not met as often as that is tried: runs what `compose` answers in one transaction of its own,
    * during which nobody can change what they ask for. Answers the rows of each statement.
    */
-  runHeld?(items: readonly Item[], compose: () => readonly Statement[]): Promise<Row[][]>;
+  runLocked?(items: readonly Item[], compose: () => readonly Statement[]): Promise<Row[][]>;
 }
 
 /** Resolves when the item is durable. @rejects DatabaseError; the item then left nothing behind. */
@@ -168,7 +168,7 @@ function createPart<Item, Result>(
       await options.refresh(items);
       return [createPart(options, waiting, refreshes - 1)];
     }
-    if (unmet && options.runHeld !== undefined && refreshes === 0) return [createHeld(options.runHeld)];
+    if (unmet && options.runLocked !== undefined && refreshes === 0) return [createLocked(options.runLocked)];
     // An empty answer ends in `refuse`.
     if (waiting.length <= 1) return [];
     options.abandon?.(items);
@@ -176,13 +176,13 @@ function createPart<Item, Result>(
   }
 
   /** The last try: what goes wrong then is the fault of what is stored, and the group is taken apart. */
-  function createHeld(runHeld: NonNullable<typeof options.runHeld>): Part {
+  function createLocked(runLocked: NonNullable<typeof options.runLocked>): Part {
     const compose = () => {
       // The transaction may be repeated.
       options.abandon?.(items);
       return options.compose(items);
     };
-    const run = () => runHeld(items, compose);
+    const run = () => runLocked(items, compose);
     return { statements: [], run, accept, refuse, divide: () => divide(false) };
   }
 

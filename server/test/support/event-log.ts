@@ -10,7 +10,7 @@ export function createTestEventLog(db: Pick<Database, "engine" | "batch">): Even
     destinations: {
       peek: () => ({ version: 0, destinations: [], conditions: 0, takers: new Map() }),
       refresh: async () => {},
-      runHeld: (_, compose) => db.batch(compose()),
+      runLocked: (_, compose) => db.batch(compose()),
     },
     dispatcher: { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} },
     now: Date.now,
