@@ -125,24 +125,24 @@ export function createClaiming(options: ClaimingOptions) {
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     const may_probe = destination.state === "paused" && claimed.length < limit;
     if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
-    const held = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
+    const leased = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {
-      return await readEvents(destination.app_id, lane, held);
+      return await readEvents(destination.app_id, lane, leased);
     } catch (error) {
-      giveBack(held);
+      giveBack(leased);
       throw error;
     }
   }
 
   /** What is small comes with the first look; what is large is read when its size is known and there is room for it. */
-  async function readEvents(app_id: string, lane: Lane, held: readonly Claimed[]): Promise<Found> {
-    const reading = store.readBodies(app_id, held.map(positionOf), SMALL_BODY_BYTES);
-    const [events] = await Promise.all([reading, forgetCanceled(held)]);
+  async function readEvents(app_id: string, lane: Lane, leased: readonly Claimed[]): Promise<Found> {
+    const reading = store.readBodies(app_id, leased.map(positionOf), SMALL_BODY_BYTES);
+    const [events] = await Promise.all([reading, forgetCanceled(leased)]);
     const sizes = new Map(events.map(({ position, bytes }) => [position, bytes]));
     const sizeOf = ({ position }: Claimed) => sizes.get(position) ?? 0;
     const hopeless = new Set<Claimed>();
-    for (const one of held) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
-    const wanted = held.filter((one) => !hopeless.has(one));
+    for (const one of leased) if (await wasInterruptedTooOften(one, () => store.countRecords(one))) hopeless.add(one);
+    const wanted = leased.filter((one) => !hopeless.has(one));
     const sizes_of_wanted = wanted.map(sizeOf);
     if (wanted.length > 0) lane.body_bytes = sum(sizes_of_wanted) / wanted.length;
     const fit = lanes.fitting(lane, wanted.length, (index) => sizes_of_wanted[index] ?? 0);
@@ -160,9 +160,9 @@ export function createClaiming(options: ClaimingOptions) {
     return { ready: readyOf(admitted, events), bytes, unread: wanted.slice(fit) };
   }
 
-  function readyOf(held: readonly Claimed[], events: readonly Envelope[]): Ready[] {
+  function readyOf(leased: readonly Claimed[], events: readonly Envelope[]): Ready[] {
     const found = new Map(events.map((one) => [one.position, one]));
-    return held.flatMap((one): Ready[] => {
+    return leased.flatMap((one): Ready[] => {
       const { id: event_id, body = null, target_id = null, erased_at = null } = found.get(one.position) ?? {};
       if (event_id !== undefined && body !== null && erased_at === null) {
         return [{ ...one, event_id, body, is_test: target_id !== null }];
@@ -172,9 +172,9 @@ export function createClaiming(options: ClaimingOptions) {
     });
   }
 
-  /** Looks whether replays of what is held were canceled, for a hint may be lost; `take` asks for what is noted here. */
-  async function forgetCanceled(held: Iterable<Pick<Claimed, "replay_id">>): Promise<void> {
-    const replay_ids = new Set([...held].flatMap(({ replay_id }) => replay_id ?? []));
+  /** Looks whether replays of what is leased were canceled, for a hint may be lost; `take` asks for what is noted here. */
+  async function forgetCanceled(leased: Iterable<Pick<Claimed, "replay_id">>): Promise<void> {
+    const replay_ids = new Set([...leased].flatMap(({ replay_id }) => replay_id ?? []));
     if (replay_ids.size === 0) return;
     for (const replay_id of await store.canceledOf([...replay_ids])) options.forgetReplay(replay_id);
   }

@@ -81,7 +81,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const settling = createSettling({ committer: options.committer, clock, log, recorded, changed: settlingChanged });
   const reviews = createReviews({ destinations, clock, log });
   const leases = createLeases({
-    ...{ store, log: logSeldom, held, now: clock.now },
+    ...{ store, log: logSeldom, leased, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
   const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
@@ -311,9 +311,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state !== "idle") timers.schedule("slow", SLOW_CHECK_MS, () => void checkSlow());
   }
 
-  function* held(): Iterable<Leased> {
+  function* leased(): Iterable<Leased> {
     for (const lane of lanes.all()) yield* lane.queue;
-    yield* settling.held();
+    yield* settling.leased();
   }
 
   async function start(): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLeases, isHeld, LEASE_MS, type Leased } from "./leases.ts";
+import { createLeases, isLeased, LEASE_MS, type Leased } from "./leases.ts";
 
 const START = 1_700_000_000_000;
 
@@ -8,27 +8,27 @@ const claim = (position: string, lease_until = START + LEASE_MS): Leased => ({
   ...{ destination_id: "dst_a", position, attempt: 1, lease_until, previous: null, next: null },
 });
 
-function openLeases(held: Leased[], renew: (held: readonly Leased[]) => Promise<Leased[]>) {
+function openLeases(leased: Leased[], renew: (leased: readonly Leased[]) => Promise<Leased[]>) {
   const clock = { at: START };
   const lost: string[] = [];
   const logged: string[] = [];
   const leases = createLeases({
     store: {
-      renew: (wanted) => renew(held.filter((one) => wanted.some((other) => other.position === one.position))),
+      renew: (wanted) => renew(leased.filter((one) => wanted.some((other) => other.position === one.position))),
       release: () => Promise.reject(new Error("out of reach")),
     },
     now: () => clock.at,
     log: (event) => void logged.push(event),
-    held: () => held,
+    leased: () => leased,
     lost: (one) => void lost.push(one.position),
   });
   return { clock, lost, logged, leases };
 }
 
 test("leases are renewed when they are about to end, and not before", async () => {
-  const held = [claim("p1"), claim("p2", START + 2 * LEASE_MS)];
+  const leased = [claim("p1"), claim("p2", START + 2 * LEASE_MS)];
   const asked: string[][] = [];
-  const { clock, leases, lost } = openLeases(held, async (wanted) => {
+  const { clock, leases, lost } = openLeases(leased, async (wanted) => {
     asked.push(wanted.map((one) => one.position));
     return [...wanted];
   });
@@ -39,37 +39,37 @@ test("leases are renewed when they are about to end, and not before", async () =
   clock.at += 10_000;
   await leases.keep();
   assert.deepEqual(asked, [["p1"]]);
-  assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
+  assert.equal(leased[0]?.lease_until, clock.at + LEASE_MS);
   assert.deepEqual(lost, []);
 });
 
 test("a clock that jumps past the end of a lease renews it before anything else is done", async () => {
-  const held = [claim("p1")];
-  const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
+  const leased = [claim("p1")];
+  const { clock, leases } = openLeases(leased, async (wanted) => [...wanted]);
   clock.at += 10 * LEASE_MS;
   await leases.keep();
-  assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
+  assert.equal(leased[0]?.lease_until, clock.at + LEASE_MS);
 });
 
 test("a clock that is set back and put right again hides no lease that ends", async () => {
-  const held: Leased[] = [];
-  const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
+  const leased: Leased[] = [];
+  const { clock, leases } = openLeases(leased, async (wanted) => [...wanted]);
   await leases.keep();
   clock.at -= LEASE_MS;
   await leases.keep();
-  held.push(claim("p1", clock.at + LEASE_MS));
+  leased.push(claim("p1", clock.at + LEASE_MS));
   clock.at += LEASE_MS + 1;
   await leases.keep();
-  assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
+  assert.equal(leased[0]?.lease_until, clock.at + LEASE_MS);
 });
 
 test("a clock that is set back and put right again between two looks hides no lease that was taken meanwhile", async () => {
-  const held: Leased[] = [];
-  const { clock, leases } = openLeases(held, async (wanted) => [...wanted]);
+  const leased: Leased[] = [];
+  const { clock, leases } = openLeases(leased, async (wanted) => [...wanted]);
   await leases.keep();
   clock.at -= LEASE_MS;
   const one = claim("p1", clock.at + LEASE_MS);
-  held.push(one);
+  leased.push(one);
   leases.took(one.lease_until);
   clock.at += LEASE_MS + 1;
   await leases.keep();
@@ -90,18 +90,18 @@ test("everyone who asks while a renewal is under way waits for it", async () => 
 });
 
 test("a lease that somebody else has taken is lost, and keeps its end", async () => {
-  const held = [claim("p1"), claim("p2")];
-  const { clock, leases, lost } = openLeases(held, async (wanted) => wanted.slice(1));
+  const leased = [claim("p1"), claim("p2")];
+  const { clock, leases, lost } = openLeases(leased, async (wanted) => wanted.slice(1));
   clock.at += 30_000;
   await leases.keep();
   assert.deepEqual(lost, ["p1"]);
-  assert.equal(held[0]?.lease_until, START + LEASE_MS);
+  assert.equal(leased[0]?.lease_until, START + LEASE_MS);
 });
 
 test("an outage loses nothing: the next call tries again", async () => {
-  const held = [claim("p1")];
+  const leased = [claim("p1")];
   let calls = 0;
-  const { clock, leases, lost, logged } = openLeases(held, async (wanted) => {
+  const { clock, leases, lost, logged } = openLeases(leased, async (wanted) => {
     if (++calls === 1) throw new Error("out of reach");
     return [...wanted];
   });
@@ -109,7 +109,7 @@ test("an outage loses nothing: the next call tries again", async () => {
   await leases.keep();
   assert.deepEqual([lost, logged], [[], ["deliveries.not_renewed"]]);
   await leases.keep();
-  assert.equal(held[0]?.lease_until, clock.at + LEASE_MS);
+  assert.equal(leased[0]?.lease_until, clock.at + LEASE_MS);
 });
 
 test("what cannot be given back is logged and left to its lease", async () => {
@@ -120,14 +120,14 @@ test("what cannot be given back is logged and left to its lease", async () => {
   assert.deepEqual(logged, ["deliveries.not_released"]);
 });
 
-for (const [left_ms, held] of [
+for (const [left_ms, leased] of [
   [LEASE_MS, true],
   [5_000, true],
   [4_999, false],
   [0, false],
   [-1, false],
 ] as const) {
-  test(`with ${left_ms} ms left a lease is ${held ? "" : "not "}good for sending`, () => {
-    assert.equal(isHeld({ lease_until: START + left_ms }, START), held);
+  test(`with ${left_ms} ms left a lease is ${leased ? "" : "not "}good for sending`, () => {
+    assert.equal(isLeased({ lease_until: START + left_ms }, START), leased);
   });
 }

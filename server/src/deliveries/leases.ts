@@ -22,14 +22,14 @@ export interface LeasesOptions {
   now(): number;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
   /** Everything under a lease of this process. */
-  held(): Iterable<Leased>;
+  leased(): Iterable<Leased>;
   /** Called for what somebody else has taken over, so that it is not sent from here. */
   lost(leased: Leased): void;
 }
 
 export type Leases = ReturnType<typeof createLeases>;
 
-export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
+export function createLeases({ store, now, log, leased, lost }: LeasesOptions) {
   let last_renewal = 0;
   let renewing: Promise<void> | undefined;
 
@@ -54,7 +54,7 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
 
   async function renew(at: number): Promise<void> {
     last_renewal = at;
-    const ending = [...held()].filter((one) => one.lease_until < at + RENEW_BEFORE_MS);
+    const ending = [...leased()].filter((one) => one.lease_until < at + RENEW_BEFORE_MS);
     if (ending.length === 0) return;
     try {
       const kept = new Set((await store.renew(ending, at + LEASE_MS)).map(nameOf));
@@ -83,7 +83,7 @@ export function createLeases({ store, now, log, held, lost }: LeasesOptions) {
 }
 
 /** Whether nobody else can have taken it over when the request arrives. */
-export function isHeld(claim: Pick<Leased, "lease_until">, now: number): boolean {
+export function isLeased(claim: Pick<Leased, "lease_until">, now: number): boolean {
   return claim.lease_until - now >= SENDABLE_MS;
 }
 

@@ -1,11 +1,11 @@
 // What may be sent of what a dispatcher holds, as its destination is now. Pure; used by dispatcher.ts.
 import type { Destination } from "../destinations/destination.ts";
 import type { Ready } from "./attempt.ts";
-import { isHeld } from "./leases.ts";
+import { isLeased } from "./leases.ts";
 
 /** Nothing is sent without a lease. */
 export function maySend(ready: Ready, destination: Destination, now: number): boolean {
-  return isHeld(ready, now) && isSendable(ready, destination);
+  return isLeased(ready, now) && isSendable(ready, destination);
 }
 
 /** What a person asked for is sent even while the destination is off, and a probe while it is paused. */

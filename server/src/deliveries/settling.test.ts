@@ -31,7 +31,7 @@ test("an attempt counts from its start until it is recorded", async () => {
   const { settling, seen } = openSettling(async () => {});
   const one = claim("p1");
   settling.begin(one);
-  assert.deepEqual([settling.count(), [...settling.held()]], [1, [one]]);
+  assert.deepEqual([settling.count(), [...settling.leased()]], [1, [one]]);
   settling.record(one, failure(one));
   assert.equal(settling.count(), 1);
   await yieldToEventLoop();

@@ -77,7 +77,7 @@ export function createSettling({ committer, clock, log, recorded, changed }: Set
   return {
     ...{ record, abandon },
     begin,
-    held: () => each(unsettled),
+    leased: () => each(unsettled),
     count: () => unsettled.size,
     isFull: () => unsettled.size >= UNSETTLED_MAX,
     /** True while claiming could only repeat attempts whose results are known here. */
