@@ -1,12 +1,12 @@
 // What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
 import { parseArgs } from "node:util";
 
-export const SCENARIOS = [
+const SCENARIOS = [
   ...(["pipeline", "redirect", "backlog", "history", "nodes", "neighbour", "many", "fanout"] as const),
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
-export const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
+const BACKLOG_SINKS = ["503", "hang", "stopped"] as const;
 export type BacklogSink = (typeof BACKLOG_SINKS)[number];
 
 export type Options = {

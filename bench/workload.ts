@@ -10,7 +10,7 @@ const BROWSERS = [
 const BODY_BYTES = 600;
 /** A key looks like a UUID, so that it is as long as an event id; its last digits are the request's number. */
 const KEY_PREFIX = "00000000-0000-4000-8000-";
-export const KEY_DIGITS = 12;
+const KEY_DIGITS = 12;
 /** Deliveries in flight at once: the webhook's `max_in_flight`, and the slots of the `accept+post` floor. */
 export const DELIVERY_SLOTS = 64;
 export const EVENT_ID_BYTES = 36;

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, relative } from "node:path";
 
-export const OLDEST_MAJOR = 15;
+const OLDEST_MAJOR = 15;
 const ROOT = dirname(import.meta.dirname);
 const CACHE = join(ROOT, ".cache", "embedded-postgres");
 const OPEN_CACHE = "/var/cache/linkme-embedded-postgres";
@@ -55,12 +55,12 @@ export function ensureBinaries(): string {
 }
 
 /** The first usable folder of the places where systems keep the programs. */
-export function findInstalled(candidates = installedFolders()): string | undefined {
+function findInstalled(candidates = installedFolders()): string | undefined {
   return candidates.find(isUsable);
 }
 
 /** The major version in `postgres --version`, such as 15 in "postgres (PostgreSQL) 15.8 (Debian 15.8-1)". */
-export function majorVersion(text: string): number {
+function majorVersion(text: string): number {
   return Number(/\(PostgreSQL\) (\d+)/.exec(text)?.[1] ?? 0);
 }
 

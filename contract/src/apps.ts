@@ -5,7 +5,7 @@ import { Label, pageOf, TimeInput, Timestamp, WebUrl } from "./fields.ts";
 const MATCH_WINDOW_MIN_SECONDS = 60;
 const MATCH_WINDOW_MAX_SECONDS = 24 * 3600;
 /** How long after a click a claim without a token may still match it. */
-export const MATCH_WINDOW_DEFAULT_SECONDS = 3600;
+const MATCH_WINDOW_DEFAULT_SECONDS = 3600;
 const FINGERPRINTS_MAX = 10;
 const RETENTION_MIN_DAYS = 1;
 export const RETENTION_MAX_DAYS = 3_650;
@@ -13,7 +13,7 @@ export const RETENTION_MAX_DAYS = 3_650;
 export const EVENT_RETENTION_DEFAULT_DAYS = 395;
 export const DELIVERY_RETENTION_DEFAULT_DAYS = 30;
 
-export const APP_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+const APP_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 const DAYS_ERROR = `a whole number of days from ${RETENTION_MIN_DAYS} to ${RETENTION_MAX_DAYS}, or null`;
 const RetentionDays = z
@@ -90,7 +90,7 @@ export const App = AppSettings.extend({
 export type App = z.infer<typeof App>;
 export const AppsPage = pageOf(App).meta({ id: "AppsPage" });
 
-export const KEY_KINDS = ["app", "server"] as const;
+const KEY_KINDS = ["app", "server"] as const;
 export const KeyKind = z.enum(KEY_KINDS, { error: `one of ${KEY_KINDS.join(", ")}` });
 export type KeyKind = z.infer<typeof KeyKind>;
 

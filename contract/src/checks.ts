@@ -67,7 +67,7 @@ export const TriedRequest = z
   .meta({ id: "TriedRequest" });
 export type TriedRequest = z.infer<typeof TriedRequest>;
 
-export const FINDING_LEVELS = ["error", "warning", "info"] as const;
+const FINDING_LEVELS = ["error", "warning", "info"] as const;
 export const Finding = z
   .object({
     level: z.enum(FINDING_LEVELS),

@@ -3,11 +3,11 @@ import { z } from "zod";
 import { EventType } from "./events.ts";
 import { Id, pageOf, TimeInput, Timestamp } from "./fields.ts";
 
-export const DELIVERY_STATES = ["pending", "succeeded", "failed", "skipped", "canceled"] as const;
+const DELIVERY_STATES = ["pending", "succeeded", "failed", "skipped", "canceled"] as const;
 export const DeliveryState = z.enum(DELIVERY_STATES, { error: `one of ${DELIVERY_STATES.join(", ")}` });
 export type DeliveryState = z.infer<typeof DeliveryState>;
 
-export const TRIGGERS = ["auto", "manual", "replay", "test", "probe"] as const;
+const TRIGGERS = ["auto", "manual", "replay", "test", "probe"] as const;
 export type Trigger = (typeof TRIGGERS)[number];
 
 /** What an attempt meant for its event. */

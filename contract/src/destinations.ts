@@ -9,11 +9,11 @@ import { TargetUrl } from "./target-url.ts";
 
 export const RETRY_SCHEDULE_MAX_ITEMS = 24;
 export const RETRY_DELAY_MAX_SECONDS = 604_800;
-export const TIMEOUT_MIN_MS = 1_000;
-export const TIMEOUT_MAX_MS = 60_000;
+const TIMEOUT_MIN_MS = 1_000;
+const TIMEOUT_MAX_MS = 60_000;
 export const TIMEOUT_DEFAULT_MS = 15_000;
 export const IN_FLIGHT_MAX = 1_000;
-export const IN_FLIGHT_DEFAULT = 50;
+const IN_FLIGHT_DEFAULT = 50;
 /** One request in a hundred seconds. */
 const RATE_MIN_PER_SECOND = 0.01;
 const RATE_MAX_PER_SECOND = 100_000;
@@ -45,7 +45,7 @@ export const RESERVED_HEADERS = [
   "x-linkme-signature-previous",
 ] as const;
 
-export const DESTINATION_STATES = ["active", "paused", "disabled", "off"] as const;
+const DESTINATION_STATES = ["active", "paused", "disabled", "off"] as const;
 export const DestinationState = z.enum(DESTINATION_STATES);
 export type DestinationState = z.infer<typeof DestinationState>;
 
@@ -55,12 +55,12 @@ export const RetrySchedule = z
   })
   .max(RETRY_SCHEDULE_MAX_ITEMS);
 
-export const RETRY_ON = ["retriable", "any_failure"] as const;
+const RETRY_ON = ["retriable", "any_failure"] as const;
 export const RetryOn = z.enum(RETRY_ON, { error: `one of ${RETRY_ON.join(", ")}` });
 export type RetryOn = z.infer<typeof RetryOn>;
 
 /** How requests are signed: by secrets that both sides share, or by a key pair as well, of which receivers know one half. */
-export const SIGNATURE_SCHEMES = ["hmac", "ed25519"] as const;
+const SIGNATURE_SCHEMES = ["hmac", "ed25519"] as const;
 export const SignatureScheme = z.enum(SIGNATURE_SCHEMES, { error: `one of ${SIGNATURE_SCHEMES.join(", ")}` });
 export type SignatureScheme = z.infer<typeof SignatureScheme>;
 

@@ -1,7 +1,7 @@
 // Small field types that several wire formats share, each with the sentence a person reads when it is refused.
 import { z } from "zod";
 
-export const PAGE_LIMIT_DEFAULT = 50;
+const PAGE_LIMIT_DEFAULT = 50;
 export const PAGE_LIMIT_MAX = 100;
 export const CURSOR_MAX_CHARS = 512;
 const LABEL_MAX_CHARS = 200;

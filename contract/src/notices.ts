@@ -19,14 +19,14 @@ export const NOTICE_TYPES = [
 ] as const;
 export type NoticeType = (typeof NOTICE_TYPES)[number];
 
-export const SEVERITIES = ["info", "warning", "critical"] as const;
+const SEVERITIES = ["info", "warning", "critical"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
 /** Ways by which a notice leaves. The log is always there; the others are when they are set up. */
 export const NOTICE_CHANNELS = ["log", "webhook", "mail"] as const;
 export type NoticeChannelName = (typeof NOTICE_CHANNELS)[number];
 
-export const SEND_STATES = ["pending", "sent", "failed", "off"] as const;
+const SEND_STATES = ["pending", "sent", "failed", "off"] as const;
 export type SendState = (typeof SEND_STATES)[number];
 
 export const NoticeSend = z

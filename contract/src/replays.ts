@@ -8,7 +8,7 @@ export const REPLAYED_STATES = ["succeeded", "failed", "canceled", "skipped", "m
 export const ReplayedState = z.enum(REPLAYED_STATES, { error: `one of ${REPLAYED_STATES.join(", ")}` });
 export type ReplayedState = z.infer<typeof ReplayedState>;
 
-export const REPLAY_STATES = ["running", "paused", "done", "canceled"] as const;
+const REPLAY_STATES = ["running", "paused", "done", "canceled"] as const;
 export type ReplayState = (typeof REPLAY_STATES)[number];
 
 export const REPLAY_SAMPLE_MAX = 10;

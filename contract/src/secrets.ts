@@ -6,7 +6,7 @@ import { PublicKey } from "./destinations.ts";
 import { Timestamp } from "./fields.ts";
 
 export const GRACE_DEFAULT_SECONDS = 86_400;
-export const GRACE_MAX_SECONDS = 604_800;
+const GRACE_MAX_SECONDS = 604_800;
 
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
 const PreviousValidUntil = Timestamp.describe("until then the replaced secret signs too");

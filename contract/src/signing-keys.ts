@@ -6,7 +6,7 @@ import { Id, Timestamp } from "./fields.ts";
 export const SIGNING_KEYS_PATH = "/.well-known/linkme-webhooks-keys.json";
 
 /** Which of a webhook's keys it is: what signs, what is staged to, what was replaced. All of them sign. */
-export const KEY_STATUSES = ["current", "next", "previous"] as const;
+const KEY_STATUSES = ["current", "next", "previous"] as const;
 export type KeyStatus = (typeof KEY_STATUSES)[number];
 
 export const SigningKey = z

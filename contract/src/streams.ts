@@ -16,7 +16,7 @@ export const EventStreamQuery = z.strictObject({
   since: TimeInput.optional().describe("begin with what was accepted at this time or later; without it: from now on"),
 });
 
-export const CHANGE_KINDS = ["created", "attempted", "asked_for", "replayed", "canceled", "expired", "erased"] as const;
+const CHANGE_KINDS = ["created", "attempted", "asked_for", "replayed", "canceled", "expired", "erased"] as const;
 export const ChangeKind = z.enum(CHANGE_KINDS);
 export type ChangeKind = z.infer<typeof ChangeKind>;
 

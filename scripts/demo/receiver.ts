@@ -12,7 +12,7 @@ export type FromReceiver =
   | { kind: "armed" }
   | { kind: "receipt"; receipt: Receipt };
 
-export const WEBHOOK_PATH = "/webhooks";
+const WEBHOOK_PATH = "/webhooks";
 /** Far more than the demo makes; a server that loops must not fill the parent's memory. */
 const RECEIPTS_MAX = 1_000;
 const REQUEST_TIMEOUT_MS = 10_000;

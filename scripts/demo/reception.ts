@@ -8,7 +8,7 @@ import {
 } from "../../sdk/node/src/index.ts";
 
 /** The first try of every third event is answered 503. */
-export const REFUSED_EVERY = 3;
+const REFUSED_EVERY = 3;
 
 /** One request, as the receiver saw and answered it. */
 export interface Receipt {

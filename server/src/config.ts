@@ -14,9 +14,9 @@ import { type Setting, setting, showValue, wholeNumber } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
-export const ROLES = ["edge", "api", "dispatcher"] as const;
+const ROLES = ["edge", "api", "dispatcher"] as const;
 export type Role = (typeof ROLES)[number];
-export const RETRY_SCHEDULE_DEFAULT = "5,300,1800,7200,18000,36000,50400,72000,86400";
+const RETRY_SCHEDULE_DEFAULT = "5,300,1800,7200,18000,36000,50400,72000,86400";
 const SEAL_KEY_BYTES = 32;
 const TOKEN_MAX_CHARS = 500;
 /** A shorter operator's token can be guessed; it works, with a warning. */

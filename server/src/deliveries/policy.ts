@@ -4,7 +4,7 @@ import type { DeliveryState, Trigger } from "#contract/deliveries.ts";
 import type { Outcome } from "#destination-types/definition.ts";
 
 /** Delays are spread by this share both ways, so that failed deliveries do not come back as one wave. */
-export const JITTER = 0.2;
+const JITTER = 0.2;
 /** Claims that ended without a result before a delivery is given up: it may be what kills the process. */
 export const INTERRUPTIONS_MAX = 500;
 /** Between attempts at a destination that this server cannot read: it is tried until somebody mends that. */

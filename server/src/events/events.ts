@@ -23,9 +23,9 @@ import type { EventFilter, EventStore } from "./store.ts";
 
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
-export const CONDITIONS_OF_CALL_MAX = 200_000;
+const CONDITIONS_OF_CALL_MAX = 200_000;
 /** Deliveries that one call may make: they are stored in one transaction, and are in memory until then. */
-export const DELIVERIES_OF_CALL_MAX = 50_000;
+const DELIVERIES_OF_CALL_MAX = 50_000;
 
 export type Events = ReturnType<typeof createEvents>;
 

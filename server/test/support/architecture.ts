@@ -57,7 +57,7 @@ export function moduleOf(path: string): string | undefined {
 }
 
 /** The file of the project that an import names, undefined for a package or a part of Node. */
-export function resolveImport(from: string, specifier: string): string | undefined {
+function resolveImport(from: string, specifier: string): string | undefined {
   if (specifier.startsWith(".")) return posix.join(posix.dirname(from), specifier);
   const alias = ALIASES.find(([prefix]) => specifier.startsWith(prefix));
   return alias ? alias[1] + specifier.slice(alias[0].length) : undefined;
