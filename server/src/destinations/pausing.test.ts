@@ -1,7 +1,7 @@
 // A destination that keeps failing, as the database and every process see it, on both engines.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
+import { MASK, WebhookCreate, type WebhookPatch } from "#contract/destinations.ts";
 import { openWorld } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
@@ -191,11 +191,15 @@ forEachEngine((engine) => {
 
   test("what attempts do not depend on, and what the server does by itself, leaves what they say", async () => {
     const { db, clock, destinations } = await openWorld(engine);
-    const { id } = await destinations.createWebhook("shop", input());
+    const { id } = await destinations.createWebhook("shop", { ...input(), headers: { a: "b", c: "d" } });
     const eraOf = async () => (await destinations.find(id))?.era;
     const era = await eraOf();
     const idle = { description: "x", max_in_flight: 3, retry_schedule: [1], url: "https://example.com/hook" };
     await destinations.patchWebhook(id, null, { ...idle, enabled: true, filter: { path: "link_id", exists: true } });
+    for (const c of ["d", MASK]) await destinations.patchWebhook(id, null, { headers: { c, a: "b" } });
+    const less = await destinations.createWebhook("shop", { ...input(), headers: { a: "b", c: "d" } });
+    await destinations.patchWebhook(less.id, null, { headers: { a: "b" } });
+    assert.equal((await destinations.find(less.id))?.era, 1, "one that is left out is a change");
     await destinations.rotateSecret(id, null);
     await destinations.dropNextSecret(id, null);
     await fail(db, id, 20, clock.at - FAILURE_RULES.pause_after_ms);

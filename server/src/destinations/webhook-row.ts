@@ -14,7 +14,7 @@ import type { Filter } from "#contract/filters.ts";
 import { mapSecrets } from "#destination-types/definition.ts";
 import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
 import { invalid } from "../errors.ts";
-import type { Sealer } from "../platform/sealing.ts";
+import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
@@ -199,15 +199,31 @@ export function readWebhookConfig(row: DestinationRow): WebhookConfig {
   return WebhookConfig.parse(JSON.parse(row.config));
 }
 
-/** A masked value sent back stands for the sealed one; without one there is nothing that it could mean. */
+/**
+ * A masked value sent back stands for the sealed one; without one there is nothing that it could mean. The same value sent again
+ * keeps what is sealed, which is another text each time: who applies the same settings over and over changes nothing.
+ */
 function sealHeaders(headers: Record<string, string>, kept: Record<string, string>, sealer: Sealer) {
   const sealed = Object.entries(headers).map(([name, value]): [string, string] => {
-    if (value !== MASK) return [name, sealer.seal(value)];
     const before = Object.hasOwn(kept, name) ? kept[name] : undefined;
-    if (before === undefined) {
+    if (value === MASK && before === undefined) {
       throw invalid(`headers.${name}`, "the value itself: the mask stands for a stored value, and there is none");
     }
-    return [name, before];
+    const is_kept = before !== undefined && (value === MASK || holds(before, value, sealer));
+    return [name, is_kept ? before : sealer.seal(value)];
   });
-  return Object.fromEntries(sealed);
+  const is_same = sealed.length === Object.keys(kept).length && sealed.every(([name, value]) => kept[name] === value);
+  // Whatever the order in which they come.
+  return is_same ? kept : Object.fromEntries(sealed);
+}
+
+function holds(sealed: string, value: string, sealer: Sealer): boolean {
+  try {
+    // What a config holds of headers was sealed here.
+    return sealer.open(sealed as Sealed) === value;
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    // What cannot be opened any more is what a value is sent again for.
+    return false;
+  }
 }
