@@ -99,6 +99,13 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
     return changed.length > 0;
   }
 
+  /** Those to a webhook that are paused, at most as many as may be open: how many, and the oldest. */
+  async function findPaused(target_id: string): Promise<{ count: number; first: string | null }> {
+    const [found] = await query<{ count: number; first: string | null }>(sql`select count(*) as count, min(id) as first
+      from replays where target_id = ${target_id} and slot is not null and state = 'paused'`);
+    return found ?? { count: 0, first: null };
+  }
+
   function findDue(now: number, limit: number): Promise<ReplayRow[]> {
     return query(
       sql`select * from replays where due_at is not null and due_at <= ${now} order by due_at limit ${limit}`,
@@ -139,7 +146,7 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
     return after;
   }
 
-  return { insert, find, page, change, findDue, factsOf, step };
+  return { insert, find, page, change, findPaused, findDue, factsOf, step };
 }
 
 async function stepWithin(

@@ -120,4 +120,25 @@ forEachEngine((engine) => {
     );
     assert.equal(second.next_cursor, null);
   });
+
+  test("where paused replays take the places, whoever asks for another is told how to end the oldest of them", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(1);
+    const made: string[] = [];
+    for (let n = 0; n < 10; n++) {
+      made.push((await start(world)).id);
+      world.clock.at++;
+    }
+    const told = async () => (await refused(start(world), "conflict")).message;
+    const [first = "", second = "", ...others] = made;
+    await world.replays.pauseReplay(second, null);
+    assert.equal(
+      await told(),
+      `A webhook has at most 10 replays at a time, and 1 is paused, which does not end by itself: resume the oldest with POST /api/replays/${second}/resume or cancel it with POST /api/replays/${second}/cancel.`,
+    );
+    for (const id of [...others, first]) await world.replays.pauseReplay(id, null);
+    assert.match(await told(), new RegExp(`all of them are paused, .* POST /api/replays/${first}/resume or`));
+    await world.replays.cancelReplay(first, null);
+    assert.equal((await start(world)).state, "running");
+  });
 });

@@ -65,8 +65,7 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
     if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
     if ((await store.insert(row)) === "too_many") {
-      const sentence = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time: wait for one, or cancel one.`;
-      throw refuse("conflict", sentence);
+      throw refuse("conflict", fullSentence(await store.findPaused(target.id)));
     }
     wake();
     return showReplay({ ...row, uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 });
@@ -153,6 +152,15 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
   }
 
   return { previewReplay, startReplay, listReplays, getReplay, pauseReplay, resumeReplay, cancelReplay };
+}
+
+/** What is paused keeps its place until somebody resumes or cancels it: waiting may wait for ever. */
+function fullSentence({ count, first }: { count: number; first: string | null }): string {
+  const full = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time`;
+  if (first === null) return `${full}: wait for one, or cancel one.`;
+  const paused = `${count === OPEN_REPLAYS_MAX ? "all of them" : count} ${count === 1 ? "is" : "are"} paused`;
+  const [resume, cancel] = ["resume", "cancel"].map((call) => `POST /api/replays/${first}/${call}`);
+  return `${full}, and ${paused}, which does not end by itself: resume the oldest with ${resume} or cancel it with ${cancel}.`;
 }
 
 /** @throws AppError invalid_request when the range ends before it begins */
