@@ -202,7 +202,8 @@ export function removalSteps(removal: Removal): Statement[] {
     ];
   }
   return [
-    ...["attempts", "deliveries"].map((table) => stepOf(table, id)),
+    // Attempts once more: one may be recorded as long as its delivery is there.
+    ...["attempts", "deliveries", "attempts"].map((table) => stepOf(table, id)),
     // A replay may send to another webhook, where replays to come wait for whatever has the name of one.
     sql`update deliveries set replay_id = null, replay_from = null where (destination_id, position) in (
       select destination_id, position from deliveries where replay_id is not null

@@ -256,6 +256,27 @@ forEachEngine((engine) => {
     assert.deepEqual(gate.numbers().toSorted(), [1, 2, 3, 3, 4], "nothing was sent again");
   });
 
+  test("of a webhook that was deleted a moment ago no answer is kept either, neither one on record nor one to come", async () => {
+    const api = await openApi({ DATABASE_URL: await engine.address(), ...DELIVERING });
+    const app = `/api/apps/${await api.createApp()}`;
+    const gate = await openGate();
+    const hook = await createWebhook(api, app, { url: gate.url, retry_schedule: [0, 3_600] });
+    const echo = { status: 500, headers: { "x-echo": MARK }, body: MARK };
+    const id = await ingest(api, app, { data: { n: 1, email: MARK } });
+    await gate.arrived(1);
+    gate.answer(1, echo);
+    await waitUntil(() => gate.numbers().length === 2, "the second attempt");
+    await gate.arrived(1);
+    assert.equal((await api.call("DELETE", `/api/webhooks/${hook}`)).status, 204);
+    assert.match(await storedText(api), new RegExp(`"response_snippet":"${MARK}"`), "its removal is to come");
+    await erase(api, id);
+    assert.doesNotMatch(await storedText(api), new RegExp(MARK));
+    gate.answer(1, echo);
+    const recorded = () => api.db.query(sql`select number from attempts where destination_id = ${hook}`);
+    await waitUntil(async () => (await recorded()).length === 2, "the second to be recorded");
+    assert.doesNotMatch(await storedText(api), new RegExp(MARK));
+  });
+
   test("what the dispatcher has in memory is not sent", async () => {
     const api = await openApi({ DATABASE_URL: await engine.address(), ...DELIVERING });
     const app = `/api/apps/${await api.createApp()}`;

@@ -128,7 +128,7 @@ const DELIVERED_TYPES = [
 const NOT_IN_ROW = sql`not exists (select 1 from deliveries where deliveries.destination_id = made.column1
   and deliveries.position = made.column2 and made.column3 = 1 and deliveries.first_started_at is not null)`;
 
-/** A record that comes again, because nobody heard of its commit, may be in the delivery's own row already. */
+/** What comes again, because nobody heard of its commit, or was made for a webhook that was removed meanwhile is left out. */
 function insertAttempts(attempts: readonly AttemptRow[]): Statement {
   const values = attempts.map((row): SqlValue[] => [
     row.destination_id,
@@ -145,22 +145,24 @@ function insertAttempts(attempts: readonly AttemptRow[]): Statement {
     row.response_snippet,
     row.response_truncated,
   ]);
-  return sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+  // Materialized, so that each delivery is asked once.
+  return sql`with made as materialized (select made.*, ${IS_ERASED} as is_erased
+      from (values ${rows(values, ATTEMPT_TYPES)}) as made)
+    insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
       status_code, error, cause, response_headers, response_snippet, response_truncated)
-    select made.column1, made.column2, made.column3, made.column4, made.column5, made.column6, made.column7, made.column8,
-      made.column9, made.column10, ${KEPT_HEADERS}, ${KEPT_SNIPPET}, made.column13
-    from (values ${rows(values, ATTEMPT_TYPES)}) as made
-    where ${NOT_IN_ROW} on conflict do nothing`;
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10,
+      case when is_erased = 1 then '{}' else column11 end, case when is_erased = 1 then '' else column12 end, column13
+    from made where is_erased is not null on conflict do nothing`;
 }
 
 /**
- * What a receiver answered to an event that was erased meanwhile is not kept, for it may say the same. The delivery's row is
- * asked only where there is an answer, and locked: so erasing either sees this record or is seen here.
+ * What a receiver answered to an event that was erased meanwhile is not kept, for it may say the same. Null where the
+ * delivery's own row holds the record, and where there is no delivery any more: nothing would ever remove the record then. The
+ * row is locked: so who erases or removes it either sees this record or is seen here.
  */
-const ERASED_AT = sql`(select e.erased_at from deliveries as e where e.destination_id = made.column1
-  and e.position = made.column2 and (made.column11 <> '{}' or made.column12 <> '') /* locked */)`;
-const KEPT_HEADERS = sql`case when ${ERASED_AT} is null then made.column11 else '{}' end`;
-const KEPT_SNIPPET = sql`case when ${ERASED_AT} is null then made.column12 else '' end`;
+const IS_ERASED = sql`(select case when made.column3 = 1 and d.first_started_at is not null then null
+    when d.erased_at is null then 0 else 1 end
+  from deliveries as d where d.destination_id = made.column1 and d.position = made.column2 /* locked */)`;
 
 const ATTEMPT_TYPES = [
   ...(["text", "text", "bigint", "text", "bigint", "bigint"] as const),

@@ -1,0 +1,59 @@
+// What an attempt that ends late still finds: its delivery may have been removed, with its webhook or its event.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NOW, openWith } from "../../test/support/deliveries.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { settlementOf } from "../../test/support/settlements.ts";
+import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
+import { createAccounts } from "../accounts/accounts.ts";
+import { recordRemoval } from "../accounts/store.ts";
+import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
+import { sql } from "../platform/sql.ts";
+import { type Settlement, settle } from "./settle-store.ts";
+
+const LEASED = { attempt: 2, leased: 1, due_at: NOW + 45_000 } as const;
+const ANSWER = { response_headers: '{"x-echo":"ada"}', response_snippet: "ada" };
+
+function failureOf(key: Settlement["key"], answer: object): Settlement {
+  const made = settlementOf(key, 2, { state: "pending", failures: 1, due_at: NOW });
+  return { ...made, counts: false, record: { ...made.record, ...answer } };
+}
+
+forEachEngine((engine) => {
+  test("an attempt is recorded only while its delivery is there, for else nothing would ever remove it", async () => {
+    const { db, key } = await openWith(engine, LEASED);
+    const gone = { ...key, destination_id: "dst_removed" };
+    for (const answer of [ANSWER, {}]) {
+      for (const set_apart of [false, true]) {
+        const late = failureOf(gone, answer);
+        const succeeded = settlementOf(gone, 1, { state: "succeeded", failures: 0, due_at: null });
+        await db.batch(settle([{ ...late, set_apart }]));
+        await db.batch(settle([{ ...succeeded, record: { ...succeeded.record, ...answer }, set_apart: true }]));
+      }
+    }
+    await db.batch(settle([failureOf(gone, ANSWER), failureOf(key, ANSWER)]));
+    const kept = await db.query(sql`select destination_id, response_snippet from attempts
+      where destination_id in (${key.destination_id}, 'dst_removed')`);
+    assert.deepEqual(kept, [{ destination_id: key.destination_id, response_snippet: "ada" }]);
+  });
+
+  if (engine.name !== "postgres") return;
+  test("what is recorded in the moment in which its webhook is removed goes with it", async () => {
+    const { db, key } = await openWith(engine, LEASED);
+    await db.query(recordRemoval("destination", key.destination_id, NOW));
+    const accounts = createAccounts({ db, ids: createIds(SYSTEM_IDS), source: SYSTEM_IDS });
+    const [record, ...others] = settle([failureOf(key, ANSWER)]);
+    assert.match(record?.parts.join("?") ?? "", /insert into attempts/);
+    let removing: Promise<void> | undefined;
+    await db.transaction(async (within) => {
+      if (record !== undefined) await within(record);
+      removing = accounts.finishRemovals();
+      await waitUntil(() => isSomebodyBlocked(db), "the removal to wait");
+      for (const one of others) await within(one);
+    });
+    await removing;
+    const of_key = sql`where destination_id = ${key.destination_id}`;
+    const left = [sql`select 1 as one from deliveries ${of_key}`, sql`select 1 as one from attempts ${of_key}`];
+    assert.deepEqual(await Promise.all(left.map((one) => db.query(one))), [[], []]);
+  });
+});
