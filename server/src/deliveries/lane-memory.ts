@@ -62,16 +62,27 @@ export type LaneMemory = ReturnType<typeof createLaneMemory>;
 export function createLaneMemory() {
   const used: Record<Kind, LaneLoad> = { fast: emptyLoad(), slow: emptyLoad() };
 
-  /** Negative numbers give back. */
-  function add({ slow, load }: Loaded, more: Partial<LaneLoad>): void {
-    addTo(load, more);
-    addTo(used[kindOf(slow)], more);
+  /** What waits or is being claimed; negative numbers give back. Called for each delivery, so without an object for it. */
+  function add({ slow, load }: Loaded, deliveries: number, chars: number): void {
+    const all = used[kindOf(slow)];
+    load.deliveries += deliveries;
+    all.deliveries += deliveries;
+    load.chars += chars;
+    all.chars += chars;
+  }
+
+  /** The body of a request that starts; a negative number: that has ended. */
+  function addSent({ slow, load }: Loaded, chars: number): void {
+    load.sent_chars += chars;
+    used[kindOf(slow)].sent_chars += chars;
   }
 
   /** To be called when a lane has become slow or fast: what it holds counts there from now on. */
   function move({ slow, load }: Loaded): void {
-    addTo(used[kindOf(!slow)], { deliveries: -load.deliveries, chars: -load.chars, sent_chars: -load.sent_chars });
-    addTo(used[kindOf(slow)], load);
+    for (const part of ["deliveries", "chars", "sent_chars"] as const) {
+      used[kindOf(!slow)][part] -= load[part];
+      used[kindOf(slow)][part] += load[part];
+    }
   }
 
   function deliveriesLeft(lane: Loaded | undefined): number {
@@ -101,15 +112,9 @@ export function createLaneMemory() {
     return used[kind].sent_chars < ROOMS[kind].sent_chars;
   }
 
-  return { add, move, deliveriesLeft, charsLeft, isNearlyFull, isOver, maySend };
+  return { add, addSent, move, deliveriesLeft, charsLeft, isNearlyFull, isOver, maySend };
 }
 
 function kindOf(slow: boolean): Kind {
   return slow ? "slow" : "fast";
-}
-
-function addTo(load: LaneLoad, { deliveries = 0, chars = 0, sent_chars = 0 }: Partial<LaneLoad>): void {
-  load.deliveries += deliveries;
-  load.chars += chars;
-  load.sent_chars += sent_chars;
 }

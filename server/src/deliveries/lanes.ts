@@ -131,7 +131,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** Keeps room free while something is being claimed or stored; negative numbers end that. */
   function reserve(lane: Lane, deliveries: number, chars = 0): void {
-    memory.add(lane, { deliveries, chars });
+    memory.add(lane, deliveries, chars);
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
@@ -159,7 +159,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** As one that waits in the queue, or, with -1, does not any more. */
   function count(lane: Lane, { body }: Ready, more: 1 | -1): void {
-    memory.add(lane, { deliveries: more, chars: more * body.length });
+    memory.add(lane, more, more * body.length);
   }
 
   function enterRotation(lane: Lane): void {
@@ -214,7 +214,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const { round } = lane.limit;
     const flight: Flight = { ready, started_at: now, round, started_with, previous: null, next: null };
     append(lane.flights, flight);
-    memory.add(lane, { sent_chars: ready.body.length });
+    memory.addSent(lane, ready.body.length);
     in_flight[lane.slow ? "slow" : "fast"]++;
     enterRotation(lane);
     return flight;
@@ -230,7 +230,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   /** What its answer says is learned, whoever asked for the request; a slow lane is fast again when all of it is. */
   function finish(lane: Lane, flight: Flight, now: number, reaction: Reaction): void {
     remove(lane.flights, flight);
-    memory.add(lane, { sent_chars: -flight.ready.body.length });
+    memory.addSent(lane, -flight.ready.body.length);
     lane.ended_at = now;
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
