@@ -82,15 +82,17 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.setErrorHandler(answerError);
   const answering = { routes: new Set(Object.keys(options.handlers)), roles: options.roles };
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?", 1)[0] ?? "";
-    answerError(refuse("not_found", whyNotFound(request.method, path, answering)), request, reply);
-  });
+  const notFoundAt = ({ method, url }: FastifyRequest) =>
+    refuse("not_found", whyNotFound(method, url.split("?", 1)[0] ?? "", answering));
+  // Without a handler of ours the hook below would not be called.
+  app.setNotFoundHandler((request, reply) => answerError(notFoundAt(request), request, reply));
   // The schemas of the contract have validated by now; nothing of the answer is left to be filtered.
   app.setSerializerCompiler(() => JSON.stringify);
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     reply.header("x-content-type-options", "nosniff");
+    // Before its body is read: nobody bounds those of addresses that are none.
+    if (request.is404) return done(notFoundAt(request));
     if (options.isOpen() || ALWAYS_OPEN.has(request.routeOptions.url ?? "")) return done();
     if (request.routeOptions.config.is_page === true) {
       const { html, headers } = unavailablePage(START_RETRY_AFTER_SECONDS);

@@ -8,6 +8,7 @@ import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
+import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX } from "./lane-memory.ts";
 import {
   type Bounds,
   COUNTED_MS,
@@ -38,17 +39,8 @@ export const SLOW_AFTER_MS = 1_000;
 const MEMORY_MS = 10 * 60_000;
 /** How late a timer may fire without slowing a paced lane down. */
 const LATE_MAX_MS = 50;
-/** Deliveries that wait in memory for one destination, at the most. */
-const QUEUE_MAX = 500;
-/** The same in rounds of requests where others send to it too: what waits here would be waiting for one of several. */
+/** The most that wait here, in rounds of requests, where others send to it too: it would wait for one of several. */
 const PART_ROUNDS = 4;
-/** The same over all destinations: beyond it the table is the queue. */
-const QUEUED_MAX = 5_000;
-const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
-/** Of the bodies one destination has the same part as of the deliveries. */
-const QUEUE_MAX_CHARS = QUEUED_MAX_CHARS * (QUEUE_MAX / QUEUED_MAX);
-/** Where every body is this small, the number of deliveries bounds the bodies too. */
-export const SMALL_BODY_BYTES = Math.floor(QUEUED_MAX_CHARS / QUEUED_MAX);
 
 export interface Flight extends Links<Flight> {
   readonly ready: Ready;
@@ -64,8 +56,8 @@ export interface Lane {
   /** Null until it is read, and again after it was changed. */
   destination: Destination | null;
   queue: Ready[];
-  /** Of the bodies in the queue. */
-  queue_chars: number;
+  /** What waits, is being sent, and what room is kept free for. */
+  readonly load: LaneLoad;
   /** What a body of its last claim had on average; 0: not known. */
   body_bytes: number;
   /** In the order in which they started. */
@@ -77,9 +69,6 @@ export interface Lane {
   due_at: number;
   claiming: boolean;
   readonly ends: Ends;
-  /** Room that is kept free for what is being claimed or stored, in deliveries and for bodies that are being read. */
-  reserved: number;
-  reserved_chars: number;
   /** Earliest start under a rate limit. */
   next_start_at: number;
   /** When its last request ended. */
@@ -95,17 +84,14 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   const lanes = new Map<string, Lane>();
   const rotation: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
   const in_flight = { fast: 0, slow: 0 };
-  let queued = 0;
-  let queued_chars = 0;
-  let reserved = 0;
-  let reserved_chars = 0;
+  const memory = createLaneMemory();
 
   function open(id: string): Lane {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
       ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
-      ...{ queue_chars: 0, body_bytes: 0, reserved: 0, reserved_chars: 0 },
+      ...{ load: emptyLoad(), body_bytes: 0 },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
       ...{ ended_at: 0, in_rotation: false, limit: createLimit(SLOW_SHARE), ends: { is_behind: false, singles: 0 } },
     };
@@ -115,8 +101,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** How many more deliveries the lane may keep in memory. */
   function room(lane: Lane | undefined, destination: Destination): number {
-    const left = QUEUED_MAX - queued - reserved;
-    if (left <= 0 || charsLeft(lane) <= 0 || isLeft(destination)) return 0;
+    const left = memory.deliveriesLeft(lane);
+    if (left <= 0 || memory.charsLeft(lane) <= 0 || isLeft(destination)) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
     const { max_in_flight, rate_per_second } = shareOf(destination);
     const rate = lane === undefined ? rate_per_second : rateOf(lane.limit, rate_per_second);
@@ -124,28 +110,17 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const most = is_part ? Math.min(PART_ROUNDS * max_in_flight, QUEUE_MAX) : QUEUE_MAX;
     const few = lane?.slow === true || rate !== null;
     const capacity = few ? Math.min(capOf(lane, destination), Math.ceil(rate ?? most)) : most;
-    const used = lane === undefined ? 0 : lane.queue.length + lane.reserved;
-    return Math.max(0, Math.min(capacity - used, left));
-  }
-
-  function charsLeft(lane: Lane | undefined): number {
-    const left = QUEUED_MAX_CHARS - queued_chars - reserved_chars;
-    return lane === undefined ? left : Math.min(left, QUEUE_MAX_CHARS - lane.queue_chars - lane.reserved_chars);
+    return Math.max(0, Math.min(capacity - (lane?.load.deliveries ?? 0), left));
   }
 
   /** How many to claim, by what the bodies of the last claim had: what does not fit has to be given back. */
   function claimable(lane: Lane): number {
-    return lane.body_bytes === 0 ? QUEUE_MAX : Math.max(1, Math.floor(charsLeft(lane) / lane.body_bytes));
-  }
-
-  /** Whether so little room is left for bodies that a claim should wait until it takes more than one at a time. */
-  function isNearlyFull(lane: Lane): boolean {
-    return QUEUE_MAX_CHARS - lane.queue_chars - lane.reserved_chars < QUEUE_MAX_CHARS / 2;
+    return lane.body_bytes === 0 ? QUEUE_MAX : Math.max(1, Math.floor(memory.charsLeft(lane) / lane.body_bytes));
   }
 
   /** How many of the first there is room for, by the sizes of their bodies; one at the least while there is any. */
   function fitting(lane: Lane, count: number, sizeOf: (index: number) => number): number {
-    let left = charsLeft(lane);
+    let left = memory.charsLeft(lane);
     let fit = 0;
     while (fit < count && left > 0) {
       left -= sizeOf(fit);
@@ -155,11 +130,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   }
 
   /** Keeps room free while something is being claimed or stored; negative numbers end that. */
-  function reserve(lane: Lane, count: number, chars = 0): void {
-    lane.reserved += count;
-    reserved += count;
-    lane.reserved_chars += chars;
-    reserved_chars += chars;
+  function reserve(lane: Lane, deliveries: number, chars = 0): void {
+    memory.add(lane, { deliveries, chars });
   }
 
   function capOf(lane: Lane | undefined, destination: Destination): number {
@@ -187,9 +159,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** As one that waits in the queue, or, with -1, does not any more. */
   function count(lane: Lane, { body }: Ready, more: 1 | -1): void {
-    queued += more;
-    queued_chars += more * body.length;
-    lane.queue_chars += more * body.length;
+    memory.add(lane, { deliveries: more, chars: more * body.length });
   }
 
   function enterRotation(lane: Lane): void {
@@ -200,8 +170,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** The next lane of the rotation, or undefined when the slots are taken. It must be asked `mayStart`. */
   function next(): Lane | undefined {
-    let lane = in_flight.fast < SLOTS ? rotation.fast.shift() : undefined;
-    lane ??= in_flight.slow < SLOW_SLOTS ? rotation.slow.shift() : undefined;
+    let lane = in_flight.fast < SLOTS && memory.maySend("fast") ? rotation.fast.shift() : undefined;
+    lane ??= in_flight.slow < SLOW_SLOTS && memory.maySend("slow") ? rotation.slow.shift() : undefined;
     if (lane !== undefined) lane.in_rotation = false;
     return lane;
   }
@@ -244,6 +214,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const { round } = lane.limit;
     const flight: Flight = { ready, started_at: now, round, started_with, previous: null, next: null };
     append(lane.flights, flight);
+    memory.add(lane, { sent_chars: ready.body.length });
     in_flight[lane.slow ? "slow" : "fast"]++;
     enterRotation(lane);
     return flight;
@@ -259,6 +230,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   /** What its answer says is learned, whoever asked for the request; a slow lane is fast again when all of it is. */
   function finish(lane: Lane, flight: Flight, now: number, reaction: Reaction): void {
     remove(lane.flights, flight);
+    memory.add(lane, { sent_chars: -flight.ready.body.length });
     lane.ended_at = now;
     in_flight[lane.slow ? "slow" : "fast"]--;
     const fast = now - flight.started_at < SLOW_AFTER_MS;
@@ -284,7 +256,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     for (const lane of lanes.values()) {
       if (lane.slow || !hasSlowFlight(lane, now)) continue;
       setSlow(lane, true);
-      while (lane.queue.length > lane.limit.cap) given_back.push(takeLast(lane));
+      const isTooLong = () => lane.queue.length > lane.limit.cap || memory.isOver(lane);
+      while (lane.queue.length > 0 && isTooLong()) given_back.push(takeLast(lane));
     }
     return given_back;
   }
@@ -304,6 +277,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       lane.in_rotation = false;
     }
     lane.slow = slow;
+    memory.move(lane);
     // What was cut for another reason stays cut.
     lane.limit.cap = Math.min(lane.limit.cap, SLOW_SHARE);
     enterRotation(lane);
@@ -358,8 +332,13 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       if ((lane.slow || isLearned(lane.limit)) && rest_ms < MEMORY_MS) continue;
       // A new one would begin its rate anew, and not know how much its receiver was sent in the last second.
       if (rest_ms < 2 * COUNTED_MS || delayOf(lane, now) > 0) continue;
-      if (idle && lane.reserved === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
+      if (idle && lane.load.deliveries === 0 && lane.due_at === Number.POSITIVE_INFINITY) lanes.delete(id);
     }
+  }
+
+  function counts() {
+    const queued = [...lanes.values()].reduce((sum, { queue }) => sum + queue.length, 0);
+    return { queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size };
   }
 
   return {
@@ -367,7 +346,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       open,
       room,
       claimable,
-      isNearlyFull,
+      isNearlyFull: memory.isNearlyFull,
       fitting,
       reserve,
       push,
@@ -389,7 +368,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     },
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),
-    counts: () => ({ queued, in_flight: in_flight.fast + in_flight.slow, lanes: lanes.size }),
+    counts,
   };
 }
 

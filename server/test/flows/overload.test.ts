@@ -181,6 +181,31 @@ describe("who is refused in the midst of a body", () => {
     connection.close();
   });
 
+  test("to an address that is none weighs nothing, whatever it says", async () => {
+    for (const call of ["POST /nowhere/at/all", "PUT /api/health", "PATCH /api/nowhere"]) {
+      const connection = await openConnection(server.url);
+      connection.write(`${headOf(call, "content-length: 7")}no json${HEALTH}`);
+      await waitUntil(() => connection.statuses().length === 2, "both answers");
+      assert.deepEqual(connection.statuses(), ["404", "200"], call);
+      connection.close();
+    }
+    const before = residentBytes(server.pid);
+    const open = async () => {
+      const connection = await openConnection(server.url);
+      connection.write(
+        `${headOf("POST /nowhere", `content-length: ${BODY_MAX_BYTES}`)}${" ".repeat(BODY_MAX_BYTES - 1)}`,
+      );
+      return connection;
+    };
+    const many = await Promise.all(Array.from({ length: 200 }, open));
+    for (const one of many) one.write(" ");
+    await waitUntil(() => many.every((one) => one.statuses().length === 1), "all answers");
+    assert.deepEqual([...new Set(many.flatMap((one) => one.statuses()))], ["404"]);
+    const grown = residentBytes(server.pid) - before;
+    assert.ok(grown < 100 * BODY_MAX_BYTES, `the server grew by ${grown} bytes`);
+    for (const { close } of many) close();
+  });
+
   test("that nobody reads, beside others that leave no room, harms nobody", async () => {
     const holding = await openConnection(server.url);
     holding.write(headOf("POST /api/deferred/claim", `content-length: ${BODY_MAX_BYTES}`));

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createLaneMemory, emptyLoad, type Loaded } from "./lane-memory.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const lane = (slow = false): Loaded & { slow: boolean } => ({ slow, load: emptyLoad() });
+
+test("ten lanes with large bodies fill the room of those that are not slow, and each has its part", () => {
+  const memory = createLaneMemory();
+  for (let n = 0; n < 9; n++) memory.add(lane(), { deliveries: 10, chars: 3.3 * MEBIBYTE });
+  const last = lane();
+  memory.add(last, { deliveries: 10, chars: 1 * MEBIBYTE });
+  assert.ok(memory.charsLeft(last) > 0 && memory.charsLeft(last) < 2.3 * MEBIBYTE);
+  memory.add(last, { deliveries: 10, chars: 3 * MEBIBYTE });
+  assert.ok(memory.charsLeft(last) < 0);
+  assert.ok(memory.charsLeft(undefined) < 0, "nor is there room for another one");
+  memory.add(last, { deliveries: -20, chars: -4 * MEBIBYTE });
+  assert.ok(memory.charsLeft(undefined) > 0);
+});
+
+test("what has become slow takes its load along, and leaves the room of the others", () => {
+  const memory = createLaneMemory();
+  const lanes = Array.from({ length: 20 }, () => lane());
+  for (const one of lanes) memory.add(one, { deliveries: 300, chars: 2 * MEBIBYTE, sent_chars: 2 * MEBIBYTE });
+  assert.deepEqual([memory.deliveriesLeft(undefined) < 0, memory.charsLeft(undefined) < 0], [true, true]);
+  assert.equal(memory.maySend("fast"), false);
+  for (const one of lanes) {
+    one.slow = true;
+    memory.move(one);
+  }
+  assert.equal(memory.deliveriesLeft(undefined), 5_000);
+  assert.ok(memory.charsLeft(undefined) > 3 * MEBIBYTE, "all that one lane may have");
+  assert.deepEqual([memory.maySend("fast"), memory.maySend("slow")], [true, false]);
+  const [first = lane(true)] = lanes;
+  assert.ok(memory.isOver(first), "of that it keeps little");
+  first.slow = false;
+  memory.move(first);
+  assert.deepEqual([memory.deliveriesLeft(undefined), memory.maySend("fast")], [4_700, true]);
+});
+
+test("bodies that are being sent count until they are not", () => {
+  const memory = createLaneMemory();
+  const one = lane();
+  memory.add(one, { sent_chars: 32 * MEBIBYTE });
+  assert.equal(memory.maySend("fast"), false);
+  memory.add(one, { sent_chars: -1 });
+  assert.equal(memory.maySend("fast"), true);
+  assert.equal(one.load.chars, 0);
+});
