@@ -1,6 +1,6 @@
 // Starts and stops the server: configuration → database → modules → listen → drain. Nothing else has effects at import.
 // A start ends in one of three ways: the ready line, one sentence for each thing that is wrong, or waiting for a
-// database that is late or takes no writes, with the health checks already answering.
+// database that is late, takes no writes, or cannot be opened because its disk is full, with the health checks already answering.
 import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { serverVersion } from "./api/docs.ts";
@@ -9,6 +9,7 @@ import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
 import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
 import { checkSealKey } from "./destinations/seal-check-store.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
+import { createLateDatabase, type LateDatabase } from "./platform/database-late.ts";
 import { databasePath, openDatabase } from "./platform/database-open.ts";
 import { tryLock } from "./platform/file-lock.ts";
 import { log } from "./platform/log.ts";
@@ -43,8 +44,7 @@ async function start(): Promise<void> {
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
   refuseForeignFile(config);
-  const db = await openDatabase(config.database_url, { connections: config.database_connections }).catch(failToOpen);
-  await takeSqliteFile(db, config);
+  const db = await openOrWait(config);
   const server = await composeServer(config, secrets, db);
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToPrepare(db, secrets);
@@ -95,12 +95,33 @@ function refuseForeignFile({ database_url }: Config): void {
   );
 }
 
-function failToOpen(error: unknown): never {
-  if (!(error instanceof Error && isOfDisk(error.cause))) {
-    return fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`);
+/** A file that its disk does not let us open yet, too full for what SQLite keeps beside it, is opened by `tryToPrepare`. */
+async function openOrWait(config: Config): Promise<Database | LateDatabase> {
+  const open = () => openOwn(config);
+  try {
+    return await open();
+  } catch (error) {
+    if (!isDatabaseError(error, "unavailable")) throw error;
+    return createLateDatabase(open);
   }
-  const advice = "see whether its disk is full or fails, then start again";
-  return fail(EXIT_FAILED, `The database file cannot be opened at the moment. ${sentenceOf(error)}; ${advice}.`);
+}
+
+/** @throws DatabaseError "unavailable" when the disk is full or fails; anything else ends the process */
+async function openOwn(config: Config): Promise<Database> {
+  const { database_url, database_connections: connections } = config;
+  let db: Database | undefined;
+  try {
+    db = await openDatabase(database_url, { connections });
+    await takeSqliteFile(db, config);
+    return db;
+  } catch (error) {
+    if (!(error instanceof Error && isOfDisk(error.cause))) {
+      return fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`);
+    }
+    await db?.close();
+    const message = `The database file cannot be opened at the moment. ${sentenceOf(error)}; see whether its disk is full or fails`;
+    throw new DatabaseError("unavailable", message, { cause: error.cause });
+  }
 }
 
 /**
@@ -112,7 +133,7 @@ async function takeSqliteFile(db: Database, config: Config): Promise<void> {
   // A link leads to the same file: it has one lock, beside itself.
   const path = realpathSync(databasePath(config.database_url));
   const began_at = performance.now();
-  let unlock = lockOrFail(path);
+  let unlock = tryLock(path);
   if (unlock === null) {
     const message = `Waiting up to ${FILE_WAIT_MS / 1_000} s for the process that uses the database file.`;
     log("database.in_use", { message }, "warn");
@@ -123,23 +144,16 @@ async function takeSqliteFile(db: Database, config: Config): Promise<void> {
       fail(EXIT_FAILED, `DATABASE_URL ${path} is in use by another LinkMe Server; ${advice}.`);
     }
     await new Promise((resolve) => setTimeout(resolve, FILE_RETRY_MS));
-    unlock = lockOrFail(path);
+    unlock = tryLock(path);
   }
   // Held to the very end: what is in flight is ours until then.
   process.once("exit", unlock);
 }
 
-function lockOrFail(path: string): (() => void) | null {
-  try {
-    return tryLock(path);
-  } catch (error) {
-    return failToOpen(error);
-  }
-}
-
 /** Migrates, and sees that the seal key is the one of this database. False when the database cannot be reached yet. */
-async function tryToPrepare(db: Database, secrets: Secrets): Promise<boolean> {
+async function tryToPrepare(db: Database | LateDatabase, secrets: Secrets): Promise<boolean> {
   try {
+    if ("open" in db) await db.open();
     const applied = await migrate(db);
     if (applied.length > 0) log("database.migrated", { applied });
     await checkSealKey(db, createSealer(secrets.seal_key));
@@ -170,7 +184,7 @@ function whyNotThisKey({ seal_key_file, is_seal_key_new }: Secrets): string {
   return `${seal_key_file === null ? given : kept}; accepted is the key that this database was used with before, as LINKME_SEAL_KEY or in the file seal.key, and what to do when it is lost is in docs/guide/operate.md.`;
 }
 
-async function waitForDatabase(db: Database, secrets: Secrets): Promise<void> {
+async function waitForDatabase(db: Database | LateDatabase, secrets: Secrets): Promise<void> {
   do await new Promise((resolve) => setTimeout(resolve, DATABASE_RETRY_MS));
   while (!(await tryToPrepare(db, secrets)));
 }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { laneDestination, list, NOW, WELL } from "../../test/support/lanes.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { each } from "../platform/linked-list.ts";
-import { createLanes, type Lanes } from "./lanes.ts";
+import { createLanes, type Lane, type Lanes } from "./lanes.ts";
 import type { Bound } from "./share.ts";
 
 /** Lanes whose share of every destination the test sets. */
@@ -24,6 +24,15 @@ function pump(lanes: Lanes, now = NOW): number {
     started++;
   }
   return started;
+}
+
+/** So many requests one after another, each answered. */
+function answer(lanes: Lanes, lane: Lane, count: number): void {
+  for (let answers = 0; answers < count; answers++) {
+    lanes.push(lane, list(1));
+    pump(lanes);
+    for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, WELL);
+  }
 }
 
 test("as many are in flight as the share allows, and it follows who joins and leaves", () => {
@@ -84,14 +93,22 @@ test("a lane keeps little that others could send, and as much as ever where it a
   }
 });
 
+test("a share that has grown is reached answer by answer, and what is said meanwhile fits the number shown", () => {
+  const { lanes, lane, own } = share({ max_in_flight: 25, rate_per_second: null }, { max_in_flight: 50 });
+  answer(lanes, lane, 1);
+  assert.equal(lanes.limitsOf("dst_a", NOW)?.limited_because, null);
+  own.max_in_flight = 50;
+  const limits = lanes.limitsOf("dst_a", NOW);
+  assert.equal(limits?.concurrency_limit, 25);
+  assert.equal(limits?.limited_because, "It is still growing: each answer allows one more at a time.");
+  answer(lanes, lane, 25);
+  assert.deepEqual(lanes.limitsOf("dst_a", NOW), { ...limits, concurrency_limit: 50, limited_because: null });
+});
+
 test("a wide limit ends where this process has no more slots, and says so", () => {
   const { lanes, lane } = share({ max_in_flight: 1_000, rate_per_second: null }, { max_in_flight: 1_000 });
-  assert.match(lanes.limitsOf("dst_a", NOW)?.limited_because ?? "", /begins with 51/);
-  for (let answers = 0; answers < 600; answers++) {
-    lanes.push(lane, list(1));
-    pump(lanes);
-    for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, WELL);
-  }
+  assert.match(lanes.limitsOf("dst_a", NOW)?.limited_because ?? "", /each answer allows one more/);
+  answer(lanes, lane, 600);
   lanes.open("dst_unread");
   assert.deepEqual(
     [...lanes.told(NOW)],

@@ -50,7 +50,7 @@ test("what is less for a reason of this server's own says which", () => {
   const wide = { max_in_flight: 1_000, rate_per_second: null };
   const all = { ...ALONE, share: wide };
   const cases = [
-    { limit: createLimit(51), of: all, shows: 51, because: /begins with 51/ },
+    { limit: createLimit(51), of: all, shows: 51, because: /each answer allows one more/ },
     { limit: createLimit(512), of: all, shows: 512, because: /at most 512 requests/ },
     { limit: createLimit(51), of: { ...all, is_slow: true }, shows: 51, because: /at most 51 at a time/ },
   ];

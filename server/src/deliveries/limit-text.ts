@@ -75,7 +75,8 @@ function sentence(because: Reason, { slots, slow_slots }: Slots): string {
     case "slots":
       return `A dispatcher has at most ${slots} requests at a time, to all receivers together.`;
     case "beginning":
-      return `It begins with ${slow_slots} at a time, and each answer allows one more.`;
+      // At first, and after its share has grown because another dispatcher went: from whatever number that was.
+      return "It is still growing: each answer allows one more at a time.";
     default:
       // While processes are replaced one after another, a dispatcher may have a reason that this version does not know.
       return "A dispatcher of another version limits it.";

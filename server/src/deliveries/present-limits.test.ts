@@ -13,7 +13,8 @@ const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null };
 const SHARE = { max_in_flight: 25, rate_per_second: null };
 const FULL = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
 const MEMORY = { ...FULL, concurrency_limit: 3, limited_because: "from memory" };
-const NOBODY = /^No process with the role dispatcher has been there for 20 s/;
+const NOBODY =
+  /^No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks .* agree\.$/;
 
 const CUT: Allowed = { cap: 2, per_second: 7, held_until: null, because: "too_many" };
 
@@ -55,6 +56,20 @@ forEachEngine((engine) => {
     const shown = await ask(api);
     assert.match(shown?.limited_because ?? "", NOBODY);
     assert.deepEqual({ ...shown, limited_because: null }, { ...FULL, concurrency_limit: null });
+  });
+
+  test("where none is known, nothing is claimed that a clock that differs or a stop a moment ago would make false", async () => {
+    const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
+    const a = await startDispatcher("a");
+    const away = [-20_001, 20_001].map((ms) => apiOn(store, createManualClock(clock.at + ms)));
+    const sending = await Promise.all(away.map(ask));
+    assert.deepEqual(await ask(apiOn(store, clock)), FULL, "it is there");
+    await a.presence.leave();
+    const stopped = await ask(apiOn(store, clock));
+    for (const shown of [...sending, stopped]) {
+      assert.match(shown?.limited_because ?? "", NOBODY);
+      assert.doesNotMatch(shown?.limited_because ?? "", /\d|sent/);
+    }
   });
 
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {

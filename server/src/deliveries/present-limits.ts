@@ -29,7 +29,9 @@ const NOT_TOLD: Limits = {
 };
 const NOBODY: Limits = {
   ...NO_LIMITS,
-  limited_because: `No process with the role dispatcher has been there for ${OLD_MS / 1_000} s: nothing is sent.`,
+  // No more than that is certain: the last one may have stopped just now, and clocks may differ.
+  limited_because:
+    "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.",
 };
 
 export function createPresentLimits(options: PresentLimitsOptions): { lookUpLimits: LookUpLimits } {

@@ -13,6 +13,7 @@ import { after, before, describe, test } from "node:test";
 import { unprivilegedAccount } from "../../../scripts/postgres-binaries.ts";
 import { DROPPED_MAX_BYTES } from "../../src/api/app.ts";
 import { APP_BODIES_MAX_BYTES, BODY_MAX_BYTES } from "../../src/api/load.ts";
+import { tryLock } from "../../src/platform/file-lock.ts";
 import { startCluster } from "../support/postgres.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
@@ -94,11 +95,7 @@ test("a flood of large bodies beside a database that is locked is turned away be
   const grown = residentBytes(server.pid) - before;
   assert.ok(grown < MEMORY_GROWTH_MAX_BYTES, `the server grew by ${grown} bytes`);
   const stored = file.prepare("select count(*) as count from events").get()?.["count"];
-  assert.equal(
-    stored,
-    (accepted.length + 1) * EVENTS_PER_CALL,
-    "what was refused left nothing, what was accepted is there",
-  );
+  assert.equal(stored, (accepted.length + 1) * EVENTS_PER_CALL, "what was accepted is there, and nothing else");
   assert.equal((await send()).status, 202, "there is room again");
   file.close();
 });
@@ -109,14 +106,8 @@ describe("who is refused in the midst of a body", () => {
   let app_id: string;
   before(async () => {
     server = await startServer({ role: "edge,api" });
-    const { body } = await server.request<{ id: string }>(
-      "POST",
-      "/api/apps",
-      { name: "Shop" },
-      {
-        authorization: `Bearer ${server.admin_token}`,
-      },
-    );
+    const headers = { authorization: `Bearer ${server.admin_token}` };
+    const { body } = await server.request<{ id: string }>("POST", "/api/apps", { name: "Shop" }, headers);
     app_id = body.id;
   });
   after(() => server.stop());
@@ -290,38 +281,59 @@ test("a full disk is answered 503, never 202, and the server goes on when there 
   assert.equal((await server.request("GET", "/api/ready")).status, 200);
 });
 
-test("a full disk at the start is waited for, and what the process before left is sent then", async () => {
-  const receiver = await startReceiver(() => "hang");
-  after(() => receiver.close());
+const STARTS_ON_FULL_DISK = [
+  { end: "kill9", max_bytes: OPENED_BYTES, last: "database.waiting", says: /full|disk I\/O/ },
+  // Too full for the file to be opened at all; after a stop SQLite has to make its own files anew.
+  {
+    end: "kill9",
+    max_bytes: FULL_DISK_BYTES,
+    last: "server.waiting",
+    says: /at the moment\. .*; see whether its disk/,
+  },
+  { end: "stop", max_bytes: FULL_DISK_BYTES, last: "server.waiting", says: /at the moment\. .*; see whether its disk/ },
+] as const;
+
+for (const { end, max_bytes, last, says } of STARTS_ON_FULL_DISK) {
+  test(`a full disk (${max_bytes}) at the start after ${end} is waited for, then what was left is sent`, async () => {
+    const receiver = await startReceiver(() => "hang");
+    after(() => receiver.close());
+    const server = await startServer();
+    const site = await furnish(server, receiver.url);
+    const [id] = (await site.ingest([randomUUID()])) ?? [];
+    await receiver.waitFor(1);
+    await server[end]();
+    receiver.setAnswer(() => ({}));
+
+    const { child, text } = startOnFullDisk(server, max_bytes);
+    await waitUntil(() => text().includes(`"event":"${last}"`), "the server to wait");
+    assert.match(text(), says);
+    assert.equal((await server.request("GET", "/api/health")).status, 200);
+    assert.equal((await server.request("GET", "/api/ready")).status, 503);
+    assert.equal(await site.ingest([randomUUID()]), null);
+    execFileSync("prlimit", [`--pid=${child.pid}`, "--fsize=unlimited:"]);
+    await waitUntil(() => text().includes('"event":"server.ready"'), "the server to be ready");
+    assert.equal(tryLock(join(server.dir, "linkme.db")), null, "no other process may deliver from its file");
+    assert.equal((await site.ingest([randomUUID()]))?.length, 1);
+    await receiver.waitFor((all) => all.filter(({ body }) => body.toString().includes(String(id))).length === 2);
+    assert.equal(
+      text()
+        .match(/database\.waiting|backup/g)
+        ?.join(),
+      "database.waiting",
+      "once, and no backup is asked for",
+    );
+    child.kill("SIGTERM");
+    assert.deepEqual(await once(child, "close"), [0, null]);
+  });
+}
+
+test("a start that waits for a full disk can be stopped", async () => {
   const server = await startServer();
-  const site = await furnish(server, receiver.url);
-  const [id] = (await site.ingest([randomUUID()])) ?? [];
-  await receiver.waitFor(1);
-  await server.kill9();
-  receiver.setAnswer(() => ({}));
-
-  // Too full for the file to be opened at all: the disk is to be looked at, and no backup is asked for.
-  const refused = startOnFullDisk(server, FULL_DISK_BYTES);
-  await once(refused.child, "close");
-  assert.equal(refused.child.exitCode, 1, refused.text());
-  assert.match(refused.text(), /cannot be opened at the moment\. .*; see whether its disk is full/);
-  assert.doesNotMatch(refused.text(), /backup/);
-
-  const { child, text } = startOnFullDisk(server, OPENED_BYTES);
-  await waitUntil(() => text().includes('"event":"database.waiting"'), "the server to wait");
-  assert.equal((await server.request("GET", "/api/health")).status, 200);
-  assert.equal((await server.request("GET", "/api/ready")).status, 503);
-  assert.equal(await site.ingest([randomUUID()]), null);
-  execFileSync("prlimit", [`--pid=${child.pid}`, "--fsize=unlimited:"]);
-  await waitUntil(() => text().includes('"event":"server.ready"'), "the server to be ready");
-  assert.equal((await site.ingest([randomUUID()]))?.length, 1);
-  assert.equal((await server.request("GET", "/api/ready")).status, 200);
-  await receiver.waitFor(
-    (received) => received.filter(({ body }) => body.toString().includes(String(id))).length === 2,
-  );
-  assert.equal(text().match(/database\.waiting/g)?.length, 1);
+  await server.stop();
+  const { child, text } = startOnFullDisk(server, FULL_DISK_BYTES);
+  await waitUntil(() => text().includes('"event":"server.waiting"'), "the server to wait");
   child.kill("SIGTERM");
-  assert.deepEqual(await once(child, "close"), [0, null]);
+  assert.deepEqual(await once(child, "close"), [0, null], text());
 });
 
 /** The server again, at its address and on its files, none of which can grow beyond so much. */
