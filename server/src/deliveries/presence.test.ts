@@ -221,8 +221,12 @@ function createCluster(real: PresenceStore) {
 
   async function pass(ms: number): Promise<void> {
     passed += ms;
-    for (const { clock, is_dead } of nodes.values()) if (!is_dead) clock.pass(ms);
-    await looked();
+    for (const { clock, is_dead } of nodes.values()) {
+      if (is_dead) continue;
+      clock.pass(ms);
+      // One after another: of two words said at once, either may be read before the other one is written.
+      await looked();
+    }
   }
 
   /** Time for one word of each. */
