@@ -4,7 +4,7 @@
 // That is exact: a click that is stored already is refused by its key and counts nowhere twice.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
-import { append as addTo, createLinkedList, each, type Links, remove } from "../platform/linked-list.ts";
+import { append as addTo, createLinkedList, each, type Listed, remove } from "../platform/linked-list.ts";
 import type { Spool } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
@@ -57,7 +57,7 @@ const SYSTEM_TIMERS: Timers = {
 };
 
 /** A click that waits for the database. */
-interface Wait extends Links<Wait> {
+interface Wait extends Listed<Wait> {
   readonly look_at: number;
   spoolIt(): void;
 }
