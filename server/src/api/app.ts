@@ -75,8 +75,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {
+      // parseAs says so.
       done(null, parseJsonBody(body as Buffer, numberMaxOf(request.routeOptions.config.route_name)));
     } catch (error) {
+      // What is thrown here is always an Error.
       done(error as Error);
     }
   });
@@ -140,6 +142,7 @@ async function registerRoutes(
       preflight: true,
     });
     bind(scope, sdk, door);
+    // Object.keys forgets the names of the keys.
     for (const name of Object.keys(sdk) as RouteName[]) addPreflight(scope, ROUTES[name].path);
   });
   registerDocs(app);
@@ -152,6 +155,7 @@ function addPreflight(scope: FastifyInstance, path: string): void {
 }
 
 function pick(handlers: Partial<Handlers>, keep: (name: RouteName) => boolean): Partial<Handlers> {
+  // Object.entries forgets the names of the keys.
   return Object.fromEntries(Object.entries(handlers).filter(([name]) => keep(name as RouteName)));
 }
 

@@ -1,4 +1,4 @@
-// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose.ts.
+// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose-pipeline.ts.
 // An id of another app, of a deleted webhook or of no delivery is the same refusal.
 import type { z } from "zod";
 import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";

@@ -1,4 +1,4 @@
-// Replays as the management API uses them: preview, start, list, watch, pause, resume, cancel. Created once by compose.ts.
+// Replays as the management API uses them: preview, start, list, watch, pause, resume, cancel. Created once by compose-pipeline.ts.
 // What is started here is carried on by the runner of any process that dispatches. An id of another app, of a deleted
 // webhook or of no replay is the same refusal.
 import type { z } from "zod";

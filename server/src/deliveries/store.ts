@@ -154,6 +154,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
       sql`select due_at, order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
         order by due_at limit 1`,
     ]);
+    // A column of bigint.
     const next_due_at = (next?.[0]?.["due_at"] as number | undefined) ?? null;
     const has_key_due = next_due_at !== null && next_due_at <= now && (next?.[0]?.["order_key"] ?? null) !== null;
     // The columns are those of ClaimedRow.
