@@ -56,10 +56,10 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     ranges: readonly TimeRange[] = [],
   ): Promise<Replay> {
     const { source, target } = await findBoth(destination_id, app_scope, input);
-    const obstacle = obstacleOf(target.state);
-    if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
+    const obstacle = obstacleOf(target.state);
+    if (obstacle !== null) throw refuse("conflict", obstacle);
     // One part is the range itself.
     if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionBounds));
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
