@@ -17,7 +17,8 @@ import {
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
-import type { DeliveryFilter, DeliveryStore } from "./store.ts";
+import type { DeliveryFilter } from "./ledger-store.ts";
+import type { DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
 export type Deliveries = ReturnType<typeof createDeliveries>;
