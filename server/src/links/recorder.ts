@@ -1,7 +1,7 @@
 // Makes clicks durable without holding visitors up. Called by redirect.ts for every click.
 // A click goes into the next transaction of the event log. When it is not committed after COMMIT_WAIT_MS, the click is
-// written to the spool as well, a local file, the visitor is let go, and it is stored from there unless it is committed after all.
-// That is exact: a click that is stored already is refused by its key and counts nowhere twice.
+// written to the spool as well, a local file, and the visitor is let go. From there it is stored unless it is committed after all.
+// Nothing counts twice: a click that is stored already is refused by its key.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { append as addTo, createLinkedList, each, type Listed, remove } from "../platform/linked-list.ts";

@@ -7,7 +7,7 @@ import { WINDOW_MAX_SECONDS } from "./forget.ts";
 
 /** Entries of the spool. */
 const READ_AT_ONCE = 500;
-/** Of those so many are in one transaction: half of a transaction, so that fresh clicks need not wait behind them. */
+/** Of those so many go into one transaction, half of what it takes, so that fresh clicks need not wait behind them. */
 const COMMITTED_TOGETHER = 50;
 /** Between two tries while the database is away: at first, and at the most. */
 export const RETRY_FIRST_MS = 250;
@@ -42,7 +42,7 @@ export interface SpoolDrainOptions {
   /** Whether the database was out of reach a moment ago. */
   isAway(): boolean;
   stayAway(): void;
-  /** Its first transaction has not ended yet: it may be stored yet. */
+  /** Whether its first transaction is still under way, which may store it. */
   isUndecided(cid: string): boolean;
   /** Rejects when it is not known what became of the click. */
   commit(click: Click): Promise<unknown>;
