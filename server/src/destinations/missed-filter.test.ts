@@ -215,13 +215,23 @@ for (const [title, told, holds] of filtered) {
   });
 }
 
-test("a count of nothing that is not exact asks for a look, and an exact one for nothing", () => {
-  const missed = { count: 0, since: "2026-01-31T09:30:00.000Z", until: "2026-01-31T09:31:00.000Z" };
-  const step = (is_exact: boolean) =>
-    nextStep(
-      { id: "dst_a", state: "active", state_changed_at: START },
-      { missed: { ...missed, is_exact }, sender: null },
-    );
-  assert.equal(step(true), null);
-  assert.match(step(false) ?? "", /"dry_run":true/);
-});
+const counts: [state: "active" | "paused" | "disabled" | "off", count: number, until: string | null][] = [
+  ["active", 0, "2026-01-31T09:31:00.000Z"],
+  ["active", 3, "2026-01-31T09:31:00.000Z"],
+  ["paused", 3, "2026-01-31T09:31:00.000Z"],
+  ["disabled", 3, null],
+  ["off", 10_001, null],
+];
+for (const [state, count, until] of counts) {
+  test(`a webhook that is ${state} says that more than ${count} may be missed, and how to count it`, () => {
+    const missed = { count, since: "2026-01-31T09:30:00.000Z", until };
+    const step = (is_exact: boolean) =>
+      nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: { ...missed, is_exact }, sender: null }) ??
+      "";
+    const range = `"since":"2026-01-31T09:30:00.000Z","until":"${until ?? "9999-12-31T23:59:59.999Z"}"`;
+    const dry_run = `POST /api/webhooks/dst_a/replays {${range},"states":["missing"],"dry_run":true}`;
+    assert.ok(step(false).includes(`more than the ${count} counted here: ${dry_run} tells how many`), step(false));
+    assert.doesNotMatch(step(true), /counted here/);
+    if (state === "active" && count === 0) assert.equal(step(true), "");
+  });
+}

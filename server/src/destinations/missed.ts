@@ -178,20 +178,28 @@ export function nextStep(
   { missed, sender }: Known,
 ): string | null {
   const { id, state } = row;
+  const uncounted = missed === null || missed.is_exact ? "" : ` ${stepToCount(id, missed)}`;
   if (state === "off") {
-    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender)}.`;
+    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender)}.${uncounted}`;
   }
-  if (state === "disabled") return stepWhenDisabled(id, sender);
+  if (state === "disabled") return `${stepWhenDisabled(id, sender)}${uncounted}`;
   if (state === "paused") {
-    return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable(id)} resumes them at once.`;
+    return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable(id)} resumes them at once.${uncounted}`;
   }
   if (missed === null || (missed.count === 0 && missed.is_exact)) return null;
-  if (sender !== null) return stepOfReplay(sender);
+  if (sender !== null) return `${stepOfReplay(sender)}${uncounted}`;
   const recover = `PATCH /api/webhooks/${id} {"enabled": true, "recover": true}`;
-  if (missed.count > 0) return `Send what it missed with ${recover}.`;
-  const { since, until } = missed;
-  const body = JSON.stringify({ since, until, states: ["missing"], dry_run: true });
-  return `It may have missed more than was looked at: POST /api/webhooks/${id}/replays ${body} tells how many events. Send them with ${recover}.`;
+  if (missed.count > 0) return `Send what it missed with ${recover}.${uncounted}`;
+  return `${stepToCount(id, missed)} Send them with ${recover}.`;
+}
+
+/** What may be missed up to the present; a replay looks no further than that. */
+const NO_END = "9999-12-31T23:59:59.999Z";
+
+/** Of a count that stopped before all was looked at. */
+function stepToCount(id: string, { count, since, until }: Missed): string {
+  const body = JSON.stringify({ since, until: until ?? NO_END, states: ["missing"], dry_run: true });
+  return `It may have missed more than the ${count} counted here: POST /api/webhooks/${id}/replays ${body} tells how many events.`;
 }
 
 /** Where a replay sends what was missed already: a second one would look at the same once more. */
