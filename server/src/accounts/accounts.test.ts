@@ -275,7 +275,9 @@ forEachEngine((engine) => {
     await accounts.createApp(app({ id: "shop" }));
     await db.query(destinationOf("shop", "dst_2"));
     await db.batch([...hotRows("shop", "dst_1", START - 1, 1), ...hotRows("shop", "dst_2", START, 2)]);
-    const hours = (id: string) => sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+    const hours = (
+      id: string,
+    ) => sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
       values (${id}, 0, 1, 1, 1)`;
     await db.batch([hours("dst_1"), hours("dst_2")]);
     const left = async () => {
@@ -300,6 +302,10 @@ forEachEngine((engine) => {
     clock.now += 10 * 60_000;
     await accounts.finishRemovals();
     assert.deepEqual(await left(), kept);
+    // A replay that was asked for at the moment of the removal, and that its runner has ended since.
+    await db.query(sql`update replays set id = 'rpl_late', destination_id = 'dst_1', finished_at = 1`);
+    await open().finishRemovals();
+    assert.deepEqual(await left(), [["dst_2"], ["dst_2"], ["dst_2"], []]);
   });
 
   if (engine.name !== "postgres") return;

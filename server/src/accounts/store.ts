@@ -222,15 +222,16 @@ export function removalSteps(removal: Removal): Statement[] {
 
 /**
  * Destinations that are gone and of which something has come since their removal was done: an attempt was under way that
- * counted in their health when it ended, or a transaction that had read them committed late. A seek for each destination.
+ * counted in their health when it ended, a replay was asked for at that moment, or a transaction that had read them committed
+ * late. A seek for each destination.
  */
 export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<string[]> {
-  const of_each = (["destination_health", "deliveries"] as const).map((table) => idsIn(table, limit));
+  const of_each = (["destination_health", "deliveries", "replays"] as const).map((table) => idsIn(table, limit));
   const found = await Promise.all(of_each.map((one) => db.query<{ id: string }>(one)));
   return [...new Set(found.flat().map(({ id }) => id))];
 }
 
-function idsIn(table: "destination_health" | "deliveries", limit: number): Statement {
+function idsIn(table: "destination_health" | "deliveries" | "replays", limit: number): Statement {
   const parts = [
     `select id from (with recursive k (id) as (
         select (select destination_id from ${table} order by destination_id limit 1)
