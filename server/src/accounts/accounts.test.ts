@@ -4,6 +4,7 @@ import { AppCreate, KeyCreate } from "#contract/apps.ts";
 import type { ErrorCode } from "#contract/errors.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
+import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import { AppError } from "../errors.ts";
 import { createIds, type IdSource, SYSTEM_IDS, uuidFloor } from "../platform/ids.ts";
 import { list, rows, type SqlValue, sql } from "../platform/sql.ts";
@@ -214,6 +215,7 @@ forEachEngine((engine) => {
     await db.query(destinationOf("shop", "dst_2"));
     await db.batch(hotRows("shop", "dst_1", START - count, count));
     await accounts.createApp(app({ id: "other" }));
+    await db.query(destinationOf("other", "dst_9"));
     await db.batch(hotRows("other", "dst_9", START - 2 * count, 2));
     await accounts.deleteApp("shop");
     clock.now += 1;
@@ -256,6 +258,7 @@ forEachEngine((engine) => {
     const { accounts, db, clock } = await setup(engine);
     await accounts.createApp(app({ id: "shop" }));
     const count = REMOVAL_STEP_ROWS + 5;
+    await db.query(destinationOf("shop", "dst_2"));
     await db.batch([...hotRows("shop", "dst_1", START - 1, 1), ...hotRows("shop", "dst_2", START, count)]);
     await db.query(
       sql`update deliveries set replay_id = 'rpl_dst_1', replay_from = 'failed' where destination_id = 'dst_2'`,
@@ -265,6 +268,69 @@ forEachEngine((engine) => {
     const [left] = await db.query(sql`select count(*) as deliveries, count(replay_id) as named from deliveries`);
     assert.deepEqual(left, { deliveries: count, named: 0 }, "else every later replay of them would wait for it");
     assert.deepEqual(await db.query(sql`select id from replays`), [{ id: "rpl_dst_2" }]);
+  });
+
+  test("what has come of a webhook since its removal was done is found and goes, now and then and at each start", async () => {
+    const { accounts, db, clock, open } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    await db.query(destinationOf("shop", "dst_2"));
+    await db.batch([...hotRows("shop", "dst_1", START - 1, 1), ...hotRows("shop", "dst_2", START, 2)]);
+    const hours = (
+      id: string,
+    ) => sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+      values (${id}, 0, 1, 1, 1)`;
+    await db.batch([hours("dst_1"), hours("dst_2")]);
+    const left = async () => {
+      const of_table = async (table: string) => {
+        const parts = [`select distinct destination_id as id from ${table} order by destination_id`];
+        return (await db.query<{ id: string }>({ kind: "statement", parts, values: [] })).map(({ id }) => id);
+      };
+      return Promise.all(["deliveries", "destination_health", "destination_hours", "replays"].map(of_table));
+    };
+    const kept = [["dst_2"], ["dst_2"], ["dst_2"], ["dst_2"]];
+    await accounts.finishRemovals();
+    assert.deepEqual(await left(), kept);
+    // An attempt that was under way ends, and one more delivery is made by whoever has not heard.
+    const health = sql`insert into destination_health (destination_id, consecutive_failures) values ('dst_1', 1)`;
+    await db.batch([health, hours("dst_1")]);
+    await accounts.finishRemovals();
+    assert.notDeepEqual(await left(), kept, "not looked for each time");
+    await open().finishRemovals();
+    assert.deepEqual(await left(), kept);
+    await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased, trigger,
+      created_at) values ('dst_1', 'p1', 'shop', 'link.click', 'pending', 0, 0, 0, 'manual', 0)`);
+    clock.now += 10 * 60_000;
+    await accounts.finishRemovals();
+    assert.deepEqual(await left(), kept);
+    // A replay that was asked for at the moment of the removal, and that its runner has ended since.
+    await db.query(sql`update replays set id = 'rpl_late', destination_id = 'dst_1', finished_at = 1`);
+    await open().finishRemovals();
+    assert.deepEqual(await left(), [["dst_2"], ["dst_2"], ["dst_2"], []]);
+  });
+
+  if (engine.name !== "postgres") return;
+  test("what a replay hands out in the moment in which its webhook is removed is left with no name of it", async () => {
+    const { accounts, db, clock } = await setup(engine);
+    await accounts.createApp(app({ id: "shop" }));
+    await db.query(destinationOf("shop", "dst_2"));
+    await db.batch([...hotRows("shop", "dst_1", START - 1, 1), ...hotRows("shop", "dst_2", START, 2)]);
+    await db.query(recordRemoval("destination", "dst_1", clock.now));
+    let removing: Promise<void> | undefined;
+    await db.transaction(async (within) => {
+      // As a step of a replay begins and ends (replay-store.ts).
+      await within(sql`update replays set revision = revision + 1 where id = 'rpl_dst_1' and finished_at is null`);
+      removing = accounts.finishRemovals();
+      await waitUntil(() => isSomebodyBlocked(db), "the removal to wait");
+      await within(sql`update deliveries set replay_id = 'rpl_dst_1', replay_from = 'failed'
+        where destination_id in ('dst_1', 'dst_2')`);
+      await within(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased, trigger,
+        created_at, replay_id, replay_from)
+        values ('dst_1', 'p1', 'shop', 'link.click', 'pending', 0, 0, 0, 'replay', 0, 'rpl_dst_1', 'missing')`);
+    });
+    await removing;
+    const left = await db.query(sql`select destination_id, replay_id from deliveries`);
+    const free = { destination_id: "dst_2", replay_id: null };
+    assert.deepEqual(left, [free, free], "else every later replay of them would wait for it");
   });
 });
 

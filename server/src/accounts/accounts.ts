@@ -25,6 +25,9 @@ import * as store from "./store.ts";
 
 /** How long another process may still use a key, app or domain that was changed or deleted. */
 const LOOKUP_TTL_MS = 1_000;
+/** How often what is left of removals that were done is looked for, and how much of it is removed at a time. */
+const LEFT_EVERY_MS = 10 * 60_000;
+const LEFT_MAX = 1_000;
 /** How long a call waits for the id of a deleted app to become free. */
 const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
@@ -211,12 +214,26 @@ export function createAccounts({ db, ids, source, keeping = {} }: AccountsOption
     return removing;
   }
 
+  let looked_at = Number.NEGATIVE_INFINITY;
+
   async function removeAll(): Promise<void> {
+    await removeLeft();
     for (;;) {
       const removals = await store.selectRemovals(db);
       if (removals.length === 0) return;
       for (const removal of removals) await remove(removal);
     }
+  }
+
+  /** What has come since a removal was done is to be removed as well; at the start, and now and then. */
+  async function removeLeft(): Promise<void> {
+    const now = source.now();
+    // A clock that was set back makes the time negative.
+    if (Math.abs(now - looked_at) < LEFT_EVERY_MS) return;
+    const left = await store.findLeft(db, LEFT_MAX);
+    if (left.length > 0) await db.batch(left.map((id) => store.recordRemoval("destination", id, now)));
+    // What there was no room for is found the next time.
+    if (left.length < LEFT_MAX) looked_at = now;
   }
 
   /** Does one step after another until nothing is left, then notes that it is done. */

@@ -202,6 +202,9 @@ export function removalSteps(removal: Removal): Statement[] {
     ];
   }
   return [
+    // First: a step that is under way is waited for, and none follows it that would hand out anything more.
+    sql`update replays set finished_at = ${removed_at}, due_at = null, slot = null
+      where destination_id = ${id} and finished_at is null`,
     // Attempts once more: one may be recorded as long as its delivery is there.
     ...["attempts", "deliveries", "attempts"].map((table) => stepOf(table, id)),
     // A replay may send to another webhook, where replays to come wait for whatever has the name of one.
@@ -211,9 +214,36 @@ export function removalSteps(removal: Removal): Statement[] {
       limit ${REMOVAL_STEP_ROWS}) returning position`,
     sql`delete from replays where destination_id = ${id}`,
     sql`delete from destination_history where destination_id = ${id}`,
-    sql`delete from destination_hours where destination_id = ${id}`,
+    // Whoever records an attempt writes into both in this order, so that no hours stay behind alone (findLeft).
     sql`delete from destination_health where destination_id = ${id}`,
+    sql`delete from destination_hours where destination_id = ${id}`,
   ];
+}
+
+/**
+ * Destinations that are gone and of which something has come since their removal was done: an attempt was under way that
+ * counted in their health when it ended, a replay was asked for at that moment, or a transaction that had read them committed
+ * late. A seek for each destination.
+ */
+export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<string[]> {
+  const of_each = (["destination_health", "deliveries", "replays"] as const).map((table) => idsIn(table, limit));
+  const found = await Promise.all(of_each.map((one) => db.query<{ id: string }>(one)));
+  return [...new Set(found.flat().map(({ id }) => id))];
+}
+
+function idsIn(table: "destination_health" | "deliveries" | "replays", limit: number): Statement {
+  const parts = [
+    `select id from (with recursive k (id) as (
+        select (select destination_id from ${table} order by destination_id limit 1)
+        union all
+        select (select x.destination_id from ${table} as x where x.destination_id > k.id order by x.destination_id limit 1)
+        from k where k.id is not null)
+      select id from k where id is not null) as k
+    where not exists (select 1 from destinations as d where d.id = k.id)
+      and not exists (select 1 from removals as r where r.kind = 'destination' and r.id = k.id) limit `,
+    "",
+  ];
+  return { kind: "statement", parts, values: [limit] };
 }
 
 /** Both ledgers have the same key: a destination and a position. */

@@ -56,4 +56,27 @@ forEachEngine((engine) => {
     const left = [sql`select 1 as one from deliveries ${of_key}`, sql`select 1 as one from attempts ${of_key}`];
     assert.deepEqual(await Promise.all(left.map((one) => db.query(one))), [[], []]);
   });
+
+  test("what is counted in the moment in which its webhook is removed goes with it", async () => {
+    const { db, key } = await openWith(engine, LEASED);
+    const { destination_id } = key;
+    await db.query(
+      sql`insert into destination_health (destination_id, consecutive_failures) values (${destination_id}, 0)`,
+    );
+    await db.query(recordRemoval("destination", destination_id, NOW));
+    const accounts = createAccounts({ db, ids: createIds(SYSTEM_IDS), source: SYSTEM_IDS });
+    const [health, ...others] = settle([{ ...failureOf(key, {}), counts: true }]);
+    assert.match(health?.parts.join("?") ?? "", /insert into destination_health/);
+    let removing: Promise<void> | undefined;
+    await db.transaction(async (within) => {
+      if (health !== undefined) await within(health);
+      removing = accounts.finishRemovals();
+      await waitUntil(() => isSomebodyBlocked(db), "the removal to wait");
+      for (const one of others) await within(one);
+    });
+    await removing;
+    const left = await db.query(sql`select hour from destination_hours where destination_id = ${destination_id}
+      union all select consecutive_failures as hour from destination_health where destination_id = ${destination_id}`);
+    assert.deepEqual(left, []);
+  });
 });
