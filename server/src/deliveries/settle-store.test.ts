@@ -1,4 +1,5 @@
-// What an attempt that ends late still finds: its delivery may have been removed, with its webhook or its event.
+// What an attempt that ends late still finds: its delivery may have been removed, with its webhook or its event, or a person may
+// have corrected the webhook.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NOW, openWith } from "../../test/support/deliveries.ts";
@@ -36,6 +37,43 @@ forEachEngine((engine) => {
       where destination_id in (${key.destination_id}, 'dst_removed')`);
     assert.deepEqual(kept, [{ destination_id: key.destination_id, response_snippet: "ada" }]);
   });
+
+  for (const set_apart of [false, true]) {
+    const what = set_apart ? "an attempt that may be on record already and" : "an attempt that";
+    test(`${what} was made by settings of before is no part of the run of failures, nor does it end one`, async () => {
+      const { db, key } = await openWith(engine, LEASED);
+      let number = 0;
+      /** As many attempts in one group: `ok` or `no`, the era of each, and when it ended. */
+      const record = async (...ends: [end: "ok" | "no", era: number | undefined, at: number][]) => {
+        const settlements = ends.map(([end, era, at]) => {
+          const state = end === "ok" ? ("succeeded" as const) : ("pending" as const);
+          const made = settlementOf(key, ++number, { state, failures: 1, due_at: NOW });
+          const record = { ...made.record, started_at: at - made.record.duration_ms };
+          return { ...made, record, set_apart, ...(era !== undefined && { era }) };
+        });
+        await db.batch(settle(settlements));
+        // What comes again, for nobody heard of its commit, counts once.
+        if (set_apart) await db.batch(settle(settlements));
+        const [health] = await db.query<Record<string, number | null>>(
+          sql`select * from destination_health where destination_id = ${key.destination_id}`,
+        );
+        assert.ok(health !== undefined);
+        const { era, last_success_at, last_failure_at, consecutive_failures, failing_since } = health;
+        return [era, last_success_at, last_failure_at, consecutive_failures, failing_since];
+      };
+      assert.deepEqual(await record(["no", 0, 11], ["no", 0, 12]), [0, null, 12, 2, 11]);
+      assert.deepEqual(await record(["no", 1, 14], ["no", 0, 13]), [1, null, 14, 1, 14], "it begins anew");
+      assert.deepEqual(await record(["no", 0, 15], ["no", 0, 16]), [1, null, 16, 1, 14]);
+      assert.deepEqual(await record(["no", undefined, 17]), [1, null, 17, 1, 14]);
+      assert.deepEqual(await record(["no", 0, 18], ["no", 1, 19], ["no", 0, 20]), [1, null, 20, 2, 14]);
+      assert.deepEqual(await record(["ok", 0, 21]), [1, 21, 20, 2, 14], "when it succeeded last is told");
+      assert.deepEqual(await record(["ok", 0, 22], ["no", 1, 23]), [1, 21, 23, 3, 14]);
+      assert.deepEqual(await record(["ok", 1, 24], ["no", 0, 25]), [1, 24, 25, 0, null]);
+      assert.deepEqual(await record(["no", 1, 26]), [1, 24, 26, 1, 26]);
+      assert.deepEqual(await record(["ok", 3, 27]), [3, 27, 26, 0, null]);
+      assert.deepEqual(await record(["no", 2, 28]), [3, 27, 28, 0, null]);
+    });
+  }
 
   if (engine.name !== "postgres") return;
   test("what is recorded in the moment in which its webhook is removed goes with it", async () => {

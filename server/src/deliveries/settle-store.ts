@@ -248,9 +248,10 @@ function updateHealth(settlements: readonly Settlement[], locked: readonly { des
     one.failure_at,
     one.failures,
     one.failing_since,
+    one.era,
   ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
-      failing_since) values ${rows(values)} ${ADD_TO_HEALTH}`;
+      failing_since, era) values ${rows(values)} ${ADD_TO_HEALTH}`;
 }
 
 function addHours(settlements: readonly Settlement[]): Statement {
@@ -269,11 +270,12 @@ function addHours(settlements: readonly Settlement[]): Statement {
 function updateHealthUnlessRecorded(settlements: readonly Settlement[]): Statement {
   const values = singleChanges(settlements).map(({ key, attempt, health }): SqlValue[] => [
     ...[key.destination_id, key.position, attempt],
-    ...[health.success_at, health.failure_at, health.failures, health.failing_since],
+    ...[health.success_at, health.failure_at, health.failures, health.failing_since, health.era],
   ]);
   return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
-      failing_since)
-    select column1, max(column4), max(column5), sum(column6), min(column7) from (values ${rows(values, HEALTH_TYPES)}) as made
+      failing_since, era)
+    select column1, max(column4), max(column5), sum(column6), min(column7), max(column8)
+    from (values ${rows(values, HEALTH_TYPES)}) as made
     where ${UNRECORDED} group by column1 order by column1 ${ADD_TO_HEALTH}`;
 }
 
@@ -288,13 +290,14 @@ function addHoursUnlessRecorded(settlements: readonly Settlement[]): Statement {
     ${ADD_TO_HOURS}`;
 }
 
-const HEALTH_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint", "bigint"] as const;
+const HEALTH_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint", "bigint", "bigint"] as const;
 const HOUR_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint"] as const;
 
 /** Asked of the tables and not of the view over both, which SQLite would read from end to end for each attempt. */
 const UNRECORDED = sql`not exists (select 1 from attempts where attempts.destination_id = made.column1
   and attempts.position = made.column2 and attempts.number = made.column3) and ${NOT_IN_ROW}`;
 
+/** The run of failures is of one era: an earlier one adds nothing to it and ends nothing, a later one begins it anew. */
 const ADD_TO_HEALTH = sql`on conflict (destination_id) do update set
   last_success_at = case when destination_health.last_success_at > excluded.last_success_at
     then destination_health.last_success_at
@@ -302,10 +305,13 @@ const ADD_TO_HEALTH = sql`on conflict (destination_id) do update set
   last_failure_at = case when destination_health.last_failure_at > excluded.last_failure_at
     then destination_health.last_failure_at
     else coalesce(excluded.last_failure_at, destination_health.last_failure_at) end,
-  consecutive_failures = excluded.consecutive_failures +
-    case when excluded.last_success_at is null then destination_health.consecutive_failures else 0 end,
-  failing_since = case when excluded.last_success_at is null
-    then coalesce(destination_health.failing_since, excluded.failing_since) else excluded.failing_since end`;
+  consecutive_failures = case when excluded.era < destination_health.era then destination_health.consecutive_failures
+    when excluded.era > destination_health.era or excluded.last_success_at is not null then excluded.consecutive_failures
+    else destination_health.consecutive_failures + excluded.consecutive_failures end,
+  failing_since = case when excluded.era < destination_health.era then destination_health.failing_since
+    when excluded.era > destination_health.era or excluded.last_success_at is not null then excluded.failing_since
+    else coalesce(destination_health.failing_since, excluded.failing_since) end,
+  era = case when excluded.era > destination_health.era then excluded.era else destination_health.era end`;
 
 const ADD_TO_HOURS = sql`on conflict (destination_id, hour, succeeded, latency_class)
   do update set attempts = destination_hours.attempts + excluded.attempts`;

@@ -9,13 +9,18 @@ interface Finished {
   readonly key: DeliveryKey;
   readonly attempt: number;
   readonly record: Pick<AttemptRow, "started_at" | "duration_ms" | "outcome">;
+  readonly era?: number;
 }
 
 export interface HealthChange {
   destination_id: string;
+  /** The newest of these: who fails by settings that a person has changed since says nothing about the present ones. */
+  era: number;
+  /** Of this era, for a success is what ends its run. */
   success_at: number | null;
+  /** Of any era. */
   failure_at: number | null;
-  /** Failures since the last success among these, and when the first of them ended. */
+  /** Failures of this era since the last success among these, and when the first of them ended. */
   failures: number;
   failing_since: number | null;
 }
@@ -29,17 +34,22 @@ export interface HourCount {
   attempts: number;
 }
 
+/** Of what was not sent, and of a change of nothing: no later one, so that it begins no run. */
+const NO_ERA = 0;
+
 export function healthChanges(finished: readonly Finished[]): HealthChange[] {
   const changes = new Map<string, HealthChange>();
-  for (const { key, record } of [...finished].sort(byEnd)) {
+  for (const { key, record, era = NO_ERA } of [...finished].sort(byEnd)) {
     const change = changeOf(changes, key.destination_id);
     const at = endOf({ record });
+    if (era > change.era) Object.assign(change, { era, success_at: null, failures: 0, failing_since: null });
+    if (record.outcome !== "accepted") change.failure_at = at;
+    if (era < change.era) continue;
     if (record.outcome === "accepted") {
       change.success_at = at;
       change.failures = 0;
       change.failing_since = null;
     } else {
-      change.failure_at = at;
       change.failures++;
       change.failing_since ??= at;
     }
@@ -58,7 +68,7 @@ export function withUnchanged(changes: HealthChange[], named: readonly { destina
 function changeOf(changes: Map<string, HealthChange>, destination_id: string): HealthChange {
   const known = changes.get(destination_id);
   if (known !== undefined) return known;
-  const change = { destination_id, success_at: null, failure_at: null, failures: 0, failing_since: null };
+  const change = { destination_id, era: NO_ERA, success_at: null, failure_at: null, failures: 0, failing_since: null };
   changes.set(destination_id, change);
   return change;
 }
@@ -73,20 +83,24 @@ export interface SingleChange {
 
 /** The same, attempt by attempt, in the order of destinations and ends. A failure before a success counts as none. */
 export function singleChanges(finished: readonly Finished[]): SingleChange[] {
-  const last_success = new Map<string, number>();
-  for (const { destination_id, success_at } of healthChanges(finished)) {
-    if (success_at !== null) last_success.set(destination_id, success_at);
-  }
+  const together = new Map(healthChanges(finished).map((change) => [change.destination_id, change]));
   return [...finished]
     .sort((a, b) => byDestination(a.key, b.key) || byEnd(a, b))
     .map((one) => {
-      const [health] = healthChanges([one]);
       const [hour] = hourCounts([one]);
-      assert(health !== undefined && hour !== undefined, "one attempt is one change");
-      const { key, attempt } = one;
-      const is_over = endOf(one) < (last_success.get(key.destination_id) ?? Number.NEGATIVE_INFINITY);
-      return { key, attempt, health: is_over ? { ...health, failures: 0, failing_since: null } : health, hour };
+      const all = together.get(one.key.destination_id);
+      assert(all !== undefined && hour !== undefined, "each attempt is part of what they are together");
+      return { key: one.key, attempt: one.attempt, health: partOf(all, one), hour };
     });
+}
+
+/** All of one destination say the same era: where those that begin it are on record already, so is it. */
+function partOf(all: HealthChange, one: Finished): HealthChange {
+  const [alone] = healthChanges([one]);
+  assert(alone !== undefined, "one attempt is one change");
+  if (alone.era < all.era) return { ...alone, era: all.era, success_at: null, failures: 0, failing_since: null };
+  const is_over = all.success_at !== null && endOf(one) < all.success_at;
+  return is_over ? { ...alone, failures: 0, failing_since: null } : alone;
 }
 
 function byEnd(a: Pick<Finished, "record">, b: Pick<Finished, "record">): number {

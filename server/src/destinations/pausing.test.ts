@@ -173,6 +173,7 @@ forEachEngine((engine) => {
       const era = await eraOf();
       clock.at += 1_000;
       await change();
+      assert.equal((await destinations.getWebhook(id, null)).health.consecutive_failures, 0, String(change));
       await fail(db, id, 21, clock.at - FAILURE_RULES.disable_after_ms);
       const { state } = await destinations.getWebhook(id, null);
       for (const process of [destinations, another()]) {

@@ -32,7 +32,7 @@ export interface Change {
   probe_at?: number;
 }
 
-/** What becomes of a row and its run of failures, decided without waiting for anything; null leaves it as it is. */
+/** What becomes of a row and its run of failures, which is of its present era, decided without waiting for anything; null leaves it as it is. */
 export type Decide = (row: DestinationRow, run: FailureRun) => Change | null;
 
 /** Who changes something: `system` is the server itself, by what it saw. */
@@ -119,7 +119,7 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       );
       if ((counted[0]?.count ?? 0) >= DESTINATIONS_PER_APP_MAX) return "too_many";
       await query(insertRow(row));
-      await query(resetHealth(row.id));
+      await query(resetHealth(row));
       const cause = row.state === "off" ? "turned off from the start" : "created";
       await query(insertHistory(row, row.created_at, { cause, actor, explains: 1 }));
       return "inserted";
@@ -141,7 +141,8 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       const at = is_kept ? await historyTime(query, id, now) : now;
       const after = { ...decision.row, ...(await stopAfter(query, row, decision.row, at)) };
       await query(updateRow(after));
-      if (decision.reset_health) await query(resetHealth(id));
+      if (decision.reset_health) await query(resetHealth(after));
+      else if (after.era !== row.era) await query(beginRun(after));
       // What was disabled begins anew: what is shown of its health is from now on. The attempts themselves are kept.
       if (decision.reset_health && row.state === "disabled") {
         await query(sql`update destination_health set last_failure_at = null where destination_id = ${id}`);
@@ -224,6 +225,12 @@ const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null }
 
 function failureRun(id: string): Statement {
   return sql`select consecutive_failures, failing_since from destination_health where destination_id = ${id}`;
+}
+
+/** What was sent by other settings is no part of the run: attempts that end later add to that of their own era only. */
+function beginRun({ id, era }: DestinationRow): Statement {
+  return sql`update destination_health set era = ${era}, consecutive_failures = 0, failing_since = null
+    where destination_id = ${id}`;
 }
 
 function startProbes(id: string, probe_at: number): Statement {
@@ -316,10 +323,11 @@ async function stopAfter(query: Query, before: DestinationRow, after: Destinatio
   return { stopped_at: (await createMissedStore({ query }).unrecoveredSince(after, at)) ?? at, restarted_at: null };
 }
 
-function resetHealth(id: string): Statement {
-  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures, failing_since)
-    values (${id}, null, null, 0, null)
-    on conflict (destination_id) do update set consecutive_failures = 0, failing_since = null, probe_at = null, probes = 0`;
+function resetHealth({ id, era }: DestinationRow): Statement {
+  return sql`insert into destination_health (destination_id, last_success_at, last_failure_at, consecutive_failures,
+      failing_since, era) values (${id}, null, null, 0, null, ${era})
+    on conflict (destination_id) do update set consecutive_failures = 0, failing_since = null, era = excluded.era,
+      probe_at = null, probes = 0`;
 }
 
 function insertRow(row: DestinationRow): Statement {

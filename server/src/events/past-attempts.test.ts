@@ -40,11 +40,19 @@ async function openHeld(engine: Engine) {
   return { ...pipeline, id, held, answer, show, isIn, correct, list };
 }
 
-/** Paused for so long that the next probe that fails disables it, and its first probe due now. */
-async function pauseLong({ db, destinations, id }: Awaited<ReturnType<typeof openHeld>>): Promise<void> {
+type Held = Awaited<ReturnType<typeof openHeld>>;
+
+/** Its attempts by the present settings have failed for so long that the next probe that fails disables it, once it is paused. */
+async function failLong({ db, id }: Held): Promise<void> {
   const failing_since = Date.now() - FAILURE_RULES.disable_after_ms - 1_000;
   await db.query(sql`update destination_health set consecutive_failures = 20, failing_since = ${failing_since}
     where destination_id = ${id}`);
+}
+
+/** Paused for so long, and its first probe due now. */
+async function pauseLong(world: Held): Promise<void> {
+  const { db, destinations, id } = world;
+  await failLong(world);
   assert.equal((await destinations.review(id))?.state, "paused");
   await db.query(sql`update destination_health set probe_at = ${Date.now()} where destination_id = ${id}`);
 }
@@ -81,10 +89,53 @@ forEachEngine((engine) => {
     await dispatcher.start();
     await waitUntil(async () => held("/old").length === 1, "the probe to the old URL");
     await correct();
+    await failLong(world);
     await waitUntil(async () => held("/new").length === 1, "the probe to the new URL");
     await answer("/old", 500);
     await answer("/new", 500);
     await isIn("disabled");
+  });
+
+  test("the first probe with the present settings disables nothing, however long those of before have failed", async () => {
+    const world = await openHeld(engine);
+    const { dispatcher, events, verdicts, held, answer, show, correct } = world;
+    await pauseLong(world);
+    await events.ingest("shop", clicks(2));
+    await dispatcher.start();
+    await waitUntil(async () => held("/old").length === 1, "the probe to the old URL");
+    await correct();
+    await waitUntil(async () => held("/new").length === 1, "the probe to the new URL");
+    await answer("/new", 500);
+    await waitUntil(async () => verdicts.length === 1, "it to have been looked at");
+    const { state, health } = await show();
+    assert.deepEqual([state, health.consecutive_failures], ["paused", 1]);
+    await answer("/old", 500);
+  });
+
+  test("what fails by the old URL after it was corrected is no part of the run of failures", async () => {
+    const world = await openHeld(engine);
+    const { db, dispatcher, events, verdicts, id, held, answer, show, correct, list } = world;
+    const long_ago = Date.now() - FAILURE_RULES.pause_after_ms;
+    await dispatcher.start();
+    await events.ingest("shop", clicks(4));
+    await waitUntil(async () => held("/old").length === 4, "four requests to the old URL");
+    await db.query(sql`update destination_health set consecutive_failures = 17, failing_since = ${long_ago}
+      where destination_id = ${id}`);
+    await correct();
+    for (let late = 0; late < 2; late++) await answer("/old", 500);
+    await waitUntil(async () => (await show()).health.last_failure_at !== null, "them to have failed");
+    await events.ingest("shop", clicks(1));
+    await answer("/new", 500);
+    await waitUntil(
+      async () => (await show()).health.consecutive_failures === 1,
+      "the one to the new URL to have failed",
+    );
+    for (let late = 0; late < 2; late++) await answer("/old", 500);
+    const haveFailed = async () => (await list("pending")).items.every(({ attempt_count }) => attempt_count === 1);
+    await waitUntil(async () => held("/old").length === 0 && (await haveFailed()), "all to have failed");
+    await waitUntil(async () => verdicts.length > 0, "them to have been looked at");
+    const { state, health } = await show();
+    assert.deepEqual([state, health.consecutive_failures], ["active", 1]);
   });
 
   test("where one delivery waits alone, the new URL is tried when the probe to the old one has ended", async () => {

@@ -130,9 +130,41 @@ test("what was under way when a webhook was paused disables nothing; the first p
   assert.equal((await first.show()).state, "paused");
 
   held = null;
-  await first.patch({ timeout_ms: 20_000 });
+  // A change of what it is sent with would bring the probe at once, and begin the five days anew.
+  await server.setClock(SIX_DAYS_MS + 60_000);
   await waitUntil(async () => (await first.show()).state === "disabled", "the webhook to be disabled");
   assert.equal(receiver.received.filter(({ path }) => path === "/first").length, EVENTS + 7, "by one probe");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test("what was under way to the old URL when it was corrected does not pause it, whatever fails after that", async () => {
+  const held: (() => void)[] = [];
+  const receiver = await startReceiver(async ({ path }) => {
+    if (path === "/old") await new Promise<void>((resolve) => void held.push(resolve));
+    return { status: 500 };
+  });
+  after(() => receiver.close());
+  const server = await startServer({ env: PAUSED_SOON });
+  const { show, patch, send, list } = await furnish(server, `${receiver.url}/old`);
+  await patch({ retry_schedule: [604_800], timeout_ms: 30_000, max_in_flight: 50 });
+  for (let n = 0; n < 12; n++) await send({ n });
+  await receiver.waitFor(12);
+  await patch({ url: `${receiver.url}/new` });
+  for (const answer of held) answer();
+  const haveFailed = async (count: number) =>
+    (await list("pending")).filter(
+      ({ next_attempt_at, attempt_count }) => attempt_count === 1 && next_attempt_at !== null,
+    ).length === count;
+  await waitUntil(() => haveFailed(12), "what was under way to have failed");
+  assert.equal((await show()).health.consecutive_failures, 0);
+
+  for (let n = 1; n <= 5; n++) {
+    await server.setClock(n * 10_000);
+    await send({ n });
+    await waitUntil(async () => (await show()).health.consecutive_failures === n, "an attempt to have failed");
+  }
+  await waitUntil(async () => (await show()).state === "paused", "the webhook to be paused");
+  assert.match((await show()).state_reason ?? "", /^5 attempts in a row have failed since /);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
