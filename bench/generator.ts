@@ -5,7 +5,7 @@
 import { connect, type Socket } from "node:net";
 import { createRecorder, createSeries, type EventLog, type Recorder, type Series } from "./event-log.ts";
 import { createMessageReader, findAfter, statusAt } from "./http-message.ts";
-import { now } from "./measure.ts";
+import { now as sharedNow } from "./measure.ts";
 import { type RequestTemplate, writeDigits } from "./workload.ts";
 
 const READ_BUFFER_BYTES = 16 * 1024;
@@ -44,6 +44,7 @@ export type LoadResult = {
 
 type Run = {
   plan: LoadPlan;
+  now(): number;
   started_at: number;
   stop_at: number;
   issued: number;
@@ -56,9 +57,9 @@ type Run = {
 };
 type Connection = { socket: Socket; requests: Buffer[]; sent_at: number; busy: boolean };
 
-/** Runs one plan to its end; takes at most its seconds plus ten. */
-export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
-  const run = newRun(plan);
+/** Runs one plan to its end; takes at most its seconds plus ten. `now` is the shared clock, in ms. */
+export async function runLoad(plan: LoadPlan, now = sharedNow): Promise<LoadResult> {
+  const run = newRun(plan, now);
   const sockets = new Set<Socket>();
   await Promise.all(Array.from({ length: plan.connections }, () => open(run, sockets)));
   const cpu = process.cpuUsage();
@@ -84,9 +85,10 @@ export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
   return { ...counts, ...times, unsent, accepted: run.accepted.take(), accept_ms: run.accept_ms.take() };
 }
 
-function newRun(plan: LoadPlan): Run {
+function newRun(plan: LoadPlan, now: Run["now"]): Run {
   return {
     plan,
+    now,
     started_at: 0,
     stop_at: 0,
     issued: 0,
@@ -108,7 +110,7 @@ function dueBy(run: Run, at: number): number {
 
 /** Sends what is due on the connections that are free. */
 function issue(run: Run): void {
-  const at = now();
+  const at = run.now();
   const due = dueBy(run, at);
   while (run.idle.length > 0 && run.issued < due) {
     const connection = run.idle.pop()!;
@@ -127,7 +129,7 @@ function issue(run: Run): void {
 
 function settle(run: Run, connection: Connection, response: { bytes: Buffer; start: number; end: number }): void {
   const { bytes, start, end } = response;
-  const at = now();
+  const at = run.now();
   const status = statusAt(bytes, start);
   if (status === run.plan.expected_status) {
     if (at <= run.stop_at) run.result.accepted_in_time += 1;
@@ -173,7 +175,7 @@ function open(run: Run, sockets: Set<Socket>): Promise<void> {
         run.in_flight -= 1;
       }
       run.result.reconnects += 1;
-      const running = run.stop_at === 0 || now() < run.stop_at;
+      const running = run.stop_at === 0 || run.now() < run.stop_at;
       // A failed reconnect is counted by the next close; the run goes on with the connections that are left.
       if (running && run.result.reconnects < RECONNECTS_MAX) open(run, sockets).catch(() => undefined);
     });

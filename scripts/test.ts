@@ -29,6 +29,8 @@ const TEST_TIMEOUT_MS = 3 * 60_000;
 /** Ends a runner whose test file never exits; the report names the file. */
 const RUN_TIMEOUT_MS = 10 * 60_000;
 const READABLE = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
+/** As `npm start` has it. */
+const COMPILED = ".cache/compiled";
 const COUNTER = join(import.meta.dirname, "test-count.ts");
 /** Exit code of a run that a signal ended, as shells write it for SIGINT. */
 const INTERRUPTED = 130;
@@ -85,8 +87,10 @@ export async function runNodeTests(files: string[], flags: string[], env: Enviro
   const counting = [`--test-reporter=${COUNTER}`, `--test-reporter-destination=${counts}`];
   const bounds = [`--test-concurrency=${CONCURRENT_FILES}`, `--test-timeout=${TEST_TIMEOUT_MS}`];
   const options = ["--disable-warning=ExperimentalWarning", ...bounds, ...counting];
+  // Each file is a process of its own: compiling what they share once takes a third off the start of most.
+  const NODE_COMPILE_CACHE = join(ROOT, COMPILED);
   // With this variable set the runner would take itself for a file of another run and print no report.
-  const childEnv = { ...env, NODE_TEST_CONTEXT: undefined };
+  const childEnv = { ...env, NODE_COMPILE_CACHE, NODE_TEST_CONTEXT: undefined };
   try {
     const child = spawn(process.execPath, ["--test", ...options, ...flags, ...files], {
       cwd: ROOT,

@@ -187,19 +187,19 @@ export const Health = z
       .int()
       .nullable()
       .describe(
-        "requests at a time that it is sent at present, by all dispatchers together, as they were a few seconds ago unless the " +
-          "only one answers; null when that one has nothing to send to it, or nobody is known to deliver",
+        "how many requests at a time it is sent at present, by all dispatchers together; a few seconds old where there are several. " +
+          "Null when the only dispatcher has nothing to send to it, or when no dispatcher is known",
       ),
     rate_limit_per_second: z.number().nullable().describe("the same for requests a second; null: none, or not known"),
     held_until: Timestamp.nullable().describe(
-      "until then nothing is sent by itself, by one dispatcher at least: the receiver asked for it. The latest of them",
+      "until then at least one dispatcher sends nothing by itself, because the receiver asked for that; of several the latest time",
     ),
     limited_because: z
       .string()
       .nullable()
       .describe(
-        "why that is less than the settings, of the dispatcher that is limited most, and of how many when they differ; or why it " +
-          "is not known. Null when it is not less",
+        "why that is less than the settings allow: the reason of the dispatcher that is limited most, and for how many it is true " +
+          "when they differ; or why it is not known. Null when it is not less",
       ),
   })
   .meta({ id: "Health" });
@@ -216,7 +216,7 @@ export const Missed = z
       ),
     is_exact: z.boolean().describe("false: there may be more, the count is of the first events only"),
     since: Timestamp.describe(
-      "when it was stopped, the first time of which something is missing; when it is stopped and nothing is, this time",
+      "when the first stop began of which something is missing; when nothing is missing, when the present stop began",
     ),
     until: Timestamp.nullable().describe("when it was turned on the last time; null: it is still stopped"),
   })
@@ -249,7 +249,9 @@ export const Webhook = z
     created_at: Timestamp,
     updated_at: Timestamp,
     health: Health,
-    missed: Missed.nullable().describe("null: nothing; it was never off or disabled, or all of that is recovered"),
+    missed: Missed.nullable().describe(
+      "null when nothing is missing: it was never off or disabled, or all of it is recovered",
+    ),
     next_step: z.string().nullable().describe("what to do when it is not active, or has missed something"),
     recovery: Replay.nullable()
       .optional()

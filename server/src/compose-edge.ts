@@ -12,7 +12,7 @@ import { createForgetting } from "./links/forget.ts";
 import { createLinks } from "./links/links.ts";
 import { createRecorder } from "./links/recorder.ts";
 import { createRedirect } from "./links/redirect.ts";
-import type { RecorderNote } from "./links/spool-replay.ts";
+import type { RecorderNote } from "./links/spool-drain.ts";
 import { selectClickFate } from "./links/store.ts";
 import type { Database } from "./platform/database.ts";
 import type { IdSource, Ids } from "./platform/ids.ts";

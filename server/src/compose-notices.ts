@@ -1,4 +1,4 @@
-// Puts together how the operator is told: ways out, outbox, sender, watches. Called by compose.ts. Has no effect before
+// Puts together how the operator is told: ways out, outbox, sender, watches. Called by compose-pipeline.ts. Has no effect before
 // `start`. Every process watches its own disk, spool and database; those that dispatch or answer the management API
 // watch the backlog and send.
 import { dirname } from "node:path";

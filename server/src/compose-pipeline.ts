@@ -27,7 +27,7 @@ import { createFatesStore } from "./events/fates-store.ts";
 import { createFilterChecks } from "./events/filter-check.ts";
 import { createEventStore } from "./events/store.ts";
 import type { Clock } from "./platform/clock.ts";
-import { createCommitter } from "./platform/committer.ts";
+import { type Committer, createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
 import { createEgress, type Egress } from "./platform/egress.ts";
 import { createHints, type Hints } from "./platform/hints.ts";
@@ -50,7 +50,6 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const { now } = Date;
   const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
-  const committer = createCommitter({ engine: db.engine, batch: batchAndTell });
   const egress = createEgress({ allow: config.egress_allow });
   const hints = createHints({ wire: db.wire, sender: ids.cid(), after: runAfter, log });
   const { seal_key } = secrets;
@@ -59,63 +58,82 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const destinations = composeDestinations(config, { db, ids, egress, seal_key, version, notices, hints });
   destinations.onChange(notices.wake);
   const tail = composeTail({ db, destinations, clock });
+  const { told_db, batch } = tellStreams(db, writes, tail);
+  const committer = createCommitter({ engine: db.engine, batch });
+  const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
+  const { store, waking, ...sending } = composeSending(config, shared);
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking });
+  const { positionOf } = recording.events;
+  const deliveries = createDeliveries({ store, destinations, dispatcher: waking, positionOf, keepingOf, now });
+  const replaying = composeReplays({ ...shared, dispatcher: waking });
+  const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
+  const delivering = { store, ...sending, deliveries, ...replaying, recovery };
+  return { writes, committer, egress, hints, notices, destinations, tail, ...recording, ...delivering };
+}
+
+/** The two ways to write that make streams look for what is new. */
+function tellStreams(db: Database, writes: Pick<Database, "batch">, tail: ReturnType<typeof composeTail>) {
   const transaction: Database["transaction"] = async (work, limits) => {
     const result = await db.transaction(work, limits);
     tail.hint();
     return result;
   };
-  const told_db: Database = { ...db, transaction };
-  const store = createDeliveryStore(told_db);
-  async function batchAndTell(statements: Parameters<Database["batch"]>[0]) {
+  const batch: Database["batch"] = async (statements) => {
     const rows = await writes.batch(statements);
     tail.hint();
     return rows;
-  }
-  // An SQLite file has one process; with PostgreSQL there may be others, whose leases are alive and who share the limits.
+  };
+  const told_db: Database = { ...db, transaction };
+  return { told_db, batch };
+}
+
+interface SharedParts {
+  db: Database;
+  /** The same, which tells streams what it stores. */
+  told_db: Database;
+  ids: Ids;
+  clock: Clock;
+  hints: Hints;
+  egress: Egress;
+  destinations: ReturnType<typeof createDestinations>;
+  committer: Committer;
+}
+
+/** What sends. Who changes deliveries does so with `waking`, the same dispatcher: other processes hear of it, too. */
+function composeSending(config: Config, parts: SharedParts) {
+  const { db, told_db, ids, clock, hints, egress, destinations, committer } = parts;
+  const store = createDeliveryStore(told_db);
+  // An SQLite file has one dispatcher; with PostgreSQL there may be others, whose leases are alive and who share the limits.
   const exclusive = db.engine === "sqlite";
   const nodes = exclusive ? null : createPresenceStore(db);
   const presence =
     nodes === null ? ALONE : createPresence({ store: nodes, clock, id: ids.uuid(), tell: hints.dispatchers, log });
-  const dispatcher = createDispatcher({
-    store,
-    committer,
-    destinations,
-    egress,
-    presence,
-    log,
-    clock,
-    random: Math.random,
-    exclusive,
-  });
+  const sending = { store, committer, destinations, egress, presence, log, clock, random: Math.random, exclusive };
+  const dispatcher = createDispatcher(sending);
   const is_dispatcher = config.roles.includes("dispatcher");
-  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now });
-  const waking = wakeOthersToo(dispatcher, hints);
-  const event_log = createEventLog({ committer, destinations, dispatcher: waking, now });
-  const event_store = createEventStore(db);
-  const events = createEvents({ event_log, store: event_store, deliveries: store, destinations, ids, now });
-  const erasing = createErasing({
-    ...{ store: createErasingStore(told_db), events: event_store, dispatcher: waking, log, now },
-  });
-  const fates = createFates({ store: createFatesStore(db), history: event_store, destinations });
-  const filter_checks = createFilterChecks({ store: event_store });
-  const checks = createChecks({ destinations, egress, ids, now });
-  const deliveries = createDeliveries({
-    ...{ store, destinations, dispatcher: waking, positionOf: events.positionOf, keepingOf, now },
-  });
-  const { replays, replay_runner } = composeReplays({
-    db,
-    told_db,
-    destinations,
-    dispatcher: waking,
-    hints,
-    ids,
-    clock,
-  });
-  const recovery = createRecovery({ webhooks: destinations, replays, now });
-  const looking = { fates, filter_checks, recovery, lookUpLimits };
-  const recording = { writes, committer, egress, hints, event_log, events, erasing, checks, tail };
-  const delivering = { store, destinations, presence, dispatcher, deliveries, replays, replay_runner };
-  return { ...recording, ...looking, ...delivering, notices };
+  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now: clock.now });
+  return { store, presence, dispatcher, waking: wakeOthersToo(dispatcher, hints), lookUpLimits };
+}
+
+interface EventParts extends SharedParts {
+  deliveries: ReturnType<typeof createDeliveryStore>;
+  dispatcher: Dispatcher;
+}
+
+/** What takes events in, shows and erases them, and checks a receiver with some. */
+function composeEvents(parts: EventParts) {
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher } = parts;
+  const { now } = clock;
+  const store = createEventStore(db);
+  const event_log = createEventLog({ committer, destinations, dispatcher, now });
+  return {
+    event_log,
+    events: createEvents({ event_log, store, deliveries, destinations, ids, now }),
+    erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
+    fates: createFates({ store: createFatesStore(db), history: store, destinations }),
+    checks: createChecks({ destinations, egress, ids, now }),
+    filter_checks: createFilterChecks({ store }),
+  };
 }
 
 interface DestinationParts {
@@ -148,15 +166,8 @@ function composeDestinations(config: Config, parts: DestinationParts) {
   });
 }
 
-interface ReplayParts {
-  db: Database;
-  /** The same, which tells streams what it stores. */
-  told_db: Database;
-  destinations: ReturnType<typeof createDestinations>;
+interface ReplayParts extends SharedParts {
   dispatcher: Dispatcher;
-  hints: Hints;
-  ids: Ids;
-  clock: Clock;
 }
 
 function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clock }: ReplayParts) {

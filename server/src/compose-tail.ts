@@ -1,4 +1,5 @@
-// Puts together what follows events and deliveries live: the journal's upkeep, the sources, the streams. Called by compose.ts.
+// Puts together what follows events and deliveries live: the journal's upkeep, the sources, the streams. Called by
+// compose-pipeline.ts.
 import { createStreams, streamHandlers } from "./api/streams.ts";
 import { createDeliveryTail, type DeliveryTailOptions } from "./deliveries/tail.ts";
 import { createDeliveryTailStore } from "./deliveries/tail-store.ts";

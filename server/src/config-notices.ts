@@ -77,7 +77,7 @@ export const NOTICE_SETTINGS = {
     fallback: "900",
     unit: "seconds",
     accepts: "a whole number from 60 to 31536000",
-    description: "How long a delivery that is due may wait for its turn before the operator gets a notice.",
+    description: "How long a delivery that is due may wait before the operator gets a notice.",
     schema: wholeNumber(60, 31_536_000),
   }),
   low_disk_bytes: setting({

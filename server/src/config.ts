@@ -232,6 +232,7 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   // Every field was parsed by the schema of its own row just now, or is undefined.
   problems.push(...noticeProblems(values as Partial<Config>));
   if (problems.length > 0) return { kind: "problems", problems, warnings };
+  // Every row had a value: one without is a problem.
   const config = values as Config;
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
     warnings.push(`LINKME_ADMIN_TOKEN is shorter than ${TOKEN_WEAK_CHARS} characters and can be guessed.`);

@@ -65,6 +65,7 @@ function readSignatures(header: string): Buffer[] {
 }
 
 function read(headers: LinkMeHeaders, name: string): string | undefined {
+  // Without `get` it is a plain object of headers.
   const value = typeof headers.get === "function" ? headers.get(name) : (headers as Record<string, unknown>)[name];
   return typeof value === "string" ? value : undefined;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AppError } from "../errors.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createLookup } from "./lookup.ts";
 
 /** A table whose reads are answered when the test says so. */
@@ -20,12 +21,9 @@ function setup({ max_entries = 100 } = {}) {
   return { rows, reads, clock, lookup };
 }
 
-/** Lets everything that is ready to run do so. */
-const settle = () => new Promise((resolve) => setImmediate(resolve));
-
 async function found(table: ReturnType<typeof setup>, key: string): Promise<string | null> {
   const value = table.lookup.find(key);
-  await settle();
+  await yieldToEventLoop();
   table.reads.at(-1)?.answer();
   return value;
 }
@@ -49,16 +47,16 @@ test("hits and misses are remembered for the time to live, and read again after 
 test("what is asked for in one round of the event loop is one read, and what comes during it is the next", async () => {
   const table = setup();
   const first = [table.lookup.find("a"), table.lookup.find("b"), table.lookup.find("a")];
-  await settle();
+  await yieldToEventLoop();
   const second = [table.lookup.find("a"), table.lookup.find("c"), table.lookup.find("d")];
-  await settle();
+  await yieldToEventLoop();
   assert.deepEqual(
     table.reads.map((read) => read.keys),
     [["a", "b"]],
   );
   table.reads[0]?.answer();
   await Promise.all(first);
-  await settle();
+  await yieldToEventLoop();
   assert.deepEqual(table.reads[1]?.keys, ["c", "d"]);
   table.reads[1]?.answer();
   await Promise.all(second);
@@ -68,13 +66,13 @@ test("a key that is forgotten while it is being read is read again, and the late
   const table = setup();
   table.rows.set("a", "old");
   const early = table.lookup.find("a");
-  await settle();
+  await yieldToEventLoop();
   table.lookup.forget("a");
   const late = table.lookup.find("a");
   table.reads[0]?.answer();
   assert.equal(await early, "old");
   table.rows.delete("a");
-  await settle();
+  await yieldToEventLoop();
   table.reads[1]?.answer();
   assert.equal(await late, null);
   assert.equal(table.lookup.peek("a"), null);
@@ -85,7 +83,7 @@ test("clear forgets everything, also what is being read", async () => {
   table.rows.set("a", "1");
   assert.equal(await found(table, "a"), "1");
   const pending = table.lookup.find("b");
-  await settle();
+  await yieldToEventLoop();
   table.lookup.clear();
   table.reads.at(-1)?.answer();
   await pending;
@@ -96,7 +94,7 @@ test("clear forgets everything, also what is being read", async () => {
 test("a read that fails fails for those who waited, and is tried again for the next", async () => {
   const table = setup();
   const failing = assert.rejects(table.lookup.find("a"), /gone/);
-  await settle();
+  await yieldToEventLoop();
   table.reads[0]?.fail(new Error("gone"));
   await failing;
   table.rows.set("a", "1");
@@ -111,7 +109,7 @@ test("the oldest entry makes room, and a flood of unknown keys is refused before
   const flood = Array.from({ length: 10_600 }, (_, index) => table.lookup.find(`x${index}`));
   const outcomes = Promise.allSettled(flood);
   for (let round = 0; round < 30; round++) {
-    await settle();
+    await yieldToEventLoop();
     table.reads.at(-1)?.answer();
   }
   const refused = (await outcomes).filter((outcome) => outcome.status === "rejected");

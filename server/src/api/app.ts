@@ -75,8 +75,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {
+      // parseAs says so.
       done(null, parseJsonBody(body as Buffer, numberMaxOf(request.routeOptions.config.route_name)));
     } catch (error) {
+      // What is thrown here is always an Error.
       done(error as Error);
     }
   });
@@ -91,7 +93,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
     reply.header("x-content-type-options", "nosniff");
-    // Before its body is read: nobody bounds those of addresses that are none.
+    // Before its body is read: at an address that does not exist nothing bounds a body.
     if (request.is404) return done(notFoundAt(request));
     if (options.isOpen() || ALWAYS_OPEN.has(request.routeOptions.url ?? "")) return done();
     if (request.routeOptions.config.is_page === true) {
@@ -140,6 +142,7 @@ async function registerRoutes(
       preflight: true,
     });
     bind(scope, sdk, door);
+    // Object.keys forgets the names of the keys.
     for (const name of Object.keys(sdk) as RouteName[]) addPreflight(scope, ROUTES[name].path);
   });
   registerDocs(app);
@@ -152,6 +155,7 @@ function addPreflight(scope: FastifyInstance, path: string): void {
 }
 
 function pick(handlers: Partial<Handlers>, keep: (name: RouteName) => boolean): Partial<Handlers> {
+  // Object.entries forgets the names of the keys.
   return Object.fromEntries(Object.entries(handlers).filter(([name]) => keep(name as RouteName)));
 }
 
@@ -178,9 +182,9 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
 }
 
 /**
- * Who is answered in the midst of a body, and finds the connection closed, is reset before the answer was read; many clients
- * read none before they have sent all. So what is left of the body is read and dropped first, for as long as a request may
- * take. Of one that is very large the end is not waited for: `is_in` is false then.
+ * Answers when the rest of the body has come. A client that is still sending when the connection is closed is reset and loses the
+ * answer, and many read none before they have sent all. So what is left of the body is read and dropped first, for as long as
+ * a request may take. The end of a very large one is not waited for: `is_in` is false then.
  */
 function afterBody(request: IncomingMessage, answer: (is_in: boolean) => void): void {
   const { headers } = request;

@@ -120,6 +120,7 @@ function admit(request: FastifyRequest, route: Route, gate: Gate, done: (error?:
     if (access instanceof Promise) access.then(enter, done);
     else enter(access);
   } catch (error) {
+    // What is thrown here is always an Error.
     done(error as Error);
   }
 }
@@ -145,6 +146,7 @@ function withGate(call: Call<Route>, route: Route, gate: Gate): StreamCall<Route
 }
 
 function parseQuery(schema: z.ZodObject, query: unknown): Record<string, unknown> {
+  // Fastify parses a query to texts, and to lists of them where a name comes twice.
   for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
     const is_declared = name in schema.shape;
     if (is_declared && Array.isArray(value)) throw invalid(name, "must be given only once");

@@ -56,7 +56,7 @@ export function createLoad(): Load {
       if (response.headersSent || request.listenerCount("error") === 0) return letGo();
       weight += chunk.length;
       hold(room, id, chunk.length);
-      // One that is too large by itself is not to come again: its reader says so.
+      // One that is too large by itself gets 413 from its reader: a 503 would let it come again.
       if (weight > BODY_MAX_BYTES) return;
       if (room.bytes <= room.max && (room.shares.get(id) ?? 0) <= room.share_max) return;
       letGo();

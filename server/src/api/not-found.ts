@@ -2,6 +2,7 @@
 // process needs for it. Pure. Called by app.ts.
 import { ROUTES, type RouteName } from "#contract/routes.ts";
 
+// Object.keys forgets the names of the keys. A method is compared with whatever a client sends.
 const KNOWN = (Object.keys(ROUTES) as RouteName[]).map((name) => {
   const { method, path, scope } = ROUTES[name];
   const pattern = new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}/?$`);

@@ -69,3 +69,11 @@ test("a replay is refused by the field that is wrong", async () => {
     assert.deepEqual([status, body.error, body.details?.[0]?.path], [400, "invalid_request", path]);
   }
 });
+
+test("of a webhook that is off a replay is refused for what is wrong with the replay first", async () => {
+  const { url } = await createWebhook();
+  await api.call("PATCH", url, { enabled: false });
+  const backwards = await api.call("POST", `${url}/replays`, { ...RANGE, since: "9999-02-01T00:00:00Z" });
+  assert.deepEqual([backwards.status, backwards.body.details?.[0]?.path], [400, "since"]);
+  assert.equal((await api.call("POST", `${url}/replays`, RANGE)).status, 409);
+});

@@ -101,7 +101,7 @@ export function createClaiming(options: ClaimingOptions) {
     try {
       found = await claimUpTo(room, lane, destination);
     } finally {
-      // In the same turn as `take`: in between somebody else would be given that room.
+      // Nothing is awaited between this and `take`: else somebody else would be given that room.
       lanes.reserve(lane, -room, -found.bytes);
     }
     options.take(lane, destination, found.ready);

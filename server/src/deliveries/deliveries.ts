@@ -1,4 +1,4 @@
-// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose.ts.
+// Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose-pipeline.ts.
 // An id of another app, of a deleted webhook or of no delivery is the same refusal.
 import type { z } from "zod";
 import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";
@@ -17,7 +17,8 @@ import {
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
-import type { DeliveryFilter, DeliveryStore } from "./store.ts";
+import type { DeliveryFilter } from "./ledger-store.ts";
+import type { DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
 export type Deliveries = ReturnType<typeof createDeliveries>;

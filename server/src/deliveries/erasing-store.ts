@@ -34,7 +34,7 @@ export async function eraseDeliveries(
     from deliveries where ${of_event} order by destination_id /* locked */`);
   if (erased.length === 0) return [];
   const named = sql`position = ${position} and destination_id in (${paddedList(idsOf(erased))})`;
-  // Of what a person or a replay asked for after it had ended, what had become of it stays true.
+  // What had ended before a person or a replay asked for it again is again what it was.
   const ends = sql`state = 'pending' and coalesce(resume_state, 'pending') = 'pending'`;
   await within(sql`update deliveries set erased_at = ${now},
       state = case when ${ends} then 'failed' else coalesce(resume_state, state) end,

@@ -4,11 +4,11 @@
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type DeliveryKey, type DeliveryRow, deliveryId } from "./delivery.ts";
 
-/** Longer than any answer of the database takes. Not for ever: a lease that is given back makes its number free again. */
+/** Longer than any answer of the database takes. Not for ever: a lease that is given back frees the number of its attempt. */
 const REMEMBERED_MS = 15_000;
-/** More is nothing that people ask for within that time. */
+/** Deliveries: people do not cancel or retry more within that time. */
 const REMEMBERED_MAX = 10_000;
-/** What is claimed later is compared with the table. */
+/** Replays: one that is pushed out is found by the look at the table that comes with each claim. */
 const REPLAYS_MAX = 1_000;
 
 interface Attempt extends DeliveryKey {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
 import type { Limits } from "../destinations/health.ts";
-import { append, createLinkedList, type LinkedList, type Links, remove } from "../platform/linked-list.ts";
+import { append, createLinkedList, type LinkedList, type Listed, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
 import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
@@ -45,7 +45,7 @@ const LATE_MAX_MS = 50;
 /** The most that wait here, in rounds of requests, where others send to it too: it would wait for one of several. */
 const PART_ROUNDS = 4;
 
-export interface Flight extends Links<Flight> {
+export interface Flight extends Listed<Flight> {
   readonly ready: Ready;
   readonly started_at: number;
   /** Of the limit under which it started. */

@@ -1,6 +1,6 @@
 // The leases that a dispatcher holds: renewed while it lives, given back when nothing will be sent under them.
 // Used by dispatcher.ts. A lease that is lost costs a second attempt by somebody else, never a delivery.
-import type { Links } from "../platform/linked-list.ts";
+import type { Listed } from "../platform/linked-list.ts";
 import type { DeliveryKey } from "./delivery.ts";
 import type { DeliveryStore } from "./store.ts";
 
@@ -11,7 +11,7 @@ const RENEW_BEFORE_MS = 25_000;
 const SENDABLE_MS = 5_000;
 
 /** A claim of this process, and its place among those whose results are not recorded. */
-export interface Leased extends DeliveryKey, Links<Leased> {
+export interface Leased extends DeliveryKey, Listed<Leased> {
   attempt: number;
   /** When the lease runs out unless it is renewed. */
   lease_until: number;

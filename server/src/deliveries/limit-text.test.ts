@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createLimit, type Limit, type Reaction, react, startOver } from "./limit.ts";
-import { allowedBy, type Reason, type Standing, showLimits } from "./limit-text.ts";
+import { allowedBy, type Circumstances, type Reason, showLimits } from "./limit-text.ts";
 
 const NOW = 1_700_000_000_000;
 const SETTINGS = { max_in_flight: 50, rate_per_second: null };
@@ -16,8 +16,8 @@ function answered(...reactions: Reaction[]) {
   return limit;
 }
 
-function show(limit: Limit, standing: Standing) {
-  return showLimits(allowedBy(limit, standing, NOW), standing);
+function show(limit: Limit, around: Circumstances) {
+  return showLimits(allowedBy(limit, around, NOW), around);
 }
 
 test("a limit that is no less than the settings has no reason", () => {

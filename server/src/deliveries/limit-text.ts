@@ -23,14 +23,14 @@ export interface Slots {
   slow_slots: number;
 }
 
-export interface Standing extends Slots {
+export interface Circumstances extends Slots {
   is_slow: boolean;
   /** Its part of what the webhook allows. */
   share: Bound;
 }
 
-export function allowedBy(limit: Limit, standing: Standing, now: number): Allowed {
-  const { share } = standing;
+export function allowedBy(limit: Limit, around: Circumstances, now: number): Allowed {
+  const { share } = around;
   const cap = Math.min(Math.floor(limit.cap), share.max_in_flight);
   const held_ms = heldFor(limit, now);
   const rate = rateOf(limit, share.rate_per_second);
@@ -40,12 +40,12 @@ export function allowedBy(limit: Limit, standing: Standing, now: number): Allowe
     cap,
     per_second: rate === null ? null : cap === 0 ? 0 : round(rate),
     held_until: held_ms > 0 ? now + held_ms : null,
-    because: is_learned && limit.because !== null ? limit.because : unlearned(cap, standing),
+    because: is_learned && limit.because !== null ? limit.because : unlearned(cap, around),
   };
 }
 
 /** Of what no answer has asked for. */
-function unlearned(cap: number, { share, is_slow, slots }: Standing): Reason | null {
+function unlearned(cap: number, { share, is_slow, slots }: Circumstances): Reason | null {
   if (cap >= share.max_in_flight) return null;
   if (is_slow) return "slow";
   return cap >= slots ? "slots" : "beginning";

@@ -118,7 +118,7 @@ export function react(limit: Limit, reaction: Reaction, flight: Flown, at: Prese
       break;
     case "too_many":
       if (is_news) slowPace(limit, at);
-      press(limit, flight, reaction.for_ms, at.now, "too_many");
+      press(limit, flight, { because: "too_many", for_ms: reaction.for_ms }, at.now);
       break;
     case "silent":
       if (is_news && limit.pace !== null) {
@@ -127,7 +127,7 @@ export function react(limit: Limit, reaction: Reaction, flight: Flown, at: Prese
           limit.pace.per_second / 2,
         );
       }
-      press(limit, flight, 0, at.now, "silent");
+      press(limit, flight, { because: "silent", for_ms: 0 }, at.now);
       break;
     case "other":
       limit.pressed = 0;
@@ -143,6 +143,12 @@ interface Flown {
   /** How many were in flight when it started, itself included, and when it ended. */
   started_with: number;
   ended_with: number;
+}
+
+/** An answer, or none, that asks for less, and for how long. */
+interface Pressure {
+  because: "too_many" | "silent";
+  for_ms: number;
 }
 
 interface Present {
@@ -161,7 +167,7 @@ function widen(limit: Limit, { most, wanted }: Bounds): void {
 }
 
 /** Halves what is in flight, once for all that was under way then; in a row it lets the lane wait. */
-function press(limit: Limit, flight: Flown, for_ms: number, now: number, because: "too_many" | "silent"): void {
+function press(limit: Limit, flight: Flown, { because, for_ms }: Pressure, now: number): void {
   limit.pressed++;
   if (flight.round === limit.round) cut(limit, Math.min(limit.cap, flight.ended_with) / 2, because, now);
   if (limit.pace !== null) beginStep(limit.pace, now);

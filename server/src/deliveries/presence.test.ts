@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { BEAT_MS, createPresence, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
 import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
 
@@ -102,7 +103,7 @@ test("a stop that the database does not answer ends all the same", async () => {
   const cluster = createCluster({ ...store, remove: () => new Promise(() => {}) });
   const { presence } = await cluster.join("a");
   const leaving = presence.leave();
-  await settle();
+  await yieldToEventLoop();
   await cluster.pass(1_000);
   await leaving;
   await cluster.beat();
@@ -138,7 +139,7 @@ test("what it tells goes with its beats, and is written when it is news or may b
   await presence.join(() => told.limits);
   const beat = async () => {
     clock.pass(BEAT_MS);
-    await settle();
+    await yieldToEventLoop();
   };
   await beat();
   told.limits = "[1]";
@@ -243,7 +244,7 @@ function createCluster(real: PresenceStore) {
 
   /** What was begun has been read and written, and what followed from that. */
   async function looked(): Promise<void> {
-    for (await settle(); asked.size > 0; await settle()) await Promise.allSettled(asked);
+    for (await yieldToEventLoop(); asked.size > 0; await yieldToEventLoop()) await Promise.allSettled(asked);
   }
 
   async function counts(expected: number[]): Promise<void> {
@@ -270,9 +271,4 @@ function createMemoryStore(rows: Map<string, number>, state: { is_away: boolean 
     remove: (id) => ask(() => void rows.delete(id)),
     prune: ({ id }) => ask(() => void rows.delete(id)),
   };
-}
-
-/** What was begun before has been done. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import type { Allowed } from "./limit-text.ts";
 import { ALONE, createPresence, type Presence } from "./presence.ts";
 import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
@@ -127,9 +128,9 @@ function createCluster(real: PresenceStore) {
     const beat = async () => {
       own.pass(3_000);
       clock.at = Math.max(clock.at, own.at);
-      await settle();
+      await yieldToEventLoop();
       await Promise.all(asked);
-      await settle();
+      await yieldToEventLoop();
     };
     const node: Node = { presence, allowed: null, beat };
     await presence.join(() => {
@@ -152,9 +153,4 @@ function apiOn(store: PresenceStore, { now }: ManualClock) {
 function dispatcherOn(store: Pick<PresenceStore, "listTold">, { now }: ManualClock, node: Node) {
   const dispatcher = { limitsOf: () => MEMORY, allowedOf: () => node.allowed };
   return createPresentLimits({ is_dispatcher: true, dispatcher, presence: node.presence, store, now });
-}
-
-/** What was begun before has been done. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -1,21 +1,19 @@
 // What becomes of deliveries when their replay is canceled: those that wait, and those that a dispatcher has claimed.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ReplayCreate } from "#contract/replays.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld, type ReplayWorld } from "../../test/support/replays.ts";
+import {
+  ACCEPTED,
+  addFresh,
+  DOWN,
+  deliveryOf,
+  HOUR_MS,
+  openReplayWorld,
+  type ReplayWorld,
+  startReplay,
+} from "../../test/support/replays.ts";
 import { sql } from "../platform/sql.ts";
 import { LEASE_MS } from "./leases.ts";
-import { insertDeliveries } from "./store.ts";
-
-const start = (world: ReplayWorld, fields: Partial<ReplayCreate> = {}) =>
-  world.replays.startReplay(world.key.id, null, world.request(fields));
-
-const deliveryOf = async ({ store, key }: ReplayWorld, position = "") => {
-  const row = await store.find({ destination_id: key.id, position });
-  assert.ok(row !== undefined);
-  return row;
-};
 
 forEachEngine((engine) => {
   test("a canceled replay puts back what waits: what was missing is missing, the rest is what it was", async () => {
@@ -25,7 +23,7 @@ forEachEngine((engine) => {
       (await world.addEvents(1, { state: "failed" }))[0],
       (await world.addEvents(1, { state: "succeeded" }))[0],
     ];
-    const { id } = await start(world, { states: ["missing", "failed", "succeeded"] });
+    const { id } = await startReplay(world, { states: ["missing", "failed", "succeeded"] });
     await world.runner.runRound();
     await world.db.query(sql`update deliveries set due_at = ${world.clock.at + HOUR_MS}
       where destination_id = ${world.key.id} and position <> ${tried ?? ""} and position <> ${flying ?? ""}`);
@@ -65,7 +63,7 @@ forEachEngine((engine) => {
     const world = await openReplayWorld(engine);
     const missing = await world.addEvents(4);
     const [failed = ""] = await world.addEvents(1, { state: "failed" });
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     await world.runner.runRound();
     const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 10, asked_only: false };
     const { claimed } = await world.store.claim(world.key.id, lease);
@@ -110,7 +108,7 @@ forEachEngine((engine) => {
   test("what a dispatcher lets go of is due again when nobody takes it back", async () => {
     const world = await openReplayWorld(engine);
     const [position = ""] = await world.addEvents(1);
-    await start(world);
+    await startReplay(world);
     await world.runner.runRound();
     const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 10, asked_only: false };
     await world.store.claim(world.key.id, lease);
@@ -123,19 +121,9 @@ forEachEngine((engine) => {
   test("at a webhook with an order what a dispatcher lets go of passes its turn on when it is taken back", async () => {
     const world = await openReplayWorld(engine, { ordering: "link", retry_schedule: [] });
     await world.addEvents(2, { link_id: "a" });
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     await world.runner.runRound();
-    const [fresh = ""] = await world.addEvents(1, { link_id: "a" });
-    await world.db.batch([
-      insertDeliveries([
-        {
-          ...{ destination_id: world.key.id, position: fresh, app_id: world.key.app_id, event: "link.click" },
-          ...{ state: "pending", reason: null, attempt: 0, failures: 0, leased: 0, due_at: world.clock.at },
-          ...{ trigger: "auto", resume_state: null, resume_at: null, created_at: world.clock.at, settled_at: null },
-          order_key: "a",
-        },
-      ]),
-    ]);
+    const fresh = await addFresh(world, "a");
     const lease = { now: world.clock.at, lease_until: world.clock.at + HOUR_MS, limit: 10, asked_only: false };
     const { claimed } = await world.store.claim(world.key.id, { ...lease, in_turn: true });
     assert.equal(claimed.length, 1, "the first of its link");

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld } from "../../test/support/replays.ts";
+import { ACCEPTED, addFresh, DOWN, HOUR_MS, openReplayWorld } from "../../test/support/replays.ts";
 import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import { sql } from "../platform/sql.ts";
-import { insertDeliveries } from "./store.ts";
 import { lockTurns } from "./turns-store.ts";
 
 const ORDERED = { ordering: "link", retry_schedule: [] } as const;
@@ -76,18 +75,7 @@ forEachEngine((engine) => {
     await world.addEvents(3, { link_id: "a", state: "failed" });
     const { id } = await world.replays.startReplay(world.key.id, null, world.request());
     await world.runner.runRound();
-    const [fresh] = await world.addEvents(1, { link_id: "a" });
-    assert.ok(fresh !== undefined);
-    await world.db.batch([
-      insertDeliveries([
-        {
-          ...{ destination_id: world.key.id, position: fresh, app_id: world.key.app_id, event: "link.click" },
-          ...{ state: "pending", reason: null, attempt: 0, failures: 0, leased: 0, due_at: world.clock.at },
-          ...{ trigger: "auto", resume_state: null, resume_at: null, created_at: world.clock.at, settled_at: null },
-          order_key: "a",
-        },
-      ]),
-    ]);
+    const fresh = await addFresh(world, "a");
     const [first] = await world.deliver(() => DOWN);
     assert.notEqual(first, fresh);
     await world.replays.cancelReplay(id, null);

@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Replay, ReplayCreate } from "#contract/replays.ts";
+import type { Replay } from "#contract/replays.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, DOWN, HOUR_MS, openReplayWorld, REFUSED, type ReplayWorld } from "../../test/support/replays.ts";
+import {
+  ACCEPTED,
+  DOWN,
+  deliveryOf,
+  HOUR_MS,
+  openReplayWorld,
+  REFUSED,
+  type ReplayWorld,
+  startReplay,
+} from "../../test/support/replays.ts";
 import { compileFilter } from "../destinations/filter.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
@@ -23,15 +32,6 @@ async function finish(world: ReplayWorld, { id }: Replay, answer = (_position: s
   return assert.fail(`not done after ${ROUNDS_MAX} rounds`);
 }
 
-const start = (world: ReplayWorld, fields: Partial<ReplayCreate> = {}) =>
-  world.replays.startReplay(world.key.id, null, world.request(fields));
-
-const deliveryOf = async ({ store, key }: ReplayWorld, position = "") => {
-  const row = await store.find({ destination_id: key.id, position });
-  assert.ok(row !== undefined);
-  return row;
-};
-
 const countsOf = ({ total, created, succeeded, failed, canceled, pending }: Replay) => {
   return { total, created, succeeded, failed, canceled, pending };
 };
@@ -42,7 +42,7 @@ forEachEngine((engine) => {
     const missing = await world.addEvents(700);
     const failed = await world.addEvents(30, { state: "failed" });
     await world.addEvents(20, { state: "succeeded" });
-    const started = await start(world);
+    const started = await startReplay(world);
     assert.deepEqual(countsOf(started), { total: 730, created: 0, succeeded: 0, failed: 0, canceled: 0, pending: 0 });
     world.clock.at++;
     const later = await world.addEvents(5, { state: "failed" });
@@ -83,7 +83,7 @@ forEachEngine((engine) => {
     const request = world.request({ states: ["missing", "skipped"] });
     const { count, sample } = await world.replays.previewReplay(world.key.id, null, { ...request, dry_run: true });
     assert.deepEqual([count, sample.length, sample[0]?.event_id], [135, 10, passing[0]]);
-    const { replay, sent } = await finish(world, await start(world, { states: ["missing", "skipped"] }));
+    const { replay, sent } = await finish(world, await startReplay(world, { states: ["missing", "skipped"] }));
     assert.deepEqual(sent.sort(), [...passing, ...linked, ...skipped]);
     assert.deepEqual([replay.total, replay.created, replay.succeeded, replay.state], [135, 135, 135, "done"]);
     world.settings.filter = compileFilter({ path: "event", equals: "link.click" });
@@ -94,7 +94,7 @@ forEachEngine((engine) => {
   test("few wait at a time, so that what is fresh has few before it", async () => {
     const world = await openReplayWorld(engine, { max_in_flight: 10 });
     await world.addEvents(200);
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     const runRounds = async (rounds: number) => {
       for (let round = 0; round < rounds; round++) {
         await world.runner.runRound();
@@ -113,7 +113,7 @@ forEachEngine((engine) => {
   test("one whose deliveries all failed after the last was handed out stays running, and says so until it is done", async () => {
     const world = await openReplayWorld(engine);
     await world.addEvents(20);
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     await world.runner.runRound();
     assert.equal((await world.deliver(() => DOWN)).length, 20);
     world.clock.at += STEP_MS;
@@ -137,7 +137,7 @@ forEachEngine((engine) => {
   test("a rate of its own paces a replay", async () => {
     const world = await openReplayWorld(engine);
     await world.addEvents(50);
-    const { id } = await start(world, { rate_per_second: 4 });
+    const { id } = await startReplay(world, { rate_per_second: 4 });
     const created: number[] = [];
     for (let second = 0; second < 4; second++) {
       await world.runner.runRound();
@@ -150,7 +150,7 @@ forEachEngine((engine) => {
   test("two processes carry one replay on, and everything is handed out once", async () => {
     const world = await openReplayWorld(engine);
     const missing = await world.addEvents(900);
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     const others = [world.openProcess(), world.openProcess()];
     const sent: string[] = [];
     for (let round = 0; round < 20; round++) {
@@ -174,7 +174,7 @@ forEachEngine((engine) => {
     const world = await openReplayWorld(engine);
     const failed = await world.addEvents(10, { state: "failed" });
     const missing = await world.addEvents(250);
-    const started = await start(world);
+    const started = await startReplay(world);
     for (let life = 1; life <= 6; life++) {
       await world.openProcess(dieAt(world.db, life)).runner.runRound();
       const { created } = await world.replays.getReplay(started.id, null);
@@ -188,7 +188,7 @@ forEachEngine((engine) => {
   test("a delivery that fails has its schedule again, and ends as failed", async () => {
     const world = await openReplayWorld(engine, { retry_schedule: [5, 5] });
     const [position] = await world.addEvents(1, { state: "failed" });
-    const { replay } = await finish(world, await start(world), () => DOWN);
+    const { replay } = await finish(world, await startReplay(world), () => DOWN);
     assert.deepEqual(countsOf(replay), { total: 1, created: 1, succeeded: 0, failed: 1, canceled: 0, pending: 0 });
     const row = await deliveryOf(world, position);
     assert.deepEqual([row.state, row.reason, row.attempt], ["failed", "All 3 attempts failed. down", 4]);
@@ -202,7 +202,7 @@ forEachEngine((engine) => {
   test("what was delivered before and fails now is failed, and says that it was delivered", async () => {
     const world = await openReplayWorld(engine);
     const [position] = await world.addEvents(1, { state: "succeeded" });
-    const { replay } = await finish(world, await start(world, { states: ["succeeded"] }), () => REFUSED);
+    const { replay } = await finish(world, await startReplay(world, { states: ["succeeded"] }), () => REFUSED);
     assert.equal(replay.failed, 1);
     const row = await deliveryOf(world, position);
     assert.deepEqual([row.state, row.reason], ["failed", "Delivered before; a replay of it failed. no"]);
@@ -211,7 +211,7 @@ forEachEngine((engine) => {
   test("it pauses itself when more than a fifth of the attempts fail, and goes on when it is resumed", async () => {
     const world = await openReplayWorld(engine, { retry_schedule: [] });
     await world.addEvents(500);
-    const started = await start(world);
+    const started = await startReplay(world);
     await world.runner.runRound();
     await world.deliver((_, index) => (index % 4 === 0 ? DOWN : ACCEPTED));
     world.clock.at += STEP_MS;
@@ -239,7 +239,7 @@ forEachEngine((engine) => {
     ] as const) {
       const world = await openReplayWorld(engine, { retry_schedule: [] });
       await world.addEvents(count);
-      const started = await start(world);
+      const started = await startReplay(world);
       await world.runner.runRound();
       await world.deliver((_, index) => (index < failing ? DOWN : ACCEPTED));
       const { replay } = await finish(world, started);
@@ -274,7 +274,7 @@ forEachEngine((engine) => {
     const world = await openReplayWorld(engine, { retry_schedule: [5, 5] });
     const [retried] = await world.addEvents(1, { state: "failed" });
     const [canceled] = await world.addEvents(1, { state: "failed" });
-    const started = await start(world);
+    const started = await startReplay(world);
     await world.runner.runRound();
     await world.store.grantAttempt({ destination_id: world.key.id, position: retried ?? "" }, world.clock.at);
     await world.store.cancel({ destination_id: world.key.id, position: canceled ?? "" }, "by hand", world.clock.at);
@@ -289,11 +289,11 @@ forEachEngine((engine) => {
   test("a second replay leaves to the first what that has under way, and takes what has ended", async () => {
     const world = await openReplayWorld(engine, { retry_schedule: [] });
     const [refusedOne] = await world.addEvents(2, { state: "failed" });
-    const first = await start(world);
+    const first = await startReplay(world);
     await world.runner.runRound();
     await world.deliver((position) => (position === refusedOne ? REFUSED : ACCEPTED));
     world.clock.at += 1;
-    const second = await start(world);
+    const second = await startReplay(world);
     assert.equal(second.total, 1, "counted although the first replay has not counted it yet");
     const { replay } = await finish(world, second);
     assert.deepEqual([replay.created, replay.succeeded], [1, 1]);
@@ -304,7 +304,7 @@ forEachEngine((engine) => {
   test("who waits for what another replay has not counted does not wait until that one looks by itself", async () => {
     const world = await openReplayWorld(engine, { retry_schedule: [1, 600] });
     const [refusedOne] = await world.addEvents(2, { state: "failed" });
-    const first = await start(world);
+    const first = await startReplay(world);
     await world.runner.runRound();
     await world.deliver(() => DOWN);
     world.clock.at += 500;
@@ -313,7 +313,7 @@ forEachEngine((engine) => {
     world.clock.at += 500;
     await world.deliver((position) => (position === refusedOne ? REFUSED : DOWN));
     world.clock.at += 1;
-    const second = await start(world);
+    const second = await startReplay(world);
     for (let rounds = 0; rounds < 3; rounds++) {
       await world.runner.runRound();
       world.clock.at += 500;

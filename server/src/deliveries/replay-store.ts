@@ -217,7 +217,7 @@ async function takeBack(within: Query, { id, target_id }: ReplayRow, now: number
       case when state = 'failed' and settled_at = ${now} then 1 else 0 end as has_failed`);
   const turns = turnsOf([...removed, ...restored]);
   if (turns.length > 0) await within(passTurns(turns, now));
-  const changed = await journal(within, "canceled", target_id, restored, now);
+  const changed = await journal(within, restored, { kind: "canceled", destination_id: target_id, at: now });
   // What was settled by now, and not before, was missing and has been tried.
   return { taken_back: removed.length + changed, failed: restored.filter((one) => one.has_failed === 1).length };
 }
@@ -271,19 +271,17 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMat
         and replay_id is null and erased_at is null returning position`);
     changed.push(...armed);
   }
-  return journal(within, "replayed", row.target_id, changed, now);
+  return journal(within, changed, { kind: "replayed", destination_id: row.target_id, at: now });
 }
 
 /** Answers how many there are. */
 async function journal(
   within: Query,
-  kind: "replayed" | "canceled",
-  destination_id: string,
   changed: readonly { position: string }[],
-  now: number,
+  { kind, destination_id, at }: { kind: "replayed" | "canceled"; destination_id: string; at: number },
 ): Promise<number> {
   const positions = changed.map(({ position }) => position);
-  if (positions.length > 0) await within(insertJournal(changeEntry(kind, destination_id, positions, now)));
+  if (positions.length > 0) await within(insertJournal(changeEntry(kind, destination_id, positions, at)));
   return changed.length;
 }
 

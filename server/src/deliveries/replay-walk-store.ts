@@ -9,8 +9,8 @@ import type { CompiledFilter } from "../destinations/filter.ts";
 import { createPassing, PASSING_BYTES_MAX } from "../destinations/passing-store.ts";
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
+import { INDEXED_STATE } from "./ledger-store.ts";
 import type { ReplayRow } from "./replay.ts";
-import { INDEXED_STATE } from "./store.ts";
 
 /** Rows that one stretch of a step looks at, at the most. */
 const STRETCH_MAX = 2_000;

@@ -3,13 +3,10 @@ import { test } from "node:test";
 import type { ReplayCreate } from "#contract/replays.ts";
 import { refused } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, HOUR_MS, openReplayWorld, type ReplayWorld, START } from "../../test/support/replays.ts";
+import { ACCEPTED, HOUR_MS, openReplayWorld, START, startReplay } from "../../test/support/replays.ts";
 import { sql } from "../platform/sql.ts";
 
 const STEP_MS = 5_000;
-
-const start = (world: ReplayWorld, fields: Partial<ReplayCreate> = {}) =>
-  world.replays.startReplay(world.key.id, null, world.request(fields));
 
 forEachEngine((engine) => {
   const previews: [title: string, fields: Partial<ReplayCreate>, count: number][] = [
@@ -61,10 +58,10 @@ forEachEngine((engine) => {
     const world = await openReplayWorld(engine);
     await world.addEvents(300);
     world.settings.state = "off";
-    const error = await refused(start(world), "conflict");
+    const error = await refused(startReplay(world), "conflict");
     assert.match(error.message, /The webhook is off, and a replay would only wait: turn it on first/);
     world.settings.state = "active";
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     await world.runner.runRound();
     world.settings.state = "disabled";
     world.clock.at += STEP_MS;
@@ -88,9 +85,9 @@ forEachEngine((engine) => {
 
   test("a state that does not allow a call is refused with its name", async () => {
     const world = await openReplayWorld(engine);
-    assert.equal((await start(world)).state, "done", "there is nothing to do");
+    assert.equal((await startReplay(world)).state, "done", "there is nothing to do");
     await world.addEvents(1);
-    const { id } = await start(world);
+    const { id } = await startReplay(world);
     await refused(world.replays.resumeReplay(id, null, undefined), "conflict");
     await world.replays.pauseReplay(id, null);
     await refused(world.replays.pauseReplay(id, null), "conflict");
@@ -107,10 +104,10 @@ forEachEngine((engine) => {
     await world.addEvents(1);
     const made: string[] = [];
     for (let n = 0; n < 10; n++) {
-      made.unshift((await start(world)).id);
+      made.unshift((await startReplay(world)).id);
       world.clock.at++;
     }
-    assert.match((await refused(start(world), "conflict")).message, /at most 10 replays/);
+    assert.match((await refused(startReplay(world), "conflict")).message, /at most 10 replays/);
     const first = await world.replays.listReplays(world.key.id, null, { limit: 6 });
     const cursor = first.next_cursor ?? undefined;
     const second = await world.replays.listReplays(world.key.id, null, { limit: 6, cursor });
@@ -126,10 +123,10 @@ forEachEngine((engine) => {
     await world.addEvents(1);
     const made: string[] = [];
     for (let n = 0; n < 10; n++) {
-      made.push((await start(world)).id);
+      made.push((await startReplay(world)).id);
       world.clock.at++;
     }
-    const told = async () => (await refused(start(world), "conflict")).message;
+    const told = async () => (await refused(startReplay(world), "conflict")).message;
     const [first = "", second = "", ...others] = made;
     await world.replays.pauseReplay(second, null);
     assert.equal(
@@ -139,6 +136,6 @@ forEachEngine((engine) => {
     for (const id of [...others, first]) await world.replays.pauseReplay(id, null);
     assert.match(await told(), new RegExp(`all of them are paused, .* POST /api/replays/${first}/resume or`));
     await world.replays.cancelReplay(first, null);
-    assert.equal((await start(world)).state, "running");
+    assert.equal((await startReplay(world)).state, "running");
   });
 });

@@ -1,4 +1,4 @@
-// Replays as the management API uses them: preview, start, list, watch, pause, resume, cancel. Created once by compose.ts.
+// Replays as the management API uses them: preview, start, list, watch, pause, resume, cancel. Created once by compose-pipeline.ts.
 // What is started here is carried on by the runner of any process that dispatches. An id of another app, of a deleted
 // webhook or of no replay is the same refusal.
 import type { z } from "zod";
@@ -56,10 +56,10 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     ranges: readonly TimeRange[] = [],
   ): Promise<Replay> {
     const { source, target } = await findBoth(destination_id, app_scope, input);
-    const obstacle = obstacleOf(target.state);
-    if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
+    const obstacle = obstacleOf(target.state);
+    if (obstacle !== null) throw refuse("conflict", obstacle);
     // One part is the range itself.
     if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionBounds));
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;

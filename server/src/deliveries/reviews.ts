@@ -33,7 +33,7 @@ export interface Reviews {
 export function createReviews({ destinations, clock, log }: ReviewsOptions): Reviews {
   /** How to call off the next look at a destination, and what is known of the attempts until then. */
   const waiting = new Map<string, { callOff(): void; newest: Failures }>();
-  /** Of each era apart: a success of an earlier one, which resumes nothing, must not keep out that of this one. */
+  /** By destination and era: a success of an earlier era resumes nothing, and must not block one of the present era. */
   const resuming = new Set<string>();
 
   function failed(destination_id: string, newest: Failures): void {

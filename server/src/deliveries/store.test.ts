@@ -7,9 +7,10 @@ import { settlementOf } from "../../test/support/settlements.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import { sql } from "../platform/sql.ts";
 import { DUE_FIRST } from "./delivery.ts";
+import type { DeliveryFilter } from "./ledger-store.ts";
 import { decide } from "./policy.ts";
 import { type Settlement, settle } from "./settle-store.ts";
-import { type DeliveryFilter, insertDeliveries } from "./store.ts";
+import { insertDeliveries } from "./store.ts";
 
 const LEASE_MS = 45_000;
 const LEASED = { attempt: 1, leased: 1, due_at: NOW + LEASE_MS } as const;

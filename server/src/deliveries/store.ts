@@ -1,14 +1,12 @@
-// SQL over deliveries and attempts; settle-store.ts has what records them, probe-store.ts what tries paused destinations.
+// SQL over deliveries and attempts; settle-store.ts has what records them, probe-store.ts what tries paused destinations,
+// ledger-store.ts what people look at.
 // `deliveries_due (destination_id, due_at, …) where state = 'pending'` carries the queue: claims seek in it by destination, so
 // a backlog of millions at one costs the others nothing. Statements that name deliveries by their key do not ask for
 // `state = 'pending'`: PostgreSQL, whose statistics are always older than a backlog, would read that whole index for each
 // of them. `leased = 1` says as much, for only what is pending is leased.
-import type { DeliveryState } from "#contract/deliveries.ts";
-import type { EventType } from "#contract/events.ts";
-import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
 import { insertJournal } from "../platform/journal.ts";
-import { allOf, eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { eachRow, list, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import { changeEntry } from "./changes.ts";
 import {
   ASKED,
@@ -17,26 +15,16 @@ import {
   type ClaimedRow,
   claimInTurn,
   dueAgain,
-  FIRST,
   NO_PROBE,
   readEnvelopes,
 } from "./claim-store.ts";
-import { type AttemptRow, type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import { createLedgerStore } from "./ledger-store.ts";
 import { createProbeStore } from "./probe-store.ts";
 import { createStrayStore } from "./stray-store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 import { createTurnStore, lockTurns, passTurns } from "./turns-store.ts";
 
-export interface DeliveryFilter extends PositionRange {
-  state?: DeliveryState | undefined;
-  event?: EventType | undefined;
-  position?: string | undefined;
-}
-
-export type LastAttempt = Pick<
-  AttemptRow,
-  "destination_id" | "outcome" | "status_code" | "error" | "cause" | "trigger" | "started_at"
->;
 type Ended = Pick<DeliveryRow, "destination_id" | "position" | "order_key">;
 
 export type DeliveryStore = ReturnType<typeof createDeliveryStore>;
@@ -111,7 +99,6 @@ const HELD_TYPES = ["text", "text", "bigint", "bigint"] as const;
 
 export function createDeliveryStore(database: Pick<Database, "query" | "batch" | "transaction">) {
   const { query } = database;
-  const turns = createTurnStore(database);
 
   /**
    * Takes what is due, oldest first, and the time of what is due next. `asked_only`: just what a person asked for; `newest`:
@@ -154,6 +141,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
       sql`select due_at, order_key from deliveries where destination_id = ${destination_id} and state = 'pending'
         order by due_at limit 1`,
     ]);
+    // A column of bigint.
     const next_due_at = (next?.[0]?.["due_at"] as number | undefined) ?? null;
     const has_key_due = next_due_at !== null && next_due_at <= now && (next?.[0]?.["order_key"] ?? null) !== null;
     // The columns are those of ClaimedRow.
@@ -208,49 +196,6 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
       where destination_id = column1 and position = column2 and attempt = column3 and leased = 1`);
   }
 
-  function find(key: DeliveryKey): Promise<DeliveryRow | undefined> {
-    return query<DeliveryRow>(
-      sql`select d.*, ${TURN_POSITION} from deliveries as d
-        where d.destination_id = ${key.destination_id} and d.position = ${key.position}`,
-    ).then((found) => found[0]);
-  }
-
-  /**
-   * Newest first by position, with the ids of their events. `end` is where the look ended when there may be more, which
-   * can be before the page was full: a rare filter in a long ledger answers short pages.
-   */
-  async function page(destination_id: string, filter: DeliveryFilter, limit: number) {
-    const range = allOf([sql`destination_id = ${destination_id}`, ...rangeOf(filter)]);
-    const wanted = wantedOf(filter);
-    const is_few = filter.state === "pending" && (await hasFewPending(destination_id));
-    const is_whole = is_few || wanted.length === 0;
-    const newest = sql`select * from deliveries where ${range} order by position desc
-      limit ${is_whole ? limit + 1 : PAGE_SCAN_MAX}`;
-    const found = await query<DeliveryRow & { event_id: string | null }>(
-      sql`select d.*, e.id as event_id, ${TURN_POSITION} from (${is_few ? allPending(destination_id, range) : newest}) as d
-        left join events as e on e.app_id = d.app_id and e.position = d.position
-        where ${allOf(wanted)} order by d.position desc limit ${limit + 1}`,
-    );
-    const shown = found.slice(0, limit);
-    if (found.length > limit) return { shown, end: shown.at(-1)?.position ?? null };
-    if (is_whole) return { shown, end: null };
-    const [edge] = await query<{ position: string }>(
-      sql`select position from deliveries where ${range} order by position desc limit 1 offset ${PAGE_SCAN_MAX - 1}`,
-    );
-    return { shown, end: edge?.position ?? null };
-  }
-
-  async function hasFewPending(destination_id: string): Promise<boolean> {
-    const [counted] = await query<{ count: number }>(sql`select count(*) as count from (select 1 as one from deliveries
-      where destination_id = ${destination_id} and state = 'pending' limit ${PAGE_SCAN_MAX}) as pending`);
-    return (counted?.count ?? 0) < PAGE_SCAN_MAX;
-  }
-
-  function attemptsOf(key: DeliveryKey): Promise<AttemptRow[]> {
-    return query<AttemptRow>(sql`select * from attempt_history
-      where destination_id = ${key.destination_id} and position = ${key.position} order by number`);
-  }
-
   /** How many attempts have a result, or had one that has expired. */
   async function countRecords(key: DeliveryKey): Promise<number> {
     const { destination_id, position } = key;
@@ -260,18 +205,6 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
         + coalesce((select expired_attempt from deliveries
             where destination_id = ${destination_id} and position = ${position}), 0) as count`);
     return counted?.count ?? 0;
-  }
-
-  function eventOf(row: Pick<DeliveryRow, "app_id" | "position">) {
-    return query<{
-      id: string;
-      body: string;
-      link_id: string | null;
-      target_id: string | null;
-      erased_at: number | null;
-    }>(
-      sql`select id, body, link_id, target_id, erased_at from events where app_id = ${row.app_id} and position = ${row.position}`,
-    ).then((found) => found[0]);
   }
 
   /** A delivery that a person asked for; undefined when there is one already. */
@@ -325,69 +258,12 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     });
   }
 
-  /** The deliveries of one event, over all destinations of its app. */
-  function ofEvent(position: string, destination_ids: readonly string[]): Promise<DeliveryRow[]> {
-    if (destination_ids.length === 0) return Promise.resolve([]);
-    return query<DeliveryRow>(
-      sql`select d.*, ${TURN_POSITION} from deliveries as d
-        where d.destination_id in (${list(destination_ids)}) and d.position = ${position}`,
-    );
-  }
-
-  /** The attempt that was recorded last at the delivery of one event, for each of these destinations that has one. */
-  function lastAttempts(position: string, destination_ids: readonly string[]): Promise<LastAttempt[]> {
-    if (destination_ids.length === 0) return Promise.resolve([]);
-    // Of the table alone: what is in a delivery's own row went well.
-    return query<LastAttempt>(
-      sql`select destination_id, outcome, status_code, error, cause, trigger, started_at from attempts as a
-        where destination_id in (${list(destination_ids)}) and position = ${position}
-          and number = (select max(b.number) from attempts as b
-            where b.destination_id = a.destination_id and b.position = a.position)`,
-    );
-  }
-
   return {
     ...createProbeStore(database),
     ...createStrayStore(database),
-    ...{ claim, readBodies, canceledOf, findDue, releaseAll, renew, release },
-    ...{ find, page, attemptsOf, countRecords, eventOf, insertAsked, grantAttempt, cancel, ofEvent, lastAttempts },
-    ...turns,
+    ...createLedgerStore(database),
+    ...{ claim, readBodies, canceledOf, countRecords, findDue, releaseAll, renew, release },
+    ...{ insertAsked, grantAttempt, cancel },
+    ...createTurnStore(database),
   };
 }
-
-/** Whose turn it is of those with the key of `d`. */
-const TURN_POSITION = sql`${FIRST} as turn_position`;
-
-/** In the order of its index and with a limit, so that the index is what is read, whatever the range. */
-function allPending(destination_id: string, range: Statement): Statement {
-  return sql`select * from (select * from deliveries where destination_id = ${destination_id} and state = 'pending'
-    order by due_at limit ${PAGE_SCAN_MAX}) as pending where ${range}`;
-}
-
-/** What an index leads to. */
-function rangeOf(filter: DeliveryFilter): Statement[] {
-  const conditions: Statement[] = [];
-  const indexed: Partial<Record<DeliveryState, Statement>> = INDEXED_STATE;
-  const in_state = filter.state === undefined ? undefined : indexed[filter.state];
-  if (in_state !== undefined) conditions.push(in_state);
-  if (filter.position !== undefined) conditions.push(sql`position = ${filter.position}`);
-  if (filter.from_position !== undefined) conditions.push(sql`position >= ${filter.from_position}`);
-  if (filter.until_position !== undefined) conditions.push(sql`position < ${filter.until_position}`);
-  if (filter.before_position !== undefined) conditions.push(sql`position < ${filter.before_position}`);
-  return conditions;
-}
-
-/** What has to be looked for, row by row. */
-function wantedOf(filter: DeliveryFilter): Statement[] {
-  const conditions: Statement[] = [];
-  if (filter.state === "pending" || filter.state === "succeeded") conditions.push(sql`d.state = ${filter.state}`);
-  if (filter.event !== undefined) conditions.push(sql`d.event = ${filter.event}`);
-  return conditions;
-}
-
-/** Those of the index deliveries_unhappy; written out, for a partial index is used only when its condition is in the text. */
-export const INDEXED_STATE = {
-  failed: sql`state = 'failed' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
-  canceled: sql`state = 'canceled' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
-  skipped: sql`state = 'skipped' and (state = 'failed' or state = 'canceled' or state = 'skipped')`,
-} as const satisfies Partial<Record<DeliveryState, Statement>>;

@@ -1,5 +1,5 @@
-// What dispatchers tell of how much they send each webhook, where that is less than their part of its settings, and what it
-// comes to over all of them. Written with the beat of presence.ts, so the text is bounded. Pure; called by dispatcher.ts and
+// What dispatchers tell of how much they send each webhook, where that is less than their part of its settings, and what that
+// adds up to over all of them. Written with the beat of presence.ts, so the text is bounded. Pure; called by dispatcher.ts and
 // present-limits.ts.
 import assert from "node:assert/strict";
 import type { Limits } from "../destinations/health.ts";

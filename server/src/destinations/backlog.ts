@@ -17,7 +17,7 @@ const EVERYWHERE: Condition = { kind: KIND, subject: "*" };
 export interface BacklogLookOptions {
   store: ReturnType<typeof createBacklogStore>;
   conditions: Pick<Conditions, "report" | "openSubjects">;
-  /** How long a delivery that is due may wait for its turn. */
+  /** How long a delivery that is due may wait. */
   late_ms: number;
   clock: Pick<Clock, "now">;
 }
@@ -54,7 +54,7 @@ export function createBacklogLook({ store, conditions, late_ms, clock }: Backlog
 
 function noticeOf({ destination_id, app_id, waiting_since }: Late, late_ms: number): NewNotice {
   const since = timeText(waiting_since);
-  const what = `Webhook ${destination_id} of app ${app_id} is behind: a delivery has waited for its turn since ${since}`;
+  const what = `Webhook ${destination_id} of app ${app_id} is behind: a delivery is due since ${since}`;
   const next =
     "Look whether a process with the role dispatcher runs and keeps up, and whether the webhook's rate_per_second, max_in_flight or a slow receiver hold it back";
   const data = { waiting_since: since, late_seconds: late_ms / 1_000 };

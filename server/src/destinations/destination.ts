@@ -108,7 +108,7 @@ export function prepareDestination(row: DestinationRow, preparing: Preparing): D
     id: row.id,
     app_id: row.app_id,
     type: row.type,
-    // Written by the functions of this module only, after validation.
+    // These texts are written by the functions of this module only, after validation.
     events: new Set(JSON.parse(row.events) as EventType[]),
     state: row.state,
     state_reason: row.state_reason,
@@ -161,6 +161,7 @@ function prepareWith<Config, Prepared>(
       opened.push(secret);
       return secret;
     });
+    // Written by secrets.ts alone.
     const secrets = openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
     const prepared = definition.prepare(config, { version, secrets });
     const rules = { retry_on: row.retry_on };
@@ -201,6 +202,7 @@ function sealedAway(row: DestinationRow, error: SealError, sealer: Sealer): Send
 
 function canOpenSecrets(row: DestinationRow, sealer: Sealer): boolean {
   try {
+    // Written by secrets.ts alone.
     openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
     return true;
   } catch {

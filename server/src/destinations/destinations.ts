@@ -1,5 +1,5 @@
 // The module in one piece: what an app has configured, for the hot path and for the management API.
-// Created once by compose.ts. A change is visible to this process when the call that made it answers.
+// Created once by compose-pipeline.ts. A change is visible to this process when the call that made it answers.
 import type { Database } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
 import { type Destination, type DestinationRow, prepareDestination } from "./destination.ts";

@@ -9,7 +9,10 @@ export interface FailureRules {
   pause_after_failures: number;
   /** … over at least so long: then it is paused. In ms. */
   pause_after_ms: number;
-  /** Without a success for so long what is paused is disabled; what is to be disabled earlier is paused then. In ms. */
+  /**
+   * A paused destination without a success for so long is disabled. Where this is shorter than `pause_after_ms`, a destination
+   * is paused after this time already, for only what is paused is disabled. In ms.
+   */
   disable_after_ms: number;
 }
 
@@ -63,7 +66,7 @@ export function verdictOn(state: DestinationState, run: FailureRun, rules: Failu
   return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}${lastOf(run)}` };
 }
 
-/** Who disables earlier than others are paused wants that, however few attempts there are; the first probe disables. */
+/** With a `disable_after_ms` below `pause_after_ms` time alone decides, however few attempts failed; then the first probe disables. */
 function isToPause(failures: number, failing_ms: number, rules: FailureRules): boolean {
   if (rules.disable_after_ms < rules.pause_after_ms) return failing_ms >= rules.disable_after_ms;
   return failures >= rules.pause_after_failures && failing_ms >= rules.pause_after_ms;
@@ -77,7 +80,7 @@ function lastOf({ last_error }: FailureRun): string {
   return `; the last: ${text.replace(/\.$/, "")}`;
 }
 
-/** How long a webhook that was just paused waits for its first probe, in ms: who disables within seconds wants to see it. */
+/** How long a webhook that was just paused waits for its first probe, in ms: no longer than until it may be disabled. */
 export function firstProbeMs({ disable_after_ms }: FailureRules): number {
   return Math.min(probeGapMs(0), disable_after_ms);
 }

@@ -50,7 +50,10 @@ export function compileFilter(filter: Filter): CompiledFilter {
   };
 }
 
-/** Of filters as they are stored, in one that passes what any of them passes; null, everything, where one is none or cannot be read. */
+/**
+ * One filter that passes what at least one of these passes, given as they are stored. Null, which passes everything, when one of
+ * them is null or cannot be read by this version of the server.
+ */
 export function compileAny(texts: readonly (string | null)[]): CompiledFilter | null {
   const filters = texts.map((text) => (text === null ? null : readFilter(text)));
   return filters.every((one) => one !== null) ? compileFilter({ any: filters }) : null;
@@ -203,6 +206,7 @@ function within(names: readonly string[]): Read {
       if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) {
         return undefined;
       }
+      // An object, as was just asked.
       value = (value as Record<string, unknown>)[name];
     }
     return value;

@@ -6,7 +6,7 @@ import { openStops } from "../../test/support/stops.ts";
 import { rows, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
 import { hadFilter, nextStep, type PastSettings } from "./missed.ts";
-import { createMissedStore, ENTRIES_MAX, FORGOTTEN_BYTES_MAX, TOLD_MAX } from "./missed-store.ts";
+import { CHANGES_MAX, createMissedStore, ENTRIES_MAX, FORGOTTEN_BYTES_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
 const WEB = { path: "platform", equals: "web" } as const;
@@ -182,7 +182,7 @@ forEachEngine((engine) => {
       clock.at += count;
     };
     const [first] = await destinations.openStops(id, null);
-    await note(2 * TOLD_MAX);
+    await note(2 * CHANGES_MAX);
     await stop(1, 1);
     assert.deepEqual((await destinations.openStops(id, null))[0], first, "it ended when it did");
     const stops = await begun();

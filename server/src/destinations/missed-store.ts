@@ -34,15 +34,15 @@ export const MISSED_SCAN_MAX = 10_000;
 const MISSED_BODIES_MAX = 1_000;
 /** The same for a destination that is being stopped, while changes of its app wait. */
 const FORGOTTEN_SCAN_MAX = 1_000;
-/** Of bodies, where it has a filter. */
+/** Bytes of bodies that are read for it, where it has a filter. */
 export const FORGOTTEN_BYTES_MAX = 1024 * 1024;
-/** Filters that it had meanwhile, which each of them is put to; with more, every event passes. */
+/** Different filters that it had during its stops, each of which an event may pass; with more, every event counts as passing. */
 const FORGOTTEN_FILTERS_MAX = 4;
-/** Changes of a destination that are looked at, the last ones: half as many stops, and one for all before. */
-export const TOLD_MAX = 100;
-/** Entries of the history among which these are found: others are of its secrets, or say that it is paused. */
+/** The newest changes of a destination that are looked at: they hold half as many stops, and what was before counts as one. */
+export const CHANGES_MAX = 100;
+/** The newest entries of the history, among which these changes are found: other entries tell of secrets or pauses. */
 export const ENTRIES_MAX = 500;
-/** Replays that may have sent everything which are looked at, the last ones. */
+/** The newest replays that are looked at for whether they have sent what was missed. */
 const REPLAYS_MAX = 100;
 
 type Asked = Pick<Destination, "id" | "app_id" | "events">;
@@ -119,7 +119,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return { missed, sender: missed === null ? null : senderOf(await openReplaysTo(row.id), stops, now) };
   }
 
-  /** Those that still look for what is missing; no more than may be open. */
+  /** Replays that still look for what is missing; their number is bounded by how many may be open. */
   function openReplaysTo(id: string): Promise<OpenReplay[]> {
     return query(sql`select id, state, at_position, end_position from replays
       where target_id = ${id} and slot is not null and destination_id = ${id} and walked = 0 and events is null
@@ -145,7 +145,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
         window past as (order by at)) as compared
       where events_before is null or events <> events_before or filter is distinct from filter_before
         or stopped <> stopped_before
-      order by at desc limit ${TOLD_MAX}`);
+      order by at desc limit ${CHANGES_MAX}`);
     return told.reverse();
   }
 
@@ -177,7 +177,10 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
       from (${looked}) as l group by stop order by stop`);
   }
 
-  /** Without those that ended replays of all that is missing, to this webhook, have covered. One counts that took what is taken now. */
+  /**
+   * The stops without those that are covered by replays: to this webhook, of all that was missing, done, and with the types
+   * and the filter that it has now.
+   */
   async function withoutReplayed(
     { id, events, filter }: StopColumns,
     told: readonly PastSettings[],
@@ -204,7 +207,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     if (stops[0] === undefined || under_way.length > 0) return row.stopped_at;
     const is_constant = told.every((one) => isSameTaste(one, row));
     const left = is_constant ? await withoutReplayed(row, told, stops) : stops;
-    // By all that it took meanwhile: what was missed is not to be lost by a change of that and back.
+    // Counted with every type and filter that it had meanwhile: a change of these and back must not make it forget what it missed.
     const tastes = [row, ...told];
     const types = tastes.flatMap(({ events }) => JSON.parse(events) as EventType[]);
     const filter = anyOf(tastes.map((one) => one.filter));

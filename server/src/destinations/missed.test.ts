@@ -14,7 +14,7 @@ import {
   type StopColumns,
   stopsOf,
 } from "./missed.ts";
-import { MISSED_SCAN_MAX, TOLD_MAX } from "./missed-store.ts";
+import { CHANGES_MAX, MISSED_SCAN_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
 forEachEngine((engine) => {
@@ -111,11 +111,11 @@ forEachEngine((engine) => {
     const { id } = await destinations.createWebhook("shop", input());
     await turnOffAndOn(id, 5);
     const first = await missed(id);
-    for (let stops = 0; stops < TOLD_MAX / 2 + 5; stops++) await turnOffAndOn(id, stops % 20 === 0 ? 1 : 0);
+    for (let stops = 0; stops < CHANGES_MAX / 2 + 5; stops++) await turnOffAndOn(id, stops % 20 === 0 ? 1 : 0);
     const { count, is_exact, since } = (await missed(id)) ?? {};
     assert.deepEqual([count, is_exact, since], [8, true, first?.since]);
     const stops = await destinations.openStops(id, null);
-    assert.equal(stops.length, TOLD_MAX / 2);
+    assert.equal(stops.length, CHANGES_MAX / 2);
   });
 
   test("what it did not take before a change, or between two stops, is none of it", async () => {

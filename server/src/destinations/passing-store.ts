@@ -1,6 +1,6 @@
-// SQL that finds which stored events pass a filter. However many and however large they are, no more than a page of bodies
-// is in memory for each of those who create it, and between two pages the event loop does what else it has at hand. Called
-// by missed-store.ts and replay-walk-store.ts.
+// SQL that finds which stored events pass a filter. However many and however large they are, no more than a page of their bodies
+// is in memory at a time for each `createPassing`, and between two pages the event loop does what else it has at hand.
+// Called by missed-store.ts and replay-walk-store.ts.
 import type { Database } from "../platform/database.ts";
 import { createSerial } from "../platform/serial.ts";
 import { list, sql } from "../platform/sql.ts";
@@ -30,7 +30,7 @@ export interface PassingOptions<One> {
 }
 
 export function createPassing({ query }: Pick<Database, "query">) {
-  /** Whoever asks of what this call made: so many looks at once hold one page, and go on page by page. */
+  /** Looks that are under way at the same time read their pages one after another. */
   const serially = createSerial();
 
   /**
@@ -48,7 +48,7 @@ export function createPassing({ query }: Pick<Database, "query">) {
     let bytes_left = options.bytes_max ?? Number.POSITIVE_INFINITY;
     let looked = 0;
     const sizes: number[] = [];
-    // As many as are wanted still, and twice as many each time, for a filter may refuse nearly all.
+    // At first as many as are wanted, then twice as many each time, for a filter may refuse nearly all.
     let rows = Math.min(passing_max, PAGE_ROWS_MAX);
     while (looked < candidates.length && passing.length < passing_max) {
       if (sizes.length === looked) {

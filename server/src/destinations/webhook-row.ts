@@ -169,7 +169,7 @@ export function showWebhook(row: DestinationRow, { health, missed, sender, probl
     id: row.id,
     app_id: row.app_id,
     url: config.url,
-    // Written by the functions above only, after validation.
+    // These texts are written by the functions above only, after validation.
     events: JSON.parse(row.events) as EventType[],
     description: row.description,
     enabled: row.enabled === 1,

@@ -1,5 +1,5 @@
 // Erasing one event: what it said goes, and a tombstone tells that it was there and what became of it. Created once by
-// compose.ts; called by the API.
+// compose-pipeline.ts; called by the API.
 import type { AppScope } from "../deliveries/app-scope.ts";
 import type { Dispatcher } from "../deliveries/dispatcher.ts";
 import { isPending } from "../deliveries/erasing-store.ts";

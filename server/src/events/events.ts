@@ -1,4 +1,4 @@
-// Events as the management API uses them: ingest, list, one event with its fates, test events. Created once by compose.ts.
+// Events as the management API uses them: ingest, list, one event with its fates, test events. Created once by compose-pipeline.ts.
 // An id of another app is the same refusal as an unknown one.
 import assert from "node:assert/strict";
 import type { z } from "zod";

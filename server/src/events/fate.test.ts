@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
-import type { LastAttempt } from "../deliveries/store.ts";
+import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { fateOf, fateWithout } from "./fate.ts";
 import type { PastSettings } from "./past-settings.ts";
 

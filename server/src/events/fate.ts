@@ -16,7 +16,7 @@ import {
   UNDER_WAY,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
-import type { LastAttempt } from "../deliveries/store.ts";
+import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";

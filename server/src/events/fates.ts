@@ -1,5 +1,5 @@
 // What became of an app's events at each of its destinations, in numbers: for each of them the fates add up to the events.
-// A long range is answered in parts, each of which adds up. Created once by compose.ts.
+// A long range is answered in parts, each of which adds up. Created once by compose-pipeline.ts.
 import type { z } from "zod";
 import { FATE_STATES, type FatesAnswer, type FatesQuery } from "#contract/events.ts";
 import type { AppDestinations } from "../destinations/registry.ts";
@@ -46,6 +46,7 @@ export function createFates({ store, history, destinations, pairs_max = FATES_PA
   }
 
   async function tell(destination_id: string, counts: readonly FateCount[]): Promise<Counts> {
+    // Object.fromEntries forgets the names of the keys.
     const told = Object.fromEntries(FATE_STATES.map((state) => [state, 0])) as Counts;
     const times = counts.flatMap(({ created_at }) => (created_at === null ? [] : [created_at]));
     const range = { from: earliest(times), until: latest(times) };

@@ -114,7 +114,7 @@ forEachEngine((engine) => {
     assert.equal((await stored(db)).links[0]?.["click_count"], 3);
   });
 
-  test("clicks of an outage are replayed once, also those whose commit was only not heard of", async () => {
+  test("clicks of an outage are drained once, also those whose commit was only not heard of", async () => {
     const { db, state, spool, recorder } = await open();
     state.mode = "loses answers";
     assert.equal(await recorder.record(clickAt(1_000)), "spooled");
@@ -128,7 +128,7 @@ forEachEngine((engine) => {
     assert.deepEqual([clicks, events, links[0]?.["click_count"]], [301, 602, 301]);
   });
 
-  test("what is in the spool when the process ends is replayed by the next one, and by two at once only once", async () => {
+  test("what is in the spool when the process ends is drained by the next one, and by two at once only once", async () => {
     const { db, state, spool, recorder, restart } = await open();
     state.mode = "down";
     for (let left = 20; left > 0; left--) assert.equal(await recorder.record(clickAt(1_000)), "spooled");

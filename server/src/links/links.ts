@@ -106,7 +106,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
   async function list(app_id: string): Promise<ListedLink[]> {
     if ((await accounts.findApp(app_id)) === null) throw notFound("app");
     const found = await store.selectListedLinks(db, app_id, LIST_MAX);
-    return found.map(({ hostname, ...row }) => presentListedLink(row as LinkRow, hostname, publicUrl()));
+    return found.map(({ hostname, ...row }) => presentListedLink(row, hostname, publicUrl()));
   }
 
   /** @param app_scope null for the operator; a link of another app does not exist */

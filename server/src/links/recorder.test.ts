@@ -45,7 +45,7 @@ describe("a redirect waits for the database only so long", () => {
     assert.equal(entries.size, 2);
   });
 
-  test("while its first transaction has not ended, a spooled click is not replayed", async () => {
+  test("while its first transaction has not ended, a spooled click is not drained", async () => {
     const { recorder, commits, entries, timers } = controlled();
     const recorded = recorder.record(newClick());
     await passed(timers, COMMIT_WAIT_MS);
@@ -168,7 +168,7 @@ describe("a redirect waits for the database only so long", () => {
   });
 });
 
-test("stopping waits for what is being written and replays no more", async () => {
+test("stopping waits for what is being written and drains no more", async () => {
   const control = controlled();
   const recorded = control.recorder.record(newClick());
   const stopped = control.recorder.stop();

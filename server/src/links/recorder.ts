@@ -1,14 +1,14 @@
 // Makes clicks durable without holding visitors up. Called by redirect.ts for every click.
 // A click goes into the next transaction of the event log. When it is not committed after COMMIT_WAIT_MS, the click is
-// written to the spool as well, a local file, the visitor is let go, and it is replayed unless it is committed after all.
-// Replaying is exact: a click that is stored already is refused by its key and counts nowhere twice.
+// written to the spool as well, a local file, and the visitor is let go. From there it is stored unless it is committed after all.
+// Nothing counts twice: a click that is stored already is refused by its key.
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
-import { append as addTo, createLinkedList, each, type Links, remove } from "../platform/linked-list.ts";
+import { append as addTo, createLinkedList, each, type Listed, remove } from "../platform/linked-list.ts";
 import type { Spool } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
-import { createSpoolReplay, FAILURE_NOTE_MS, PROBE_FIRST_MS, type RecorderNote, type Timers } from "./spool-replay.ts";
+import { createSpoolDrain, FAILURE_NOTE_MS, RETRY_FIRST_MS, type RecorderNote, type Timers } from "./spool-drain.ts";
 import { recordClicks } from "./store.ts";
 
 /** How long a redirect waits for the database. */
@@ -43,7 +43,7 @@ export interface RecorderOptions {
 
 export interface Recorder {
   record(click: Click): Promise<Recorded>;
-  /** Replays what an earlier run left behind, and goes on whenever there is something to replay. */
+  /** Drains what an earlier run left behind, and goes on whenever there is something in the spool. */
   start(): Promise<void>;
   /** Waits for what is being written. The spool stays open: it belongs to the caller. */
   stop(): Promise<void>;
@@ -57,7 +57,7 @@ const SYSTEM_TIMERS: Timers = {
 };
 
 /** A click that waits for the database. */
-interface Wait extends Links<Wait> {
+interface Wait extends Listed<Wait> {
   readonly look_at: number;
   spoolIt(): void;
 }
@@ -80,7 +80,7 @@ function composeClicks(items: readonly Storing[]) {
 export function createRecorder(options: RecorderOptions): Recorder {
   const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
   const store = log.channel(({ click }: Storing) => click.events, composeClicks);
-  /** Cids of spooled clicks whose first transaction has not ended yet: they may need no replay. */
+  /** Cids of spooled clicks whose first transaction has not ended yet: they may be stored yet. */
   const undecided = new Set<string>();
   /** Writes under way, to the database and to the spool, and whoever waits for their end. */
   let in_flight = 0;
@@ -93,7 +93,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   let unnoted = 0;
   let failure_noted_at = Number.NEGATIVE_INFINITY;
 
-  const replay = createSpoolReplay({
+  const drain = createSpoolDrain({
     ...{ spool, now, timers, note, isAway, stayAway },
     isUndecided: (cid) => undecided.has(cid),
     commit: (click) => commit(click, true),
@@ -114,7 +114,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   function answered<Fate>(fate: Fate): Fate {
-    replay.soon();
+    drain.soon();
     away_until = Number.NEGATIVE_INFINITY;
     return fate;
   }
@@ -124,7 +124,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   function stayAway(): void {
-    away_until = timers.now() + PROBE_FIRST_MS;
+    away_until = timers.now() + RETRY_FIRST_MS;
   }
 
   function record(click: Click): Promise<Recorded> {
@@ -187,7 +187,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     look_timer = first === null ? undefined : timers.set(lookAtWaiting, first.look_at - at);
   }
 
-  /** The first transaction of a spooled click ended: a stored click needs no replay. */
+  /** The first transaction of a spooled click ended: a stored click need not stay in the spool. */
   async function decided(click: Click, spooling: Promise<number | null>, is_stored: boolean): Promise<void> {
     const seq = await spooling;
     if (is_stored && seq !== null) await spool.remove([seq]).catch((error) => note({ event: "spool.failed", error }));
@@ -205,7 +205,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     in_flight++;
     try {
       const seq = await spool.append(JSON.stringify(click));
-      replay.schedule();
+      drain.schedule();
       return seq;
     } catch (error) {
       noteLost(error);
@@ -239,12 +239,12 @@ export function createRecorder(options: RecorderOptions): Recorder {
   }
 
   async function stop(): Promise<void> {
-    await replay.stop();
+    await drain.stop();
     if (in_flight === 0) return;
     await new Promise<void>((resolve) => {
       landed = resolve;
     });
   }
 
-  return { record, start: replay.start, stop };
+  return { record, start: drain.start, stop };
 }

@@ -4,6 +4,7 @@ import { hostname, tmpdir } from "node:os";
 import { test } from "node:test";
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { DatabaseError } from "../platform/database.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import type { Reading } from "./conditions.ts";
 import { createDatabaseLook, SUSTAINED_MS } from "./database.ts";
 import { createDiskLook, judgeDisk } from "./disk.ts";
@@ -122,16 +123,15 @@ test("a watch looks one at a time, goes on after a failure, and looks no more wh
       return one.promise;
     },
   });
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
   watch.start();
   clock.pass(5_000);
   assert.equal(looks.length, 1, "the first one is still at it");
   looks[0]?.reject(new Error("broken"));
-  await settled();
+  await yieldToEventLoop();
   clock.pass(1_000);
   assert.deepEqual([looks.length, logged], [2, ["watch.failed"]]);
   looks[1]?.reject(new DatabaseError("unavailable", "away"));
-  await settled();
+  await yieldToEventLoop();
   assert.deepEqual(logged, ["watch.failed"], "that is told elsewhere");
   watch.stop();
   clock.pass(10_000);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WIRE_TEXT_MAX_CHARS, type Wire, type WireListener } from "./database.ts";
 import { createHints } from "./hints.ts";
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
 test("hints that come together are sent once, after a moment, and heard by the others alone", async () => {
   const world = createWorld();
@@ -62,7 +63,7 @@ test("what comes while others are being sent goes with the next, also when sendi
   await world.pass();
   failing.reject(new Error("the database is away"));
   world.wait = Promise.resolve();
-  await world.settle();
+  await yieldToEventLoop();
   await world.pass();
   assert.deepEqual(other.heard, ["due kept"]);
 });
@@ -177,7 +178,7 @@ function createWorld() {
   const say = (text: string) => {
     for (const { heard } of ears) heard(text);
   };
-  const world = { sent: [] as string[], ears, wait: Promise.resolve(), say, join, pass, settle };
+  const world = { sent: [] as string[], ears, wait: Promise.resolve(), say, join, pass };
   const wire: Wire = {
     async send(text) {
       await world.wait;
@@ -215,13 +216,8 @@ function createWorld() {
       timers.delete(run);
       run();
     }
-    await settle();
+    await yieldToEventLoop();
   }
 
   return world;
-}
-
-/** What was begun before has been done. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
 }

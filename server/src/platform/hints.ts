@@ -1,7 +1,7 @@
 // Tells the other processes on the same database what they would find by polling up to a second later: that deliveries of a
 // destination are due, that an app's destinations changed, that a replay is due, that dispatchers have joined or left, and
-// which attempts are not to be made although they are claimed, one by one or all of a replay. Sent after the commit, gathered and without doubles, on a pooled
-// connection; never waited for, and nothing depends on one. Made by compose.ts.
+// which attempts are not to be made although they are claimed, one by one or all of a replay. Sent after the commit, gathered
+// and without doubles, on a pooled connection; never waited for, and nothing depends on one. Made by compose-pipeline.ts.
 import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./database.ts";
 
 /** What comes within this time goes together. NOTIFY passes through one lock of the whole server. */
@@ -20,7 +20,8 @@ export interface Dropped {
   attempt: number;
 }
 
-export interface HintListener {
+/** What one process says to the others, and what they hear. */
+interface Telling {
   due(destination_id: string): void;
   changed(app_id: string): void;
   replays(): void;
@@ -28,6 +29,9 @@ export interface HintListener {
   dropped(attempt: Dropped): void;
   /** A replay: nothing that has not begun is sent for it any more. */
   canceled(replay_id: string): void;
+}
+
+export interface HintListener extends Telling {
   /** Anything may have become due or changed. */
   all(): void;
 }
@@ -40,13 +44,7 @@ export interface HintsOptions {
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
 }
 
-export interface Hints {
-  due(destination_id: string): void;
-  changed(app_id: string): void;
-  replays(): void;
-  dispatchers(): void;
-  dropped(attempt: Dropped): void;
-  canceled(replay_id: string): void;
+export interface Hints extends Telling {
   listen(listener: HintListener): void;
   /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
   stop(): Promise<void>;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { append, createLinkedList, each, has, type Links, remove, takeFirst } from "./linked-list.ts";
+import { append, createLinkedList, each, has, type Listed, remove, takeFirst } from "./linked-list.ts";
 
-interface Member extends Links<Member> {
+interface Member extends Listed<Member> {
   name: string;
 }
 

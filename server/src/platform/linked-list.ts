@@ -4,24 +4,24 @@
 // outlived it, and scavenges took twice as long. Members that were taken out keep nothing.
 
 /** What a member carries; null while it is in no list. A member is in one list at a time. */
-export interface Links<Member> {
+export interface Listed<Member> {
   previous: Member | null;
   next: Member | null;
 }
 
-export interface LinkedList<Member extends Links<Member>> {
+export interface LinkedList<Member extends Listed<Member>> {
   /** The member that was added first. */
   first: Member | null;
   last: Member | null;
   size: number;
 }
 
-export function createLinkedList<Member extends Links<Member>>(): LinkedList<Member> {
+export function createLinkedList<Member extends Listed<Member>>(): LinkedList<Member> {
   return { first: null, last: null, size: 0 };
 }
 
 /** Adds a member that is in no list. */
-export function append<Member extends Links<Member>>(list: LinkedList<Member>, member: Member): void {
+export function append<Member extends Listed<Member>>(list: LinkedList<Member>, member: Member): void {
   member.previous = list.last;
   if (list.last === null) list.first = member;
   else list.last.next = member;
@@ -30,12 +30,12 @@ export function append<Member extends Links<Member>>(list: LinkedList<Member>, m
 }
 
 /** For a member that is in this list or in none. */
-export function has<Member extends Links<Member>>(list: LinkedList<Member>, member: Member): boolean {
+export function has<Member extends Listed<Member>>(list: LinkedList<Member>, member: Member): boolean {
   return member.previous !== null || list.first === member;
 }
 
 /** Takes a member out that is in this list or in none; false, and nothing changes, when it is in none. */
-export function remove<Member extends Links<Member>>(list: LinkedList<Member>, member: Member): boolean {
+export function remove<Member extends Listed<Member>>(list: LinkedList<Member>, member: Member): boolean {
   if (!has(list, member)) return false;
   if (member.previous === null) list.first = member.next;
   else member.previous.next = member.next;
@@ -48,14 +48,14 @@ export function remove<Member extends Links<Member>>(list: LinkedList<Member>, m
 }
 
 /** Takes out the member that was added first. */
-export function takeFirst<Member extends Links<Member>>(list: LinkedList<Member>): Member | null {
+export function takeFirst<Member extends Listed<Member>>(list: LinkedList<Member>): Member | null {
   const { first } = list;
   if (first !== null) remove(list, first);
   return first;
 }
 
 /** All members, in order. The one that was handed out last may be taken out meanwhile. */
-export function* each<Member extends Links<Member>>(list: LinkedList<Member>): Iterable<Member> {
+export function* each<Member extends Listed<Member>>(list: LinkedList<Member>): Iterable<Member> {
   for (let member = list.first; member !== null; ) {
     const { next } = member;
     yield member;

@@ -21,7 +21,7 @@ export class MigrationError extends Error {
 const ADVISORY_LOCK = 7_235_846_113;
 /** An index over millions of rows takes minutes. */
 const STATEMENT_MAX_MS = 30 * 60_000;
-/** How long one process waits for its turn; then it says that it waits, and asks again. */
+/** How long one process waits for another that migrates; then it says that it waits, and asks again. */
 const TURN_MAX_MS = 10_000;
 /** Whoever waits for a table's lock holds up everybody behind it, so the wait is short, and whoever starts asks again. */
 const LOCK_MAX_MS = 3_000;

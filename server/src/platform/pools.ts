@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Target } from "./addresses.ts";
 import { type Call, settleFailure, settleLate } from "./call.ts";
-import { append, createLinkedList, type LinkedList, type Links, remove, takeFirst } from "./linked-list.ts";
+import { append, createLinkedList, type LinkedList, type Listed, remove, takeFirst } from "./linked-list.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
 const CONNECTIONS_DEFAULT = 64;
@@ -46,7 +46,7 @@ export interface Connection {
   dropped: boolean;
 }
 
-export interface ActiveCall extends Call<Connection>, Links<ActiveCall> {}
+export interface ActiveCall extends Call<Connection>, Listed<ActiveCall> {}
 
 /** Gives the call a connection: an idle one, else a new one within the bounds, else a place in the queue. */
 export function assign(pools: Pools, call: ActiveCall): void {

@@ -28,6 +28,7 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
     statement_timeout_ms: options.statement_timeout_ms ?? STATEMENT_TIMEOUT_MS,
   });
 
+  // What the columns are only the text of the statement says: whoever writes it names the type of its rows.
   const query: Query = async <Result>(statement: Statement) => {
     if (statement.expect !== undefined || isChunked(statement)) return (await batch([statement]))[0] as Result[];
     return retryConflicts(() => withClient(pool, async (client) => (await run(client, statement)) as Result[], false));
@@ -44,6 +45,7 @@ export function openPostgres(url: string, options: PostgresOptions = {}): Databa
       withClient(pool, async (client) => {
         await client.query("begin");
         if (statement_ms !== undefined) await client.query(`set local statement_timeout = ${statement_ms}`);
+        // As above.
         const result = await work(async <R>(statement: Statement) => (await run(client, statement, wait_ms)) as R[]);
         await client.query("commit");
         return result;

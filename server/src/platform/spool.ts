@@ -177,7 +177,7 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
     }
     let is_empty = false;
     try {
-      // Copied before they are removed: a crash in between leaves an entry twice, and replaying it twice is harmless.
+      // Copied before they are removed: a crash in between leaves an entry twice, and storing it twice is harmless.
       for (;;) {
         const found = await other.db.query<SpoolEntry>(
           sql`select seq, body from entries order by seq limit ${READ_MAX}`,

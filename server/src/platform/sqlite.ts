@@ -46,6 +46,7 @@ export async function openSqlite(path: string): Promise<Database> {
   // Calls wait only while a transaction of several round trips holds the writer.
   let exclusive: Promise<void> | undefined;
 
+  // What the columns are only the text of the statement says: whoever writes it names the type of its rows.
   const query: Query = async <Result>(statement: Statement) => {
     if (isRead(statement)) return (await reader.call("step", [statement]))[0] as Result[];
     while (exclusive !== undefined) await exclusive;
@@ -67,6 +68,7 @@ export async function openSqlite(path: string): Promise<Database> {
     });
     try {
       await writer.call("begin");
+      // As above.
       const result = await work(async <R>(statement: Statement) => (await writer.call("step", [statement]))[0] as R[]);
       await writer.call("commit");
       return result;
@@ -198,6 +200,7 @@ const texts = new WeakMap<readonly string[], string>();
 /** The text with `?` for each value, and the values around the rows of a bulk statement. */
 export function render(statement: Statement): Rendered {
   const at = statement.values.findIndex(isRows);
+  // The only one that is not a scalar, as isRows has found.
   const bulk = at < 0 ? undefined : (statement.values[at] as Rows);
   // The text of a template is the same at each use, and so is the width of its rows: built once for each.
   let text = texts.get(statement.parts);

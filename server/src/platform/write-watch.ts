@@ -1,6 +1,6 @@
 // Watches the transactions of the hot path: says that the database refuses them and why, and when it takes them again, each
 // once a minute at the most.
-// A database that reads but does not write (a full disk, a read-only file) is noticed by nothing else. Made by compose.ts.
+// A database that reads but does not write (a full disk, a read-only file) is noticed by nothing else. Made by compose-pipeline.ts.
 import { type Database, isDatabaseError } from "./database.ts";
 
 const NOTE_MS = 60_000;

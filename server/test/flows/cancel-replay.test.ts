@@ -10,10 +10,11 @@ import type { Delivery } from "#contract/deliveries.ts";
 import type { Replay } from "#contract/replays.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
-import { createTestDatabase } from "../support/postgres.ts";
+import { createCaller } from "../support/caller.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite } from "../support/site.ts";
+import { knowOf, startTogether } from "../support/together.ts";
 import { waitUntil } from "../support/wait.ts";
 
 const EVENTS = 60;
@@ -53,25 +54,17 @@ test("a process that is killed after a cancel sends nothing of the replay at its
 });
 
 test("what two dispatchers have claimed ahead is taken back when a third process cancels", async (t) => {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = {
-    DATABASE_URL: database.url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
-  const start = (role: string) => startServer({ env, role });
-  const [edge, ...dispatchers] = await Promise.all([start("edge,api"), start("dispatcher"), start("dispatcher")]);
-  const db = await openDatabase(database.url);
+  const { database_url, processes } = await startTogether(t, ["edge,api", "dispatcher", "dispatcher"]);
+  const [edge, ...dispatchers] = processes;
+  const db = await openDatabase(database_url);
   t.after(() => db.close());
-  const isShared = (one: ServerProcess) => /"event":"dispatchers.changed".*"count":2/.test(one.stdout());
-  await waitUntil(() => dispatchers.every(isShared), "the dispatchers to know of each other");
+  await knowOf(dispatchers, 2);
   await cancelWhileHeld(t, edge, { max_in_flight: 2 }, async () => {
     const leased = sql`select count(*) as n from deliveries where leased = 1`;
     // Each keeps four rounds beside what it sends.
     await waitUntil(async () => ((await db.query<{ n: number }>(leased))[0]?.n ?? 0) >= 8, "both to claim ahead");
   });
-  for (const process of [edge, ...dispatchers]) {
+  for (const process of processes) {
     assert.deepEqual(await process.stop(), { code: 0, signal: null });
     assert.doesNotMatch(process.stdout(), /"level":"error"/);
   }
@@ -90,16 +83,7 @@ async function replayHeld(
     { path: "/slow", settings: { ...settings, timeout_ms: 60_000 } },
   ]);
   const [hook] = site.hooks;
-  const headers = { authorization: `Bearer ${site.admin_token}` };
-  async function call<Body>(
-    to: ServerProcess,
-    status: number,
-    ...[method, path, body]: [method: string, path: string, body?: object]
-  ): Promise<Body> {
-    const answer = await to.request<Body>(method, path, body, headers);
-    assert.equal(answer.status, status, JSON.stringify(answer.body));
-    return answer.body;
-  }
+  const call = createCaller(site);
   const ingest = (count: number) => {
     const events = Array.from({ length: count }, (_, n) => {
       return { event: "link.app_open", data: { n, link_id: `link-${n % LINKS}` } };

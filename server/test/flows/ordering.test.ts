@@ -12,17 +12,17 @@ import type { Webhook } from "#contract/destinations.ts";
 import type { EventWithFates } from "#contract/events.ts";
 import { yieldToEventLoop } from "../../src/platform/yield-to-event-loop.ts";
 import { waitUntilDrained } from "../support/drain.ts";
-import { createTestDatabase } from "../support/postgres.ts";
 import { type Answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite, type Site } from "../support/site.ts";
+import { startTogether } from "../support/together.ts";
 
 const LINKS = 7;
 const EVENTS = 420;
 const BATCH = 60;
 /** Requests at the receiver after which a process is killed. */
 const KILL_AFTER = 150;
-/** Every so manieth event is refused at its first attempt, or at each. */
+/** One event in so many is refused at its first attempt, or at each. */
 const REFUSED_SHARE = 10;
 const POISON_SHARE = 35;
 /** The only retry comes at once. */
@@ -50,14 +50,8 @@ describe("events of a link whose server is killed", { concurrency: 2 }, () => {
 
   test("arrive in order from two dispatchers of which one is killed, on PostgreSQL", async (t) => {
     const { receiver, watch } = await startWatched(t);
-    const database = await createTestDatabase();
-    t.after(() => database.drop());
-    const env = {
-      ...{ DATABASE_URL: database.url, LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url") },
-      LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-    };
-    const start = (role: string) => startServer({ env, role });
-    const [edge, first, second] = await Promise.all([start("edge,api"), start("dispatcher"), start("dispatcher")]);
+    const { processes } = await startTogether(t, ["edge,api", "dispatcher", "dispatcher"]);
+    const [edge, first, second] = processes;
     const site = await createSite(edge, receiver.url, [{ path: "/ordered", settings: SETTINGS }]);
     await ingest(edge, site, EVENTS);
     await receiver.waitFor(KILL_AFTER);
@@ -65,7 +59,7 @@ describe("events of a link whose server is killed", { concurrency: 2 }, () => {
     await waitUntilDrained([edge, second], site, DRAIN_TIMEOUT_MS);
     await verify(edge, site, watch);
     for (const process of [edge, second]) assert.deepEqual(await process.stop(), { code: 0, signal: null });
-    for (const { stdout } of [edge, first, second]) assert.doesNotMatch(stdout(), /"level":"error"/);
+    for (const { stdout } of processes) assert.doesNotMatch(stdout(), /"level":"error"/);
   });
 });
 

@@ -10,6 +10,7 @@ import { describe, type TestContext, test } from "node:test";
 import type { Webhook } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import type { Replay } from "#contract/replays.ts";
+import { type Call, createCaller } from "../support/caller.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
@@ -124,8 +125,6 @@ test("a replay to a receiver that fails pauses itself, and ends when it is resum
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
-type Call = ReturnType<typeof createCaller>;
-
 /** A webhook that was off while 2,000 events came, and is on again. */
 async function missEvents(server: ServerProcess, site: Site) {
   const [hook] = site.hooks;
@@ -137,19 +136,6 @@ async function missEvents(server: ServerProcess, site: Site) {
   await call(server, 409, "POST", replays, RANGE);
   await call(server, 200, "PATCH", `/api/webhooks/${hook.id}`, { enabled: true });
   return { call, ids, replays };
-}
-
-function createCaller(site: Site) {
-  const headers = { authorization: `Bearer ${site.admin_token}` };
-  return async function call<Body = unknown>(
-    server: ServerProcess,
-    status: number,
-    ...[method, path, body]: [method: string, path: string, body?: object]
-  ): Promise<Body> {
-    const answer = await server.request<Body>(method, path, body, headers);
-    assert.equal(answer.status, status, JSON.stringify(answer.body));
-    return answer.body;
-  };
 }
 
 async function ingest(server: ServerProcess, site: Site, call: Call): Promise<string[]> {

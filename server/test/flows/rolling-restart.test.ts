@@ -1,7 +1,6 @@
 // Two nodes of each role, restarted one after another under load, as an upgrade does it: whoever tries the other node when one
 // does not answer is always served, and nothing is lost or sent twice.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { Pool } from "undici";
 import { findFreePort } from "../../../scripts/postgres.ts";
@@ -13,6 +12,7 @@ import { createRandom, type Random } from "../support/random.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { cidOf, createSite, PHONE, type Site } from "../support/site.ts";
+import { commonSettings } from "../support/together.ts";
 import type { Promises } from "../support/traffic.ts";
 import { waitUntil } from "../support/wait.ts";
 
@@ -67,11 +67,7 @@ test("nodes that are restarted one after another fail no request of a client tha
 });
 
 async function startNodes(database_url: string, roles: string[]): Promise<Node[]> {
-  const env = {
-    DATABASE_URL: database_url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
+  const env = commonSettings(database_url);
   const nodes: Node[] = [];
   for (const role of roles) {
     const PORT = String(await findFreePort());

@@ -3,16 +3,15 @@
 // one attempt for each event, so a single signature that does not fit is a failed delivery.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { Webhook as Verifier } from "standardwebhooks";
 import { verifyLinkMeWebhookSignature as verify } from "../../../sdk/node/src/index.ts";
 import { waitUntilDrained } from "../support/drain.ts";
-import { createTestDatabase } from "../support/postgres.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
-import { type ServerProcess, startServer } from "../support/server-process.ts";
+import type { ServerProcess } from "../support/server-process.ts";
 import { createSite, type Hook } from "../support/site.ts";
+import { startOnEngine } from "../support/together.ts";
 
 const SENDERS = 3;
 /** Requests that each receiver gets between two steps of the rotation. */
@@ -46,7 +45,7 @@ const READERS: Record<string, (request: ReceivedRequest, known: string[]) => boo
 
 for (const engine of ["sqlite", "postgres"] as const) {
   test(`a rotation under load fails no delivery, on ${engine}`, async (t) => {
-    const { servers } = await startProcesses(t, engine);
+    const servers = await startOnEngine(t, engine);
     const [server] = servers;
     const known = new Map<string, string[]>();
     const receiver = await startReceiver((request) => {
@@ -107,21 +106,6 @@ async function assertDelivered(server: ServerProcess, hooks: Hook[], received: R
     const sent = received.filter((one) => one.path === path && !isCheck(one));
     assert.deepEqual(new Set(sent.map((one) => header(one, "webhook-id"))), events, path);
   }
-}
-
-async function startProcesses(t: TestContext, engine: "sqlite" | "postgres") {
-  const servers: [ServerProcess, ...ServerProcess[]] =
-    engine === "sqlite" ? [await startServer()] : await startOnPostgres(t);
-  t.after(() => Promise.all(servers.map((one) => one.stop())));
-  return { servers };
-}
-
-/** The process that changes a secret is not the one that signs with it. */
-async function startOnPostgres(t: TestContext): Promise<[ServerProcess, ServerProcess]> {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = { DATABASE_URL: database.url, LINKME_SEAL_KEY: randomBytes(32).toString("base64") };
-  return [await startServer({ env, role: "edge,api" }), await startServer({ env, role: "dispatcher" })];
 }
 
 function authorization({ admin_token }: ServerProcess) {

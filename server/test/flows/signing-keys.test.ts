@@ -2,18 +2,17 @@
 // that is late and knows the first key alone, not one that knows the new one alone once it was promoted, and not one that
 // goes on verifying the shared secret. Every webhook has one attempt for each event.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import {
   createLinkMeKeyReader,
   verifyLinkMeWebhookEd25519 as verify,
   verifyLinkMeWebhookSignature,
 } from "../../../sdk/node/src/index.ts";
 import { waitUntilDrained } from "../support/drain.ts";
-import { createTestDatabase } from "../support/postgres.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
-import { type ServerProcess, startServer } from "../support/server-process.ts";
+import type { ServerProcess } from "../support/server-process.ts";
 import { createSite, type Hook } from "../support/site.ts";
+import { startOnEngine } from "../support/together.ts";
 
 const PATHS = ["/follows", "/late", "/early", "/shared"];
 /** Requests that each receiver gets between two steps. */
@@ -22,7 +21,7 @@ const DRAIN_TIMEOUT_MS = 60_000;
 
 for (const engine of ["sqlite", "postgres"] as const) {
   test(`a key pair is rotated under load and fails no delivery, on ${engine}`, async (t) => {
-    const { servers } = await startProcesses(t, engine);
+    const servers = await startOnEngine(t, engine);
     const [server] = servers;
     const readers = new Map<string, (request: ReceivedRequest) => boolean | Promise<boolean>>();
     const receiver = await startReceiver(async (request) => {
@@ -92,21 +91,6 @@ async function assertDelivered(server: ServerProcess, hooks: Hook[], received: R
     const sent = received.filter((one) => one.path === path && JSON.parse(one.body.toString()).data.test !== true);
     assert.deepEqual(new Set(sent.map((one) => one.headers["webhook-id"])), events, path);
   }
-}
-
-async function startProcesses(t: TestContext, engine: "sqlite" | "postgres") {
-  const servers: [ServerProcess, ...ServerProcess[]] =
-    engine === "sqlite" ? [await startServer()] : await startOnPostgres(t);
-  t.after(() => Promise.all(servers.map((one) => one.stop())));
-  return { servers };
-}
-
-/** The process that changes a key is not the one that signs with it. */
-async function startOnPostgres(t: TestContext): Promise<[ServerProcess, ServerProcess]> {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = { DATABASE_URL: database.url, LINKME_SEAL_KEY: randomBytes(32).toString("base64") };
-  return [await startServer({ env, role: "edge,api" }), await startServer({ env, role: "dispatcher" })];
 }
 
 function authorization({ admin_token }: ServerProcess) {

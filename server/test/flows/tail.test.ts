@@ -2,7 +2,6 @@
 // server is killed with SIGKILL and started again, and on PostgreSQL another one writes beside it: in the end each has got
 // every event, and every attempt, exactly once.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,6 +16,7 @@ import { startReceiver } from "../support/receiver.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite, type Site } from "../support/site.ts";
 import { createStreamReader, type StreamReader } from "../support/stream-reader.ts";
+import { commonSettings } from "../support/together.ts";
 import { createTraffic } from "../support/traffic.ts";
 import { waitUntil } from "../support/wait.ts";
 
@@ -51,11 +51,7 @@ async function readThroughKills(t: TestContext, place: Place): Promise<void> {
   t.diagnostic(`LINKME_TEST_SEED=${random.seed}`);
   const receiver = await startReceiver();
   t.after(() => receiver.close());
-  const env = {
-    DATABASE_URL: place.url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
+  const env = commonSettings(place.url);
   const start = () => startServer({ dir: place.dir, env });
   let server = await start();
   /** Readers wait for it while a process is started. */

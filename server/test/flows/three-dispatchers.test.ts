@@ -2,18 +2,18 @@
 // the receiver, while all are there, after one has left and after one has died. That one counts until its row has not
 // changed for 15 s, so this file takes half a minute.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
 import { waitUntilDrained } from "../support/drain.ts";
-import { createTestDatabase } from "../support/postgres.ts";
 import { type ReceivedRequest, startReceiver } from "../support/receiver.ts";
-import { type ServerProcess, startServer } from "../support/server-process.ts";
+import type { ServerProcess } from "../support/server-process.ts";
 import { createSite } from "../support/site.ts";
+import { knowOf, startTogether } from "../support/together.ts";
 import { waitUntil } from "../support/wait.ts";
 
-const DISPATCHERS = 3;
+const ROLES = ["edge,api", "dispatcher", "dispatcher", "dispatcher"] as const;
+const DISPATCHERS = ROLES.length - 1;
 /** Fewer than dispatchers, as many, and a number that they cannot share evenly. */
 const LIMITS = [1, 2, 3, 7];
 /** Each round has webhooks of its own, which take one type, for what is learned of a receiver that holds answers back stays. */
@@ -32,7 +32,8 @@ test("a webhook is sent no more at a time and a second than it allows, however m
   const receiver_side = createGates();
   const receiver = await startReceiver(receiver_side.pass);
   t.after(() => receiver.close());
-  const { database_url, api, dispatchers } = await startProcesses(t);
+  const { database_url, processes } = await startTogether(t, ROLES);
+  const [api, ...dispatchers] = processes;
   const db = await openDatabase(database_url);
   t.after(() => db.close());
   await knowOf(dispatchers, DISPATCHERS);
@@ -61,7 +62,6 @@ test("a webhook is sent no more at a time and a second than it allows, however m
 
   await send("link.click", dispatchers);
   const [first, second, third] = dispatchers;
-  assert.ok(first !== undefined && second !== undefined && third !== undefined);
   // What a person asks for goes to whichever of them sends to that webhook.
   for (const { id, path } of site.hooks.filter(({ events }) => events?.includes("link.click"))) {
     const before = countOf(receiver.received, path);
@@ -90,30 +90,6 @@ test("a webhook is sent no more at a time and a second than it allows, however m
 
 function pathOf(round: string, limit: number): string {
   return `/${round}/${limit}`;
-}
-
-async function startProcesses(t: TestContext) {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = {
-    DATABASE_URL: database.url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
-  const roles = ["edge,api", ...Array.from({ length: DISPATCHERS }, () => "dispatcher")];
-  const [api, ...dispatchers] = await Promise.all(roles.map((role) => startServer({ env, role })));
-  assert.ok(api !== undefined);
-  return { database_url: database.url, api, dispatchers };
-}
-
-/** Each has said so, and nothing else since. */
-async function knowOf(dispatchers: readonly ServerProcess[], count: number): Promise<void> {
-  const last = (process: ServerProcess) =>
-    [...process.stdout().matchAll(/"event":"dispatchers\.changed".*?"count":(\d+)/g)].at(-1)?.[1];
-  await waitUntil(
-    () => dispatchers.every((process) => last(process) === String(count)),
-    `${dispatchers.length} dispatchers to know of ${count}`,
-  );
 }
 
 /** Holds answers back while it is closed, and counts what is under way for each path. */

@@ -1,12 +1,10 @@
 // A process that only answers people, and two that deliver, on one PostgreSQL: a receiver asks for less, and whoever asks the
 // first one why the webhook is slow is told, of both together, for as long as they are there.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { type TestContext, test } from "node:test";
-import { createTestDatabase } from "../support/postgres.ts";
+import { test } from "node:test";
 import { startReceiver } from "../support/receiver.ts";
-import { startServer } from "../support/server-process.ts";
 import { createSite } from "../support/site.ts";
+import { knowOf, startTogether } from "../support/together.ts";
 import { waitUntil } from "../support/wait.ts";
 
 interface Limits {
@@ -28,12 +26,9 @@ test("a process that delivers nothing says why a webhook is slow at those that d
     path === "/busy" ? { status: 429, headers: { "retry-after": String(RETRY_AFTER_S) } } : {},
   );
   t.after(() => receiver.close());
-  const { api, first, second } = await startProcesses(t);
-  const knowsBoth = /"event":"dispatchers.changed".*"count":2/;
-  await waitUntil(
-    () => [first, second].every((one) => knowsBoth.test(one.stdout())),
-    "the dispatchers to know of each other",
-  );
+  const { processes } = await startTogether(t, ["api", "dispatcher", "dispatcher"]);
+  const [api, first, second] = processes;
+  await knowOf([first, second], 2);
   const settings = { max_in_flight: MAX_IN_FLIGHT };
   const site = await createSite(api, receiver.url, [
     { path: "/busy", settings, events: ["link.click"] },
@@ -94,17 +89,4 @@ test("a process that delivers nothing says why a webhook is slow at those that d
 function limitsOf({ health }: { health: Limits }): Limits {
   const { concurrency_limit, rate_limit_per_second, held_until, limited_because } = health;
   return { concurrency_limit, rate_limit_per_second, held_until, limited_because };
-}
-
-async function startProcesses(t: TestContext) {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = {
-    DATABASE_URL: database.url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
-  const start = (role: string) => startServer({ env, role });
-  const [api, first, second] = await Promise.all([start("api"), start("dispatcher"), start("dispatcher")]);
-  return { api, first, second };
 }

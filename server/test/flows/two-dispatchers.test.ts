@@ -1,17 +1,15 @@
 // Two dispatchers on one PostgreSQL share the work, and when one is killed the other one finishes it: nothing is lost, and
 // nothing is sent twice but what the dead one had in flight. Its leases run out after 45 s, so this file takes a minute.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
 import { waitUntilDrained } from "../support/drain.ts";
 import { assertPromisesKept, assertRepeatsExplained, assertWhole, readLedger } from "../support/ledger.ts";
-import { createTestDatabase } from "../support/postgres.ts";
 import { createRandom } from "../support/random.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite } from "../support/site.ts";
+import { knowOf, startTogether } from "../support/together.ts";
 import { createTraffic } from "../support/traffic.ts";
 import { waitUntil } from "../support/wait.ts";
 
@@ -28,11 +26,11 @@ test("when one of two dispatchers is killed, the other one delivers the rest and
   const gate = createGate();
   const receiver = await startReceiver(gate.pass);
   t.after(() => receiver.close());
-  const { database_url, edge, first, second } = await startProcesses(t);
+  const { database_url, processes } = await startTogether(t, ["edge,api", "dispatcher", "dispatcher"]);
+  const [edge, first, second] = processes;
   const db = await openDatabase(database_url);
   t.after(() => db.close());
-  const isShared = (dispatcher: ServerProcess) => /"event":"dispatchers.changed".*"count":2/.test(dispatcher.stdout());
-  await waitUntil(() => isShared(first) && isShared(second), "the dispatchers to know of each other");
+  await knowOf([first, second], 2);
   const settings = { max_in_flight: IN_FLIGHT_MAX, timeout_ms: TIMEOUT_MS };
   const site = await createSite(edge, receiver.url, [{ path: "/all", settings }]);
   const traffic = createTraffic(site, random);
@@ -67,20 +65,6 @@ test("when one of two dispatchers is killed, the other one delivers the rest and
   assert.equal(ledger.sent.length - ledger.by_delivery.size, interrupted.length, "requests that were repeated");
   t.diagnostic(`${JSON.stringify(traffic.counts)}, ${ledger.sent.length} requests`);
 });
-
-async function startProcesses(t: TestContext) {
-  const database = await createTestDatabase();
-  t.after(() => database.drop());
-  const env = {
-    DATABASE_URL: database.url,
-    LINKME_ADMIN_TOKEN: randomBytes(24).toString("base64url"),
-    LINKME_SEAL_KEY: randomBytes(32).toString("base64"),
-  };
-  const start = (role: string): Promise<ServerProcess> => startServer({ env, role });
-  // Three that start at once on an empty database: one of them makes the tables.
-  const [edge, first, second] = await Promise.all([start("edge,api"), start("dispatcher"), start("dispatcher")]);
-  return { database_url: database.url, edge, first, second };
-}
 
 /** Holds answers back while it is closed. */
 function createGate() {

@@ -2,7 +2,7 @@
 
 import type { Click } from "../../src/links/click.ts";
 import { type ClickFate, createRecorder } from "../../src/links/recorder.ts";
-import type { RecorderNote, Timers } from "../../src/links/spool-replay.ts";
+import type { RecorderNote, Timers } from "../../src/links/spool-drain.ts";
 import { DatabaseError } from "../../src/platform/database.ts";
 import type { Spool, SpoolEntry } from "../../src/platform/spool.ts";
 import { yieldToEventLoop } from "../../src/platform/yield-to-event-loop.ts";

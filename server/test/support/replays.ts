@@ -1,18 +1,20 @@
 // A webhook with a ledger of its own, and replays on it that a test carries on round by round, with its own clock and
 // without a network: what is claimed is answered as the test says. Used by the tests of server/src/deliveries/replays.
+import assert from "node:assert/strict";
 import { randomFillSync } from "node:crypto";
 import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
-import { ReplayCreate } from "#contract/replays.ts";
+import { type Replay, ReplayCreate } from "#contract/replays.ts";
 import type { Outcome } from "#destination-types/definition.ts";
 import type { ClaimedRow } from "../../src/deliveries/claim-store.ts";
+import type { DeliveryRow } from "../../src/deliveries/delivery.ts";
 import { decide } from "../../src/deliveries/policy.ts";
 import { createReplayRunner } from "../../src/deliveries/replay-runner.ts";
 import { createReplayStore } from "../../src/deliveries/replay-store.ts";
 import { createReplayWalk } from "../../src/deliveries/replay-walk-store.ts";
 import { createReplays } from "../../src/deliveries/replays.ts";
 import { type Settlement, settle } from "../../src/deliveries/settle-store.ts";
-import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
 import type { Destination } from "../../src/destinations/destination.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { createIds } from "../../src/platform/ids.ts";
@@ -170,6 +172,32 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
     ...{ addEvents, addDeliveries, deliver, record, request },
     ...openProcess(),
   };
+}
+
+export function startReplay(world: ReplayWorld, fields: Partial<ReplayCreate> = {}): Promise<Replay> {
+  return world.replays.startReplay(world.key.id, null, world.request(fields));
+}
+
+/** The delivery of an event at the webhook, which has to be there. */
+export async function deliveryOf({ store, key }: ReplayWorld, position = ""): Promise<DeliveryRow> {
+  const row = await store.find({ destination_id: key.id, position });
+  assert.ok(row !== undefined, `no delivery of ${position}`);
+  return row;
+}
+
+/** An event of a link that comes in now, with a delivery that is due; answers its position. */
+export async function addFresh(world: ReplayWorld, link_id: string): Promise<string> {
+  const [position] = await world.addEvents(1, { link_id });
+  assert.ok(position !== undefined);
+  const now = world.clock.at;
+  const fresh = {
+    ...{ destination_id: world.key.id, position, app_id: world.key.app_id, event: "link.click" as const },
+    ...{ state: "pending" as const, reason: null, attempt: 0, failures: 0, leased: 0 as const, due_at: now },
+    ...{ trigger: "auto" as const, resume_state: null, resume_at: null, created_at: now, settled_at: null },
+    order_key: link_id,
+  };
+  await world.db.batch([insertDeliveries([fresh])]);
+  return position;
 }
 
 export const ACCEPTED: Outcome = { kind: "accepted" };

@@ -4,7 +4,7 @@ import { controlled, newClick, passed, UNAVAILABLE, UNMET } from "../../test/sup
 import { DatabaseError } from "../platform/database.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 
-describe("what is in the spool is replayed when the database is back", () => {
+describe("what is in the spool is drained when the database is back", () => {
   async function outage(control: ReturnType<typeof controlled>, count: number): Promise<void> {
     control.state.answer = () => Promise.reject(UNAVAILABLE);
     for (let left = count; left > 0; left--) assert.equal(await control.recorder.record(newClick()), "spooled");
@@ -90,7 +90,7 @@ describe("what is in the spool is replayed when the database is back", () => {
     assert.equal(control.entries.size, 0);
   });
 
-  test("what an earlier run left is replayed from the start", async () => {
+  test("what an earlier run left is drained from the start", async () => {
     const control = controlled();
     await control.spool.append(JSON.stringify(newClick()));
     control.state.answer = () => Promise.resolve();

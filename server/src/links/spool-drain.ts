@@ -5,11 +5,13 @@ import type { Spool, SpoolEntry } from "../platform/spool.ts";
 import type { Click } from "./click.ts";
 import { WINDOW_MAX_SECONDS } from "./forget.ts";
 
-const REPLAY_BATCH = 500;
-/** Of those so many at a time: half of a transaction, so that fresh clicks need not wait behind them. */
-const REPLAY_TOGETHER = 50;
-export const PROBE_FIRST_MS = 250;
-const PROBE_MAX_MS = 5_000;
+/** Entries of the spool. */
+const READ_AT_ONCE = 500;
+/** Of those so many go into one transaction, half of what it takes, so that fresh clicks need not wait behind them. */
+const COMMITTED_TOGETHER = 50;
+/** Between two tries while the database is away: at first, and at the most. */
+export const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5_000;
 /** Between two looks for what earlier runs left, while that fails. */
 const RECOVER_AGAIN_MS = 30_000;
 /** Clicks that the database refused as a bug are asked again after so long: the mistake may have been elsewhere. */
@@ -32,7 +34,7 @@ export type RecorderNote =
   /** `clicks`: that were lost since the note before. */
   | { readonly event: "spool.failed"; readonly error: unknown; readonly clicks?: number };
 
-export interface SpoolReplayOptions {
+export interface SpoolDrainOptions {
   spool: Spool;
   now(): number;
   timers: Timers;
@@ -40,15 +42,15 @@ export interface SpoolReplayOptions {
   /** Whether the database was out of reach a moment ago. */
   isAway(): boolean;
   stayAway(): void;
-  /** Its first transaction has not ended yet: it may need no replay. */
+  /** Whether its first transaction is still under way, which may store it. */
   isUndecided(cid: string): boolean;
   /** Rejects when it is not known what became of the click. */
   commit(click: Click): Promise<unknown>;
 }
 
-export function createSpoolReplay(options: SpoolReplayOptions) {
+export function createSpoolDrain(options: SpoolDrainOptions) {
   const { spool, now, timers, note, isAway, stayAway, isUndecided, commit } = options;
-  let probe_ms = PROBE_FIRST_MS;
+  let retry_ms = RETRY_FIRST_MS;
   let timer: unknown;
   let recover_timer: unknown;
   /** Entries that are not asked again for a while. */
@@ -57,34 +59,34 @@ export function createSpoolReplay(options: SpoolReplayOptions) {
   let refusal_noted_at = Number.NEGATIVE_INFINITY;
   /** Entries that are no clicks: kept, for a later version may read them. */
   const unreadable = new Set<number>();
-  let replaying: Promise<void> | null = null;
+  let draining: Promise<void> | null = null;
   let stopped = false;
 
-  /** Replays what is there after a while, which grows as long as the database does not answer. */
+  /** Brings over what is there after a while, which grows as long as the database does not answer. */
   function schedule(): void {
-    if (timer !== undefined || replaying !== null || stopped) return;
+    if (timer !== undefined || draining !== null || stopped) return;
     timer = timers.set(() => {
       timer = undefined;
-      replaying = replay().finally(() => {
-        replaying = null;
+      draining = drain().finally(() => {
+        draining = null;
         if (spool.count() > refused.size + unreadable.size) schedule();
       });
-    }, probe_ms);
-    probe_ms = Math.min(probe_ms * 2, PROBE_MAX_MS);
+    }, retry_ms);
+    retry_ms = Math.min(retry_ms * 2, RETRY_MAX_MS);
   }
 
-  async function replay(): Promise<void> {
-    let replayed = 0;
+  async function drain(): Promise<void> {
+    let drained = 0;
     try {
       let after = 0;
       while (!stopped) {
-        const entries = await spool.read(after, REPLAY_BATCH);
+        const entries = await spool.read(after, READ_AT_ONCE);
         const last = entries.at(-1);
         if (last === undefined) break;
         after = last.seq;
-        for (let from = 0; from < entries.length && !isAway(); from += REPLAY_TOGETHER) {
-          const stored = await replayBatch(entries.slice(from, from + REPLAY_TOGETHER));
-          replayed += stored.length;
+        for (let from = 0; from < entries.length && !isAway(); from += COMMITTED_TOGETHER) {
+          const stored = await commitBatch(entries.slice(from, from + COMMITTED_TOGETHER));
+          drained += stored.length;
           if (stored.length > 0) await spool.remove(stored);
         }
         if (isAway()) break;
@@ -93,11 +95,11 @@ export function createSpoolReplay(options: SpoolReplayOptions) {
       // The spool's own failure: what it holds stays there until it answers again.
       note({ event: "spool.failed", error });
     }
-    if (replayed > 0) note({ event: "spool.drained", clicks: replayed });
+    if (drained > 0) note({ event: "spool.drained", clicks: drained });
   }
 
   /** The numbers of those that are in the database now. */
-  async function replayBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
+  async function commitBatch(entries: readonly SpoolEntry[]): Promise<number[]> {
     const stored: number[] = [];
     const commits = entries.map(async ({ seq, body }) => {
       if (refused.has(seq) || unreadable.has(seq)) return;
@@ -141,7 +143,7 @@ export function createSpoolReplay(options: SpoolReplayOptions) {
 
   /** The database has answered. */
   function soon(): void {
-    probe_ms = PROBE_FIRST_MS;
+    retry_ms = RETRY_FIRST_MS;
   }
 
   async function stop(): Promise<void> {
@@ -149,7 +151,7 @@ export function createSpoolReplay(options: SpoolReplayOptions) {
     if (timer !== undefined) timers.clear(timer);
     if (recover_timer !== undefined) timers.clear(recover_timer);
     if (refused_timer !== undefined) timers.clear(refused_timer);
-    await replaying;
+    await draining;
   }
 
   async function start(): Promise<void> {
