@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,3 +72,13 @@ test("a file that was spoilt, or a directory that is none, is a sentence and nev
 function refusal(pattern: RegExp) {
   return (error: unknown) => error instanceof DataDirError && pattern.test(error.message);
 }
+
+test("a start on a full disk leaves no draft of a secret behind", () => {
+  const dir = join(root, "full");
+  const program = [process.execPath, "--disable-warning=ExperimentalWarning", "server/src/main.ts"];
+  const env = { PATH: process.env["PATH"] ?? "", PORT: "0", LINKME_DATA_DIR: dir };
+  const { status, stderr } = spawnSync("prlimit", ["--fsize=0:", ...program], { env, encoding: "utf8" });
+  assert.equal(status, 78, stderr);
+  assert.match(stderr, /admin\.token cannot be used \(EFBIG\)/);
+  assert.deepEqual(readdirSync(dir), []);
+});

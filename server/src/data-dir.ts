@@ -1,7 +1,7 @@
 // Files that the server makes for itself in the data directory: the seal key and the admin token, mode 600. Called once
 // by main.ts. Processes that start at the same moment on the same directory end up with the same values.
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, SETTINGS } from "./config.ts";
 
@@ -98,15 +98,16 @@ function readIfExists(file: string): string | null {
 /** Linking a finished file into place is atomic and fails when another process was first: nobody reads half a key. */
 function createWhole(file: string, content: string): boolean {
   const draft = `${file}.${process.pid}.new`;
-  writeFileSync(draft, content, { mode: PRIVATE_FILE });
   try {
+    writeFileSync(draft, content, { mode: PRIVATE_FILE });
     linkSync(draft, file);
     return true;
   } catch (error) {
     if (codeOf(error) === "EEXIST") return false;
     throw error;
   } finally {
-    unlinkSync(draft);
+    // Of a disk that is full, too: each start would else leave one more.
+    rmSync(draft, { force: true });
   }
 }
 

@@ -6,7 +6,7 @@ import type { Clock } from "../platform/clock.ts";
 import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { claimBothEnds } from "./both-ends.ts";
 import type { Envelope } from "./claim-store.ts";
-import { SMALL_BODY_BYTES } from "./lane-memory.ts";
+import { SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { LEASE_MS, type Leased, type Leases } from "./leases.ts";
 import type { Settling } from "./settling.ts";
@@ -23,7 +23,7 @@ export interface ClaimingOptions {
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
-  lanes: Pick<Lanes, "room" | "claimable" | "isNearlyFull" | "fitting" | "reserve" | "isLeft">;
+  lanes: Pick<Lanes, "room" | "claimable" | "isNearlyFull" | "fitting" | "reserve" | "isLeft" | "isResting">;
   leases: Pick<Leases, "keep">;
   turns: Pick<Turns, "letGo">;
   settling: Pick<Settling, "isFull" | "isBehind" | "record">;
@@ -115,7 +115,7 @@ export function createClaiming(options: ClaimingOptions) {
       now,
       lease_until,
       limit,
-      asked_only: destination.state !== "active",
+      asked_only: destination.state !== "active" || lanes.isResting(lane, now),
       in_turn: destination.ordering !== "none",
     };
     // A hint that comes meanwhile may be about what this claim does not see.
@@ -147,7 +147,7 @@ export function createClaiming(options: ClaimingOptions) {
     const sizes_of_wanted = wanted.map(sizeOf);
     if (wanted.length > 0) lane.body_bytes = sum(sizes_of_wanted) / wanted.length;
     const fit = lanes.fitting(lane, wanted.length, (index) => sizes_of_wanted[index] ?? 0);
-    const bytes = sum(sizes_of_wanted.slice(0, fit));
+    const bytes = sum(sizes_of_wanted.slice(0, fit).map(weightOf));
     const admitted = wanted.slice(0, fit);
     lanes.reserve(lane, 0, bytes);
     try {

@@ -188,6 +188,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const ready = wanted.filter((one) => !forgotten.isOfCanceled(one));
     if (ready.length < wanted.length) letGo(wanted.filter(forgotten.isOfCanceled));
     const fit = lanes.fitting(lane, Math.min(room, ready.length), (index) => ready[index]?.body.length ?? 0);
+    // What comes next is likely as large, and is not to be taken in vain.
+    if (fit < ready.length && ready[fit] !== undefined)
+      lane.body_bytes = Math.max(lane.body_bytes, ready[fit].body.length);
     lanes.push(lane, ready.slice(0, fit));
     putBack(lane, ready.slice(fit));
     pump();
@@ -210,7 +213,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function reserve(destination: Destination, wanted: number): number {
     // What is paused takes nothing into memory: it is tried by probes.
     if (state !== "running" || settling.isFull() || destination.state === "paused") return 0;
-    const count = Math.min(wanted, lanes.room(lanes.get(destination.id), destination));
+    const lane = lanes.get(destination.id);
+    if (lane !== undefined && lanes.isResting(lane, clock.now())) return 0;
+    const count = Math.min(wanted, lanes.room(lane, destination));
     if (count > 0) lanes.reserve(lanes.open(destination.id), count);
     return count;
   }
@@ -305,7 +310,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function checkSlow(): Promise<void> {
     const now = clock.now();
-    giveBack(lanes.demoteSlow(now));
+    giveBack([...lanes.demoteSlow(now), ...lanes.lighten(now)]);
     pump();
     await leases.keep();
     if (state !== "idle") timers.schedule("slow", SLOW_CHECK_MS, () => void checkSlow());

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { createLaneMemory, emptyLoad, type Loaded } from "./lane-memory.ts";
 
 const MEBIBYTE = 1024 * 1024;
+const FAST = { slow: false };
+const SLOW = { slow: true };
 const lane = (slow = false): Loaded & { slow: boolean } => ({ slow, load: emptyLoad() });
 
 test("ten lanes with large bodies fill the room of those that are not slow, and each has its part", () => {
@@ -26,27 +28,27 @@ test("what has become slow takes its load along, and leaves the room of the othe
     memory.addSent(one, 2 * MEBIBYTE);
   }
   assert.deepEqual([memory.deliveriesLeft(undefined) < 0, memory.charsLeft(undefined) < 0], [true, true]);
-  assert.equal(memory.maySend("fast"), false);
+  assert.equal(memory.maySendLarge(FAST), false);
   for (const one of lanes) {
     one.slow = true;
     memory.move(one);
   }
   assert.equal(memory.deliveriesLeft(undefined), 5_000);
   assert.ok(memory.charsLeft(undefined) > 3 * MEBIBYTE, "all that one lane may have");
-  assert.deepEqual([memory.maySend("fast"), memory.maySend("slow")], [true, false]);
+  assert.deepEqual([memory.maySendLarge(FAST), memory.maySendLarge(SLOW)], [true, false]);
   const [first = lane(true)] = lanes;
   assert.ok(memory.isOver(first), "of that it keeps little");
   first.slow = false;
   memory.move(first);
-  assert.deepEqual([memory.deliveriesLeft(undefined), memory.maySend("fast")], [4_700, true]);
+  assert.deepEqual([memory.deliveriesLeft(undefined), memory.maySendLarge(FAST)], [4_700, true]);
 });
 
 test("bodies that are being sent count until they are not", () => {
   const memory = createLaneMemory();
   const one = lane();
   memory.addSent(one, 32 * MEBIBYTE);
-  assert.equal(memory.maySend("fast"), false);
+  assert.equal(memory.maySendLarge(FAST), false);
   memory.addSent(one, -1);
-  assert.equal(memory.maySend("fast"), true);
+  assert.equal(memory.maySendLarge(FAST), true);
   assert.equal(one.load.chars, 0);
 });

@@ -6,7 +6,7 @@ export const QUEUE_MAX = 500;
 /** The same over all destinations that are not slow: beyond it the table is the queue. */
 const QUEUED_MAX = 5_000;
 const QUEUED_MAX_CHARS = 32 * 1024 * 1024;
-/** Where every body is this small, the number of deliveries bounds the bodies too. */
+/** The number of deliveries bounds bodies as small as this; what is larger is counted in characters too. */
 export const SMALL_BODY_BYTES = Math.floor(QUEUED_MAX_CHARS / QUEUED_MAX);
 
 interface Room {
@@ -14,8 +14,10 @@ interface Room {
   chars: number;
   /** Of what one lane may have waiting; a single body may be larger. */
   lane_chars: number;
-  /** Of bodies that are being sent: reached, no further request starts. */
+  /** Of bodies that are being sent: reached, no further request with a large one starts. */
   sent_chars: number;
+  /** Of what one lane has of these; a single body may be larger. */
+  lane_sent_chars: number;
 }
 
 const ROOMS: Readonly<Record<Kind, Room>> = {
@@ -25,6 +27,7 @@ const ROOMS: Readonly<Record<Kind, Room>> = {
     chars: QUEUED_MAX_CHARS,
     lane_chars: QUEUED_MAX_CHARS * (QUEUE_MAX / QUEUED_MAX),
     sent_chars: QUEUED_MAX_CHARS,
+    lane_sent_chars: QUEUED_MAX_CHARS / 4,
   },
   // What is slow needs little at hand, and there may be many.
   slow: {
@@ -32,8 +35,11 @@ const ROOMS: Readonly<Record<Kind, Room>> = {
     chars: QUEUED_MAX_CHARS / 2,
     lane_chars: QUEUED_MAX_CHARS / 128,
     sent_chars: QUEUED_MAX_CHARS / 2,
+    lane_sent_chars: QUEUED_MAX_CHARS / 20,
   },
 };
+/** Of both: what has turned out to be slow takes its requests along, and that must not let as many start anew each time. */
+const SENT_MAX_CHARS = ROOMS.fast.sent_chars + ROOMS.slow.sent_chars;
 
 type Kind = "fast" | "slow";
 
@@ -41,7 +47,7 @@ type Kind = "fast" | "slow";
 export interface LaneLoad {
   /** Waiting or being claimed. */
   deliveries: number;
-  /** Of their bodies. */
+  /** Of their large bodies. */
   chars: number;
   /** Of the bodies that are being sent. */
   sent_chars: number;
@@ -55,6 +61,11 @@ export interface Loaded {
 
 export function emptyLoad(): LaneLoad {
   return { deliveries: 0, chars: 0, sent_chars: 0 };
+}
+
+/** Of a body, in characters. Small ones are no reason to wait for large ones of others. */
+export function weightOf(chars: number): number {
+  return chars > SMALL_BODY_BYTES ? chars : 0;
 }
 
 export type LaneMemory = ReturnType<typeof createLaneMemory>;
@@ -90,11 +101,23 @@ export function createLaneMemory() {
     return ROOMS[kind].deliveries - used[kind].deliveries;
   }
 
-  /** For bodies; a first one may be larger than what is left. */
+  /** For large bodies; a first one may be larger than what is left. */
   function charsLeft(lane: Loaded | undefined): number {
     const kind = kindOf(lane?.slow ?? false);
     const room = ROOMS[kind];
     return Math.min(room.chars - used[kind].chars, room.lane_chars - (lane?.load.chars ?? 0));
+  }
+
+  /** How many of the first there is room for, by the sizes of their bodies; a first one may be larger than what is left. */
+  function fitting(lane: Loaded, count: number, sizeOf: (index: number) => number): number {
+    let left = charsLeft(lane);
+    let fit = 0;
+    for (; fit < count; fit++) {
+      const weight = weightOf(sizeOf(fit));
+      if (weight > 0 && (left <= 0 || (left < weight && fit > 0))) break;
+      left -= weight;
+    }
+    return fit;
   }
 
   /** Whether so little room is left for the lane's bodies that a claim should wait until it takes more than one at a time. */
@@ -105,14 +128,37 @@ export function createLaneMemory() {
 
   /** Whether it holds more than it would be given now. */
   function isOver(lane: Loaded): boolean {
-    return deliveriesLeft(lane) < 0 || charsLeft(lane) < 0;
+    return deliveriesLeft(lane) < 0 || (lane.load.chars > 0 && charsLeft(lane) < 0);
   }
 
-  function maySend(kind: Kind): boolean {
-    return used[kind].sent_chars < ROOMS[kind].sent_chars;
+  /** Whether one more large body may be sent to lanes that are slow, or to those that are not. */
+  function maySendLarge({ slow }: Pick<Loaded, "slow">): boolean {
+    const kind = kindOf(slow);
+    return (
+      used[kind].sent_chars < ROOMS[kind].sent_chars && used.fast.sent_chars + used.slow.sent_chars < SENT_MAX_CHARS
+    );
   }
 
-  return { add, addSent, move, deliveriesLeft, charsLeft, isNearlyFull, isOver, maySend };
+  /** Whether one more body of the lane may be sent beside those that are. */
+  function maySendMore({ slow, load }: Loaded): boolean {
+    return load.sent_chars < ROOMS[kindOf(slow)].lane_sent_chars;
+  }
+
+  /** What is counted in all, for tests. */
+  const counts = () => ({ fast: { ...used.fast }, slow: { ...used.slow } });
+  return {
+    add,
+    addSent,
+    move,
+    deliveriesLeft,
+    charsLeft,
+    fitting,
+    isNearlyFull,
+    isOver,
+    maySendLarge,
+    maySendMore,
+    counts,
+  };
 }
 
 function kindOf(slow: boolean): Kind {

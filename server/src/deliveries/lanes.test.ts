@@ -305,9 +305,11 @@ test("all lanes together are bounded in number and in characters", () => {
   assert.equal(lanes.room(undefined, laneDestination()), 50);
   const heavy = createLanes();
   heavy.push(openLane(heavy, "a"), [ready("p", "x".repeat(32 * 1024 * 1024))]);
-  assert.equal(heavy.room(undefined, laneDestination()), 0);
+  const large = Object.assign(openLane(heavy, "b"), { body_bytes: 100_000 });
+  assert.equal(heavy.room(large, laneDestination()), 0);
+  assert.equal(heavy.room(openLane(heavy, "c"), laneDestination()), 500, "small ones need not wait for large ones");
   pump(heavy);
-  assert.equal(heavy.room(undefined, laneDestination()), 500);
+  assert.equal(heavy.room(large, laneDestination()), 500);
 });
 
 test("what may not be sent any more is taken from the head, and what is dropped leaves no trace in the counts", () => {
@@ -323,4 +325,60 @@ test("what may not be sent any more is taken from the head, and what is dropped 
   assert.equal(lanes.clear(lane, () => false).length, 0);
   assert.deepEqual(lanes.counts(), { queued: 2, in_flight: 0, lanes: 1 });
   assert.deepEqual(pump(lanes), ["a p2", "a p4"]);
+});
+
+test("what cannot be sent soon is given back, but what a person asked for, and what is sent soon stays", () => {
+  const lanes = createLanes();
+  const lane = openLane(lanes, "a");
+  lanes.push(lane, [...list(400), { ...ready("asked"), trigger: "manual" }]);
+  pump(lanes);
+  assert.deepEqual(lanes.lighten(NOW), []);
+  for (let count = 0; count < 3; count++) finishOne(lanes, lane, NOW, tooMany(60_000));
+  lanes.push(lane, [{ ...ready("asked too"), trigger: "manual" }]);
+  assert.equal(lanes.isResting(lane, NOW), true);
+  assert.equal(lanes.lighten(NOW).length, 401 - SLOW_SHARE);
+  assert.deepEqual(
+    lane.queue.map(({ position }) => position),
+    ["asked too"],
+  );
+  assert.equal(lanes.isResting(lane, NOW + 58_000), false, "in time for its next start");
+  const paced = openLane(lanes, "b");
+  lanes.push(paced, list(400));
+  lanes.slowDown(paced, NOW);
+  assert.equal(lanes.lighten(NOW).length, 399, "one at a time");
+  const seldom = openLane(lanes, "c", { rate_per_second: 0.1 });
+  lanes.push(seldom, list(1));
+  pump(lanes);
+  assert.deepEqual([lanes.isResting(seldom, NOW + 7_999), lanes.isResting(seldom, NOW + 8_000)], [true, false]);
+});
+
+test("while too much of large bodies is under way, small ones are sent, and large ones when there is room again", () => {
+  const lanes = createLanes();
+  const large = "x".repeat(256 * 1024);
+  for (let index = 0; index < 300; index++) {
+    lanes.push(openLane(lanes, `l${index}`), [ready("p1", large), ready("p2", large)]);
+  }
+  assert.equal(pump(lanes).length, 128, "32 MiB");
+  lanes.demoteSlow(NOW + SLOW_AFTER_MS);
+  assert.equal(pump(lanes).length, 64, "those that are slow took theirs along: 48 MiB in all");
+  assert.deepEqual(pump(lanes), []);
+  lanes.push(openLane(lanes, "small"), list(3));
+  lanes.push(lanes.open("l299"), [{ ...ready("asked"), trigger: "manual" }]);
+  assert.deepEqual(pump(lanes), ["small p0", "l299 asked", "small p1", "small p2"]);
+  for (let index = 0; index < 64; index++) finishAll(lanes, lanes.open(`l${index}`), NOW + 15_000);
+  assert.equal(
+    pump(lanes).filter((one) => /^l\d+ p1$/.test(one)).length,
+    64,
+    "each had one of them before any has a second",
+  );
+});
+
+test("of large bodies one slow lane has a tenth of what slow lanes may have under way", () => {
+  const lanes = createLanes();
+  const lane = Object.assign(openLane(lanes, "a"), { slow: true });
+  lanes.push(
+    lane,
+    Array.from({ length: 20 }, (_, index) => ready(`p${index}`, "x".repeat(256 * 1024))),
+  );
+  assert.equal(pump(lanes).length, 7);
 });

@@ -8,7 +8,7 @@ import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Listed, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
-import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX } from "./lane-memory.ts";
+import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import {
   type Bounds,
   COUNTED_MS,
@@ -24,6 +24,7 @@ import {
 } from "./limit.ts";
 import { type Allowed, allowedBy, type Slots, showLimits } from "./limit-text.ts";
 import { ALONE, type Presence } from "./presence.ts";
+import { createRotation } from "./rotation.ts";
 import type { Told } from "./told-limits.ts";
 
 /** Concurrent requests to destinations that answer fast. */
@@ -37,6 +38,8 @@ export const SLOTS_OF_EACH: Slots = { slots: SLOTS, slow_slots: SLOW_SHARE };
 export const SLOW_AFTER_MS = 1_000;
 /** What was learned of a destination is forgotten after so long without a request. */
 const MEMORY_MS = 10 * 60_000;
+/** Who may start nothing for longer keeps nothing in memory. No less than two polls, which find it in time for its next start. */
+const REST_MAX_MS = 2_000;
 /** How late a timer may fire without slowing a paced lane down. */
 const LATE_MAX_MS = 50;
 /** The most that wait here, in rounds of requests, where others send to it too: it would wait for one of several. */
@@ -58,7 +61,7 @@ export interface Lane {
   queue: Ready[];
   /** What waits, is being sent, and what room is kept free for. */
   readonly load: LaneLoad;
-  /** What a body of its last claim had on average; 0: not known. */
+  /** What a body of what it was given last had on average; 0: not known. */
   body_bytes: number;
   /** In the order in which they started. */
   readonly flights: LinkedList<Flight>;
@@ -82,9 +85,9 @@ export type Lanes = ReturnType<typeof createLanes>;
 export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   const { shareOf } = presence;
   const lanes = new Map<string, Lane>();
-  const rotation: { fast: Lane[]; slow: Lane[] } = { fast: [], slow: [] };
   const in_flight = { fast: 0, slow: 0 };
   const memory = createLaneMemory();
+  const rotation = createRotation<Lane>(memory.maySendLarge);
 
   function open(id: string): Lane {
     const known = lanes.get(id);
@@ -102,7 +105,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   /** How many more deliveries the lane may keep in memory. */
   function room(lane: Lane | undefined, destination: Destination): number {
     const left = memory.deliveriesLeft(lane);
-    if (left <= 0 || memory.charsLeft(lane) <= 0 || isLeft(destination)) return 0;
+    if (left <= 0 || isLeft(destination)) return 0;
+    if (lane !== undefined && hasLarge(lane) && memory.charsLeft(lane) <= 0) return 0;
     // A slow or paced lane keeps little, so that no lease is held for longer than it must be.
     const { max_in_flight, rate_per_second } = shareOf(destination);
     const rate = lane === undefined ? rate_per_second : rateOf(lane.limit, rate_per_second);
@@ -115,18 +119,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
 
   /** How many to claim, by what the bodies of the last claim had: what does not fit has to be given back. */
   function claimable(lane: Lane): number {
-    return lane.body_bytes === 0 ? QUEUE_MAX : Math.max(1, Math.floor(memory.charsLeft(lane) / lane.body_bytes));
-  }
-
-  /** How many of the first there is room for, by the sizes of their bodies; one at the least while there is any. */
-  function fitting(lane: Lane, count: number, sizeOf: (index: number) => number): number {
-    let left = memory.charsLeft(lane);
-    let fit = 0;
-    while (fit < count && left > 0) {
-      left -= sizeOf(fit);
-      if (left >= 0 || fit === 0) fit++;
-    }
-    return fit;
+    return hasLarge(lane) ? Math.max(1, Math.floor(memory.charsLeft(lane) / lane.body_bytes)) : QUEUE_MAX;
   }
 
   /** Keeps room free while something is being claimed or stored; negative numbers end that. */
@@ -148,48 +141,56 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   }
 
   function push(lane: Lane, ready: readonly Ready[]): void {
+    const [head] = lane.queue;
     for (const one of ready) {
       // What a person asked for waits behind nothing.
       if (isAsked(one)) lane.queue.unshift(one);
       else lane.queue.push(one);
       count(lane, one, 1);
     }
-    enterRotation(lane);
+    lookAtHead(lane, head);
+  }
+
+  /** A lane that waits aside for the body at its head need not, when that is another one now. */
+  function lookAtHead(lane: Lane, before: Ready | undefined): void {
+    if (lane.queue[0] !== before) rotation.leave(lane);
+    rotation.enter(lane);
   }
 
   /** As one that waits in the queue, or, with -1, does not any more. */
   function count(lane: Lane, { body }: Ready, more: 1 | -1): void {
-    memory.add(lane, more, more * body.length);
-  }
-
-  function enterRotation(lane: Lane): void {
-    if (lane.in_rotation || lane.queue.length === 0) return;
-    lane.in_rotation = true;
-    (lane.slow ? rotation.slow : rotation.fast).push(lane);
+    memory.add(lane, more, more * weightOf(body.length));
   }
 
   /** The next lane of the rotation, or undefined when the slots are taken. It must be asked `mayStart`. */
   function next(): Lane | undefined {
-    let lane = in_flight.fast < SLOTS && memory.maySend("fast") ? rotation.fast.shift() : undefined;
-    lane ??= in_flight.slow < SLOW_SLOTS && memory.maySend("slow") ? rotation.slow.shift() : undefined;
-    if (lane !== undefined) lane.in_rotation = false;
-    return lane;
+    const lane = in_flight.fast < SLOTS ? rotation.next({ slow: false }) : undefined;
+    return lane ?? (in_flight.slow < SLOW_SLOTS ? rotation.next({ slow: true }) : undefined);
   }
 
   function mayStart(lane: Lane, now: number): boolean {
     const { destination, queue, flights } = lane;
     if (destination === null || queue.length === 0 || delayOf(lane, now) > 0) return false;
-    return flights.size < capOf(lane, destination);
+    return flights.size < capOf(lane, destination) && memory.maySendMore(lane);
   }
 
   /** Milliseconds until the rate and the receiver let it start; a clock that was set back makes that no longer than it is. */
   function delayOf(lane: Lane, now: number): number {
     const [first] = lane.queue;
     const held_ms = first === undefined || isAsked(first) ? 0 : heldFor(lane.limit, now);
+    return Math.max(held_ms, rateDelayOf(lane, now));
+  }
+
+  function rateDelayOf(lane: Lane, now: number): number {
     const rate = ownRateOf(lane);
-    if (rate === null) return held_ms;
+    if (rate === null) return 0;
     lane.next_start_at = Math.min(lane.next_start_at, now + 1_000 / rate);
-    return Math.max(held_ms, lane.next_start_at - now);
+    return lane.next_start_at - now;
+  }
+
+  /** Whether it may start nothing for a while, but what a person asked for: the table is where the rest waits. */
+  function isResting(lane: Lane, now: number): boolean {
+    return Math.max(heldFor(lane.limit, now), rateDelayOf(lane, now)) > REST_MAX_MS;
   }
 
   /** Takes from the head of the queue what may not be sent any more; answers what must be given back. */
@@ -216,13 +217,13 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     append(lane.flights, flight);
     memory.addSent(lane, ready.body.length);
     in_flight[lane.slow ? "slow" : "fast"]++;
-    enterRotation(lane);
+    rotation.enter(lane);
     return flight;
   }
 
-  function take(lane: Lane): Ready {
-    const ready = lane.queue.shift();
-    assert(ready !== undefined, "a lane that may start has something to send");
+  /** What was taken from its queue: by itself, the first. */
+  function take(lane: Lane, ready = lane.queue.shift()): Ready {
+    assert(ready !== undefined, "there is something to take");
     count(lane, ready, -1);
     return ready;
   }
@@ -239,7 +240,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const { round, started_with } = flight;
     const flown = { round, started_with, ended_with: lane.flights.size + 1 };
     react(lane.limit, reaction, flown, { now, bounds: boundsOf(lane) });
-    enterRotation(lane);
+    rotation.enter(lane);
   }
 
   function boundsOf({ destination, limit, slow }: Lane): Bounds {
@@ -257,7 +258,23 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       if (lane.slow || !hasSlowFlight(lane, now)) continue;
       setSlow(lane, true);
       const isTooLong = () => lane.queue.length > lane.limit.cap || memory.isOver(lane);
-      while (lane.queue.length > 0 && isTooLong()) given_back.push(takeLast(lane));
+      while (lane.queue.length > 0 && isTooLong()) given_back.push(take(lane, lane.queue.pop()));
+    }
+    return given_back;
+  }
+
+  /**
+   * Takes from lanes what they cannot send soon, for it would hold the room of those that can: what they had taken before
+   * their receivers asked for less. Answers what must be given back.
+   */
+  function lighten(now: number): Ready[] {
+    const given_back: Ready[] = [];
+    for (const lane of lanes.values()) {
+      if (lane.queue.length === 0) continue;
+      const rate = ownRateOf(lane);
+      const most = rate === null ? Number.POSITIVE_INFINITY : Math.min(lane.limit.cap, Math.ceil(rate));
+      if (isResting(lane, now)) given_back.push(...clear(lane, (ready) => !isAsked(ready)));
+      while (lane.queue.length > most) given_back.push(take(lane, lane.queue.pop()));
     }
     return given_back;
   }
@@ -271,30 +288,21 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     if (lane.slow === slow) return;
     in_flight[slow ? "fast" : "slow"] -= lane.flights.size;
     in_flight[slow ? "slow" : "fast"] += lane.flights.size;
-    if (lane.in_rotation) {
-      const from = slow ? rotation.fast : rotation.slow;
-      from.splice(from.indexOf(lane), 1);
-      lane.in_rotation = false;
-    }
+    rotation.leave(lane);
     lane.slow = slow;
     memory.move(lane);
     // What was cut for another reason stays cut.
     lane.limit.cap = Math.min(lane.limit.cap, SLOW_SHARE);
-    enterRotation(lane);
-  }
-
-  function takeLast(lane: Lane): Ready {
-    const ready = lane.queue.pop();
-    assert(ready !== undefined, "only a queue that is too long is cut");
-    count(lane, ready, -1);
-    return ready;
+    rotation.enter(lane);
   }
 
   /** Empties the queue in memory, or takes out what `select` names; answers what must be given back. */
   function clear(lane: Lane, select: (ready: Ready) => boolean = () => true): Ready[] {
+    const [head] = lane.queue;
     const out = lane.queue.filter(select);
-    lane.queue = lane.queue.filter((ready) => !select(ready));
+    if (out.length > 0) lane.queue = lane.queue.filter((ready) => !select(ready));
     for (const ready of out) count(lane, ready, -1);
+    lookAtHead(lane, head);
     return out;
   }
 
@@ -347,10 +355,10 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       room,
       claimable,
       isNearlyFull: memory.isNearlyFull,
-      fitting,
+      fitting: memory.fitting,
       reserve,
       push,
-      enterRotation,
+      enterRotation: rotation.enter,
       next,
       skip,
       delayOf,
@@ -358,6 +366,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       start,
       finish,
       demoteSlow,
+      lighten,
+      isResting,
       slowDown,
       clear,
       prune,
@@ -369,7 +379,14 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),
     counts,
+    /** What lanes hold in memory altogether. */
+    used: memory.counts,
   };
+}
+
+/** As far as is known: what was looked at last was large on average. */
+function hasLarge({ body_bytes }: Lane): boolean {
+  return body_bytes > SMALL_BODY_BYTES;
 }
 
 function isAsked({ trigger }: Ready): boolean {
