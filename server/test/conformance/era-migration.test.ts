@@ -25,7 +25,9 @@ forEachEngine((engine) => {
       state, state_changed_at, retry_schedule, timeout_ms, max_in_flight, retry_on, created_at, updated_at)
       values ${rows(destinations)}`);
     const health = ["dst_0", "dst_3", "dst_gone"].map((id) => [id, 7]);
-    await database.query(sql`insert into destination_health (destination_id, consecutive_failures) values ${rows(health)}`);
+    await database.query(
+      sql`insert into destination_health (destination_id, consecutive_failures) values ${rows(health)}`,
+    );
     await migrate(database);
     const known = await database.query(
       sql`select destination_id, consecutive_failures, era from destination_health order by destination_id`,
