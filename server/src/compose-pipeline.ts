@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpLimits } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -62,9 +62,18 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const committer = createCommitter({ engine: db.engine, batch });
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
-  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking });
+  const { lookUpCauses } = sending;
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses });
   const { positionOf } = recording.events;
-  const deliveries = createDeliveries({ store, destinations, dispatcher: waking, positionOf, keepingOf, now });
+  const deliveries = createDeliveries({
+    store,
+    destinations,
+    dispatcher: waking,
+    positionOf,
+    keepingOf,
+    lookUpCauses,
+    now,
+  });
   const replaying = composeReplays({ ...shared, dispatcher: waking });
   const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
   const delivering = { store, ...sending, deliveries, ...replaying, recovery };
@@ -111,24 +120,25 @@ function composeSending(config: Config, parts: SharedParts) {
   const sending = { store, committer, destinations, egress, presence, log, clock, random: Math.random, exclusive };
   const dispatcher = createDispatcher(sending);
   const is_dispatcher = config.roles.includes("dispatcher");
-  const { lookUpLimits } = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now: clock.now });
-  return { store, presence, dispatcher, waking: wakeOthersToo(dispatcher, hints), lookUpLimits };
+  const limits = createPresentLimits({ is_dispatcher, dispatcher, presence, store: nodes, now: clock.now });
+  return { store, presence, dispatcher, waking: wakeOthersToo(dispatcher, hints), ...limits };
 }
 
 interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
+  lookUpCauses: LookUpLimits;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */
 function composeEvents(parts: EventParts) {
-  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher } = parts;
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses } = parts;
   const { now } = clock;
   const store = createEventStore(db);
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
-    events: createEvents({ event_log, store, deliveries, destinations, ids, now }),
+    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),

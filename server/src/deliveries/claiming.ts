@@ -23,7 +23,10 @@ export interface ClaimingOptions {
   destinations: { find(id: string): Promise<Destination | null> };
   clock: Pick<Clock, "now">;
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
-  lanes: Pick<Lanes, "room" | "claimable" | "isNearlyFull" | "fitting" | "reserve" | "isLeft" | "isResting">;
+  lanes: Pick<
+    Lanes,
+    "room" | "claimable" | "setDestination" | "isNearlyFull" | "fitting" | "reserve" | "isLeft" | "isResting"
+  >;
   leases: Pick<Leases, "keep">;
   turns: Pick<Turns, "letGo">;
   settling: Pick<Settling, "isFull" | "isBehind" | "record">;
@@ -85,7 +88,7 @@ export function createClaiming(options: ClaimingOptions) {
 
   async function claim(lane: Lane): Promise<void> {
     const destination = await destinations.find(lane.id);
-    lane.destination = destination;
+    lanes.setDestination(lane, destination, clock.now());
     // When the clock jumped, what is in flight here would look left by somebody.
     await options.leases.keep();
     const most = Math.min(lanes.claimable(lane), CLAIM_MAX);

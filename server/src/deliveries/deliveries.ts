@@ -12,12 +12,14 @@ import {
   DUE_FIRST,
   deliveryId,
   parseDeliveryId,
+  type Standing,
   showAttempts,
   showDelivery,
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
+import type { LookUpLimits } from "./present-limits.ts";
 import type { DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
@@ -31,6 +33,8 @@ export interface DeliveriesOptions {
   positionOf(app_id: string, event_id: string): Promise<string | null>;
   /** Null when the app is gone. */
   keepingOf(app_id: string): Promise<Keeping | null>;
+  /** The limits that may keep a delivery waiting (present-limits.ts). */
+  lookUpCauses: LookUpLimits;
   now(): number;
 }
 
@@ -49,10 +53,18 @@ export function createDeliveries(options: DeliveriesOptions) {
     if (filter === null) return { items: [], next_cursor: null };
     const { shown, end } = await store.page(destination_id, filter, page.limit);
     const at = now();
+    const standing = await standingOf(destination, shown);
     return {
-      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, destination)),
+      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, standing)),
       next_cursor: end === null ? null : encodeCursor([end]),
     };
+  }
+
+  /** With the limits that may keep what is pending; nothing else asks for them. */
+  async function standingOf(destination: Destination, rows: readonly DeliveryRow[]): Promise<Standing> {
+    const { state, state_reason } = destination;
+    if (!rows.some((row) => row.state === "pending")) return { state, state_reason };
+    return { state, state_reason, limits: (await options.lookUpCauses())(destination) };
   }
 
   /** Null when no delivery can match. */
@@ -87,7 +99,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const attempts = records_expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
     const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
     return {
-      ...showDelivery(row, event_id, at, destination),
+      ...showDelivery(row, event_id, at, await standingOf(destination, [row])),
       request: expired === null ? request : { url: request.url, headers: {}, body: "" },
       attempts,
       expired,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DestinationState } from "#contract/destinations.ts";
+import type { Limits } from "../destinations/health.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
@@ -132,6 +133,55 @@ test("what is due for more than a minute says so, and what may keep it", () => {
   assert.equal(reasonAt(NOW, {}, "off"), "It waits, for the webhook is off.");
   assert.equal(reasonAt(NOW, { due_at: DUE_FIRST, trigger: "test" }), null);
   assert.equal(reasonAt(NOW, { due_at: NOW + 1 }), null);
+});
+
+const HELD = { held_until: "2026-01-31T09:31:00.000Z", limited_because: "The receiver asked for less." };
+const SLOWED = { held_until: null, limited_because: "It answers more slowly." };
+const limited: [title: string, limits: Limits, changes: Partial<DeliveryRow>, reason: string | null][] = [
+  [
+    "is due",
+    { concurrency_limit: 1, rate_limit_per_second: 1, ...HELD },
+    {},
+    `It is due since ${new Date(CREATED).toISOString()}. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.`,
+  ],
+  [
+    "is due",
+    { concurrency_limit: 3, rate_limit_per_second: 0.5, ...SLOWED },
+    { reason: "It broke" },
+    `It broke. It is due since ${new Date(CREATED).toISOString()}. The webhook is sent at most 3 at a time and 0.5 a second. It answers more slowly.`,
+  ],
+  [
+    "is due",
+    { concurrency_limit: null, rate_limit_per_second: null, held_until: null, limited_because: "Nobody delivers." },
+    {},
+    `It is due since ${new Date(CREATED).toISOString()}. Nobody delivers.`,
+  ],
+  [
+    "is with a dispatcher",
+    { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
+    { leased: 1, due_at: NOW + 1 },
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.",
+  ],
+  [
+    "is with a dispatcher",
+    { concurrency_limit: 1, rate_limit_per_second: null, ...SLOWED },
+    { leased: 1, due_at: NOW + 1 },
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+  ],
+  ["comes later", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: NOW + 1 }, null],
+  ["was asked for", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: DUE_FIRST }, null],
+];
+for (const [title, limits, changes, reason] of limited) {
+  test(`a delivery that ${title} names the limit that keeps it: ${reason}`, () => {
+    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW, { ...standing("active"), limits });
+    assert.equal(shown.reason, reason);
+  });
+}
+
+test("with limits that are known and keep nothing, they are no guess any more", () => {
+  const limits = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
+  const shown = showDelivery(row, "event-1", CREATED + 60_001, { ...standing("active"), limits });
+  assert.match(shown.reason ?? "", /no process with the role dispatcher runs, or a backlog keeps it\.$/);
 });
 
 test("attempts are shown in order, and one without a record was interrupted", () => {

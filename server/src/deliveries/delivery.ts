@@ -3,8 +3,10 @@
 import type { Attempt, Delivery, DeliveryState, FailureCode, OutcomeKind, Trigger } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
+import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
 import { nextStepOf } from "./advice.ts";
+import { limitReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
@@ -120,9 +122,22 @@ export function isOverdue(row: DeliveryRow, now: number): boolean {
   return now - dueSince(row) > OVERDUE_MS;
 }
 
-/** Why it has not gone out yet. */
-export function overdueReason(row: DeliveryRow): string {
-  return `It is due since ${timeText(dueSince(row))}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
+/** Why what is due has not gone out yet; null while its time is to come. */
+export function dueReason(row: DeliveryRow, limits: Limits | null, now: number): string | null {
+  if (row.state !== "pending" || row.due_at === null || waitsForTurn(row)) return null;
+  // What a person asked for waits for nothing that was learned.
+  if (row.due_at === DUE_FIRST) return "An attempt is due now.";
+  if (dueSince(row) >= now) return null;
+  const since = `It is due since ${timeText(dueSince(row))}`;
+  const limited = limitReason(limits);
+  if (limited !== null) return `${since}. ${limited}`;
+  if (!isOverdue(row, now)) return `${since}.`;
+  return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog${limits === null ? " or a limit of the webhook" : ""} keeps it.`;
+}
+
+/** Of one that a dispatcher has: only a hold is certain to keep it. */
+export function underWayReason(limits: Limits | null): string {
+  return (limits?.held_until ?? null) === null ? UNDER_WAY : join(UNDER_WAY, limitReason(limits) ?? "");
 }
 
 function dueSince({ due_at, created_at }: DeliveryRow): number {
@@ -146,6 +161,8 @@ export function heldReason(row: DeliveryRow, { state, state_reason }: Standing):
 export interface Standing {
   state: DestinationState;
   state_reason: string | null;
+  /** How much it is sent at present; absent or null: not looked up, or nothing is to be sent. */
+  limits?: Limits | null;
 }
 
 /** What every reason says of an event that was erased; null of one that was not. */
@@ -162,10 +179,14 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const is_under_way = isUnderWay(row, now);
   const is_held = waitsForDestination(row, destination.state) && !is_under_way;
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
-  const due_reason = isOverdue(row, now) ? join(reasonOf(row), overdueReason(row)) : reasonOf(row);
+  const limits = destination.limits ?? null;
+  // What is due only just now needs no words, unless something keeps it.
+  const is_kept = isOverdue(row, now) || (limitReason(limits) !== null && row.due_at !== DUE_FIRST);
+  const kept = is_kept ? dueReason(row, limits, now) : null;
+  const due_reason = kept === null ? reasonOf(row) : join(reasonOf(row), kept);
   const idle_reason = is_held ? heldReason(row, destination) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
-  const reason = is_under_way ? UNDER_WAY : idle_reason;
+  const reason = is_under_way ? underWayReason(limits) : idle_reason;
   const erased = erasedReason(row.erased_at);
   return {
     id: deliveryId(row),

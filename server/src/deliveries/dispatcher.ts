@@ -229,7 +229,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const [first] = ready;
     if (first !== undefined) leases.took(first.lease_until);
     const lane = lanes.open(destination.id);
-    lane.destination ??= destination;
+    if (lane.destination === null) lanes.setDestination(lane, destination, clock.now());
     take(lane, destination, ready);
   }
 
@@ -248,7 +248,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const was_stopped = lane.destination !== null && !isSending(lane.destination);
     lane.destination = null;
     const destination = await destinations.find(lane.id).catch(() => null);
-    lane.destination = destination;
+    lanes.setDestination(lane, destination, clock.now());
     if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.
     const is_left = destination === null || lanes.isLeft(destination);

@@ -4,10 +4,10 @@
 // Pure state without clock or network; driven by the dispatcher.
 import assert from "node:assert/strict";
 import type { Destination } from "../destinations/destination.ts";
-import type { Limits } from "../destinations/health.ts";
 import { append, createLinkedList, type LinkedList, type Listed, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
+import { createLaneLimits } from "./lane-limits.ts";
 import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import {
   type Bounds,
@@ -22,10 +22,9 @@ import {
   react,
   startOver,
 } from "./limit.ts";
-import { type Allowed, allowedBy, type Slots, showLimits } from "./limit-text.ts";
+import type { Slots } from "./limit-text.ts";
 import { ALONE, type Presence } from "./presence.ts";
 import { createRotation } from "./rotation.ts";
-import type { Told } from "./told-limits.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -58,6 +57,8 @@ export interface Lane {
   readonly id: string;
   /** Null until it is read, and again after it was changed. */
   destination: Destination | null;
+  /** That of the destination under which its limit was learned; null: nothing was. */
+  era: number | null;
   queue: Ready[];
   /** What waits, is being sent, and what room is kept free for. */
   readonly load: LaneLoad;
@@ -93,13 +94,22 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
-      ...{ id, destination: null, queue: [], flights: createLinkedList(), slow: false },
+      ...{ id, destination: null, era: null, queue: [], flights: createLinkedList(), slow: false },
       ...{ load: emptyLoad(), body_bytes: 0 },
       ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
       ...{ ended_at: 0, in_rotation: false, limit: createLimit(SLOW_SHARE), ends: { is_behind: false, singles: 0 } },
     };
     lanes.set(id, lane);
     return lane;
+  }
+
+  /** To be called with what was read anew. */
+  function setDestination(lane: Lane, destination: Destination | null, now: number): void {
+    lane.destination = destination;
+    if (destination === null || destination.era === lane.era) return;
+    // What was asked for before a person corrected it, at another address for instance, says little of what it bears now.
+    if (lane.era !== null && isLearned(lane.limit)) startOver(lane.limit, now);
+    lane.era = destination.era;
   }
 
   /** How many more deliveries the lane may keep in memory. */
@@ -311,27 +321,6 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     startOver(lane.limit, now);
   }
 
-  /** What a destination is sent at present; null when nothing was lately. */
-  function allowedOf(id: string, now: number): Allowed | null {
-    const lane = lanes.get(id);
-    const destination = lane?.destination ?? null;
-    if (lane === undefined || destination === null) return null;
-    return allowedBy(lane.limit, { ...SLOTS_OF_EACH, is_slow: lane.slow, share: shareOf(destination) }, now);
-  }
-
-  function limitsOf(id: string, now: number): Limits | null {
-    const allowed = allowedOf(id, now);
-    return allowed === null ? null : showLimits(allowed, SLOTS_OF_EACH);
-  }
-
-  /** The same of all. */
-  function* told(now: number): Iterable<Told> {
-    for (const { id, destination } of lanes.values()) {
-      const allowed = allowedOf(id, now);
-      if (allowed !== null && destination !== null) yield { destination_id: id, allowed, share: shareOf(destination) };
-    }
-  }
-
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
@@ -352,6 +341,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   return {
     ...{
       open,
+      setDestination,
       room,
       claimable,
       isNearlyFull: memory.isNearlyFull,
@@ -371,11 +361,9 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       slowDown,
       clear,
       prune,
-      allowedOf,
-      limitsOf,
-      told,
       isLeft,
     },
+    ...createLaneLimits(lanes, presence, SLOTS_OF_EACH),
     get: (id: string) => lanes.get(id),
     all: () => lanes.values(),
     counts,

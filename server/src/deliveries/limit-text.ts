@@ -60,6 +60,17 @@ export function showLimits({ cap, per_second, held_until, because }: Allowed, sl
   };
 }
 
+/** What keeps a delivery that is due, in sentences; null: nothing that is known. */
+export function limitReason(limits: Limits | null): string | null {
+  const because = limits?.limited_because ?? null;
+  if (limits === null || because === null) return null;
+  const { concurrency_limit, rate_limit_per_second, held_until } = limits;
+  if (held_until !== null) return `The webhook is sent nothing until ${held_until}. ${because}`;
+  if (concurrency_limit === null) return because;
+  const rate = rate_limit_per_second === null ? "" : ` and ${rate_limit_per_second} a second`;
+  return `The webhook is sent at most ${concurrency_limit} at a time${rate}. ${because}`;
+}
+
 function sentence(because: Reason, { slots, slow_slots }: Slots): string {
   switch (because) {
     case "too_many":
@@ -69,7 +80,7 @@ function sentence(because: Reason, { slots, slow_slots }: Slots): string {
     case "slower":
       return "The receiver answers more slowly with more requests at a time.";
     case "resumed":
-      return "It goes on after a stop: slowly at first, faster with each step that goes well.";
+      return "It goes on after a stop, or after a change that began it anew: slowly at first, faster with each step that goes well.";
     case "slow":
       return `The receiver takes longer than a second to answer: such a one gets at most ${slow_slots} at a time of each dispatcher.`;
     case "slots":

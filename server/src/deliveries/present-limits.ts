@@ -34,7 +34,13 @@ const NOBODY: Limits = {
     "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.",
 };
 
-export function createPresentLimits(options: PresentLimitsOptions): { lookUpLimits: LookUpLimits } {
+export interface PresentLimits {
+  lookUpLimits: LookUpLimits;
+  /** The same for whoever asks why a delivery waits: null also where no process tells this one anything. */
+  lookUpCauses: LookUpLimits;
+}
+
+export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
   const { is_dispatcher, dispatcher, presence, store, now } = options;
 
   async function lookUpLimits(): ReturnType<LookUpLimits> {
@@ -59,5 +65,13 @@ export function createPresentLimits(options: PresentLimitsOptions): { lookUpLimi
     return present.map(({ id, limits }) => ({ id, told: readTold(limits) }));
   }
 
-  return { lookUpLimits };
+  async function lookUpCauses(): ReturnType<LookUpLimits> {
+    const limitsOf = await lookUpLimits();
+    return (webhook) => {
+      const limits = limitsOf(webhook);
+      return limits === NOT_TOLD ? null : limits;
+    };
+  }
+
+  return { lookUpLimits, lookUpCauses };
 }

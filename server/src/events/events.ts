@@ -6,6 +6,7 @@ import type { TestBody } from "#contract/destinations.ts";
 import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
+import type { LookUpLimits } from "../deliveries/present-limits.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { subjectOf } from "../destinations/filter.ts";
@@ -37,6 +38,8 @@ export interface EventsOptions {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
   };
+  /** The limits that may keep a delivery waiting (present-limits.ts). */
+  lookUpCauses: LookUpLimits;
   ids: Pick<Ids, "uuid">;
   now(): number;
 }
@@ -115,6 +118,8 @@ export function createEvents(options: EventsOptions) {
       unhappy.map(({ destination_id }) => destination_id),
     );
     const at = now();
+    const is_waiting = deliveries.some(({ state }) => state === "pending");
+    const limitsOf = is_waiting ? await options.lookUpCauses() : () => null;
     const subject = subjectOf(event);
     const fates = await Promise.all(
       all.map(async (destination) => {
@@ -122,7 +127,8 @@ export function createEvents(options: EventsOptions) {
         const around = { from: event.created_at, until: event.created_at };
         if (delivery !== undefined) {
           const last = tried.find((one) => one.destination_id === destination.id);
-          return fateOf(event, destination, { delivery, history: [], tried: last }, at);
+          const limits = limitsOf(destination);
+          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last }, at);
         }
         if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);

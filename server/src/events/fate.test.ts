@@ -71,6 +71,14 @@ test("a delivery whose destination is not active says that it waits, unless a pe
   );
 });
 
+test("what a limit of its webhook keeps says so, and that nothing need be done", () => {
+  const held_until = "2026-01-31T09:31:00.000Z";
+  const limits = { concurrency_limit: 1, rate_limit_per_second: 1, held_until, limited_because: "It asked for less." };
+  const fate = fateOf(event, { ...destination, limits }, { delivery, history: [] }, AT + 60_001);
+  const reason = `It is due since ${TIME}. The webhook is sent nothing until ${held_until}. It asked for less.`;
+  assert.deepEqual([fate.reason, fate.next_step], [reason, null]);
+});
+
 const undelivered: { title: string; target_id?: string; settings?: PastSettings; state: string; reason: RegExp }[] = [
   {
     title: "a test event for another",

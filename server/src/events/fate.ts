@@ -6,17 +6,19 @@ import {
   type DeliveryRow,
   DUE_FIRST,
   deliveryId,
+  dueReason,
   erasedReason,
   heldReason,
   isOverdue,
   isUnderWay,
   join,
-  overdueReason,
   reasonOf,
-  UNDER_WAY,
+  type Standing,
+  underWayReason,
   waitsForDestination,
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
+import { limitReason } from "../deliveries/limit-text.ts";
 import { waitsForTurn } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";
@@ -28,7 +30,9 @@ import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
 const REPLAYED_MS = 1_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at" | "erased_at">;
-type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair">;
+/** `limits` as in Standing. */
+type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair"> &
+  Pick<Standing, "limits">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
 export interface Found {
@@ -103,19 +107,17 @@ function explain(
     return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
-  if (isUnderWay(delivery, now)) return UNDER_WAY;
+  const { limits = null } = destination;
+  if (isUnderWay(delivery, now)) return underWayReason(limits);
   if (waitsForDestination(delivery, destination.state)) return heldReason(delivery, destination);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
-  if (isOverdue(delivery, now)) return join(reasonOf(delivery), overdueReason(delivery));
   const due_at = Math.max(delivery.due_at, delivery.created_at);
-  const planned = due_at < now ? `It is due since ${timeText(due_at)}.` : `Next attempt at ${timeText(due_at)}.`;
-  const next = delivery.due_at === DUE_FIRST ? "An attempt is due now." : planned;
-  return join(reasonOf(delivery), next);
+  return join(reasonOf(delivery), dueReason(delivery, limits, now) ?? `Next attempt at ${timeText(due_at)}.`);
 }
 
 function stepWith(
   delivery: DeliveryRow,
-  { id, state, repair }: KnownDestination,
+  { id, state, repair, limits = null }: KnownDestination,
   tried: LastAttempt | undefined,
   now: number,
 ): string | null {
@@ -131,7 +133,7 @@ function stepWith(
   }
   if (delivery.state === "succeeded" || isUnderWay(delivery, now)) return null;
   if (!waitsForDestination(delivery, state)) {
-    if (isOverdue(delivery, now)) return LOOK_FOR_DISPATCHER;
+    if (isOverdue(delivery, now) && limitReason(limits) === null) return LOOK_FOR_DISPATCHER;
     // What a person has asked for already is due now.
     return advice === null || delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retry}.`;
   }

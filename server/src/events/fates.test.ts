@@ -24,7 +24,10 @@ async function openFates(engine: Engine) {
   const dispatcher = { reserve: () => 0, release: () => {}, accept: () => {}, wake: () => {} };
   const event_log = createEventLog({ committer: createCommitter(db), destinations, dispatcher, now });
   const store = createEventStore(db);
-  const events = createEvents({ event_log, store, deliveries: createDeliveryStore(db), destinations, ids, now });
+  const events = createEvents({
+    ...{ event_log, store, deliveries: createDeliveryStore(db), destinations, ids, now },
+    lookUpCauses: async () => () => null,
+  });
   const fates = createFates({ store: createFatesStore(db), history: store, destinations, pairs_max: PAIRS_MAX });
   const ingest = (...types: EventType[]) =>
     events.ingest(

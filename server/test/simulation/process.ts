@@ -4,6 +4,7 @@ import { createDeliveries, type Deliveries } from "../../src/deliveries/deliveri
 import { createDispatcher, type Dispatcher } from "../../src/deliveries/dispatcher.ts";
 import { ALONE, createPresence, type Presence } from "../../src/deliveries/presence.ts";
 import { createPresenceStore } from "../../src/deliveries/presence-store.ts";
+import type { LookUpLimits } from "../../src/deliveries/present-limits.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
 import { createEventLog } from "../../src/events/append.ts";
@@ -75,11 +76,12 @@ export function createProcess(
   });
   const hinted = { ...dispatcher, wake: losing(dispatcher.wake) };
   const event_log = createEventLog({ committer, destinations, dispatcher: hinted, now });
+  const lookUpCauses: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
   const events = createEvents({
-    ...{ event_log, destinations, ids, now, store: createEventStore(db), deliveries: store },
+    ...{ lookUpCauses, event_log, destinations, ids, now, store: createEventStore(db), deliveries: store },
   });
   const deliveries = createDeliveries({
-    ...{ store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
+    ...{ lookUpCauses, store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
   });
 

@@ -5,6 +5,7 @@ import { after } from "node:test";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { createDispatcher } from "../../src/deliveries/dispatcher.ts";
 import { ALONE } from "../../src/deliveries/presence.ts";
+import type { LookUpLimits } from "../../src/deliveries/present-limits.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createDestinations } from "../../src/destinations/destinations.ts";
 import type { Verdict } from "../../src/destinations/failing.ts";
@@ -62,14 +63,16 @@ export async function openPipeline(engine: Engine, exclusive = true) {
     log: (event, fields) => void logged.push({ event, ...fields }),
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
+  const lookUpCauses: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
   const events = createEvents({
-    ...{ event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
+    ...{ lookUpCauses, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
   });
   const deliveries = createDeliveries({
     store,
     destinations,
     dispatcher,
     positionOf: events.positionOf,
+    lookUpCauses,
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
     now: Date.now,
   });
