@@ -177,33 +177,6 @@ test("answers in a row that ask to be spared hold the lane, but not what a perso
   assert.notDeepEqual(pump(lanes, NOW + 5_001), []);
 });
 
-test("what was learned is for the settings of that time: once a person has corrected them it starts over, and is not held", () => {
-  const lanes = createLanes();
-  const lane = lanes.open("a");
-  const before = laneDestination({ id: "a", era: 3 });
-  lanes.setDestination(lane, before, NOW);
-  lanes.push(lane, list(100));
-  pump(lanes);
-  for (let n = 0; n < 3; n++) finishOne(lanes, lane, NOW, tooMany(HOLD_MAX_MS));
-  assert.ok(lanes.delayOf(lane, NOW) > 0);
-  lanes.setDestination(lane, null, NOW);
-  lanes.setDestination(lane, { ...before, max_in_flight: 900 }, NOW);
-  assert.ok(lanes.delayOf(lane, NOW) > 0, "another number of requests is no other receiver");
-  lanes.setDestination(lane, { ...before, era: 4 }, NOW);
-  assert.equal(lanes.delayOf(lane, NOW), 0);
-  const { concurrency_limit, rate_limit_per_second, held_until } = lanes.limitsOf("a", NOW) ?? {};
-  assert.deepEqual([concurrency_limit, rate_limit_per_second, held_until], [1, PACE_START_PER_SECOND, null]);
-});
-
-test("of what nothing was learned a correction slows down nothing", () => {
-  const lanes = createLanes();
-  const lane = lanes.open("a");
-  lanes.setDestination(lane, laneDestination({ id: "a", era: 0 }), NOW);
-  lanes.push(lane, list(SLOW_SHARE + 1));
-  lanes.setDestination(lane, laneDestination({ id: "a", era: 1 }), NOW);
-  assert.equal(pump(lanes).length, SLOW_SHARE);
-});
-
 test("a receiver cannot hold a lane for longer than a minute, nor a clock that was set back", () => {
   const lanes = createLanes();
   const lane = openLane(lanes, "a");

@@ -1,0 +1,39 @@
+// What a lane has learned of its receiver, when a person corrects the webhook.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { laneDestination, list, NOW, pump } from "../../test/support/lanes.ts";
+import { createLanes, type Lane, type Lanes, SLOW_SHARE } from "./lanes.ts";
+import { HOLD_MAX_MS, PACE_START_PER_SECOND } from "./limit.ts";
+
+function askForLess(lanes: Lanes, lane: Lane): void {
+  const flight = lane.flights.first;
+  assert.ok(flight !== null);
+  lanes.finish(lane, flight, NOW, { kind: "too_many", for_ms: HOLD_MAX_MS });
+}
+
+test("what was learned is for the settings of that time: once a person has corrected them it starts over, and is not held", () => {
+  const lanes = createLanes();
+  const lane = lanes.open("a");
+  const before = laneDestination({ id: "a", era: 3 });
+  lanes.setDestination(lane, before, NOW);
+  lanes.push(lane, list(100));
+  pump(lanes);
+  for (let n = 0; n < 3; n++) askForLess(lanes, lane);
+  assert.ok(lanes.delayOf(lane, NOW) > 0);
+  lanes.setDestination(lane, null, NOW);
+  lanes.setDestination(lane, { ...before, max_in_flight: 900 }, NOW);
+  assert.ok(lanes.delayOf(lane, NOW) > 0, "another number of requests is no other receiver");
+  lanes.setDestination(lane, { ...before, era: 4 }, NOW);
+  assert.equal(lanes.delayOf(lane, NOW), 0);
+  const { concurrency_limit, rate_limit_per_second, held_until } = lanes.limitsOf("a", NOW) ?? {};
+  assert.deepEqual([concurrency_limit, rate_limit_per_second, held_until], [1, PACE_START_PER_SECOND, null]);
+});
+
+test("of what nothing was learned a correction slows down nothing", () => {
+  const lanes = createLanes();
+  const lane = lanes.open("a");
+  lanes.setDestination(lane, laneDestination({ id: "a", era: 0 }), NOW);
+  lanes.push(lane, list(SLOW_SHARE + 1));
+  lanes.setDestination(lane, laneDestination({ id: "a", era: 1 }), NOW);
+  assert.equal(pump(lanes).length, SLOW_SHARE);
+});
