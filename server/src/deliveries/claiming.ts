@@ -114,11 +114,12 @@ export function createClaiming(options: ClaimingOptions) {
   async function claimUpTo(limit: number, lane: Lane, destination: Destination): Promise<Found> {
     const now = clock.now();
     const lease_until = now + LEASE_MS;
+    const is_resting = lanes.isResting(lane, now);
     const bounds = {
       now,
       lease_until,
       limit,
-      asked_only: destination.state !== "active" || lanes.isResting(lane, now),
+      asked_only: destination.state !== "active" || is_resting,
       in_turn: destination.ordering !== "none",
     };
     // A hint that comes meanwhile may be about what this claim does not see.
@@ -127,7 +128,8 @@ export function createClaiming(options: ClaimingOptions) {
     const claiming = bounds.in_turn ? store.claim(lane.id, bounds) : claimBothEnds(store, lane, bounds);
     const { claimed, next_due_at } = await claiming;
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
-    const may_probe = destination.state === "paused" && claimed.length < limit;
+    // A probe that is taken is used up, so none is taken that would have to be given back.
+    const may_probe = destination.state === "paused" && !is_resting && claimed.length < limit;
     if (may_probe) claimed.push(...(await store.claimProbe(lane.id, bounds)));
     const leased = claimed.map((row) => ({ ...row, destination_id: lane.id, lease_until, previous: null, next: null }));
     try {

@@ -162,3 +162,41 @@ test("of a canceled replay nothing begins: neither what waits in memory nor what
   assert.deepEqual([released.slice(4), sent.length], [[["unheard", LEASE_MS]], 4]);
   assert.deepEqual(dispatcher.counts(), { queued: 0, in_flight: 0, lanes: 1, unsettled: 0 });
 });
+
+test("a probe is taken when its webhook may be sent something, and not used up while it may not", async () => {
+  const clock = createManualClock();
+  const asked = { ...CLAIMED, position: "asked", trigger: "manual" };
+  const claims = [[asked]];
+  const may_send_at = clock.at + 50_000;
+  const due_at = clock.at + 30_000;
+  const probed: number[] = [];
+  const released: string[] = [];
+  const sent: string[] = [];
+  const { dispatcher } = openDispatcher(clock, {
+    destination: {
+      ...{ state: "paused", rate_per_second: 0.02 },
+      build: ({ event_id }: { event_id: string }) => ({ url: event_id, method: "POST", headers: [], body: "" }),
+    },
+    store: {
+      findDue: async () => [{ destination_id: "dst_1", due_at: clock.at }],
+      claim: async () => ({ claimed: claims.shift() ?? [], next_due_at: null }),
+      claimProbe: async () =>
+        clock.at < due_at || probed.push(clock.at) > 1 ? [] : [{ ...CLAIMED, position: "probe", trigger: "probe" }],
+      release: async (held: readonly { position: string }[]) =>
+        void released.push(...held.map(({ position }) => position)),
+    },
+    egress: {
+      send: ({ url }: { url: string }) => {
+        sent.push(url);
+        return new Promise(() => {});
+      },
+    },
+  });
+  await dispatcher.start();
+  for (let step = 0; step < 4 * 55; step++) {
+    await yieldToEventLoop();
+    clock.pass(250);
+  }
+  assert.deepEqual({ released, sent }, { released: [], sent: ["asked", "probe"] });
+  assert.ok((probed[0] ?? 0) >= may_send_at - 2_000, "in time for its start, and no sooner");
+});
