@@ -1,6 +1,7 @@
 // A click: its row, which is its token too, and its two events. Pure; called by redirect.ts for every recorded visit.
 // Members of an event's `data` that are not known are absent, never null.
 import type { ClaimType, EventData } from "#contract/events.ts";
+import type { Visit as CountedVisit } from "../analytics/visit.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
@@ -30,6 +31,8 @@ export interface ClickRow {
 /** What is stored of one visit, all or nothing. Plain data: the spool keeps it as JSON. */
 export interface Click {
   readonly row: ClickRow;
+  /** What it is counted by beside its platform; absent from clicks that an older version has spooled. */
+  readonly values?: CountedVisit["values"];
   readonly events: readonly EventRow[];
 }
 
@@ -40,6 +43,7 @@ export interface Visit {
   readonly fingerprint: Fingerprint;
   readonly cid: string;
   readonly now: number;
+  readonly country: string | null;
   /** Writes when the token expires. */
   expiryText(at_ms: number): string;
 }
@@ -72,7 +76,25 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
     ts: now,
     data: tokenData(visit, dest_url, expires_at),
   });
-  return { row, events: [click, token] };
+  return { row, values: valuesOf(visit), events: [click, token] };
+}
+
+/** What the User-Agent says beside the platform. */
+interface Described {
+  readonly os?: string | null;
+  readonly browser?: string | null;
+}
+
+function valuesOf({ visitor, chosen: { utm }, country }: Visit): CountedVisit["values"] {
+  const { os, browser, referrer }: Visitor & Described = visitor;
+  const { utm_source, utm_medium, utm_campaign } = utm;
+  return { os, browser, country, referrer, utm_source, utm_medium, utm_campaign };
+}
+
+/** How it is counted. */
+export function countedVisit({ row, values = {} }: Click): CountedVisit {
+  const { app_id, link_id, created_at, platform } = row;
+  return { app_id, link_id, at: created_at, values: { ...values, platform } };
 }
 
 function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Record<string, unknown> {

@@ -125,7 +125,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
 
   async function remove(id_or_slug: string, app_scope: string | null): Promise<void> {
     const row = await findRow(id_or_slug, app_scope);
-    await store.deleteLink(db, row.id);
+    await store.deleteLink(db, row, source.now());
     forget(row);
   }
 

@@ -35,12 +35,18 @@ export interface RedirectOptions {
   record(click: Click): Promise<Recorded>;
   compose(event: NewEvent): EventRow;
   fingerprints: Fingerprints;
+  /** Two letters, or null where that is not known. */
+  countryOf?(ip: string): string | null;
+  /** A crawler got the page of a link. */
+  countRobot?(link: PreparedLink["row"]): void;
   /** A new click token. */
   cid(): string;
   now(): number;
 }
 
-export function createRedirect({ resolve, record, compose, fingerprints, cid: newCid, now }: RedirectOptions) {
+export function createRedirect(options: RedirectOptions) {
+  const { resolve, record, compose, fingerprints, cid: newCid, now } = options;
+  const { countryOf = () => null, countRobot = () => {} } = options;
   const readAgent = createAgentMemory();
   const expiryText = createTimeText();
 
@@ -52,6 +58,7 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     if (link === "unavailable") return unavailable();
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
     if (visitor.crawler) {
+      if (visitor.recordable) countRobot(link.row);
       return { kind: "page", status: 200, page: previewPage(link, `${opening.origin}/${link.row.slug}`) };
     }
     const chosen = chooseTarget(link, visitor.platform, opening.query);
@@ -59,7 +66,8 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     const at = now();
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = newCid();
-    const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at, expiryText }, compose));
+    const visit = { link, visitor, chosen, fingerprint, cid, now: at, country: countryOf(opening.ip), expiryText };
+    const recorded = await record(newClick(visit, compose));
     return { kind: "redirect", location: recorded === "unrecorded" ? chosen.without_cid : withCid(chosen, cid) };
   }
 
