@@ -1,6 +1,7 @@
 // Puts together what visitors and apps talk to: links, the recorder with its spool, and claims. Called by compose.ts.
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
+import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
 import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
 import { createClaims } from "./claims/claims.ts";
@@ -58,6 +59,8 @@ export function composeEdge(parts: EdgeParts) {
   });
   const redirect = createRedirect({
     resolve: links.resolve,
+    resolveRoot: links.resolveRoot,
+    addressOf: links.addressOf,
     record: recorder.record,
     cid: ids.cid,
     compose,
@@ -87,10 +90,19 @@ export function composeEdge(parts: EdgeParts) {
     await spool.close();
   }
 
+  async function findAppOf(hostname: string) {
+    const domain = await accounts.findDomain(hostname);
+    return domain === null ? null : accounts.findApp(domain.app_id);
+  }
+
   return {
     sdk_handlers: sdkHandlers({ accounts, claims }),
     link_handlers: linkHandlers(links),
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    pages: (app: Parameters<typeof registerEdge>[0]) => {
+      const { isOwnHost } = links;
+      registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });
+      registerEdge(app, { ...redirect, isOwnHost });
+    },
     drain,
     start,
     stop,
