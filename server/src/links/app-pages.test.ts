@@ -50,7 +50,8 @@ describe("the page in the browser of an app", () => {
     const hrefs = [...html.matchAll(/href="([^"]*)"/g)].map(([, href]) => href);
     assert.deepEqual(hrefs, [`shop://open?a=1&amp;cid=${CID}`, STORE, "https://w.example/"]);
     assert.equal(html.match(/data-copy/g)?.length, 2, "on the link to the store, and in the script");
-    assert.doesNotMatch(html, /data-auto/);
+    assert.doesNotMatch(html, /<a [^>]*data-auto/);
+    assert.match(html, /If nothing opens/);
   });
 
   for (const [name, app, ios, cid] of [

@@ -47,6 +47,7 @@ export function openPage(
 ): Page {
   const title = link.row.og_title ?? link.app.name;
   const copied = visit.ios && link.app.ios_enable_pasteboard ? visit.cid : null;
+  const hint = "<p>If nothing opens, choose to open this page in your browser, in the menu of this app.</p>";
   const anchors = [anchor(`Open ${escapeHtml(link.app.name)}`, address)];
   if (beside.store !== null) {
     const extra = copied === null ? "" : ` data-copy="${copyText(copied)}"`;
@@ -56,7 +57,7 @@ export function openPage(
   return page(
     title,
     [],
-    [`<h1>${escapeHtml(title)}</h1>`, ...anchors].join("\n"),
+    [`<h1>${escapeHtml(title)}</h1>`, ...anchors, hint].join("\n"),
     copied === null ? undefined : COPYING,
   );
 }

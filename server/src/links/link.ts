@@ -84,7 +84,8 @@ export interface Plan {
   readonly takes_cid: boolean;
   /** The address for a visit that is not recorded. */
   readonly without_cid: string;
-  readonly kind: Target["kind"] | "landing";
+  /** `deep_link` is an https address that the system opens in the app. */
+  readonly kind: Target["kind"] | "deep_link" | "landing";
   readonly force_web: boolean;
   readonly utm: StringMap;
   readonly params: StringMap;

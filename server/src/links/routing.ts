@@ -68,7 +68,8 @@ export function chooseWay(
   kind: Plan["kind"],
 ): Way {
   if (kind === "app_store" && platform === "ios" && link.app.ios_enable_pasteboard) return "pasteboard";
-  return kind === "custom" && in_app !== null && platform !== "web" ? "open_page" : "redirect";
+  const needs_tap = in_app !== null && platform !== "web" && (kind === "custom" || kind === "deep_link");
+  return needs_tap ? "open_page" : "redirect";
 }
 
 /** What the rules said, in order: those behind the one that decides are not asked, and not told. */
@@ -119,13 +120,18 @@ function plan(link: PreparedLink, target: Target | null, query: string): Plan {
     after: at < 0 ? "" : text.slice(at + place.length),
     takes_cid: at >= 0,
     without_cid,
-    kind: target === null ? "landing" : target.kind,
+    kind: kindOf(link, target),
     force_web: link.force_web,
     utm,
     params,
     utm_text: isEmpty(utm) ? null : JSON.stringify(utm),
     params_text: isEmpty(params) ? null : JSON.stringify(params),
   };
+}
+
+function kindOf(link: PreparedLink, target: Target | null): Plan["kind"] {
+  if (target === null) return "landing";
+  return target === link.deep_link ? "deep_link" : target.kind;
 }
 
 /** A visitor who puts the place into the query must not choose where the token goes. */
