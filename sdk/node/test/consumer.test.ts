@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type ServerProcess, startServer } from "../../../server/test/support/server-process.ts";
-import { buildPackage, NPM, run, TSC, ZOD } from "./support/package.ts";
+import { LinkMeClient } from "../src/index.ts";
+import { buildPackage, NPM, ROOT, run, TSC, ZOD } from "./support/package.ts";
 
 /** The calls of a user, with the types that the package promises. Both module systems are given the same. */
 const BODY = `
@@ -98,6 +99,14 @@ after(async () => {
   rmSync(project, { recursive: true, force: true });
 });
 
+/** An app of this id, and a key of it that may write. */
+async function createApp(on: ServerProcess, id: string): Promise<string> {
+  const headers = { authorization: `Bearer ${on.admin_token}` };
+  await on.request("POST", "/api/apps", { id, name: id }, headers);
+  const { body } = await on.request<{ key: string }>("POST", `/api/apps/${id}/keys`, { kind: "server" }, headers);
+  return body.key;
+}
+
 const strict = ["--strict", "--target", "es2022", "--types", "node", "--skipLibCheck", "false"];
 const roots = ["--typeRoots", join(ZOD, "../@types")];
 
@@ -105,13 +114,10 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
   run(process.execPath, [TSC, ...strict, ...roots, "--module", "node16", "esm.mts", "cjs.cts"], project);
   assert.match(readFileSync(join(project, "cjs.cjs"), "utf8"), /require\("@li-nk.me\/node-sdk"\)/);
   for (const file of ["esm.mjs", "cjs.cjs"]) {
-    const headers = { authorization: `Bearer ${server.admin_token}` };
-    const app = await server.request<{ id: string }>("POST", "/api/apps", { name: file }, headers);
-    const keys = `/api/apps/${app.body.id}/keys`;
-    const key = await server.request<{ key: string }>("POST", keys, { kind: "server", can_write: true }, headers);
-    const env = { BASE_URL: `${server.url}/`, API_KEY: key.body.key, APP_ID: app.body.id };
+    const app_id = file.slice(0, 3);
+    const env = { BASE_URL: `${server.url}/`, API_KEY: await createApp(server, app_id), APP_ID: app_id };
     const { created, ...seen } = JSON.parse(run(process.execPath, [file], project, env));
-    assert.equal(created.app_id, app.body.id);
+    assert.equal(created.app_id, app_id);
     assert.deepEqual(Object.keys(created).sort(), ["app_id", "domain_id", "id", "slug", "slugUrl"]);
     const link = [created.id, "/promo/spring", '{"utm_source":"mail"}', "Spring"];
     assert.deepEqual(seen, {
@@ -129,6 +135,31 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
       parsed: true,
       refused: false,
     });
+  }
+});
+
+test("the script of the guide brings the links of an app to another server", async () => {
+  const guide = readFileSync(join(ROOT, "docs/guide/migrate-from-linkme.md"), "utf8");
+  const script = /^```js\n([\s\S]*?)^```$/m.exec(guide)?.[1] ?? "";
+  writeFileSync(join(project, "move.mjs"), script);
+  const other = await startServer();
+  try {
+    const [old_key, new_key] = [await createApp(server, "moved"), await createApp(other, "moved")];
+    const from = new LinkMeClient({ baseUrl: server.url, apiKey: old_key });
+    const utm = { utm: { utm_source: "mail" }, utmOverrides: { utm_source: true }, allowParamPassthrough: true };
+    const redirects = { ios: "shop://a", web: "https://shop.example/", forceWeb: true };
+    await from.createLink({ appId: "moved", slug: "full", deepLink: "/a", redirects, ...utm, og: { title: "T" } });
+    await from.createLink({ appId: "moved", slug: "shown", displayInPortal: true });
+    await from.updateLink("shown", { enabled: 0 });
+    const env = { OLD_URL: server.url, OLD_KEY: old_key, NEW_URL: other.url, NEW_KEY: new_key, APP_ID: "moved" };
+    run(process.execPath, ["move.mjs"], project, env);
+    const to = new LinkMeClient({ baseUrl: other.url, apiKey: new_key });
+    for (const slug of ["full", "shown"]) {
+      const [was, is] = [await from.getLink(slug), await to.getLink(slug)];
+      assert.deepEqual({ ...is, id: was.id, created_at: was.created_at }, was);
+    }
+  } finally {
+    await other.stop();
   }
 });
 

@@ -127,14 +127,11 @@ export const SDK_BODIES: readonly [path: string, body: object][] = [
   ["/api/deferred/claim", { bundleId: "com.shop", platform: "ios", device: DEVICE }],
   ["/api/deferred/claim", { bundleId: "", platform: "android" }],
   ["/api/deferred/claim", { platform: "web", device: { ...DEVICE, platform: "web", connection: "4g" } }],
-  ["/api/install-referrer", { referrer: "cid=0123456789abcdef0123456789abcdef&utm_source=x" }],
+  ["/api/install-referrer", { referrer: "cid={cid}&utm_source=x" }],
   ["/api/install-referrer", { referrer: "utm_source%3Dgoogle-play%26cid%3D0123456789abcdef" }],
-  ["/api/install-referrer", { referrer: "linkme:cid=0123456789abcdef" }],
+  ["/api/install-referrer", { referrer: "linkme:cid={cid}" }],
   ["/api/app-events", { event: "open", platform: "web", timestamp: 1_767_000_000, userId: "u", props: { a: [1] } }],
   ["/api/app-events", { type: "open", platform: "ios", timestamp: 1_767_000_000, detail: '{"a":1}' }],
-  [
-    "/api/app-events",
-    { type: "claim", cid: "0123456789abcdef", linkId: "lnk_1", detail: "claim_type", platform: "ios" },
-  ],
+  ["/api/app-events", { type: "claim", cid: "{cid}", linkId: "{link_id}", detail: "claim_type", platform: "ios" }],
   ["/api/app-events", { type: "purchase", platform: "android", timestamp: 1, userId: "größe 👟" }],
 ];

@@ -83,12 +83,12 @@ export function createRequests(random: Random, names: Names): () => Sent {
     if (oneIn(5))
       return {
         method: pick(["GET", "GET", "OPTIONS"]),
-        path: `/api/deeplink?${bendText("cid=0123456789abcdef", pick)}`,
+        path: `/api/deeplink?${oneIn(3) ? bendText(fill("cid={cid}"), pick) : fill("cid={cid}")}`,
         headers,
       };
     const [path, body] = pick(SDK_BODIES);
     const bent = oneIn(3) ? body : bend(structuredClone(body), pick);
-    return withBody({ method: "POST", path, headers }, JSON.stringify(bent) ?? "");
+    return withBody({ method: "POST", path, headers }, fill(JSON.stringify(bent) ?? ""));
   }
 
   /** A route of the table, with what it takes; ids of the paths exist as a rule. */
@@ -96,9 +96,9 @@ export function createRequests(random: Random, names: Names): () => Sent {
     const route = pick(routes);
     const headers: Call["headers"] = [
       ["host", "127.0.0.1"],
-      ["authorization", `Bearer ${pick(tokensOf(route.method))}`],
+      ["authorization", `Bearer ${pick(tokens())}`],
     ];
-    let path = route.path.replace(/\{(\w+)\}/g, (_, name) => pick(idsOf(route.path, name)));
+    let path = route.path.replace(/\{(\w+)\}/g, (_, name) => pick(idsOf(route, name)));
     const known = Object.keys(shapeOf(route.query).properties ?? {});
     const query = known
       .filter(() => oneIn(3))
@@ -112,19 +112,16 @@ export function createRequests(random: Random, names: Names): () => Sent {
     return withBody(call, JSON.stringify(bent) ?? "");
   }
 
-  /** What is deleted must not be what the other calls need. */
-  function idsOf(path: string, name: string): string[] {
-    const wanted = name === "app_id" ? "desk_id" : (/\/api\/(\w+)s\/\{id\}/.exec(path)?.[1] ?? "");
-    if (!oneIn(5)) return [fill(`{${wanted}}`)];
-    return [fill("{doomed_id}"), "x", "%2e%2e", "a".repeat(101)];
+  /** What is deleted is there for that alone: the other calls need the rest. */
+  function idsOf({ method, path }: Route, name: string): string[] {
+    const kind =
+      name === "app_id" ? (method === "DELETE" ? "app" : "desk") : (/\/api\/(\w+)\/\{id\}/.exec(path)?.[1] ?? "");
+    if (!oneIn(5)) return [fill(method === "DELETE" ? `{doomed_${kind}}` : `{${kind}}`)];
+    return [fill("{doomed_app}"), "x", "%2e%2e", "a".repeat(101)];
   }
 
-  function tokensOf(method: string): string[] {
-    const admin = names["admin_token"] ?? "";
-    // A deletion with full rights would end the run's own things.
-    return method === "DELETE"
-      ? ["x", names["app_key"] ?? ""]
-      : [admin, admin, admin, names["server_key"] ?? "", "x", ""];
+  function tokens(): string[] {
+    return oneIn(8) ? [names["server_key"] ?? "", names["app_key"] ?? "", "x", ""] : [names["admin_token"] ?? ""];
   }
 
   function withBody(call: Call, text: string): Call {

@@ -52,28 +52,41 @@ export async function createFuzzSite(server: ServerProcess): Promise<Names> {
   await call("PATCH", `/api/links/${off.id}`, { enabled: 0 });
   const app_key = (await create(`/api/apps/${shop.id}/keys`, { kind: "app" })).key;
 
-  const desk = await create("/api/apps", { name: "Desk" });
-  const doomed = await create("/api/apps", { name: "Doomed" });
-  const server_key = (await create(`/api/apps/${desk.id}/keys`, { kind: "server" })).key;
-  const hook = { url: "http://127.0.0.1:9/hook", events: ["link.click"], signature_scheme: "ed25519" };
-  const webhook = await create(`/api/apps/${desk.id}/webhooks`, hook);
-  const { results, id } = await create(`/api/apps/${desk.id}/events`, {
-    event: "link.click",
-    data: { link_id: "lnk_1" },
-  });
-  const [delivery] = (await call("GET", `/api/webhooks/${webhook.id}/deliveries`)).items;
-  const since = { since: "2026-01-31T09:30:00Z", until: "9999-01-31T09:30:00Z", states: ["missing"] };
-  const replay = await create(`/api/webhooks/${webhook.id}/replays`, since);
-  const desk_link = await create(`/api/apps/${desk.id}/links`, { slug: "desk", deepLink: "x" });
   return {
-    ...{ app_id: shop.id, app_key, link_id: link.id, desk_id: desk.id, doomed_id: doomed.id, server_key },
-    ...{
-      webhook: webhook.id,
-      delivery: delivery.id,
-      replay: replay.id,
-      link: desk_link.id,
-      admin_token: server.admin_token,
-    },
-    event: id ?? results?.[0]?.id ?? delivery.event_id,
+    ...{ app_id: shop.id, app_key, link_id: link.id, cid: await openLink(), admin_token: server.admin_token },
+    ...(await createDesk("", "Desk")),
+    ...(await createDesk("doomed_", "Doomed")),
+    doomed_app: (await create("/api/apps", { name: "Doomed itself" })).id,
   };
+
+  /** The token of a click. */
+  async function openLink(): Promise<string> {
+    const { headers } = await server.request("GET", "/hello", undefined, {
+      host: "go.shop.example",
+      "user-agent": "iPhone",
+    });
+    const cid = /cid=([0-9a-f]+)/.exec(String(headers["location"]))?.[1];
+    assert.ok(cid, `the link leads to ${headers["location"]}`);
+    return cid;
+  }
+
+  /** One of each thing that has an id, by the name that it has in paths. */
+  async function createDesk(prefix: string, name: string): Promise<Names> {
+    const { id: desk } = await create("/api/apps", { name });
+    const at = `/api/apps/${desk}`;
+    const key = await create(`${at}/keys`, { kind: "server" });
+    const domain = await create(`${at}/domains`, { hostname: `${name}.example`.toLowerCase() });
+    const hook = { url: "http://127.0.0.1:9/hook", events: ["link.click"], signature_scheme: "ed25519" };
+    const webhook = await create(`${at}/webhooks`, hook);
+    await create(`${at}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
+    const [delivery] = (await call("GET", `/api/webhooks/${webhook.id}/deliveries`)).items;
+    const span = { since: "2026-01-31T09:30:00Z", until: "9999-01-31T09:30:00Z", states: ["missing"] };
+    const replay = await create(`/api/webhooks/${webhook.id}/replays`, span);
+    const link = await create(`${at}/links`, { slug: name.toLowerCase(), deepLink: "x" });
+    const of_kind = {
+      ...{ desk, keys: key.id, domains: domain.id, webhooks: webhook.id, events: delivery.event_id, links: link.id },
+      ...{ deliveries: delivery.id, replays: replay.id, server_key: key.key },
+    };
+    return Object.fromEntries(Object.entries(of_kind).map(([kind, value]) => [prefix + kind, value]));
+  }
 }
