@@ -56,8 +56,7 @@ export class LinkMeUsageError extends TypeError {
 export class LinkMeRequestError extends Error {
   override readonly name = "LinkMeRequestError";
   readonly status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: what a server answers is not known here, and LinkMe's client types it so.
-  readonly detail: any;
+  readonly detail: unknown;
 
   constructor(asked: string, status: number, detail: unknown) {
     super(`HTTP ${status} for ${asked}`);

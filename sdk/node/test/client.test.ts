@@ -71,7 +71,7 @@ test("a refusal has the status and the body, or no body when that is no JSON", a
   const refused = openClient(409, { error: "slug_taken", suggestions: ["s2"] });
   await assert.rejects(refused.client.createLink({ appId: "app_1", slug: "s" }), (error) => {
     assert.ok(error instanceof LinkMeRequestError);
-    assert.deepEqual([error.status, error.detail.suggestions], [409, ["s2"]]);
+    assert.deepEqual([error.status, error.detail], [409, { error: "slug_taken", suggestions: ["s2"] }]);
     assert.equal(error.message, "HTTP 409 for /api/apps/app_1/links");
     return true;
   });

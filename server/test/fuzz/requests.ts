@@ -79,6 +79,8 @@ export function createRequests(random: Random, names: Names): () => Sent {
       headers.push(["x-app-id", pick([names["app_id"] ?? "", names["app_id"] ?? "", "demo", "", "\u00e9"])]);
     if (oneIn(2))
       headers.push(["x-api-key", pick([names["app_key"] ?? "", names["app_key"] ?? "", "ak_x", "", "a".repeat(900)])]);
+    // From many addresses, so that a limit for each turns away few.
+    headers.push(["x-forwarded-for", `198.51.${random.below(256)}.${random.below(256)}`]);
     if (oneIn(2)) headers.push(["x-linkme-device", pick(DEVICE_HEADERS)]);
     if (oneIn(5))
       return {

@@ -16,12 +16,18 @@ export function startFuzzServer(): Promise<ServerProcess> {
   return startServer({ role: "edge,api", env });
 }
 
+/** As much of an answer as is read here; of each only one or two members are there. */
+interface Made {
+  id: string;
+  key: string;
+  event_id: string;
+  items: Made[];
+}
+
 export async function createFuzzSite(server: ServerProcess): Promise<Names> {
   const headers = { authorization: `Bearer ${server.admin_token}` };
   const call = async (method: string, path: string, body?: object) => {
-    // Each answer is read for the one or two members that are named below.
-    // biome-ignore lint/suspicious/noExplicitAny: nothing checks it but what the requests find.
-    const answer = await server.request<any>(method, path, body, headers);
+    const answer = await server.request<Made>(method, path, body, headers);
     assert.ok(answer.status < 300, `${method} ${path}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   };
@@ -80,6 +86,7 @@ export async function createFuzzSite(server: ServerProcess): Promise<Names> {
     const webhook = await create(`${at}/webhooks`, hook);
     await create(`${at}/events`, { event: "link.click", data: { link_id: "lnk_1" } });
     const [delivery] = (await call("GET", `/api/webhooks/${webhook.id}/deliveries`)).items;
+    assert.ok(delivery, "an event that the webhook wants has a delivery");
     const span = { since: "2026-01-31T09:30:00Z", until: "9999-01-31T09:30:00Z", states: ["missing"] };
     const replay = await create(`/api/webhooks/${webhook.id}/replays`, span);
     const link = await create(`${at}/links`, { slug: name.toLowerCase(), deepLink: "x" });
