@@ -5,6 +5,7 @@ import { createAnalytics } from "./analytics/analytics.ts";
 import { createRobots } from "./analytics/robots.ts";
 import { addBots, SHARDS } from "./analytics/store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
+import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
 import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
 import { createClaims } from "./claims/claims.ts";
@@ -72,6 +73,8 @@ export function composeEdge(parts: EdgeParts) {
   });
   const redirect = createRedirect({
     resolve: links.resolve,
+    resolveRoot: links.resolveRoot,
+    addressOf: links.addressOf,
     record: recorder.record,
     cid: ids.cid,
     compose,
@@ -108,10 +111,19 @@ export function composeEdge(parts: EdgeParts) {
     await spool.close();
   }
 
+  async function findAppOf(hostname: string) {
+    const domain = await accounts.findDomain(hostname);
+    return domain === null ? null : accounts.findApp(domain.app_id);
+  }
+
   return {
     sdk_handlers: sdkHandlers({ accounts, claims }),
     link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    pages: (app: Parameters<typeof registerEdge>[0]) => {
+      const { isOwnHost } = links;
+      registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });
+      registerEdge(app, { ...redirect, isOwnHost });
+    },
     drain,
     start,
     stop,

@@ -6,6 +6,8 @@ import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, s
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
 export const REMOVAL_STEP_ROWS = 1_000;
+/** The same of counts, whose rows are small: for more, PostgreSQL would read the whole table while its statistics are old. */
+const COUNT_STEP_ROWS = 200;
 const REMOVALS_PER_ROUND = 10;
 
 export interface AppRow extends Row {
@@ -235,11 +237,11 @@ export function removalSteps(removal: Removal): Statement[] {
 function countSteps(of_it: Statement): Statement[] {
   return [
     sql`delete from click_hours where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
-      from click_hours where ${of_it} limit ${REMOVAL_STEP_ROWS}) returning at`,
+      from click_hours where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
     sql`delete from click_days where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
-      from click_days where ${of_it} limit ${REMOVAL_STEP_ROWS}) returning at`,
+      from click_days where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
     sql`delete from click_parts where (app_id, link_id, dimension, at, shard, value) in (select app_id, link_id, dimension,
-      at, shard, value from click_parts where ${of_it} limit ${REMOVAL_STEP_ROWS}) returning at`,
+      at, shard, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
   ];
 }
 

@@ -9,7 +9,7 @@ import { type CountAt, createAnalyticsStore, REMOVAL_ROWS } from "./store.ts";
 import { DAY_MS, WHOLE_APP } from "./visit.ts";
 
 /** Of one removal of hours; the rest goes with the next. */
-const REMOVALS_MAX = 100;
+const REMOVALS_MAX = 500;
 
 export interface AnalyticsOptions {
   db: Pick<Database, "query">;

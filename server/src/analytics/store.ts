@@ -15,7 +15,8 @@ export const APP_VALUES_MAX = 500;
 export const SHARDS = { sqlite: 1, postgres: 4 } as const;
 /** Rows that one statement writes: bots come from memory, and may be of many links. */
 const ROWS_MAX = 500;
-export const REMOVAL_ROWS = 1_000;
+/** Of one statement: for more, PostgreSQL would read the whole table while its statistics are old. */
+export const REMOVAL_ROWS = 200;
 
 const TOTAL_TYPES = ["text", "text", "bigint", "bigint", "bigint", "bigint"] as const;
 const PART_TYPES = ["text", "text", "text", "bigint", "bigint", "text", "bigint"] as const;

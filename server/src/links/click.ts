@@ -5,7 +5,7 @@ import type { Visit as CountedVisit } from "../analytics/visit.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
-import { withCid } from "./routing.ts";
+import { type Way, withCid } from "./routing.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** How long a token can be claimed with certainty, by its cid. */
@@ -40,6 +40,7 @@ export interface Visit {
   readonly link: PreparedLink;
   readonly visitor: Visitor;
   readonly chosen: Plan;
+  readonly way: Way;
   readonly fingerprint: Fingerprint;
   readonly cid: string;
   readonly now: number;
@@ -79,14 +80,8 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
   return { row, values: valuesOf(visit), events: [click, token] };
 }
 
-/** What the User-Agent says beside the platform. */
-interface Described {
-  readonly os?: string | null;
-  readonly browser?: string | null;
-}
-
 function valuesOf({ visitor, chosen: { utm }, country }: Visit): CountedVisit["values"] {
-  const { os, browser, referrer }: Visitor & Described = visitor;
+  const { os, browser, referrer } = visitor;
   const { utm_source, utm_medium, utm_campaign } = utm;
   return { os, browser, country, referrer, utm_source, utm_medium, utm_campaign };
 }
@@ -127,10 +122,12 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
 }
 
 /** The ways in which this token can come back. */
-function claimMethods({ chosen, fingerprint }: Visit): ClaimType[] {
+function claimMethods({ link, visitor, chosen, way, fingerprint }: Visit): ClaimType[] {
   const methods: ClaimType[] = [];
-  if (chosen.kind === "play") methods.push("install_referrer");
-  else if (chosen.takes_cid) methods.push("direct");
+  const beside = way === "open_page" && visitor.platform !== "web" ? link.store[visitor.platform]?.kind : null;
+  if (chosen.kind !== "play" && chosen.takes_cid) methods.push("direct");
+  if (chosen.kind === "play" || beside === "play") methods.push("install_referrer");
+  if (way === "pasteboard" || (beside === "app_store" && link.app.ios_enable_pasteboard)) methods.push("pasteboard");
   if (fingerprint.ip_hash !== null) methods.push("fingerprint");
   return methods;
 }
