@@ -41,6 +41,7 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     disable_after_seconds: 432_000,
     event_retention_days: 395,
     delivery_retention_days: 30,
+    geoip_database: null,
     ...{ operator_webhook_url: null, operator_webhook_secret: null, smtp_url: null, smtp_from: null, smtp_to: null },
     ...{ backlog_notice_seconds: 900, low_disk_bytes: 1_073_741_824 },
     is_run_by_npm: false,
