@@ -2,7 +2,8 @@
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
 import { registerEdge } from "./api/edge.ts";
-import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { appEventHandlers, linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
@@ -44,6 +45,7 @@ export function composeEdge(parts: EdgeParts) {
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
+  const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
   const recorder = createRecorder({
@@ -88,7 +90,8 @@ export function composeEdge(parts: EdgeParts) {
   }
 
   return {
-    sdk_handlers: sdkHandlers({ accounts, claims }),
+    sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
+    app_event_handlers: appEventHandlers(app_events),
     link_handlers: linkHandlers(links),
     pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
     drain,

@@ -103,6 +103,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["link by slug", /from links/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
+    ["app events of a type", /from app_events where .*as scanned/],
     ["replay", /from replays where due_at/],
     ["stops", /from destination_history.*window past/],
     ["missed", /as is_missing/],
@@ -224,6 +225,10 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     if (body.items?.[0]) await call("GET", `/api/events/${body.items[0].id}`);
     if (body.next_cursor) await call("GET", `/api/apps/${app_id}/events?cursor=${body.next_cursor}`);
   }
+  for (const filter of ["", "type=install", "type=none"]) {
+    const { body } = await call("GET", `/api/apps/${app_id}/app-events?limit=1&${filter}`);
+    if (body.next_cursor) await call("GET", `/api/apps/${app_id}/app-events?limit=1&cursor=${body.next_cursor}`);
+  }
   await call("GET", `/api/apps/${app_id}/events?event_id=${GIVEN[0]}`);
   await call("GET", `/api/events/${GIVEN[0]}?app_id=${app_id}`);
   await call("GET", `/api/deliveries/${first}`);
@@ -344,6 +349,8 @@ async function fill(
   await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
       response_headers, response_snippet, response_truncated) ${numbers}
     select ${destination_id}, ${position}, 1, 'auto', cast(${at} as bigint) + i, 5, 'accepted', '{}', '', 0 from n`);
+  await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
+    select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
       expires_at) ${numbers}
     select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',
