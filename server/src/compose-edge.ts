@@ -1,6 +1,7 @@
 // Puts together what visitors and apps talk to: links, the recorder with its spool, and claims. Called by compose.ts.
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
+import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
 import { appEventHandlers, linkHandlers, sdkHandlers } from "./api/linkme.ts";
 import { createAppEvents } from "./claims/app-events.ts";
@@ -60,6 +61,8 @@ export function composeEdge(parts: EdgeParts) {
   });
   const redirect = createRedirect({
     resolve: links.resolve,
+    resolveRoot: links.resolveRoot,
+    addressOf: links.addressOf,
     record: recorder.record,
     cid: ids.cid,
     compose,
@@ -89,11 +92,20 @@ export function composeEdge(parts: EdgeParts) {
     await spool.close();
   }
 
+  async function findAppOf(hostname: string) {
+    const domain = await accounts.findDomain(hostname);
+    return domain === null ? null : accounts.findApp(domain.app_id);
+  }
+
   return {
     sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
     app_event_handlers: appEventHandlers(app_events),
     link_handlers: linkHandlers(links),
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    pages: (app: Parameters<typeof registerEdge>[0]) => {
+      const { isOwnHost } = links;
+      registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });
+      registerEdge(app, { ...redirect, isOwnHost });
+    },
     drain,
     start,
     stop,

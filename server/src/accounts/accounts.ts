@@ -31,6 +31,7 @@ const LEFT_MAX = 1_000;
 /** How long a call waits for the id of a deleted app to become free. */
 const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
+const ALL_APPS_MAX = 1_000;
 
 export interface Page<Item> {
   items: Item[];
@@ -98,6 +99,11 @@ export function createAccounts({ db, ids, source, keeping = {} }: AccountsOption
 
   async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {
     return composePage(await store.selectApps(db, app_scope, placeOf(page), page.limit + 1), page.limit, toApp);
+  }
+
+  /** The newest apps, as many as a list in one piece may hold. */
+  async function listAllApps(): Promise<App[]> {
+    return (await store.selectApps(db, null, null, ALL_APPS_MAX)).map(toApp);
   }
 
   async function getApp(id: string): Promise<App> {
@@ -252,6 +258,7 @@ export function createAccounts({ db, ids, source, keeping = {} }: AccountsOption
   return {
     createApp,
     listApps,
+    listAllApps,
     getApp,
     patchApp,
     deleteApp,

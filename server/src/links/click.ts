@@ -4,7 +4,7 @@ import type { ClaimType, EventData } from "#contract/events.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
-import { withCid } from "./routing.ts";
+import { type Way, withCid } from "./routing.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** How long a token can be claimed with certainty, by its cid. */
@@ -37,6 +37,7 @@ export interface Visit {
   readonly link: PreparedLink;
   readonly visitor: Visitor;
   readonly chosen: Plan;
+  readonly way: Way;
   readonly fingerprint: Fingerprint;
   readonly cid: string;
   readonly now: number;
@@ -105,10 +106,12 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
 }
 
 /** The ways in which this token can come back. */
-function claimMethods({ chosen, fingerprint }: Visit): ClaimType[] {
+function claimMethods({ link, visitor, chosen, way, fingerprint }: Visit): ClaimType[] {
   const methods: ClaimType[] = [];
-  if (chosen.kind === "play") methods.push("install_referrer");
-  else if (chosen.takes_cid) methods.push("direct");
+  const beside = way === "open_page" && visitor.platform !== "web" ? link.store[visitor.platform]?.kind : null;
+  if (chosen.kind !== "play" && chosen.takes_cid) methods.push("direct");
+  if (chosen.kind === "play" || beside === "play") methods.push("install_referrer");
+  if (way === "pasteboard" || (beside === "app_store" && link.app.ios_enable_pasteboard)) methods.push("pasteboard");
   if (fingerprint.ip_hash !== null) methods.push("fingerprint");
   return methods;
 }
