@@ -1,8 +1,14 @@
 // Puts together what visitors and apps talk to: links, the recorder with its spool, and claims. Called by compose.ts.
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
+import { createAnalytics } from "./analytics/analytics.ts";
+import { createRobots } from "./analytics/robots.ts";
+import { addBots, SHARDS } from "./analytics/store.ts";
+import { analyticsHandlers } from "./api/analytics.ts";
+import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
-import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { appEventHandlers, linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
@@ -34,6 +40,8 @@ export interface EdgeParts {
   /** That place, for people who run several machines. */
   node: string;
   publicUrl(): string;
+  /** Two letters, or null. */
+  countryOf(ip: string): string | null;
 }
 
 export function composeEdge(parts: EdgeParts) {
@@ -44,12 +52,21 @@ export function composeEdge(parts: EdgeParts) {
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
+  const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
+  const shard = Math.floor(Math.random() * SHARDS[db.engine]);
+  const analytics = createAnalytics({ db, findLink: links.findLink, now });
+  const robots = createRobots({
+    write: (hours, days) => db.batch(addBots(hours, days, shard)),
+    now,
+    failed: (error) => log("background.failed", { what: "counts of bots", error }, "warn"),
+  });
   const recorder = createRecorder({
     log: event_log,
     spool,
     now,
+    shard,
     note(event) {
       logNote(event);
       if (event.event === "spool.failed") drain.noteLost(event.clicks ?? 0);
@@ -58,11 +75,15 @@ export function composeEdge(parts: EdgeParts) {
   });
   const redirect = createRedirect({
     resolve: links.resolve,
+    resolveRoot: links.resolveRoot,
+    addressOf: links.addressOf,
     record: recorder.record,
     cid: ids.cid,
     compose,
     fingerprints,
     now,
+    countryOf: parts.countryOf,
+    countRobot: robots.count,
   });
   const visitors = createForgetting(db);
   let forgetting: NodeJS.Timeout | undefined;
@@ -71,9 +92,14 @@ export function composeEdge(parts: EdgeParts) {
   async function start(): Promise<void> {
     await recorder.start();
     if (is_stopped) return;
-    const run = () =>
-      // It runs again in a minute, so a failure only has to be seen.
+    robots.start();
+    const run = () => {
+      // Both run again in a minute, so a failure only has to be seen.
       void visitors.forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
+      void analytics
+        .removeOldHours()
+        .catch((error) => log("background.failed", { what: "hours of clicks", error }, "warn"));
+    };
     run();
     forgetting = setInterval(run, FORGET_EVERY_MS);
   }
@@ -82,15 +108,25 @@ export function composeEdge(parts: EdgeParts) {
   async function stop(): Promise<void> {
     is_stopped = true;
     clearInterval(forgetting);
-    await visitors.stop();
+    await Promise.all([visitors.stop(), analytics.stop(), robots.stop()]);
     await recorder.stop();
     await spool.close();
   }
 
+  async function findAppOf(hostname: string) {
+    const domain = await accounts.findDomain(hostname);
+    return domain === null ? null : accounts.findApp(domain.app_id);
+  }
+
   return {
-    sdk_handlers: sdkHandlers({ accounts, claims }),
-    link_handlers: linkHandlers(links),
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
+    app_event_handlers: appEventHandlers(app_events),
+    link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
+    pages: (app: Parameters<typeof registerEdge>[0]) => {
+      const { isOwnHost } = links;
+      registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });
+      registerEdge(app, { ...redirect, isOwnHost });
+    },
     drain,
     start,
     stop,

@@ -25,6 +25,7 @@ import {
   prepareTargets,
   presentLink,
   presentListedLink,
+  rootRow,
   webHosts,
 } from "./link.ts";
 import * as store from "./store.ts";
@@ -125,7 +126,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
 
   async function remove(id_or_slug: string, app_scope: string | null): Promise<void> {
     const row = await findRow(id_or_slug, app_scope);
-    await store.deleteLink(db, row.id);
+    await store.deleteLink(db, row, source.now());
     forget(row);
   }
 
@@ -195,6 +196,19 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
     return prepareLink({ row, app, targets }, { origin, hostname, scope }, own_hosts);
   }
 
+  /** What `/?path=…` leads to on an app's host: the app's own addresses. Null where the host belongs to no app. */
+  async function resolveRoot(origin: string): Promise<PreparedLink | null> {
+    const hostname = hostWithoutPort(origin.slice(origin.indexOf("://") + 3));
+    if (hostname === null || isOwnHost(hostname)) return null;
+    const domain = await accounts.findDomain(hostname);
+    const app = domain === null ? null : await accounts.findApp(domain.app_id);
+    if (app === null) return null;
+    const row = rootRow(app.id);
+    const targets = prepareTargets(row, app);
+    const own_hosts = await ownHosts(webHosts(targets), app.id);
+    return prepareLink({ row, app, targets }, { origin, hostname, scope: "one_app" }, own_hosts);
+  }
+
   async function ownHosts(hosts: readonly string[], app_id: string): Promise<string[]> {
     const domains = await Promise.all(hosts.map((host) => accounts.findDomain(host)));
     return hosts.filter((_, index) => domains[index]?.app_id === app_id);
@@ -206,7 +220,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
-  return { create, list, get, patch, remove, resolve, addressOf, isOwnHost, findLink: links.find };
+  return { create, list, get, patch, remove, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */

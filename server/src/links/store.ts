@@ -1,4 +1,5 @@
 // The tables links and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of their own.
+import { recordRemoval, removedLink } from "../accounts/store.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { assign, expectRows, KEPT, list, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
@@ -80,8 +81,13 @@ export async function updateLink(db: Database, id: string, changes: Partial<Link
   return updated[0] ?? null;
 }
 
-export async function deleteLink(db: Database, id: string): Promise<void> {
-  await db.query(sql`delete from links where id = ${id}`);
+/** What was counted of it goes afterwards, step by step. */
+export async function deleteLink(
+  db: Database,
+  { id, app_id }: Pick<LinkRow, "id" | "app_id">,
+  now: number,
+): Promise<void> {
+  await db.batch([sql`delete from links where id = ${id}`, recordRemoval("link", removedLink(app_id, id), now)]);
 }
 
 /**
