@@ -2,7 +2,8 @@
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
 import { registerEdge } from "./api/edge.ts";
-import { linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { sdkHandlers } from "./api/linkme.ts";
+import { linkHandlers } from "./api/links.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
@@ -34,6 +35,8 @@ export interface EdgeParts {
   /** That place, for people who run several machines. */
   node: string;
   publicUrl(): string;
+  /** How many links an app may have. */
+  links_max: number;
 }
 
 export function composeEdge(parts: EdgeParts) {
@@ -42,7 +45,7 @@ export function composeEdge(parts: EdgeParts) {
   const timeText = createTimeText();
   const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
-  const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
+  const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });

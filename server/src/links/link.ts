@@ -34,6 +34,11 @@ export interface LinkRow {
   readonly last_click_at: number | null;
   readonly created_at: number;
   readonly updated_at: number;
+  /** JSON text of a list; null when there are none. */
+  readonly tags: string | null;
+  readonly expires_at: number | null;
+  readonly click_limit: number | null;
+  readonly expired_url: string | null;
 }
 
 /** A link ready for the hot path on one host: every address checked and taken apart. */
@@ -135,6 +140,18 @@ export function prepareLink(
   };
 }
 
+/**
+ * Why a link leads nowhere any more; null while it does.
+ * @param row its `click_count` may be raised by clicks that are not in the row yet
+ */
+export function endOf(
+  row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
+  now: number,
+): "expired" | "limit_reached" | null {
+  if (row.expires_at !== null && row.expires_at <= now) return "expired";
+  return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
+}
+
 /** Null also where the path is the link itself: that would send the visitor in a circle. */
 function deepLinkAddress(row: LinkRow, host: string): string | null {
   const path = row.deep_link_path?.replace(/^\/+/, "") ?? "";
@@ -199,6 +216,10 @@ export function presentLink(row: LinkRow): Link {
     allow_param_passthrough: flag(row.allow_param_passthrough),
     force_redirect_web: flag(row.force_redirect_web),
     enabled: flag(row.enabled),
+    tags: readTags(row.tags),
+    expires_at: timeText(row.expires_at),
+    click_limit: row.click_limit,
+    expired_url: row.expired_url,
     internal: flag(row.internal),
     click_count: row.click_count,
     last_click_at: timeText(row.last_click_at),
@@ -221,6 +242,11 @@ export function presentListedLink(row: LinkRow, hostname: string | null, public_
 /** Where a link is printed to live: its domain, else the server's own address. */
 export function linkOrigin(hostname: string | null, public_url: string): string {
   return hostname === null ? public_url.replace(/\/+$/, "") : `https://${hostname}`;
+}
+
+export function readTags(tags: string | null): string[] {
+  // Written by input.ts from a list of this type.
+  return tags === null ? [] : (JSON.parse(tags) as string[]);
 }
 
 function flag(value: number): 0 | 1 {

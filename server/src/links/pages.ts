@@ -80,6 +80,15 @@ export function missingPage(): Page {
   );
 }
 
+/** A link that was, and is over. */
+export function endedPage(): Page {
+  return page(
+    "Link expired",
+    [],
+    "<h1>This link has expired</h1>\n<p>It leads nowhere any more. Ask whoever gave it to you for a new one.</p>",
+  );
+}
+
 /** On the server's own address, where no link lives: leads on to what an operator looks for. */
 export function welcomePage(): Page {
   const body = `<h1>LinkMe Server</h1>

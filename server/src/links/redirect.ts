@@ -7,10 +7,11 @@ import { isDatabaseError } from "../platform/database.ts";
 import { createTimeText } from "../platform/time-text.ts";
 import { type Click, newClick } from "./click.ts";
 import type { Fingerprints } from "./fingerprint.ts";
-import type { PreparedLink } from "./link.ts";
-import { landingPage, missingPage, type Page, previewPage, unavailablePage } from "./pages.ts";
+import { endOf, type LinkRow, type PreparedLink } from "./link.ts";
+import { endedPage, landingPage, missingPage, type Page, previewPage, unavailablePage } from "./pages.ts";
 import type { Recorded } from "./recorder.ts";
 import { chooseTarget, withCid } from "./routing.ts";
+import { prepareTarget } from "./target.ts";
 import { createAgentMemory, describeVisitor, type Headers } from "./visitor.ts";
 
 const RETRY_AFTER_SECONDS = 2;
@@ -43,6 +44,8 @@ export interface RedirectOptions {
 export function createRedirect({ resolve, record, compose, fingerprints, cid: newCid, now }: RedirectOptions) {
   const readAgent = createAgentMemory();
   const expiryText = createTimeText();
+  /** Clicks that were recorded since a row with a limit was read. */
+  const taken = new WeakMap<LinkRow, number>();
 
   async function open(opening: Opening): Promise<EdgeAnswer> {
     const found = find(opening);
@@ -50,6 +53,7 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     const link = found instanceof Promise ? await found : found;
     if (link === null) return { kind: "page", status: 404, page: missingPage() };
     if (link === "unavailable") return unavailable();
+    if (hasEnded(link.row)) return ended(link.row);
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
     if (visitor.crawler) {
       return { kind: "page", status: 200, page: previewPage(link, `${opening.origin}/${link.row.slug}`) };
@@ -57,10 +61,19 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     const chosen = chooseTarget(link, visitor.platform, opening.query);
     if (!visitor.recordable) return { kind: "redirect", location: chosen.without_cid };
     const at = now();
+    if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = newCid();
     const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at, expiryText }, compose));
     return { kind: "redirect", location: recorded === "unrecorded" ? chosen.without_cid : withCid(chosen, cid) };
+  }
+
+  /** Several processes may each take what comes within the second for which they remember a link. */
+  function hasEnded(row: LinkRow): boolean {
+    const { expires_at, click_limit } = row;
+    // Most links have no end: those pay nothing.
+    if (expires_at === null && click_limit === null) return false;
+    return endOf({ expires_at, click_limit, click_count: row.click_count + (taken.get(row) ?? 0) }, now()) !== null;
   }
 
   /** The page with the store links; looking at it is no click. */
@@ -68,6 +81,7 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     const link = await find(opening);
     if (link === "unavailable") return unavailable();
     if (link === null) return { kind: "page", status: 404, page: missingPage() };
+    if (hasEnded(link.row)) return ended(link.row);
     return { kind: "page", status: 200, page: landingPage(link) };
   }
 
@@ -86,6 +100,13 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
   }
 
   return { open, land };
+}
+
+/** No click: nobody was led to what the link is for. */
+function ended({ expired_url }: LinkRow): EdgeAnswer {
+  const target = prepareTarget(expired_url);
+  if (target !== null) return { kind: "redirect", location: target.text };
+  return { kind: "page", status: 410, page: endedPage() };
 }
 
 function unavailable(): EdgeAnswer {
