@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { ensureChromium } from "./chromium.ts";
 import { type Cluster, removeLeftovers, startCluster } from "./postgres.ts";
 import { ensureBinaries } from "./postgres-binaries.ts";
 import { ensurePythonPackages } from "./python-packages.ts";
@@ -31,6 +32,8 @@ const RUN_TIMEOUT_MS = 10 * 60_000;
 const READABLE = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
 /** As `npm start` has it. */
 const COMPILED = ".cache/compiled";
+/** The files that drive a browser: nobody who asks for others needs one. */
+const BROWSER_TEST = /browser\.test\.ts$/;
 const COUNTER = join(import.meta.dirname, "test-count.ts");
 /** Exit code of a run that a signal ended, as shells write it for SIGINT. */
 const INTERRUPTED = 130;
@@ -56,7 +59,8 @@ async function main(args: string[]): Promise<number> {
     await removeLeftovers();
     const bin = ensureBinaries();
     cluster = await startCluster(bin);
-    const env = { ...process.env, LINKME_TEST_POSTGRES_URL: cluster.url, LINKME_TEST_PG_BIN: bin };
+    const CHROMIUM_PATH = files.some((file) => BROWSER_TEST.test(file)) ? ensureChromium() : undefined;
+    const env = { ...process.env, LINKME_TEST_POSTGRES_URL: cluster.url, LINKME_TEST_PG_BIN: bin, CHROMIUM_PATH };
     const python = withPython ? ensurePythonPackages(env) : env;
     const totals: Totals[] = [];
     if (files.length > 0 && !isInterrupted) totals.push(await runNodeTests(files, [...READABLE, ...flags], env));

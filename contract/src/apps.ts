@@ -90,6 +90,8 @@ export const App = AppSettings.extend({
 export type App = z.infer<typeof App>;
 export const AppsPage = pageOf(App).meta({ id: "AppsPage" });
 
+/** 32 bytes in base64url after the prefix of the kind. */
+const KEY_PATTERN = /^(ak|sk)_[A-Za-z0-9_-]{43}$/;
 const KEY_KINDS = ["app", "server"] as const;
 export const KeyKind = z.enum(KEY_KINDS, { error: `one of ${KEY_KINDS.join(", ")}` });
 export type KeyKind = z.infer<typeof KeyKind>;
@@ -100,6 +102,11 @@ export const KeyCreate = z.strictObject({
   can_read: z.boolean().default(true),
   can_write: z.boolean().optional().describe("default: true for a server key, false for an app key"),
   expires_at: TimeInput.nullable().optional(),
+  key: z
+    .string()
+    .regex(KEY_PATTERN, { error: "a key as LinkMe makes them: ak_ or sk_, then 43 letters, digits, - or _" })
+    .optional()
+    .describe("one that is in use already, to be accepted here too; with the admin token only. Default: a new one"),
 });
 
 export const Key = z

@@ -1,6 +1,7 @@
 // The one route table of the API: method, path, scope, schemas and status of every call under /api. The server's routes,
 // their validation, the OpenAPI file and the clients' types follow from it. A route that is not here does not exist.
 import { z } from "zod";
+import { ANALYTICS_ROUTES } from "./analytics-routes.ts";
 import {
   App,
   AppCreate,
@@ -314,6 +315,7 @@ export const ROUTES = {
   ...DELIVERY_ROUTES,
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
+  ...ANALYTICS_ROUTES,
   ...NOTICE_ROUTES,
   ...STREAM_ROUTES,
   ...LINKME_ROUTES,

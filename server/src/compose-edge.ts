@@ -1,6 +1,11 @@
 // Puts together what visitors and apps talk to: links, the recorder with its spool, and claims. Called by compose.ts.
 // Has no effect before `start`.
 import type { Accounts } from "./accounts/accounts.ts";
+import { createAnalytics } from "./analytics/analytics.ts";
+import { createRobots } from "./analytics/robots.ts";
+import { addBots, SHARDS } from "./analytics/store.ts";
+import { analyticsHandlers } from "./api/analytics.ts";
+import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
 import { sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
@@ -37,6 +42,8 @@ export interface EdgeParts {
   publicUrl(): string;
   /** How many links an app may have. */
   links_max: number;
+  /** Two letters, or null. */
+  countryOf(ip: string): string | null;
 }
 
 export function composeEdge(parts: EdgeParts) {
@@ -49,10 +56,18 @@ export function composeEdge(parts: EdgeParts) {
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
+  const shard = Math.floor(Math.random() * SHARDS[db.engine]);
+  const analytics = createAnalytics({ db, findLink: links.findLink, now });
+  const robots = createRobots({
+    write: (hours, days) => db.batch(addBots(hours, days, shard)),
+    now,
+    failed: (error) => log("background.failed", { what: "counts of bots", error }, "warn"),
+  });
   const recorder = createRecorder({
     log: event_log,
     spool,
     now,
+    shard,
     note(event) {
       logNote(event);
       if (event.event === "spool.failed") drain.noteLost(event.clicks ?? 0);
@@ -61,11 +76,15 @@ export function composeEdge(parts: EdgeParts) {
   });
   const redirect = createRedirect({
     resolve: links.resolve,
+    resolveRoot: links.resolveRoot,
+    addressOf: links.addressOf,
     record: recorder.record,
     cid: ids.cid,
     compose,
     fingerprints,
     now,
+    countryOf: parts.countryOf,
+    countRobot: robots.count,
   });
   const visitors = createForgetting(db);
   let forgetting: NodeJS.Timeout | undefined;
@@ -74,9 +93,14 @@ export function composeEdge(parts: EdgeParts) {
   async function start(): Promise<void> {
     await recorder.start();
     if (is_stopped) return;
-    const run = () =>
-      // It runs again in a minute, so a failure only has to be seen.
+    robots.start();
+    const run = () => {
+      // Both run again in a minute, so a failure only has to be seen.
       void visitors.forget(now()).catch((error) => log("background.failed", { what: "fingerprints", error }, "warn"));
+      void analytics
+        .removeOldHours()
+        .catch((error) => log("background.failed", { what: "hours of clicks", error }, "warn"));
+    };
     run();
     forgetting = setInterval(run, FORGET_EVERY_MS);
   }
@@ -85,15 +109,24 @@ export function composeEdge(parts: EdgeParts) {
   async function stop(): Promise<void> {
     is_stopped = true;
     clearInterval(forgetting);
-    await visitors.stop();
+    await Promise.all([visitors.stop(), analytics.stop(), robots.stop()]);
     await recorder.stop();
     await spool.close();
   }
 
+  async function findAppOf(hostname: string) {
+    const domain = await accounts.findDomain(hostname);
+    return domain === null ? null : accounts.findApp(domain.app_id);
+  }
+
   return {
     sdk_handlers: sdkHandlers({ accounts, claims }),
-    link_handlers: linkHandlers(links),
-    pages: (app: Parameters<typeof registerEdge>[0]) => registerEdge(app, { ...redirect, isOwnHost: links.isOwnHost }),
+    link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
+    pages: (app: Parameters<typeof registerEdge>[0]) => {
+      const { isOwnHost } = links;
+      registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });
+      registerEdge(app, { ...redirect, isOwnHost });
+    },
     drain,
     start,
     stop,

@@ -3,6 +3,7 @@
 import type { Server as HttpServer } from "node:http";
 import type { FastifyInstance } from "fastify";
 import { createAccounts } from "./accounts/accounts.ts";
+import { openCountries } from "./analytics/country.ts";
 import { createGate } from "./api/access.ts";
 import { createApp } from "./api/app.ts";
 import { appHandlers } from "./api/apps.ts";
@@ -68,6 +69,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     node: notices.node,
     links_max: config.links_per_app,
     publicUrl: () => config.public_url ?? addressOf(app.server, config),
+    countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });
 
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);

@@ -218,6 +218,16 @@ export const SETTINGS = {
     description: "How many domains an app may have; one more is refused with 409.",
     schema: amount,
   }),
+  geoip_database: setting({
+    name: "LINKME_GEOIP_DATABASE",
+    fallback: null,
+    default_is: "none: countries are not known",
+    unit: "path",
+    accepts: "the path of a MaxMind database (.mmdb) with countries, like /var/lib/GeoLite2-Country.mmdb",
+    description:
+      "Tells the country that an address is of, for the counts of clicks; the address is not stored. It is read at the start.",
+    schema: text.min(1),
+  }),
   ...NOTICE_SETTINGS,
 };
 

@@ -3,6 +3,7 @@
 // database that is late, takes no writes, or cannot be opened because its disk is full, with the health checks already answering.
 import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
+import { CountryFileError } from "./analytics/country.ts";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
@@ -45,7 +46,10 @@ async function start(): Promise<void> {
   const showToken = announceToken(secrets);
   refuseForeignFile(config);
   const db = await openOrWait(config);
-  const server = await composeServer(config, secrets, db);
+  const server = await composeServer(config, secrets, db).catch((error: unknown) => {
+    if (error instanceof CountryFileError) return fail(EXIT_BAD_CONFIG, error.message);
+    throw error;
+  });
   stopOnSignal(() => server.stop(DRAIN_LIMIT_MS), config.is_run_by_npm);
   const is_migrated = await tryToPrepare(db, secrets);
   const url = await listen(server, config);

@@ -1,5 +1,6 @@
-// The two errors of this package, each with a closed set of stable codes to switch on. The first is about what was
-// received; the second is about how this package was called, so it belongs in a log and never in an answer.
+// The errors of this package. Those of webhooks have a closed set of stable codes to switch on each: the first is about what
+// was received; the second is about how this package was called, so it belongs in a log and never in an answer. The third is
+// about a call of the server's API.
 
 export type LinkMeWebhookErrorCode =
   | "envelope_not_object"
@@ -45,5 +46,21 @@ export class LinkMeUsageError extends TypeError {
   constructor(code: LinkMeUsageErrorCode, message: string) {
     super(message);
     this.code = code;
+  }
+}
+
+/**
+ * The server refused a call. `status` is that of HTTP; `detail` is the JSON of the answer, as a rule with a code in
+ * `detail.error`, and undefined when the answer was no JSON.
+ */
+export class LinkMeRequestError extends Error {
+  override readonly name = "LinkMeRequestError";
+  readonly status: number;
+  readonly detail: unknown;
+
+  constructor(asked: string, status: number, detail: unknown) {
+    super(`HTTP ${status} for ${asked}`);
+    this.status = status;
+    this.detail = detail;
   }
 }

@@ -1,5 +1,7 @@
 // The public surface of the package. Its words and call shapes are those of LinkMe's published Node SDK.
+export { LinkMeClient, LinkMeClient as default, type NodeSDKOptions } from "./client.ts";
 export {
+  LinkMeRequestError,
   LinkMeUsageError,
   type LinkMeUsageErrorCode,
   LinkMeWebhookError,
@@ -28,6 +30,24 @@ export {
   selectLinkMeWebhookKeys,
 } from "./keys.ts";
 export { parseLinkMeWebhookEnvelope } from "./parse-envelope.ts";
+export type { LinkMeClientFetch } from "./request.ts";
+export {
+  type CreateLinkInput,
+  type CreateLinkInputParsed,
+  CreateLinkInputSchema,
+  type CreateLinkResponseParsed,
+  CreateLinkResponseSchema,
+  type ExtendedLinkParsed,
+  ExtendedLinkSchema,
+  type Link,
+  type LinkMeWebhookEnvelopeParsed,
+  LinkMeWebhookEnvelopeSchema,
+  type LinkParsed,
+  LinkSchema,
+  type UpdateLinkInput,
+  type UpdateLinkInputParsed,
+  UpdateLinkInputSchema,
+} from "./schemas.ts";
 export {
   type LinkMeHeaders,
   type LinkMeTimeOptions,

@@ -1,27 +1,27 @@
 // The package as a user gets it: built into a folder of its own, packed, loaded in both module systems, compiled
 // against, and the receiver of the README run with real requests.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { buildPackage, NPM, ROOT, run as runIn, SDK, TSC, ZOD } from "./support/package.ts";
 
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const SDK = join(ROOT, "sdk/node");
-const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 const SECRET = "whsec_local";
 const MODULES = [
+  "client",
   "errors",
   "events",
   "index",
   "is-event",
   "keys",
   "parse-envelope",
+  "request",
+  "schemas",
   "verify-ed25519",
   "verify-signature",
 ];
@@ -34,18 +34,13 @@ before(() => {
   project = mkdtempSync(join(tmpdir(), "linkme-node-sdk-"));
   installed = join(project, "node_modules/@li-nk.me/node-sdk");
   mkdirSync(installed, { recursive: true });
-  for (const file of ["package.json", "README.md", "LICENSE"]) cpSync(join(SDK, file), join(installed, file));
-  const build = ["-p", join(SDK, "tsconfig.build.json"), "--outDir", join(installed, "dist")];
-  run(process.execPath, [TSC, ...build]);
+  buildPackage(installed);
+  symlinkSync(ZOD, join(project, "node_modules/zod"));
 });
 
 after(() => rmSync(project, { recursive: true, force: true }));
 
-function run(command: string, args: string[], cwd = project): string {
-  const result = spawnSync(command, args, { cwd, encoding: "utf8" });
-  assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${result.error ?? ""}${result.stdout}${result.stderr}`);
-  return result.stdout;
-}
+const run = (command: string, args: string[], cwd = project) => runIn(command, args, cwd);
 
 const USE = `
   const secret = ${JSON.stringify(SECRET)};
@@ -55,8 +50,10 @@ const USE = `
   console.log(sdk.parseLinkMeWebhookEnvelope({ id: "1", event: "e", more: 1 }));
 `;
 const PRINTED = [
-  "LinkMeUsageError,LinkMeWebhookError,createLinkMeKeyReader,isLinkMeEvent,parseLinkMeWebhookEnvelope," +
-    "selectLinkMeWebhookKeys,verifyLinkMeWebhookEd25519,verifyLinkMeWebhookSignature",
+  "CreateLinkInputSchema,CreateLinkResponseSchema,ExtendedLinkSchema,LinkMeClient,LinkMeRequestError,LinkMeUsageError," +
+    "LinkMeWebhookEnvelopeSchema,LinkMeWebhookError,LinkSchema,UpdateLinkInputSchema,createLinkMeKeyReader,default," +
+    "isLinkMeEvent,parseLinkMeWebhookEnvelope,selectLinkMeWebhookKeys,verifyLinkMeWebhookEd25519," +
+    "verifyLinkMeWebhookSignature",
   "true",
   "{ id: '1', event: 'e' }",
 ];
@@ -98,11 +95,11 @@ test("its declarations serve a strict project that knows nothing of Node's types
 });
 
 test("the package holds its build, its README and its licence, and nothing else", () => {
-  const npm = process.env["npm_execpath"];
-  const [command, args] = npm ? [process.execPath, [npm]] : ["npm", []];
+  const [command, args] = NPM;
   const pack = ["pack", "--dry-run", "--json", "--ignore-scripts", "--no-update-notifier", "--offline"];
   const [packed]: { files: { path: string }[] }[] = JSON.parse(run(command, [...args, ...pack], installed));
-  const built = MODULES.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]);
+  const stems = MODULES.flatMap((name) => [`dist/${name}`, `dist/cjs/${name}`]);
+  const built = ["dist/cjs/package.json", ...stems.flatMap((stem) => [`${stem}.d.ts`, `${stem}.js`])];
   assert.deepEqual(
     packed?.files.map(({ path }) => path).sort(),
     ["LICENSE", "README.md", ...built, "package.json"].sort(),
@@ -111,8 +108,9 @@ test("the package holds its build, its README and its licence, and nothing else"
 
 test("package.json promises what is so", () => {
   const manifest = JSON.parse(readFileSync(join(SDK, "package.json"), "utf8"));
-  assert.equal(manifest.dependencies, undefined);
-  for (const path of [manifest.main, manifest.types, manifest.exports["."].types, manifest.exports["."].default]) {
+  assert.deepEqual(Object.keys(manifest.dependencies), ["zod"]);
+  const { import: esm, require: cjs } = manifest.exports["."];
+  for (const path of [manifest.main, manifest.types, esm.types, esm.default, cjs.types, cjs.default]) {
     assert.ok(existsSync(join(installed, path)), path);
   }
   assert.equal(readFileSync(join(SDK, "LICENSE"), "utf8"), readFileSync(join(ROOT, "LICENSE"), "utf8"));

@@ -19,7 +19,16 @@ import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
-import { type ApiKey, composeKey, hashOf, hintOf, isLive, KEY_RANDOM_BYTES, looksLikeKey } from "./credentials.ts";
+import {
+  type ApiKey,
+  composeKey,
+  fitsKind,
+  hashOf,
+  hintOf,
+  isLive,
+  KEY_RANDOM_BYTES,
+  looksLikeKey,
+} from "./credentials.ts";
 import { createLookup } from "./lookup.ts";
 import * as store from "./store.ts";
 
@@ -32,6 +41,7 @@ const LEFT_MAX = 1_000;
 const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
+const ALL_APPS_MAX = 1_000;
 
 export interface Page<Item> {
   items: Item[];
@@ -103,6 +113,11 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     return composePage(await store.selectApps(db, app_scope, placeOf(page), page.limit + 1), page.limit, toApp);
   }
 
+  /** The newest apps, as many as a list in one piece may hold. */
+  async function listAllApps(): Promise<App[]> {
+    return (await store.selectApps(db, null, null, ALL_APPS_MAX)).map(toApp);
+  }
+
   async function getApp(id: string): Promise<App> {
     const [row] = await store.selectAppsById(db, [id]);
     if (row === undefined) throw notFound("app");
@@ -134,17 +149,23 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
       throw invalid("can_read", "can_read or can_write true: this key could do nothing");
     if (row.expires_at !== null && row.expires_at <= now) throw invalid("expires_at", "a time in the future, or null");
     if (by !== null) refuseMoreThan(by, row);
-    const random = new Uint8Array(KEY_RANDOM_BYTES);
-    source.random(random);
-    const key = composeKey(input.kind, random);
+    const key = input.key === undefined ? makeKey(input.kind) : takeOver(input.key, input.kind, by);
     const complete: store.KeyRow = { ...row, key_hash: hashOf(key), key_hint: hintOf(key) };
     try {
       await store.insertKey(db, complete);
     } catch (error) {
+      if (isDatabaseError(error, "unique")) throw refuse("conflict", "This key is in use already.");
       if (isDatabaseError(error, "unmet")) throw notFound("app");
       throw error;
     }
+    keys.forget(complete.key_hash);
     return { ...toKey(complete), key };
+  }
+
+  function makeKey(kind: Key["kind"]): string {
+    const random = new Uint8Array(KEY_RANDOM_BYTES);
+    source.random(random);
+    return composeKey(kind, random);
   }
 
   function composeKeyRow(app_id: string, input: z.output<typeof KeyCreate>, now: number) {
@@ -185,8 +206,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
 
   async function whyNoDomain(app_id: string): Promise<AppError> {
     if ((await store.selectAppsById(db, [app_id])).length === 0) return notFound("app");
-    const advice = "Delete one, or raise LINKME_DOMAINS_PER_APP.";
-    return refuse("conflict", `An app may have ${domains_max} domains, and it has so many. ${advice}`);
+    return refuse("conflict", `An app may have ${domains_max} domains. Delete one, or raise LINKME_DOMAINS_PER_APP.`);
   }
 
   async function listDomains(app_id: string, page: PageInput): Promise<Page<Domain>> {
@@ -261,6 +281,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
   return {
     createApp,
     listApps,
+    listAllApps,
     getApp,
     patchApp,
     deleteApp,
@@ -290,6 +311,14 @@ function refuseMoreThan(by: ApiKey, row: { can_read: number; can_write: number; 
   if (outgrows || outlives) {
     throw refuse("forbidden", "A server key can only create keys with no more rights and no later end than its own.");
   }
+}
+
+/** A key from elsewhere is as good as whoever made it: the operator answers for that, and nobody finds out by trying. */
+function takeOver(key: string, kind: Key["kind"], by: ApiKey | null): string {
+  if (by !== null)
+    throw refuse("forbidden", "Only the admin token may bring a key along; leave `key` out for a new one.");
+  if (!fitsKind(key, kind)) throw invalid("key", `one that begins as keys of kind ${kind} do, or another kind`);
+  return key;
 }
 
 function placeOf(page: PageInput): store.After | null {

@@ -27,6 +27,10 @@ export function composeKey(kind: KeyKind, random: Uint8Array): string {
   return PREFIX[kind] + Buffer.from(random).toString("base64url");
 }
 
+export function fitsKind(key: string, kind: KeyKind): boolean {
+  return key.startsWith(PREFIX[kind]);
+}
+
 /** Enough to recognise a key in a list: `sk_4hTq…x2Ab`. */
 export function hintOf(key: string): string {
   return `${key.slice(0, HINT_HEAD_CHARS)}…${key.slice(-HINT_TAIL_CHARS)}`;

@@ -6,6 +6,8 @@ import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, s
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
 export const REMOVAL_STEP_ROWS = 1_000;
+/** The same of counts, whose rows are small: for more, PostgreSQL would read the whole table while its statistics are old. */
+const COUNT_STEP_ROWS = 200;
 const REMOVALS_PER_ROUND = 10;
 
 export interface AppRow extends Row {
@@ -49,7 +51,8 @@ export interface DomainRow extends Row {
 
 /** Something that was deleted and whose rows in the hot tables are still being removed. */
 export interface Removal extends Row {
-  kind: "app" | "destination";
+  kind: "app" | "destination" | "link";
+  /** Of a link: that of its app too, see removedLink. */
   id: string;
   removed_at: number;
 }
@@ -106,7 +109,12 @@ export async function deleteApp(db: Database, id: string, now: number): Promise<
   ]);
 }
 
-/** To be run in the transaction that deletes the app or destination. */
+/** The id of a link's removal: what is counted of it stands behind its app. */
+export function removedLink(app_id: string, id: string): string {
+  return `${app_id}/${id}`;
+}
+
+/** To be run in the transaction that deletes the app, destination or link. */
 export function recordRemoval(kind: Removal["kind"], id: string, now: number): Statement {
   return sql`insert into removals (kind, id, removed_at) values (${kind}, ${id}, ${now})
     on conflict (kind, id) do update set removed_at = excluded.removed_at`;
@@ -188,7 +196,7 @@ export async function deleteRemoval(db: Database, removal: Removal): Promise<voi
 }
 
 /**
- * The statements that remove what is left of an app or destination, but for an app's clicks. Each deletes at most a step
+ * The statements that remove what is left of an app, a destination or a link, but for an app's clicks. Each deletes at most a step
  * of rows and answers them by key, and is repeated until it answers none. An app's id is given to a new app only after
  * that; only rows from before the removal count all the same: positions and click tokens begin with their time. Rows are
  * named by their whole key, for with half of it PostgreSQL may go through all rows of an app that its statistics do not
@@ -196,9 +204,14 @@ export async function deleteRemoval(db: Database, removal: Removal): Promise<voi
  */
 export function removalSteps(removal: Removal): Statement[] {
   const { id, removed_at } = removal;
+  if (removal.kind === "link") {
+    const [app_id = "", link_id = ""] = id.split("/");
+    return countSteps(sql`app_id = ${app_id} and link_id = ${link_id}`);
+  }
   if (removal.kind === "app") {
     const position = uuidFloor(removed_at + 1);
     return [
+      ...countSteps(sql`app_id = ${id}`),
       sql`delete from events where (app_id, position) in (select app_id, position from events
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
     ];
@@ -219,6 +232,18 @@ export function removalSteps(removal: Removal): Statement[] {
     // Whoever records an attempt writes into both in this order, so that no hours stay behind alone (findLeft).
     sql`delete from destination_health where destination_id = ${id}`,
     sql`delete from destination_hours where destination_id = ${id}`,
+  ];
+}
+
+/** What clicks have added up to: no new app has the id before all of it is gone. */
+function countSteps(of_it: Statement): Statement[] {
+  return [
+    sql`delete from click_hours where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+      from click_hours where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
+    sql`delete from click_days where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+      from click_days where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
+    sql`delete from click_parts where (app_id, link_id, dimension, at, shard, value) in (select app_id, link_id, dimension,
+      at, shard, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
   ];
 }
 

@@ -246,8 +246,8 @@ forEachEngine((engine) => {
     };
     await createLink(api, await api.createApp(stores), { slug: "hello" });
     const { body } = await open(api, "/d/hello");
-    assert.match(body, /href="https:\/\/apps\.apple\.com\/app\/id1"/);
-    assert.match(body, /href="https:\/\/play\.google\.com\/store\/apps\/details\?id=a&amp;b=c"/);
+    assert.match(body, /href="\/d\/hello\/ios"/);
+    assert.match(body, /href="\/d\/hello\/android"/);
     assert.doesNotMatch(body, /<(?:script|img|link|iframe)\b/);
     assert.equal((await open(api, "/d/none")).status, 404);
   });

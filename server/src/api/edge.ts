@@ -2,18 +2,20 @@
 // Called by compose-edge.ts.
 // Only this file knows that the answers travel over Fastify; what they are is decided in links/.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { invalid } from "../errors.ts";
+import { explanationPage } from "../links/explain.ts";
 import { missingPage, welcomePage } from "../links/pages.ts";
-import type { EdgeAnswer, Opening } from "../links/redirect.ts";
+import { type Drawing, QR_DEFAULT_PIXELS, QR_MAX_PIXELS, QR_MIN_PIXELS } from "../links/qr.ts";
+import type { EdgeAnswer, Opening, Redirect } from "../links/redirect.ts";
 import { hostWithoutPort } from "../links/target.ts";
 
-export interface EdgeDeps {
-  open(opening: Opening): Promise<EdgeAnswer>;
-  land(opening: Pick<Opening, "origin" | "slug">): Promise<EdgeAnswer>;
+export interface EdgeDeps extends Redirect {
   /** True for the hosts on which the links of every app answer. */
   isOwnHost(hostname: string): boolean;
 }
 
 type SlugRequest = FastifyRequest<{ Params: { slug: string } }>;
+type QrRequest = FastifyRequest<{ Params: { slug: string }; Querystring: { format?: unknown; size?: unknown } }>;
 
 /** First segments of addresses that programs ask for: what does not exist there is refused in JSON. */
 const OF_PROGRAMS: ReadonlySet<string> = new Set(["api", "docs", "mcp", "internal", ".well-known"]);
@@ -21,36 +23,75 @@ const OF_PROGRAMS: ReadonlySet<string> = new Set(["api", "docs", "mcp", "interna
 const FOR_VISITORS = { config: { is_page: true } } as const;
 
 /** Adds the routes of links; those of the API, being more exact, win over them. */
-export function registerEdge(app: FastifyInstance, { open, land, isOwnHost }: EdgeDeps): void {
+export function registerEdge(app: FastifyInstance, deps: EdgeDeps): void {
+  const { open, openRoot, land, follow, draw, isOwnHost } = deps;
   const missing: EdgeAnswer = { kind: "page", status: 404, page: missingPage() };
   const welcome: EdgeAnswer = { kind: "page", status: 200, page: welcomePage() };
   app.get("/", FOR_VISITORS, async (request: FastifyRequest<{ Querystring: { path?: unknown } }>, reply) => {
     const hostname = hostWithoutPort(request.host);
-    const is_home = hostname !== null && isOwnHost(hostname) && request.query.path === undefined;
-    return answer(is_home ? welcome : missing, reply);
+    const has_path = request.query.path !== undefined;
+    if (hostname === null || isOwnHost(hostname)) return answer(has_path ? missing : welcome, reply);
+    return answer(has_path ? await openRoot(openingOf(request, "")) : missing, reply);
   });
   // Not an async function: Fastify would wait for the reply that it returns, which costs each redirect a microsecond.
   app.get("/:slug", FOR_VISITORS, (request: SlugRequest, reply) => {
-    open(openingOf(request))
-      .then((opened) => answer(opened, reply))
-      .catch((error) => reply.send(error));
+    const opening = openingOf(request, request.params.slug);
+    const answering = opening.slug.endsWith("+")
+      ? explain(opening, reply)
+      : open(opening).then((opened) => answer(opened, reply));
+    answering.catch((error) => reply.send(error));
   });
   app.get("/d/:slug", FOR_VISITORS, async (request: SlugRequest, reply) =>
-    answer(await land(openingOf(request)), reply),
+    answer(await land(openingOf(request, request.params.slug)), reply),
   );
+  for (const store of ["ios", "android"] as const) {
+    app.get(`/d/:slug/${store}`, FOR_VISITORS, async (request: SlugRequest, reply) =>
+      answer(await follow(openingOf(request, request.params.slug), store), reply),
+    );
+  }
+  app.get("/qr/:slug", FOR_VISITORS, async (request: QrRequest, reply) =>
+    answer(await draw(openingOf(request, request.params.slug), drawingOf(request)), reply),
+  );
+
+  async function explain(opening: Opening, reply: FastifyReply): Promise<FastifyReply> {
+    const explained = await deps.explain({ ...opening, slug: opening.slug.slice(0, -1) });
+    if (explained.kind !== "explanation") return answer(explained, reply);
+    const explanation = explanationPage(explained);
+    // The page's headers hold for both: neither is kept or sent on.
+    reply.headers(explanation.headers).header("vary", "accept");
+    if (!accepts(opening.headers["accept"], "application/json")) return reply.send(explanation.html);
+    const { kind: _, ...told } = explained;
+    return reply.type("application/json; charset=utf-8").send(JSON.stringify(told));
+  }
+
   // No link lives deeper; it is visitors who come here, by an address that was cut or added to.
   app.get("/:slug/*", FOR_VISITORS, async (request: SlugRequest, reply) =>
     OF_PROGRAMS.has(request.params.slug) ? reply.callNotFound() : answer(missing, reply),
   );
 }
 
-function openingOf(request: SlugRequest): Opening {
+/** @throws AppError invalid_request */
+function drawingOf({ query, headers }: QrRequest): Drawing {
+  const { format = accepts(headers.accept, "image/png") ? "png" : "svg", size = String(QR_DEFAULT_PIXELS) } = query;
+  if (format !== "png" && format !== "svg") throw invalid("format", "svg or png");
+  const pixels = typeof size === "string" && /^\d{1,4}$/.test(size) ? Number(size) : 0;
+  if (pixels < QR_MIN_PIXELS || pixels > QR_MAX_PIXELS) {
+    throw invalid("size", `a whole number of pixels from ${QR_MIN_PIXELS} to ${QR_MAX_PIXELS}`);
+  }
+  return { format, pixels };
+}
+
+function accepts(accept: string | string[] | undefined, type: string): boolean {
+  return accept !== undefined && String(accept).toLowerCase().includes(type);
+}
+
+function openingOf(request: FastifyRequest, slug: string): Opening {
   const url = request.raw.url ?? "";
   const question = url.indexOf("?");
   return {
     method: request.method,
     origin: `${request.protocol}://${request.host}`,
-    slug: request.params.slug,
+    slug,
     query: question < 0 ? "" : url.slice(question + 1),
     headers: request.headers,
     ip: request.ip,
@@ -60,6 +101,10 @@ function openingOf(request: SlugRequest): Opening {
 function answer(answered: EdgeAnswer, reply: FastifyReply): FastifyReply {
   if (answered.kind === "page") {
     return reply.code(answered.status).headers(answered.page.headers).send(answered.page.html);
+  }
+  if (answered.kind === "image") {
+    const { type, content } = answered.image;
+    return reply.headers({ "cache-control": "public, max-age=300", vary: "accept" }).type(type).send(content);
   }
   reply.code(302);
   reply.header("location", answered.location);

@@ -1,10 +1,11 @@
 // A click: its row, which is its token too, and its two events. Pure; called by redirect.ts for every recorded visit.
 // Members of an event's `data` that are not known are absent, never null.
 import type { ClaimType, EventData } from "#contract/events.ts";
+import type { Visit as CountedVisit } from "../analytics/visit.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { Plan, PreparedLink } from "./link.ts";
-import { withCid } from "./routing.ts";
+import { type Way, withCid } from "./routing.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** How long a token can be claimed with certainty, by its cid. */
@@ -30,6 +31,8 @@ export interface ClickRow {
 /** What is stored of one visit, all or nothing. Plain data: the spool keeps it as JSON. */
 export interface Click {
   readonly row: ClickRow;
+  /** What it is counted by beside its platform; absent from clicks that an older version has spooled. */
+  readonly values?: CountedVisit["values"];
   readonly events: readonly EventRow[];
 }
 
@@ -37,9 +40,11 @@ export interface Visit {
   readonly link: PreparedLink;
   readonly visitor: Visitor;
   readonly chosen: Plan;
+  readonly way: Way;
   readonly fingerprint: Fingerprint;
   readonly cid: string;
   readonly now: number;
+  readonly country: string | null;
   /** Writes when the token expires. */
   expiryText(at_ms: number): string;
 }
@@ -72,7 +77,19 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
     ts: now,
     data: tokenData(visit, dest_url, expires_at),
   });
-  return { row, events: [click, token] };
+  return { row, values: valuesOf(visit), events: [click, token] };
+}
+
+function valuesOf({ visitor, chosen: { utm }, country }: Visit): CountedVisit["values"] {
+  const { os, browser, referrer } = visitor;
+  const { utm_source, utm_medium, utm_campaign } = utm;
+  return { os, browser, country, referrer, utm_source, utm_medium, utm_campaign };
+}
+
+/** How it is counted. */
+export function countedVisit({ row, values = {} }: Click): CountedVisit {
+  const { app_id, link_id, created_at, platform } = row;
+  return { app_id, link_id, at: created_at, values: { ...values, platform } };
 }
 
 function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Record<string, unknown> {
@@ -105,10 +122,12 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
 }
 
 /** The ways in which this token can come back. */
-function claimMethods({ chosen, fingerprint }: Visit): ClaimType[] {
+function claimMethods({ link, visitor, chosen, way, fingerprint }: Visit): ClaimType[] {
   const methods: ClaimType[] = [];
-  if (chosen.kind === "play") methods.push("install_referrer");
-  else if (chosen.takes_cid) methods.push("direct");
+  const beside = way === "open_page" && visitor.platform !== "web" ? link.store[visitor.platform]?.kind : null;
+  if (chosen.kind !== "play" && chosen.takes_cid) methods.push("direct");
+  if (chosen.kind === "play" || beside === "play") methods.push("install_referrer");
+  if (way === "pasteboard" || (beside === "app_store" && link.app.ios_enable_pasteboard)) methods.push("pasteboard");
   if (fingerprint.ip_hash !== null) methods.push("fingerprint");
   return methods;
 }

@@ -43,7 +43,18 @@ async function stored(db: Database) {
   const [clicks] = await db.query<{ n: number }>(sql`select count(*) as n from clicks`);
   const [events] = await db.query<{ n: number }>(sql`select count(*) as n from events`);
   const links = await db.query(sql`select id, click_count, last_click_at from links order by id`);
+  await assertCounted(db);
   return { clicks: clicks?.n, events: events?.n, links };
+}
+
+/** Whatever happens, the counts of the app say what the table of clicks says. */
+async function assertCounted(db: Database): Promise<void> {
+  const [found] = await db.query<Record<string, number>>(sql`select (select count(*) from clicks) as clicks,
+    (select coalesce(cast(sum(clicks) as bigint), 0) from click_hours where link_id = '') as by_hour,
+    (select coalesce(cast(sum(clicks) as bigint), 0) from click_days where link_id = '') as by_day,
+    (select coalesce(cast(sum(clicks) as bigint), 0) from click_parts where link_id = '' and dimension = 'platform') as by_platform`);
+  const { clicks, ...counted } = found ?? {};
+  assert.deepEqual(counted, { by_hour: clicks, by_day: clicks, by_platform: clicks });
 }
 
 /** A database that can be taken away, and that can lose an answer after it has committed. */

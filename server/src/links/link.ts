@@ -36,9 +36,21 @@ export interface LinkRow {
   readonly updated_at: number;
   /** JSON text of a list; null when there are none. */
   readonly tags: string | null;
+  /** When the link ends, in milliseconds; null for never. */
   readonly expires_at: number | null;
+  /** How many clicks it takes; null for any number. */
   readonly click_limit: number | null;
+  /** Where visitors of an ended link go; null for a page that says so. */
   readonly expired_url: string | null;
+}
+
+/** Why a link leads nowhere any more; null while it does. */
+export function endOf(
+  row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
+  now: number,
+): "expired" | "limit_reached" | null {
+  if (row.expires_at !== null && now >= row.expires_at) return "expired";
+  return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
 }
 
 /** A link ready for the hot path on one host: every address checked and taken apart. */
@@ -74,13 +86,32 @@ export interface Plan {
   readonly takes_cid: boolean;
   /** The address for a visit that is not recorded. */
   readonly without_cid: string;
-  readonly kind: Target["kind"] | "landing";
+  /** `deep_link` is an https address that the system opens in the app. */
+  readonly kind: Target["kind"] | "deep_link" | "landing";
   readonly force_web: boolean;
   readonly utm: StringMap;
   readonly params: StringMap;
   /** Both as JSON text, made once; null when empty. */
   readonly utm_text: string | null;
   readonly params_text: string | null;
+}
+
+/** A link without a slug: nothing of its own, and what is asked for is passed through to the app's addresses. */
+export function rootRow(app_id: string): LinkRow {
+  const nothing = {
+    ...{
+      domain_id: null,
+      deep_link_path: null,
+      deep_link_params: null,
+      ios_custom_url: null,
+      android_custom_url: null,
+    },
+    ...{ ios_store_url: null, android_store_url: null, web_fallback_url: null },
+    ...{ og_title: null, og_description: null, og_image_url: null, utm: null, utm_override: null, custom_data: null },
+    ...{ tags: null, expires_at: null, click_limit: null, expired_url: null, last_click_at: null },
+  };
+  const flags = { allow_param_passthrough: 1, force_redirect_web: 0, enabled: 1, internal: 1 };
+  return { ...nothing, ...flags, id: "", app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
 }
 
 /** The addresses of a link that visitors can be sent to. */
@@ -138,18 +169,6 @@ export function prepareLink(
     own_hosts: new Set([...own_hosts, place.hostname]),
     plans: {},
   };
-}
-
-/**
- * Why a link leads nowhere any more; null while it does.
- * @param row its `click_count` may be raised by clicks that are not in the row yet
- */
-export function endOf(
-  row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
-  now: number,
-): "expired" | "limit_reached" | null {
-  if (row.expires_at !== null && row.expires_at <= now) return "expired";
-  return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
 }
 
 /** Null also where the path is the link itself: that would send the visitor in a circle. */

@@ -15,6 +15,7 @@ import {
   prepareLink,
   prepareTargets,
   presentListedLink,
+  rootRow,
   webHosts,
 } from "./link.ts";
 import * as store from "./store.ts";
@@ -132,6 +133,19 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     return prepareLink({ row, app, targets }, { origin, hostname, scope }, own_hosts);
   }
 
+  /** What `/?path=…` leads to on an app's host: the app's own addresses. Null where the host belongs to no app. */
+  async function resolveRoot(origin: string): Promise<PreparedLink | null> {
+    const hostname = hostWithoutPort(origin.slice(origin.indexOf("://") + 3));
+    if (hostname === null || isOwnHost(hostname)) return null;
+    const domain = await accounts.findDomain(hostname);
+    const app = domain === null ? null : await accounts.findApp(domain.app_id);
+    if (app === null) return null;
+    const row = rootRow(app.id);
+    const targets = prepareTargets(row, app);
+    const own_hosts = await ownHosts(webHosts(targets), app.id);
+    return prepareLink({ row, app, targets }, { origin, hostname, scope: "one_app" }, own_hosts);
+  }
+
   async function ownHosts(hosts: readonly string[], app_id: string): Promise<string[]> {
     const domains = await Promise.all(hosts.map((host) => accounts.findDomain(host)));
     return hosts.filter((_, index) => domains[index]?.app_id === app_id);
@@ -143,7 +157,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
-  return { ...writing, list, resolve, addressOf, isOwnHost, findLink: links.find };
+  return { ...writing, list, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */

@@ -2,12 +2,14 @@
 // A click goes into the next transaction of the event log. When it is not committed after COMMIT_WAIT_MS, the click is
 // written to the spool as well, a local file, and the visitor is let go. From there it is stored unless it is committed after all.
 // Nothing counts twice: a click that is stored already is refused by its key.
+import { addCounts } from "../analytics/store.ts";
+import { countVisits } from "../analytics/visit.ts";
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { append as addTo, createLinkedList, each, type Listed, remove } from "../platform/linked-list.ts";
 import type { Spool } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
-import type { Click } from "./click.ts";
+import { type Click, countedVisit } from "./click.ts";
 import { createSpoolDrain, FAILURE_NOTE_MS, RETRY_FIRST_MS, type RecorderNote, type Timers } from "./spool-drain.ts";
 import { recordClicks } from "./store.ts";
 
@@ -35,6 +37,8 @@ export interface RecorderOptions {
   log: ClickLog;
   spool: Spool;
   fateOf(click: Click): Promise<ClickFate>;
+  /** Of this process, for what is counted of an app as a whole; absent: the first. */
+  shard?: number;
   now(): number;
   timers?: Timers;
   /** Told what an operator wants to know; ids, never contents. */
@@ -69,17 +73,22 @@ interface Storing {
 }
 
 /**
- * The rows of clicks, in one transaction with their events. Fresh and spooled ones share a channel, for with two of them links would
+ * The rows of clicks and what they add to the counts, in one transaction with their events. Fresh and spooled ones share a channel, for with two of them links would
  * be counted by two statements, and two processes could wait for each other in a circle.
  */
-function composeClicks(items: readonly Storing[]) {
-  const statements = recordClicks(items.map(({ click }) => click.row));
+function composeClicks(items: readonly Storing[], shard: number) {
+  const clicks = items.map(({ click }) => click);
+  const counts = addCounts(countVisits(clicks.map(countedVisit)), shard);
+  const statements = [...recordClicks(clicks.map(({ row }) => row)), ...counts];
   return { statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 
 export function createRecorder(options: RecorderOptions): Recorder {
-  const { log, spool, fateOf, now, timers = SYSTEM_TIMERS, note = () => {} } = options;
-  const store = log.channel(({ click }: Storing) => click.events, composeClicks);
+  const { log, spool, fateOf, now, shard = 0, timers = SYSTEM_TIMERS, note = () => {} } = options;
+  const store = log.channel(
+    ({ click }: Storing) => click.events,
+    (items: readonly Storing[]) => composeClicks(items, shard),
+  );
   /** Cids of spooled clicks whose first transaction has not ended yet: they may be stored yet. */
   const undecided = new Set<string>();
   /** Writes under way, to the database and to the spool, and whoever waits for their end. */

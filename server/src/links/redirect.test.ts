@@ -23,6 +23,8 @@ function redirecting(
   const clicks: Click[] = [];
   const redirect = createRedirect({
     resolve,
+    resolveRoot: async () => null,
+    addressOf: async ({ slug }) => `https://go.shop.example/${slug}`,
     record: async (click) => {
       clicks.push(click);
       return recorded;
@@ -56,6 +58,51 @@ describe("an address carries a token only when its click is durable", () => {
     assert.deepEqual(await open("HEAD"), { kind: "redirect", location: "shop://open" });
     assert.deepEqual(clicks, []);
   });
+});
+
+describe("a link that has ended", () => {
+  const ios_custom_url = "shop://open";
+  const at = (link: object) => prepare({ link: { ios_custom_url, ...link } });
+  const cases: [string, PreparedLink, string | number][] = [
+    ["still leads on a moment before", at({ expires_at: NOW + 1 }), "shop://open"],
+    ["says so", at({ expires_at: NOW }), 410],
+    [
+      "sends on without a click",
+      at({ expires_at: NOW - 1, expired_url: "https://over.example/" }),
+      "https://over.example/",
+    ],
+    ["has taken its clicks", at({ click_limit: 5, click_count: 5 }), 410],
+    ["has one click left", at({ click_limit: 5, click_count: 4 }), "shop://open"],
+    ["never sends to an unsafe address", at({ expires_at: NOW, expired_url: "javascript:alert(1)" }), 410],
+  ];
+  for (const [name, link, expected] of cases) {
+    test(name, async () => {
+      const { open, clicks } = redirecting("committed", () => link);
+      const answer = await open();
+      const got =
+        answer.kind === "redirect" ? answer.location.replace(/\?cid=.*/, "") : answer.kind === "page" && answer.status;
+      assert.equal(got, expected);
+      assert.equal(clicks.length, expected === "shop://open" ? 1 : 0);
+    });
+  }
+
+  test("counts the clicks that its row does not know of yet", async () => {
+    const link = at({ click_limit: 3, click_count: 1 });
+    const { open, clicks } = redirecting("committed", () => link);
+    for (let count = 0; count < 5; count++) await open();
+    await open("HEAD");
+    assert.equal(clicks.length, 2);
+  });
+});
+
+test("a click that cannot be stored shows no token on the pages either", async () => {
+  const store = { ios_store_url: "https://apps.apple.com/app/id1" };
+  const link = prepare({ link: store, app: { ios_enable_pasteboard: true } });
+  const answer = await redirecting("unrecorded", () => link).open();
+  assert.deepEqual(answer, { kind: "redirect", location: store.ios_store_url });
+  const instagram = { "user-agent": `${IPHONE["user-agent"]} Mobile/15E148 Instagram 331.0` };
+  const page = await redirecting("unrecorded").open("GET", instagram);
+  assert.ok(page.kind === "page" && page.page.html.includes('href="shop://open"') && !page.page.html.includes("cid"));
 });
 
 test("of a visitor only keyed hashes are kept, and a token lives for thirty days", async () => {

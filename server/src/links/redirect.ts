@@ -5,14 +5,18 @@ import { AppError } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { createTimeText } from "../platform/time-text.ts";
+import { intentAddress, openPage, pasteboardPage } from "./app-pages.ts";
 import { type Click, newClick } from "./click.ts";
+import { type Explanation, explainVisit } from "./explain.ts";
 import type { Fingerprints } from "./fingerprint.ts";
-import { endOf, type LinkRow, type PreparedLink } from "./link.ts";
-import { endedPage, landingPage, missingPage, type Page, previewPage, unavailablePage } from "./pages.ts";
+import { endOf, type LinkRow, type Plan, type PreparedLink } from "./link.ts";
+import type { Page } from "./page.ts";
+import { endedPage, landingPage, missingPage, previewPage, unavailablePage } from "./pages.ts";
+import { type Drawing, drawQr, type QrImage } from "./qr.ts";
 import type { Recorded } from "./recorder.ts";
-import { chooseTarget, withCid } from "./routing.ts";
+import { chooseBeside, chooseStore, chooseTarget, chooseWay, type Way, withCid } from "./routing.ts";
 import { prepareTarget } from "./target.ts";
-import { createAgentMemory, describeVisitor, type Headers } from "./visitor.ts";
+import { createAgentMemory, describeVisitor, type Headers, type Visitor } from "./visitor.ts";
 
 const RETRY_AFTER_SECONDS = 2;
 
@@ -29,60 +33,166 @@ export interface Opening {
 
 export type EdgeAnswer =
   | { readonly kind: "redirect"; readonly location: string }
+  | { readonly kind: "image"; readonly image: QrImage }
   | { readonly kind: "page"; readonly status: number; readonly page: Page };
 
 export interface RedirectOptions {
   resolve(origin: string, slug: string): PreparedLink | null | Promise<PreparedLink | null>;
+  /** A link without a slug: what leads into the app that a host belongs to; null where that is none. */
+  resolveRoot(origin: string): Promise<PreparedLink | null>;
+  /** The address under which people know the link. */
+  addressOf(link: LinkRow): Promise<string>;
   record(click: Click): Promise<Recorded>;
   compose(event: NewEvent): EventRow;
   fingerprints: Fingerprints;
+  /** Two letters, or null where that is not known. */
+  countryOf?(ip: string): string | null;
+  /** A crawler got the page of a link. */
+  countRobot?(link: PreparedLink["row"]): void;
   /** A new click token. */
   cid(): string;
   now(): number;
 }
 
-export function createRedirect({ resolve, record, compose, fingerprints, cid: newCid, now }: RedirectOptions) {
+export type Redirect = ReturnType<typeof createRedirect>;
+
+export function createRedirect(options: RedirectOptions) {
+  const { resolve, record, compose, fingerprints, now } = options;
+  const { countryOf = () => null, countRobot = () => {} } = options;
   const readAgent = createAgentMemory();
   const expiryText = createTimeText();
-  /** Clicks that were recorded since a row with a limit was read. */
+  /** Clicks of links with a limit since their row was read: the row does not know of them. */
   const taken = new WeakMap<LinkRow, number>();
 
   async function open(opening: Opening): Promise<EdgeAnswer> {
     const found = find(opening);
     // Most links are in memory: those are not waited for.
     const link = found instanceof Promise ? await found : found;
-    if (link === null) return { kind: "page", status: 404, page: missingPage() };
+    if (link === null) return missing();
     if (link === "unavailable") return unavailable();
-    if (hasEnded(link.row)) return ended(link.row);
+    const ended = answerEnded(link);
+    if (ended !== null) return ended;
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
-    if (visitor.crawler) {
-      return { kind: "page", status: 200, page: previewPage(link, `${opening.origin}/${link.row.slug}`) };
-    }
+    if (visitor.crawler) return answerRobot(link, opening, visitor);
     const chosen = chooseTarget(link, visitor.platform, opening.query);
-    if (!visitor.recordable) return { kind: "redirect", location: chosen.without_cid };
-    const at = now();
-    if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
-    const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
-    const cid = newCid();
-    const recorded = await record(newClick({ link, visitor, chosen, fingerprint, cid, now: at, expiryText }, compose));
-    return { kind: "redirect", location: recorded === "unrecorded" ? chosen.without_cid : withCid(chosen, cid) };
+    const way = chooseWay(link, visitor, chosen.kind);
+    return visit({ link, opening, visitor, chosen, way });
   }
 
-  /** Several processes may each take what comes within the second for which they remember a link. */
-  function hasEnded(row: LinkRow): boolean {
-    const { expires_at, click_limit } = row;
-    // Most links have no end: those pay nothing.
-    if (expires_at === null && click_limit === null) return false;
-    return endOf({ expires_at, click_limit, click_count: row.click_count + (taken.get(row) ?? 0) }, now()) !== null;
+  function answerRobot(link: PreparedLink, opening: Opening, visitor: Visitor): EdgeAnswer {
+    if (visitor.recordable) countRobot(link.row);
+    return preview(link, opening);
+  }
+
+  interface Visit {
+    link: PreparedLink;
+    opening: Opening;
+    visitor: Visitor;
+    chosen: Plan;
+    way: Way;
+  }
+
+  async function visit({ link, opening, visitor, chosen, way }: Visit): Promise<EdgeAnswer> {
+    if (!visitor.recordable) return { kind: "redirect", location: chosen.without_cid };
+    const at = now();
+    const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
+    const cid = options.cid();
+    const country = countryOf(opening.ip);
+    const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, expiryText }, compose);
+    if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
+    const durable_cid = (await record(click)) === "unrecorded" ? null : cid;
+    const location = durable_cid === null ? chosen.without_cid : withCid(chosen, durable_cid);
+    if (way === "open_page") return page(200, openInApp(link, opening, visitor, { location, cid: durable_cid }));
+    // Without a token there is nothing to copy.
+    if (way === "pasteboard" && durable_cid !== null) return page(200, pasteboardPage(link, location, durable_cid));
+    return { kind: "redirect", location };
+  }
+
+  function openInApp(
+    link: PreparedLink,
+    { query }: Opening,
+    { platform }: Visitor,
+    { location, cid }: { location: string; cid: string | null },
+  ): Page {
+    const beside = chooseBeside(link, platform, query, cid);
+    if (platform === "ios") return openPage(link, location, beside, { ios: true, cid });
+    const app = { package_name: link.app.android_package, fallback: beside.store ?? beside.web };
+    return openPage(link, intentAddress(location, app), beside, { ios: false, cid });
+  }
+
+  /** A link that has ended sends on without a click, or says so. */
+  function answerEnded(link: PreparedLink): EdgeAnswer | null {
+    const { row } = link;
+    if (row.expires_at === null && row.click_limit === null) return null;
+    const end = endOf({ ...row, click_count: row.click_count + (taken.get(row) ?? 0) }, now());
+    if (end === null) return null;
+    const location = prepareTarget(row.expired_url)?.text;
+    return location === undefined ? page(410, endedPage(link)) : { kind: "redirect", location };
   }
 
   /** The page with the store links; looking at it is no click. */
   async function land(opening: Pick<Opening, "origin" | "slug">): Promise<EdgeAnswer> {
     const link = await find(opening);
     if (link === "unavailable") return unavailable();
-    if (link === null) return { kind: "page", status: 404, page: missingPage() };
-    if (hasEnded(link.row)) return ended(link.row);
-    return { kind: "page", status: 200, page: landingPage(link) };
+    if (link === null) return missing();
+    const ended = answerEnded(link);
+    if (ended !== null) return ended;
+    return page(200, landingPage(link, await canonicalAddress(link)));
+  }
+
+  /** A store's link on that page: a click of its own, for the visitor said so by following it. */
+  async function follow(opening: Opening, store: "ios" | "android"): Promise<EdgeAnswer> {
+    const link = await find(opening);
+    if (link === "unavailable") return unavailable();
+    if (link === null) return missing();
+    const ended = answerEnded(link);
+    if (ended !== null) return ended;
+    const chosen = chooseStore(link, store, opening.query);
+    if (chosen === null) return missing();
+    const visitor = describeVisitor(opening.method, opening.headers, readAgent);
+    if (visitor.crawler) return answerRobot(link, opening, visitor);
+    // An iPad that asks for desktop pages calls itself a Mac.
+    const may_be_ipad = store === "ios" && visitor.os === "macOS";
+    const asker = may_be_ipad ? { ...visitor, platform: "ios" as const } : visitor;
+    return visit({ link, opening, visitor, chosen, way: chooseWay(link, asker, chosen.kind) });
+  }
+
+  /** `/?path=…` on an app's host. There is no link, so there is no click: the app reads the path from the address. */
+  async function openRoot(opening: Opening): Promise<EdgeAnswer> {
+    const link = await options.resolveRoot(opening.origin).catch(explain);
+    if (link === "unavailable") return unavailable();
+    if (link === null) return missing();
+    const visitor = describeVisitor(opening.method, opening.headers, readAgent);
+    if (visitor.crawler) return page(200, previewPage(link, `${opening.origin}/?${opening.query}`));
+    const chosen = chooseTarget(link, visitor.platform, opening.query);
+    if (chosen.kind === "landing") return page(200, landingPage(link, null));
+    return { kind: "redirect", location: chosen.without_cid };
+  }
+
+  /** A QR code of the link's address. */
+  async function draw(opening: Pick<Opening, "origin" | "slug">, want: Drawing): Promise<EdgeAnswer> {
+    const link = await find(opening);
+    if (link === "unavailable") return unavailable();
+    if (link === null) return missing();
+    return { kind: "image", image: drawQr(await canonicalAddress(link), want) };
+  }
+
+  /** What a visit would do and why. @param as the platforms to tell of beside the caller's own */
+  async function explainLink(opening: Opening): Promise<Explanation | EdgeAnswer> {
+    const link = await find(opening);
+    if (link === "unavailable") return unavailable();
+    if (link === null) return missing();
+    const end = endOf({ ...link.row, click_count: link.row.click_count + (taken.get(link.row) ?? 0) }, now());
+    const visitor = describeVisitor(opening.method, opening.headers, readAgent);
+    return explainVisit({ link, visitor, query: opening.query, end });
+  }
+
+  /** While the database does not answer, the address at hand serves as well. */
+  function canonicalAddress(link: PreparedLink): Promise<string> {
+    return options.addressOf(link.row).catch((error: unknown) => {
+      if (explain(error) === "unavailable") return `${link.origin}/${link.row.slug}`;
+      throw error;
+    });
   }
 
   type Found = PreparedLink | null | "unavailable";
@@ -99,16 +209,21 @@ export function createRedirect({ resolve, record, compose, fingerprints, cid: ne
     throw error;
   }
 
-  return { open, land };
+  return { open, openRoot, land, follow, draw, explain: explainLink };
 }
 
-/** No click: nobody was led to what the link is for. */
-function ended({ expired_url }: LinkRow): EdgeAnswer {
-  const target = prepareTarget(expired_url);
-  if (target !== null) return { kind: "redirect", location: target.text };
-  return { kind: "page", status: 410, page: endedPage() };
+function preview(link: PreparedLink, { origin }: Opening): EdgeAnswer {
+  return page(200, previewPage(link, `${origin}/${link.row.slug}`));
+}
+
+function missing(): EdgeAnswer {
+  return page(404, missingPage());
 }
 
 function unavailable(): EdgeAnswer {
-  return { kind: "page", status: 503, page: unavailablePage(RETRY_AFTER_SECONDS) };
+  return page(503, unavailablePage(RETRY_AFTER_SECONDS));
+}
+
+function page(status: number, made: Page): EdgeAnswer {
+  return { kind: "page", status, page: made };
 }

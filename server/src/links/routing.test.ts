@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import type { Platform } from "#contract/events.ts";
 import { BLANK, CID, type Given, go, PLAY, prepare, STORE } from "../../test/support/links.ts";
 import type { LinkRow } from "./link.ts";
-import { chooseTarget } from "./routing.ts";
+import { chooseStore, chooseTarget, chooseWay, type Way } from "./routing.ts";
 
 describe("each platform has its order of targets", () => {
   const everything: Given = {
@@ -307,6 +307,42 @@ describe("parameters that are passed through", () => {
     const query = Array.from({ length: 500 }, (_, index) => `k${index}=1`).join("&");
     const chosen = chooseTarget(prepare({ link: passing }), "web", query);
     assert.equal(Object.keys(chosen.params).length, 50);
+  });
+});
+
+describe("a visit is answered in the way that its browser and target need", () => {
+  const pasteboard = { ios_enable_pasteboard: true };
+  const custom = { link: { ios_custom_url: "shop://x", android_custom_url: "shop://x" } };
+  const store = { link: { ios_store_url: STORE, android_store_url: PLAY }, app: pasteboard };
+  const forced = { link: { force_redirect_web: 1, web_fallback_url: STORE }, app: pasteboard };
+  const itms = { link: { ios_store_url: "https://itunes.apple.com/app/id1" }, app: pasteboard };
+  const deep = { link: { deep_link_path: "a/b", web_fallback_url: "https://w.example/" } };
+  const cases: [string, Given, Platform, string | null, Way][] = [
+    ["an app's scheme in a browser", custom, "ios", null, "redirect"],
+    ["an app's scheme inside of an app", custom, "ios", "LINE", "open_page"],
+    ["the same on Android", custom, "android", "TikTok", "open_page"],
+    ["a Universal Link inside of an app", deep, "ios", "Facebook", "open_page"],
+    ["a Universal Link in a browser", deep, "ios", null, "redirect"],
+    ["the web on a desktop inside of an app", deep, "web", "WeChat", "redirect"],
+    ["the App Store", store, "ios", null, "pasteboard"],
+    ["the App Store's older host", itms, "ios", null, "pasteboard"],
+    ["the App Store inside of an app", store, "ios", "Instagram", "pasteboard"],
+    ["the App Store without the app's setting", { link: store.link }, "ios", null, "redirect"],
+    ["the App Store as forced web address", forced, "ios", null, "pasteboard"],
+    ["the App Store for a desktop", forced, "web", null, "redirect"],
+    ["Play", store, "android", "Instagram", "redirect"],
+  ];
+  for (const [name, given, platform, in_app, way] of cases) {
+    test(`${name}: ${way}`, () => {
+      const link = prepare(given);
+      assert.equal(chooseWay(link, { platform, in_app }, chooseTarget(link, platform, "").kind), way);
+    });
+  }
+
+  test("a store that is asked for by name is gone to whatever the rules say, and none is made up", () => {
+    const link = prepare({ link: { ...custom.link, ios_store_url: STORE } });
+    assert.equal(chooseStore(link, "ios", "")?.without_cid, STORE);
+    assert.equal(chooseStore(link, "android", ""), null);
   });
 });
 

@@ -4,20 +4,101 @@ import type { Platform } from "#contract/events.ts";
 import type { Plan, PreparedLink } from "./link.ts";
 import { EMPTY, isEmpty, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
 import { isOnHost, type Target, withParameters, withReferrer } from "./target.ts";
+import type { Agent } from "./visitor.ts";
 
 /** Stands where the token will be. Hexadecimal, so that no encoding changes it. */
 const CID_PLACE = "c1d0c1d0c1d0c1d0c1d0c1d0c1d0c1d0";
 const PLAY_SOURCE_DEFAULT = "linkme";
 
+interface Rule {
+  readonly name: string;
+  target(link: PreparedLink): Target | null;
+}
+
+const FORCE: Rule = { name: "force_redirect_web", target: ({ force_web, web }) => (force_web ? web : null) };
+const DEEP_LINK: Rule = { name: "deep_link_path", target: ({ deep_link }) => deep_link };
+const WEB: Rule = { name: "web_fallback_url", target: ({ web }) => web };
+/** The first rule with a target decides; without any the link's own page does. An app's link without an app target still leads somewhere. */
+const RULES: Readonly<Record<Platform, readonly Rule[]>> = {
+  ios: [
+    FORCE,
+    { name: "ios_custom_url", target: ({ custom }) => custom.ios },
+    { name: "ios_store_url", target: ({ store }) => store.ios },
+    DEEP_LINK,
+    WEB,
+  ],
+  android: [
+    FORCE,
+    { name: "android_custom_url", target: ({ custom }) => custom.android },
+    { name: "android_store_url", target: ({ store }) => store.android },
+    DEEP_LINK,
+    WEB,
+  ],
+  web: [FORCE, WEB],
+};
+
+/** How a recorded visit is answered. */
+export type Way =
+  | "redirect"
+  /** A page that copies the token for the app to find, and goes on to the App Store. */
+  | "pasteboard"
+  /** A page with a button that opens the app, in a browser that does so only when somebody taps. */
+  | "open_page";
+
 /** @param query of the request, without its question mark */
 export function chooseTarget(link: PreparedLink, platform: Platform, query: string): Plan {
-  if (query !== "") return plan(link, platform, query);
+  if (query !== "") return plan(link, pick(link, platform), query);
   let shared = link.plans[platform];
   if (shared === undefined) {
-    shared = plan(link, platform, "");
+    shared = plan(link, pick(link, platform), "");
     link.plans[platform] = shared;
   }
   return shared;
+}
+
+/** The store of a platform, for who asked for it by name on the link's page; null when the link leads to none. */
+export function chooseStore(link: PreparedLink, store: "ios" | "android", query: string): Plan | null {
+  const target = link.store[store];
+  return target === null ? null : plan(link, target, query);
+}
+
+export function chooseWay(
+  link: PreparedLink,
+  { platform, in_app }: Pick<Agent, "platform" | "in_app">,
+  kind: Plan["kind"],
+): Way {
+  if (kind === "app_store" && platform === "ios" && link.app.ios_enable_pasteboard) return "pasteboard";
+  const needs_tap = in_app !== null && platform !== "web" && (kind === "custom" || kind === "deep_link");
+  return needs_tap ? "open_page" : "redirect";
+}
+
+/** What the rules said, in order: those behind the one that decides are not asked, and not told. */
+export function explainRules(
+  link: PreparedLink,
+  platform: Platform,
+): { rule: string; outcome: "not_set" | "taken" | "not_reached" }[] {
+  const at = RULES[platform].findIndex((rule) => rule.target(link) !== null);
+  return RULES[platform].map(({ name }, index) => ({
+    rule: name,
+    outcome: index === at ? "taken" : at < 0 || index < at ? "not_set" : "not_reached",
+  }));
+}
+
+/** Where else the page of an in-app browser leads, beside the app. */
+export interface Beside {
+  readonly store: string | null;
+  readonly web: string | null;
+}
+
+export function chooseBeside(link: PreparedLink, platform: Platform, query: string, cid: string | null): Beside {
+  const incoming = readQuery(query);
+  const utm = mergeUtm(link.utm, incoming.utm, link);
+  const additions = { utm, passed: link.passthrough ? incoming.params : EMPTY, cid };
+  const store = platform === "web" ? null : link.store[platform];
+  return {
+    store: store === null ? null : address(link, store, additions),
+    web: link.web === null ? null : address(link, link.web, additions),
+  };
 }
 
 /** The address of a visit whose click has this token. */
@@ -25,12 +106,11 @@ export function withCid(chosen: Plan, cid: string): string {
   return chosen.takes_cid ? chosen.before + cid + chosen.after : chosen.before;
 }
 
-function plan(link: PreparedLink, platform: Platform, query: string): Plan {
+function plan(link: PreparedLink, target: Target | null, query: string): Plan {
   const incoming = readQuery(query);
   const utm = mergeUtm(link.utm, incoming.utm, link);
   const passed = link.passthrough ? incoming.params : EMPTY;
   const params = mergeParams(link.params, incoming.params, link.passthrough);
-  const target = pick(link, platform);
   const without_cid = target === null ? link.landing : address(link, target, { utm, passed, cid: null });
   const place = unusedPlace(without_cid);
   const text = target === null ? link.landing : address(link, target, { utm, passed, cid: place });
@@ -40,13 +120,18 @@ function plan(link: PreparedLink, platform: Platform, query: string): Plan {
     after: at < 0 ? "" : text.slice(at + place.length),
     takes_cid: at >= 0,
     without_cid,
-    kind: target === null ? "landing" : target.kind,
+    kind: kindOf(link, target),
     force_web: link.force_web,
     utm,
     params,
     utm_text: isEmpty(utm) ? null : JSON.stringify(utm),
     params_text: isEmpty(params) ? null : JSON.stringify(params),
   };
+}
+
+function kindOf(link: PreparedLink, target: Target | null): Plan["kind"] {
+  if (target === null) return "landing";
+  return target === link.deep_link ? "deep_link" : target.kind;
 }
 
 /** A visitor who puts the place into the query must not choose where the token goes. */
@@ -58,11 +143,11 @@ function unusedPlace(text: string): string {
 
 /** Null for the link's own page. */
 function pick(link: PreparedLink, platform: Platform): Target | null {
-  if (link.force_web && link.web !== null) return link.web;
-  if (platform === "web") return link.web;
-  const app = link.custom[platform] ?? link.store[platform] ?? link.deep_link;
-  // A link without any app target still leads somewhere.
-  return app ?? link.web;
+  for (const rule of RULES[platform]) {
+    const target = rule.target(link);
+    if (target !== null) return target;
+  }
+  return null;
 }
 
 interface Additions {

@@ -3,11 +3,12 @@
 // What a client's HTTP library calls itself (CFNetwork, Dalvik, okhttp, curl) is a visitor, never a crawler.
 import type { Platform } from "#contract/events.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
+import { type AgentNames, readNames } from "./agent-names.ts";
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /** What a User-Agent says, the part that can be remembered for the next request with the same one. */
-export interface Agent {
+export interface Agent extends AgentNames {
   readonly platform: Platform;
   /** Reads pages for a preview or an index: gets a page with the link's title, and leaves no click. */
   readonly crawler: boolean;
@@ -85,6 +86,9 @@ export function describeVisitor(
     platform: agent.platform,
     crawler: agent.crawler,
     os_version: agent.os_version,
+    os: agent.os,
+    browser: agent.browser,
+    in_app: agent.in_app,
     user_agent,
     recordable: method === "GET" && !isSpeculative(headers),
     locale: firstLocale(text(headers["accept-language"])),
@@ -95,15 +99,18 @@ export function describeVisitor(
 /** @example describeAgent("Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) …").os_version // "17.4" */
 export function describeAgent(user_agent: string): Agent {
   const crawler = CRAWLER.test(user_agent);
-  if (WINDOWS_PHONE.test(user_agent)) return { platform: "web", crawler, os_version: null };
+  return { ...systemOf(user_agent), crawler, ...readNames(user_agent) };
+}
+
+function systemOf(user_agent: string): Pick<Agent, "platform" | "os_version"> {
+  if (WINDOWS_PHONE.test(user_agent)) return { platform: "web", os_version: null };
   if (IOS.test(user_agent)) {
-    const version = IOS_VERSION.exec(user_agent)?.[1]?.replaceAll("_", ".") ?? null;
-    return { platform: "ios", crawler, os_version: version };
+    return { platform: "ios", os_version: IOS_VERSION.exec(user_agent)?.[1]?.replaceAll("_", ".") ?? null };
   }
   if (ANDROID.test(user_agent)) {
-    return { platform: "android", crawler, os_version: ANDROID_VERSION.exec(user_agent)?.[1] ?? null };
+    return { platform: "android", os_version: ANDROID_VERSION.exec(user_agent)?.[1] ?? null };
   }
-  return { platform: "web", crawler, os_version: null };
+  return { platform: "web", os_version: null };
 }
 
 /** `en_NZ`, `en-NZ,en;q=0.9` and `en-nz` are all `en-nz`. */

@@ -1,5 +1,6 @@
 // How links come, change and go: the tables links and app_links. Called by writing.ts.
 // The row of app_links is taken before any link, so that two calls for one app never wait for each other in a circle.
+import { recordRemoval, removedLink } from "../accounts/store.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { assign, expectRows, KEPT, paddedList, rows, sql } from "../platform/sql.ts";
 import type { LinkRow } from "./link.ts";
@@ -66,11 +67,16 @@ export async function updateLink(db: Database, id: string, changes: Partial<Link
   return updated[0] ?? null;
 }
 
-/** @throws DatabaseError unmet when it is gone */
-export async function deleteLink(db: Database, { id, app_id }: Pick<LinkRow, "id" | "app_id">): Promise<void> {
+/** What was counted of it goes afterwards, step by step. @throws DatabaseError unmet when it is gone */
+export async function deleteLink(
+  db: Database,
+  { id, app_id }: Pick<LinkRow, "id" | "app_id">,
+  now: number,
+): Promise<void> {
   await db.batch([
     sql`update app_links set links = links - 1 where app_id = ${app_id}`,
     expectRows(1, sql`delete from links where id = ${id} returning id`),
+    recordRemoval("link", removedLink(app_id, id), now),
   ]);
 }
 

@@ -129,7 +129,7 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
   async function remove(id_or_slug: string, app_scope: string | null): Promise<void> {
     const row = await findRow(id_or_slug, app_scope);
     try {
-      await store.deleteLink(db, row);
+      await store.deleteLink(db, row, source.now());
     } catch (error) {
       // Somebody else was first: it is gone, which is what was asked for.
       if (!isDatabaseError(error, "unmet")) throw error;

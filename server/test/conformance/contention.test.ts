@@ -3,6 +3,8 @@
 // other and never in a circle, for PostgreSQL takes a second to notice that, and nothing is counted twice or not at all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { addCounts, SHARDS } from "../../src/analytics/store.ts";
+import { countVisits } from "../../src/analytics/visit.ts";
 import { type DeliveryRow, DUE_FIRST } from "../../src/deliveries/delivery.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
@@ -54,10 +56,20 @@ test("two processes that settle, count and claim side by side wait for each othe
     (select count(*) from deliveries where state = 'succeeded') as succeeded,
     (select cast(sum(attempts) as bigint) from destination_hours) as attempts,
     (select cast(sum(click_count) as bigint) from links) as clicks,
+    (select cast(sum(clicks) as bigint) from click_hours) as by_hour,
+    (select cast(sum(clicks) as bigint) from click_parts where dimension = 'os') as by_os,
     (select count(*) from destination_health) as health,
     (select deadlocks from pg_stat_database where datname = current_database()) as deadlocks`);
   const clicks = PROCESSES * WORKERS * ROUNDS * CLICKS_PER_ROUND;
-  assert.deepEqual(found, { succeeded: total, attempts: total, clicks, health: DESTINATIONS, deadlocks: 0 });
+  assert.deepEqual(found, {
+    succeeded: total,
+    attempts: total,
+    clicks,
+    by_hour: 2 * clicks,
+    by_os: 2 * clicks,
+    health: DESTINATIONS,
+    deadlocks: 0,
+  });
   assert.equal(total, DELIVERIES, "everything was claimed once");
 });
 
@@ -123,7 +135,7 @@ async function work(db: Database, name: string, random: Random): Promise<number>
     const [next] = await Promise.all([
       claimSome(),
       settleSome(held),
-      db.batch(recordClicks(clicksOf(`${name}-${round}`, random))),
+      countClicks(db, clicksOf(`${name}-${round}`, random), random.below(SHARDS.postgres)),
       store.findDue(),
     ]);
     held = next;
@@ -132,9 +144,20 @@ async function work(db: Database, name: string, random: Random): Promise<number>
   return settled;
 }
 
+function countClicks(db: Database, clicks: ClickRow[], shard: number) {
+  const visits = clicks.map((row) => ({ ...row, at: NOW, values: { platform: row.platform, os: row.dest_url } }));
+  return db.batch([...recordClicks(clicks), ...addCounts(countVisits(visits), shard)]);
+}
+
 function clicksOf(name: string, random: Random): ClickRow[] {
   return Array.from({ length: CLICKS_PER_ROUND }, (_, n) => ({
-    ...{ cid: `${name}-${n}`, app_id: "a", link_id: link(random.below(LINKS)), platform: "ios", dest_url: "" },
+    ...{
+      cid: `${name}-${n}`,
+      app_id: "a",
+      link_id: link(random.below(LINKS)),
+      platform: "ios",
+      dest_url: `os ${n % 7}`,
+    },
     ...{ utm: null, params: null, os_version: null, locale: null, ip_hash: null, ua_hash: null },
     ...{ created_at: NOW, expires_at: NOW },
   }));

@@ -101,6 +101,14 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
+    ["count of hours", /insert into click_hours/],
+    ["count of days", /insert into click_days/],
+    ["count of parts", /insert into click_parts/],
+    ["hours", /from click_hours where app_id/],
+    ["days", /from click_days where app_id/],
+    ["parts", /from click_parts where app_id/],
+    ["hours that go", /delete from click_hours/],
+    ["parts that go", /delete from click_parts/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
     ["replay", /from replays where due_at/],
@@ -231,6 +239,14 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("POST", `/api/deliveries/${first}/retry`);
   await call("DELETE", `/api/events/${GIVEN[1]}`);
   await call("DELETE", `/api/events/${GIVEN[1]}?app_id=${app_id}`);
+  const { body: spare } = await call("POST", `/api/apps/${app_id}/links`, { slug: "spare" });
+  await call("GET", "/spare", undefined, { authorization: "" });
+  for (const query of ["", "by=hour", "dimension=utm_source", `dimension=os&link_id=${spare.id}`]) {
+    await call("GET", `/api/apps/${app_id}/analytics?${query}`);
+  }
+  await call("DELETE", `/api/links/${spare.id}`);
+  const { body: gone } = await call("POST", "/api/apps", { name: "Gone" });
+  await call("DELETE", `/api/apps/${gone.id}`);
   await call("GET", `/api/webhooks/${webhook_id}`);
   await call("GET", `/api/apps/${app_id}/webhooks`);
   await call("POST", `/api/webhooks/${webhook_id}/test`, { event: "link.click" });
@@ -344,6 +360,20 @@ async function fill(
   await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
       response_headers, response_snippet, response_truncated) ${numbers}
     select ${destination_id}, ${position}, 1, 'auto', cast(${at} as bigint) + i, 5, 'accepted', '{}', '', 0 from n`);
+  // What few links add up to. These rows are narrow, so that there have to be more of them.
+  for (const [table, unit_ms] of [
+    ["click_hours", 3_600_000],
+    ["click_days", 86_400_000],
+  ] as const) {
+    const into = { kind: "statement", parts: [table], values: [] } as const;
+    await db.query(sql`insert into ${into} (app_id, link_id, at, shard, clicks, bots) ${numbers}
+      select ${app_id}, case when i % 20 = 0 then '' else 'lnk_' || (i % 20) end,
+        (cast(${at} as bigint) / ${unit_ms} + i / 20) * ${unit_ms}, shard, 1, 0
+      from n cross join (select 0 as shard union all select 1 union all select 2 union all select 3) as s`);
+  }
+  await db.query(sql`insert into click_parts (app_id, link_id, dimension, at, shard, value, clicks) ${numbers}
+    select ${app_id}, case when i % 4 = 0 then '' else 'lnk_' || (i % 4) end, case when i % 3 = 0 then 'os' else 'utm_source' end,
+      (cast(${at} as bigint) / 86400000 + i % 400) * 86400000, 0, 'value ' || i, 1 from n`);
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
       expires_at) ${numbers}
     select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',

@@ -1,0 +1,245 @@
+// What requests are put together from: values that occur, values at the edges, and values that nobody expects.
+
+/** Those of the site, so that most requests get further than to a look at the host. */
+export const KNOWN_HOSTS = ["go.shop.example", "go.shop.example", "GO.SHOP.EXAMPLE.:8080", "127.0.0.1"];
+export const KNOWN_PATHS = ["/hello", "/hello", "/force", "/plain", "/{link_id}", "/hello+", "/d/hello", "/qr/hello"];
+export const HOSTS = [
+  ...["go.shop.example", "go.shop.example", "GO.SHOP.EXAMPLE.:8080", "127.0.0.1", "localhost:1", "elsewhere.example"],
+  ...[
+    "[::1]:80",
+    "[::1",
+    "",
+    " ",
+    ":",
+    "a..b",
+    "xn--.example",
+    "größe.example",
+    "a".repeat(300),
+    "a b",
+    "%00",
+    "a@b",
+    "a/b",
+    "-",
+  ],
+];
+export const AGENTS = [
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile/15E148 Safari/604.1",
+  "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile Safari/537.36",
+  "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.4 Safari/605.1.15",
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) Mobile/15E148 Instagram 331.0.0 (iPhone14,5)",
+  "Mozilla/5.0 (Linux; Android 14; Pixel 8; wv) Chrome/126.0.0.0 Mobile [FBAN/FB4A;FBAV/470.0;]",
+  ...["facebookexternalhit/1.1", "Twitterbot/1.0", "Slackbot-LinkExpanding 1.0", "Googlebot/2.1", "WhatsApp/2.23"],
+  ...["Shop/12 CFNetwork/1494.0.7 Darwin/23.4.0", "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8)", "curl/8.5.0"],
+  ...[
+    "",
+    " ",
+    "(",
+    "Mozilla/5.0 (".repeat(50),
+    "iPhone".repeat(400),
+    "Android 99999999999999999999",
+    "größe 👟",
+    "\t",
+    "/",
+  ],
+];
+export const PATHS = [
+  ...[
+    "/hello",
+    "/hello",
+    "/hello",
+    "/off",
+    "/force",
+    "/plain",
+    "/nothing",
+    "/hello+",
+    "/nothing+",
+    "/hello/",
+    "/hello/more",
+  ],
+  ...[
+    "/{link_id}",
+    "/{link_id}+",
+    "/",
+    "/?path=settings",
+    "/d/hello",
+    "/qr/hello",
+    "/d/nothing",
+    "/qr/nothing",
+    "/d/",
+    "/qr",
+  ],
+  ...["/apple-app-site-association", "/.well-known/apple-app-site-association", "/.well-known/assetlinks.json"],
+  ...["/robots.txt", "/favicon.ico", "/docs", "/api", "/api/", "/api/health", "/api/deeplink?cid=0123456789abcdef"],
+  ...[
+    "//hello",
+    "/./hello",
+    "/../hello",
+    "/%68ello",
+    "/hello%2B",
+    "/%",
+    "/%zz",
+    "/%00",
+    "/%ff%fe",
+    "/%F0%9F%91%9F",
+    "/größe",
+  ],
+  ...[
+    "http://go.shop.example/hello",
+    "http://elsewhere.example/",
+    "https://",
+    "*",
+    "hello",
+    `/${"a".repeat(3_000)}`,
+    "/a".repeat(500),
+  ],
+];
+export const QUERIES = [
+  ...[
+    "utm_source=x&utm_medium=y",
+    "a=b&c=d",
+    "cid=0123456789abcdef",
+    "path=/a/b",
+    "__proto__=1&constructor=2&toString=3",
+  ],
+  ...[
+    "a=%",
+    "a=%ff",
+    "=",
+    "&&&",
+    "a[]=1&a[]=2&a[b]=3",
+    "utm_source=%F0%9F%91%9F",
+    `x=${"a".repeat(2_000)}`,
+    "?",
+    "a=b#c",
+  ],
+  ...[
+    "utm_source=a&utm_source=b",
+    "download=png&size=99999999",
+    "format=png",
+    "c1d0c1d0c1d0c1d0c1d0c1d0c1d0c1d0",
+    "&".repeat(1_000),
+  ],
+];
+export const ODD_HEADERS: [name: string, value: string][] = [
+  ...(["https://www.shop.example/a?b", "x", "https://[", ""].map((value) => ["referer", value]) as [string, string][]),
+  ...(["en-NZ,mi;q=0.9", "*", ";;;q=", "a".repeat(500)].map((value) => ["accept-language", value]) as [
+    string,
+    string,
+  ][]),
+  ...(["image/png", "text/html", "*/*", ";q=1", "application/json"].map((value) => ["accept", value]) as [
+    string,
+    string,
+  ][]),
+  ...(["_ga=GA1.1.1.1; _ga_X=GS1.1.1", "=;=;", "a".repeat(3_000)].map((value) => ["cookie", value]) as [
+    string,
+    string,
+  ][]),
+  ...(["203.0.113.7", "::1, x", "a".repeat(200), "999.1.1.1"].map((value) => ["x-forwarded-for", value]) as [
+    string,
+    string,
+  ][]),
+  ...([
+    ["x-forwarded-host", "go.shop.example"],
+    ["x-forwarded-proto", "gopher"],
+    ["purpose", "prefetch"],
+  ] as [string, string][]),
+  ...([
+    ["sec-purpose", "prefetch;prerender"],
+    ["range", "bytes=0-1"],
+    ["if-none-match", "*"],
+  ] as [string, string][]),
+  ...([
+    ["origin", "null"],
+    ["origin", "https://www.shop.example"],
+    ["access-control-request-method", "PUT"],
+  ] as [string, string][]),
+  ...([
+    ["expect", "100-continue"],
+    ["expect", "x"],
+    ["upgrade", "h2c"],
+    ["connection", "close"],
+  ] as [string, string][]),
+  ...([
+    ["x-linkme-device", "\u00e9"],
+    ["last-event-id", "x"],
+    ["te", "trailers"],
+    ["x-http-method-override", "PUT"],
+  ] as [string, string][]),
+];
+export const METHODS = [
+  "GET",
+  "GET",
+  "GET",
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "POST",
+  "PUT",
+  "DELETE",
+  "PATCH",
+  "TRACE",
+  "PURGE",
+  "QUERY",
+];
+export const TYPES = [
+  "application/json",
+  "application/json; charset=utf-16",
+  "text/plain",
+  "application/x-www-form-urlencoded",
+  "x",
+  "",
+];
+export const BROKEN_HEADS = [
+  ...[
+    "",
+    "\r\n\r\n",
+    "GET\r\n\r\n",
+    "GET  HTTP/1.1\r\n\r\n",
+    "GET / HTTP/9.9\r\n\r\n",
+    "GET / HTTP/1.1\r\nhost\r\n\r\n",
+  ],
+  ...[
+    "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+  ],
+  ...[
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "GET /hello HTTP/1.0\r\n\r\n",
+    "GET / HTTP/1.1\nhost: a\n\n",
+    "CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n",
+  ],
+  ...["POST /api/app-events HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}"],
+  ...["POST /api/app-events HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"],
+  ...["POST /api/app-events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{"],
+  ...[
+    "POST /api/app-events HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+    "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
+  ],
+  ...["POST /api/deferred/claim HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"],
+  ...["POST /api/deferred/claim HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n{}"],
+  ...[
+    `GET / HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(40_000)}\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${"a: b\r\n".repeat(3_000)}\r\n`,
+  ],
+  ...["GET /hello HTTP/1.1\r\nhost: go.shop.example\r\nx: a\rb\r\n\r\n", "GET /hello HTTP/1.1\r\nhost: a\x00b\r\n\r\n"],
+  ...["GET /hello HTTP/1.1\r\nhost: go.shop.example\r\n\r\nGET /hello HTTP/1.1\r\nhost: go.shop.example\r\n\r\n"],
+];
+
+export const QUERY_VALUES = [
+  ...[
+    "1",
+    "0",
+    "-1",
+    "5",
+    "99999",
+    "x",
+    "",
+    "true",
+    "link.click",
+    "pending",
+    "2026-01-31T09:30:00Z",
+    "9999-01-31T09:30:00Z",
+  ],
+  ...["WyJhIl0", "WzFd", "WzEsImEiXQ", "bnVsbA", "é", "\0", "' or 1=1 --", "a".repeat(1_000), "0123456789abcdef"],
+] as const;
