@@ -2,6 +2,7 @@
 // their validation, the OpenAPI file and the clients' types follow from it. A route that is not here does not exist.
 import { z } from "zod";
 import { ANALYTICS_ROUTES } from "./analytics-routes.ts";
+import { APP_EVENT_ROUTES } from "./app-event-routes.ts";
 import {
   App,
   AppCreate,
@@ -316,6 +317,7 @@ export const ROUTES = {
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,
   ...ANALYTICS_ROUTES,
+  ...APP_EVENT_ROUTES,
   ...NOTICE_ROUTES,
   ...STREAM_ROUTES,
   ...LINKME_ROUTES,

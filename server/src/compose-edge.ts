@@ -7,8 +7,9 @@ import { addBots, SHARDS } from "./analytics/store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
-import { sdkHandlers } from "./api/linkme.ts";
+import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
+import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
@@ -54,6 +55,7 @@ export function composeEdge(parts: EdgeParts) {
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
+  const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
   const shard = Math.floor(Math.random() * SHARDS[db.engine]);
@@ -120,7 +122,8 @@ export function composeEdge(parts: EdgeParts) {
   }
 
   return {
-    sdk_handlers: sdkHandlers({ accounts, claims }),
+    sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
+    app_event_handlers: appEventHandlers(app_events),
     link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
     pages: (app: Parameters<typeof registerEdge>[0]) => {
       const { isOwnHost } = links;

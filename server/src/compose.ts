@@ -13,9 +13,11 @@ import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
 import { noticeHandlers } from "./api/notices.ts";
+import { createRateLimits } from "./api/rate-limits.ts";
 import { replayHandlers } from "./api/replays.ts";
 import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
+import { createAppEventExpiry } from "./claims/app-event-store.ts";
 import { composeEdge } from "./compose-edge.ts";
 import { composePipeline, listenToOthers, type Pipeline, runAfter } from "./compose-pipeline.ts";
 import type { Config } from "./config.ts";
@@ -83,6 +85,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   const handlers = composeHandlers(config, { accounts, pipeline, edge, isReady, forgetApp });
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
+    limits: createRateLimits(config, source.now),
     handlers,
     urlProblem: pipeline.egress.checkAtOnce,
     roles: config.roles,
@@ -123,6 +126,7 @@ function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, fo
       eventHandlers(pipeline.events, pipeline.erasing, pipeline.fates),
       noticeHandlers(notices.notices),
       pipeline.tail.handlers,
+      edge.app_event_handlers,
       edge.link_handlers,
     );
   }
@@ -205,6 +209,7 @@ function composeRetention(db: Database, ids: Ids) {
     deliveries: createExpiryStore(db),
     events: createEventExpiry(db),
     clicks: createClickExpiry(db),
+    app_events: createAppEventExpiry(db),
     clock: { now: Date.now, after: runAfter },
     elapsed: () => performance.now(),
     holder: ids.uuid(),

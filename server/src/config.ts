@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { DELIVERY_RETENTION_DEFAULT_DAYS, EVENT_RETENTION_DEFAULT_DAYS, RETENTION_MAX_DAYS } from "#contract/apps.ts";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
+import { LIMIT_SETTINGS } from "./config-limits.ts";
 import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import { parseCidrs } from "./platform/addresses.ts";
 import { databasePath } from "./platform/database-open.ts";
@@ -228,6 +229,7 @@ export const SETTINGS = {
       "Tells the country that an address is of, for the counts of clicks; the address is not stored. It is read at the start.",
     schema: text.min(1),
   }),
+  ...LIMIT_SETTINGS,
   ...NOTICE_SETTINGS,
 };
 

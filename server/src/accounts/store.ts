@@ -214,6 +214,8 @@ export function removalSteps(removal: Removal): Statement[] {
       ...countSteps(sql`app_id = ${id}`),
       sql`delete from events where (app_id, position) in (select app_id, position from events
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
+      sql`delete from app_events where (app_id, id) in (select app_id, id from app_events
+        where app_id = ${id} and id < ${position} order by id limit ${REMOVAL_STEP_ROWS}) returning id`,
     ];
   }
   return [

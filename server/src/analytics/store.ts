@@ -2,7 +2,7 @@
 // Every writer takes hours before days before parts, and each of them in the order of its key: two processes never wait in a circle.
 import type { ClickDimension } from "#contract/analytics.ts";
 import type { Database } from "../platform/database.ts";
-import { KEPT, paddedList, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { isRows, KEPT, paddedList, rows, SKIP_LOCKED, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { Counts, TotalRow } from "./visit.ts";
 
 /**
@@ -35,9 +35,9 @@ export function addCounts({ hours, days, parts }: Counts, shard: number): Statem
     return [row.app_id, row.link_id, row.dimension, row.at, shardOf(row.link_id), row.value, row.clicks];
   });
   return [
-    ...chunks(totals(hours)).map(addHours),
-    ...chunks(totals(days)).map(addDays),
-    ...chunks(counted).map(addParts),
+    ...chunks(totals(hours)).map((list) => withRows(ADD_HOURS, list)),
+    ...chunks(totals(days)).map((list) => withRows(ADD_DAYS, list)),
+    ...chunks(counted).map((list) => withRows(ADD_PARTS, list)),
   ];
 }
 
@@ -52,39 +52,39 @@ export function addBots(hours: TotalRow[], days: TotalRow[], shard: number): Sta
   ];
 }
 
-function addHours(list: SqlValue[][]): Statement {
-  return sql`insert into click_hours (app_id, link_id, at, shard, clicks, bots)
-    select column1, column2, column3, column4, column5, column6 from (values ${rows(list, TOTAL_TYPES)}) as v
+/** Written once, so that the engines keep the rendered text: these run with every group of clicks. */
+const ADD_HOURS = sql`insert into click_hours (app_id, link_id, at, shard, clicks, bots)
+    select column1, column2, column3, column4, column5, column6 from (values ${rows([["", "", 0, 0, 0, 0]], TOTAL_TYPES)}) as v
     where ${IS_THERE} order by column1, column2, column3, column4
     on conflict (app_id, link_id, at, shard) do update set clicks = click_hours.clicks + excluded.clicks,
       bots = click_hours.bots + excluded.bots`;
-}
 
-function addDays(list: SqlValue[][]): Statement {
-  return sql`insert into click_days (app_id, link_id, at, shard, clicks, bots)
-    select column1, column2, column3, column4, column5, column6 from (values ${rows(list, TOTAL_TYPES)}) as v
+const ADD_DAYS = sql`insert into click_days (app_id, link_id, at, shard, clicks, bots)
+    select column1, column2, column3, column4, column5, column6 from (values ${rows([["", "", 0, 0, 0, 0]], TOTAL_TYPES)}) as v
     where ${IS_THERE} order by column1, column2, column3, column4
     on conflict (app_id, link_id, at, shard) do update set clicks = click_days.clicks + excluded.clicks,
       bots = click_days.bots + excluded.bots`;
-}
+
+const IN_ITS_DAY = sql`p.app_id = column1 and p.link_id = column2 and p.dimension = column3 and p.at = column4
+    and p.shard = column5`;
+const hasRoom = (limit: number) =>
+  sql`(select count(*) from (select 1 as one from click_parts as p where ${IN_ITS_DAY} limit ${limit}) as few) < ${limit}`;
 
 /** Most values are there already, which is one seek; only for a new one are those that are there counted, to the bound. */
-function addParts(list: SqlValue[][]): Statement {
-  const in_its_day = sql`p.app_id = column1 and p.link_id = column2 and p.dimension = column3 and p.at = column4
-    and p.shard = column5`;
-  const has_room = (limit: number) =>
-    sql`(select count(*) from (select 1 as one from click_parts as p where ${in_its_day} limit ${limit}) as few) < ${limit}`;
-  return sql`insert into click_parts (app_id, link_id, dimension, at, shard, value, clicks)
+const ADD_PARTS = sql`insert into click_parts (app_id, link_id, dimension, at, shard, value, clicks)
     select column1, column2, column3, column4, column5, kept, cast(sum(column7) as bigint) from (
       select column1, column2, column3, column4, column5, column7, case
-        when exists (select 1 from click_parts as p where ${in_its_day} and p.value = column6) then column6
-        when column2 = '' then case when ${has_room(APP_VALUES_MAX)} then column6 else '' end
-        when ${has_room(LINK_VALUES_MAX)} then column6 else '' end as kept
-      from (values ${rows(list, PART_TYPES)}) as v where ${IS_THERE}) as told
+        when exists (select 1 from click_parts as p where ${IN_ITS_DAY} and p.value = column6) then column6
+        when column2 = '' then case when ${hasRoom(APP_VALUES_MAX)} then column6 else '' end
+        when ${hasRoom(LINK_VALUES_MAX)} then column6 else '' end as kept
+      from (values ${rows([["", "", "", 0, 0, "", 0]], PART_TYPES)}) as v where ${IS_THERE}) as told
     group by column1, column2, column3, column4, column5, kept
     order by column1, column2, column3, column4, column5, kept
     on conflict (app_id, link_id, dimension, at, shard, value)
       do update set clicks = click_parts.clicks + excluded.clicks`;
+
+function withRows(statement: Statement, list: SqlValue[][]): Statement {
+  return { ...statement, values: statement.values.map((value) => (isRows(value) ? { ...value, list } : value)) };
 }
 
 function chunks<Item>(list: readonly Item[]): Item[][] {

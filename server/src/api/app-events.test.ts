@@ -1,6 +1,7 @@
 // App events over HTTP, which app a caller belongs to, and what is refused of SDK calls.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { AppEventsPage } from "#contract/app-events.ts";
 import { openApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import {
@@ -13,6 +14,8 @@ import {
   send,
   startShop,
 } from "../../test/support/sdk.ts";
+import { waitUntil } from "../../test/support/wait.ts";
+import { sql } from "../platform/sql.ts";
 
 forEachEngine((engine) => {
   const start = (settings: object = {}) => startShop(engine, settings);
@@ -44,6 +47,90 @@ forEachEngine((engine) => {
       { platform: "android", type: "open" },
     ]);
     assert.equal((await eventsOf(api, app_id)).length, 5);
+  });
+
+  test("every other type is kept, whatever form it comes in, and can be listed, by type and page by page", async () => {
+    const { api, app_id, link } = await start();
+    const headers = { "x-app-id": app_id };
+    const cid = "0123456789abcdef0123456789abcdef";
+    const bodies = [
+      { event: "purchase", platform: "web", timestamp: 1_700_000_000, userId: "u1", props: { eur: 12 } },
+      { type: "install", platform: "ios", timestamp: 1_700_000_000.9, detail: '{"a":1}' },
+      { type: "purchase", platform: "android", cid: cid.toUpperCase(), linkId: link.id, userId: 7, detail: "plain" },
+      { type: "error" },
+    ];
+    for (const body of bodies) {
+      const { status } = await send(api, "POST", "/api/app-events", body, { headers, agent: NATIVE_ANDROID });
+      assert.equal(status, 204);
+    }
+    const list = async (query: string) => (await api.call("GET", `/api/apps/${app_id}/app-events?${query}`)).body;
+    const { items, next_cursor } = await list("");
+    assert.deepEqual(AppEventsPage.strict().parse({ items, next_cursor }), { items, next_cursor });
+    const known = items.map(({ id: _id, created_at: _at, ...rest }: { id: string; created_at: string }) => rest);
+    assert.deepEqual(known.reverse(), [
+      { type: "purchase", platform: "web", user_id: "u1", detail: '{"eur":12}', timestamp: 1_700_000_000 },
+      { type: "install", platform: "ios", detail: '{"a":1}', timestamp: 1_700_000_000 },
+      { type: "purchase", platform: "android", cid, link_id: link.id, user_id: "7", detail: "plain" },
+      { type: "error", platform: "android" },
+    ]);
+    const ids = (page: { items: { id: string }[] }) => page.items.map(({ id }) => id);
+    const all = ids({ items });
+    const first = await list("type=purchase&limit=1");
+    assert.deepEqual(ids(first), [all[1]]);
+    assert.deepEqual(ids(await list(`type=purchase&limit=1&cursor=${first.next_cursor}`)), [all[3]]);
+    const half = await list("limit=3");
+    assert.deepEqual(ids(half), all.slice(0, 3));
+    assert.deepEqual(ids(await list(`limit=3&cursor=${half.next_cursor}`)), all.slice(3));
+    assert.deepEqual(await list("type=none"), { items: [], next_cursor: null });
+    assert.deepEqual(await eventsOf(api, app_id), [], "and no webhook hears of them");
+    for (const query of ["type=", `type=${"x".repeat(101)}`, "cursor=x", "limit=0", "kind=purchase"]) {
+      assert.equal((await list(query)).error, "invalid_request", query);
+    }
+  });
+
+  test("an SDK's own word of its claim refines how it came about, and makes no second claim", async () => {
+    const { api, app_id } = await start();
+    const other = await api.createApp();
+    const cases: [string, unknown, string, string][] = [
+      ["pasteboard", JSON.stringify({ claim_type: "pasteboard" }), app_id, "pasteboard"],
+      ["referrer", { claim_type: "install_referrer" }, app_id, "install_referrer"],
+      ["what the server knows better", JSON.stringify({ claim_type: "fingerprint" }), app_id, "direct"],
+      ["plain text", "pasteboard", app_id, "direct"],
+      ["no detail", undefined, app_id, "direct"],
+      ["another app's word", JSON.stringify({ claim_type: "pasteboard" }), other, "direct"],
+    ];
+    const typeOf = async (cid: string) =>
+      (await api.db.query(sql`select claim_type from clicks where cid = ${cid}`))[0]?.["claim_type"];
+    for (const [name, detail, from, expected] of cases) {
+      const cid = await click(api, app_id, "hello");
+      const report = { type: "claim", cid, platform: "ios", detail };
+      await send(api, "POST", "/api/app-events", report, { headers: { "x-app-id": app_id } });
+      assert.equal(await typeOf(cid), null, `${name}: before the claim there is nothing to refine`);
+      await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers: { "x-app-id": app_id } });
+      const { status } = await send(api, "POST", "/api/app-events", report, { headers: { "x-app-id": from } });
+      assert.equal(status, 204);
+      assert.equal(await typeOf(cid), expected, name);
+    }
+    const cid = await click(api, app_id, "hello");
+    assert.equal((await claim(api, app_id, { platform: "web" })).body.cid, cid);
+    const report = { type: "claim", cid, detail: '{"claim_type":"pasteboard"}' };
+    await send(api, "POST", "/api/app-events", report, { headers: { "x-app-id": app_id } });
+    assert.equal(await typeOf(cid), "fingerprint", "one that was matched was matched");
+    assert.equal((await ofType(api, app_id, "link.claim")).length, cases.length + 1);
+  });
+
+  test("what an app has reported goes with it", async () => {
+    const { api, app_id } = await start();
+    const other = await api.createApp();
+    for (const id of [app_id, other]) {
+      await send(api, "POST", "/api/app-events", { type: "install" }, { headers: { "x-app-id": id } });
+    }
+    assert.equal((await api.call("DELETE", `/api/apps/${app_id}`)).status, 204);
+    const left = async () => (await api.db.query(sql`select app_id from app_events`)).map((row) => row["app_id"]);
+    await waitUntil(async () => (await left()).length < 2, "the removal");
+    assert.deepEqual(await left(), [other]);
+    const { status } = await send(api, "POST", "/api/app-events", { type: "x" }, { headers: { "x-app-id": app_id } });
+    assert.equal(status, 404);
   });
 
   test("the calling app is found by header, key, token, link, bundle id, host, or by being the only one", async () => {

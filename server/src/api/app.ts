@@ -17,6 +17,7 @@ import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { BODY_MAX_BYTES, createLoad } from "./load.ts";
 import { whyNotFound } from "./not-found.ts";
+import type { RateLimits } from "./rate-limits.ts";
 
 const HEADERS_MAX_BYTES = 16 * 1024;
 const CONNECTIONS_MAX = 10_000;
@@ -36,6 +37,8 @@ const ALWAYS_OPEN: ReadonlySet<string> = new Set([ROUTES.getHealth.path, ROUTES.
 
 export interface AppOptions {
   gate: Gate;
+  /** How often somebody may call. */
+  limits: RateLimits;
   /** What this process answers of the route table. */
   handlers: Partial<Handlers>;
   /** The roles of this process, to say why it does not answer the rest. */
@@ -119,10 +122,10 @@ function numberMaxOf(name: RouteName | undefined): number {
 
 async function registerRoutes(
   app: FastifyInstance,
-  { handlers, gate, pages = [], urlProblem }: AppOptions,
+  { handlers, gate, limits, pages = [], urlProblem }: AppOptions,
 ): Promise<void> {
   const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
-  const door = { gate, load: createLoad(), urlProblem };
+  const door = { gate, limits, load: createLoad(), urlProblem };
   bind(
     app,
     pick(handlers, (name) => !isSdk(name)),

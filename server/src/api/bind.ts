@@ -9,6 +9,7 @@ import { invalid, notFound } from "../errors.ts";
 import type { Access, Gate } from "./access.ts";
 import { refuseIssues } from "./issues.ts";
 import type { Caller, Load } from "./load.ts";
+import type { RateLimits } from "./rate-limits.ts";
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 type Answer<Schema> = Schema extends z.ZodType ? z.output<Schema> | Promise<z.output<Schema>> : Promise<void>;
@@ -55,6 +56,7 @@ export const ANY_ORIGIN = { origin: "*" } as const;
 
 export interface Door {
   gate: Gate;
+  limits: RateLimits;
   load: Load;
   /** What is wrong with a URL as a target, as far as that needs no network; null: nothing. */
   urlProblem(url: string): string | null;
@@ -80,7 +82,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
-      admit(request, route, door.gate, done);
+      admit(request, { name, route }, door, done);
     },
     // Without waiting for anything, so that the parser's own listeners miss nothing of the body.
     preParsing(request, reply, payload, done) {
@@ -107,22 +109,33 @@ function callerOf(request: FastifyRequest, route: Route): Caller {
 const NO_APP = "-";
 
 /** No id has other characters than its schema says: such a path is answered like an id that does not exist. */
-function admit(request: FastifyRequest, route: Route, gate: Gate, done: (error?: Error) => void): void {
+function admit(
+  request: FastifyRequest,
+  { name, route }: { name: RouteName; route: Route },
+  { gate, limits }: Door,
+  done: (error?: Error) => void,
+): void {
   const is_possible = route.params?.safeParse(request.params).success ?? true;
   const enter = (access: Access) => {
     request.access = access;
-    done(is_possible ? undefined : notFound("id"));
+    limits.admit(name, route, { access, ip: request.ip });
+    if (!is_possible) throw notFound("id");
   };
   try {
     // The pattern of the path makes every parameter a text.
     const { app_id } = request.params as { app_id?: string };
     const access = gate.enter(route.scope, request.headers, is_possible ? app_id : app_id && NO_APP);
-    if (access instanceof Promise) access.then(enter, done);
-    else enter(access);
+    if (access instanceof Promise) {
+      access.then(enter).then(() => done(), done);
+      return;
+    }
+    enter(access);
   } catch (error) {
     // What is thrown here is always an Error.
     done(error as Error);
+    return;
   }
+  done();
 }
 
 function parseCall(route: Route, request: FastifyRequest, reply: FastifyReply, door: Door): Call<Route> {

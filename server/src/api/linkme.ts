@@ -4,6 +4,7 @@ import type { FastifyRequest } from "fastify";
 import type { App } from "#contract/apps.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import { AppEventBody } from "../claims/app-event.ts";
+import type { AppEvents } from "../claims/app-events.ts";
 import type { Asking, Claims } from "../claims/claims.ts";
 import { type Device, readDevice, readDeviceHeader } from "../claims/device.ts";
 import { demandKey, identifySdk } from "./access.ts";
@@ -15,10 +16,11 @@ type SdkNames = "resolveToken" | "resolveUrl" | "claimDeferred" | "claimInstallR
 export interface SdkDeps {
   accounts: Accounts;
   claims: Claims;
+  app_events: Pick<AppEvents, "record">;
 }
 
 /** For processes with the role `edge`. */
-export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
+export function sdkHandlers({ accounts, claims, app_events }: SdkDeps): Handlers<SdkNames> {
   /**
    * The app that the headers name, else the one that `find` tells.
    * @throws AppError when the app is not known, or demands a key that was not sent
@@ -59,11 +61,16 @@ export function sdkHandlers({ accounts, claims }: SdkDeps): Handlers<SdkNames> {
       const find = async () =>
         (await claims.findEventApp(parsed.data)) ?? (await claims.findCallerApp(bundle_id, request.host));
       const app = await appOf(request, find);
-      await claims.recordAppEvent(app, parsed.data, asking(request, device));
+      await app_events.record(app, parsed.data, asking(request, device));
     },
   };
 }
 
 function asking(request: FastifyRequest, device: Device): Asking {
   return { ip: request.ip, user_agent: request.headers["user-agent"] ?? "", device };
+}
+
+/** For processes with the role `api`. */
+export function appEventHandlers(app_events: Pick<AppEvents, "list">): Handlers<"listAppEvents"> {
+  return { listAppEvents: ({ params, query }) => app_events.list(params.app_id, query) };
 }

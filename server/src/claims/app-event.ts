@@ -1,8 +1,9 @@
 // Reads an app event in every shape that LinkMe's SDKs have sent: `type` or `event`, `detail` as text or `props` as an
-// object. Pure; called by claims.ts.
+// object. Pure; called by app-events.ts.
 import { z } from "zod";
+import { APP_EVENT_TYPE_MAX_CHARS } from "#contract/app-events.ts";
+import type { ClaimType } from "#contract/events.ts";
 
-const TYPE_MAX_CHARS = 100;
 const ID_MAX_CHARS = 200;
 const DETAIL_MAX_CHARS = 16_000;
 
@@ -13,8 +14,8 @@ const Id = z
 
 /** Unknown members are ignored, as LinkMe's SDKs expect. */
 export const AppEventBody = z.object({
-  type: z.string().max(TYPE_MAX_CHARS).nullish(),
-  event: z.string().max(TYPE_MAX_CHARS).nullish(),
+  type: z.string().max(APP_EVENT_TYPE_MAX_CHARS).nullish(),
+  event: z.string().max(APP_EVENT_TYPE_MAX_CHARS).nullish(),
   platform: z.string().max(ID_MAX_CHARS).nullish(),
   timestamp: z.number().nullish(),
   cid: z.string().max(ID_MAX_CHARS).nullish(),
@@ -45,4 +46,26 @@ export function timestampOf({ timestamp }: AppEventBody): number | undefined {
   return typeof timestamp === "number" && Number.isSafeInteger(Math.trunc(timestamp))
     ? Math.trunc(timestamp)
     : undefined;
+}
+
+/** How a claim came about that an SDK reports as done; null where it does not say, or says what the server knows better. */
+export function claimTypeOf(body: AppEventBody): ClaimType | null {
+  const said = readObject(body.detail) ?? readObject(body.props);
+  const claim_type = said?.["claim_type"];
+  return claim_type === "install_referrer" || claim_type === "pasteboard" ? claim_type : null;
+}
+
+function readObject(value: unknown): Record<string, unknown> | null {
+  const read = typeof value === "string" ? parse(value) : value;
+  // An object that is not null has string keys.
+  return typeof read === "object" && read !== null ? (read as Record<string, unknown>) : null;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // SDKs send plain text too: it says nothing of a claim.
+    return null;
+  }
 }

@@ -1,5 +1,5 @@
-// Claims: an installed app asks which click brought it, by token, by the Play Install Referrer or by its network; and app
-// events. Called by the API with the app already known. A token is claimed once, with its event, in one transaction
+// Claims: an installed app asks which click brought it, by token, by the Play Install Referrer or by its network. Called
+// by the API with the app already known. A token is claimed once, with its event, in one transaction
 // before the answer; asked for again it is answered as a duplicate, and matching without a token never gives it out again.
 import type { App, Domain } from "#contract/apps.ts";
 import type { ATTEMPT_REASONS, ClaimType, EventData, Platform } from "#contract/events.ts";
@@ -14,7 +14,7 @@ import { hostWithoutPort } from "../links/target.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { Statement } from "../platform/sql.ts";
 import { timeText } from "../platform/time-text.ts";
-import { type AppEventBody, detailOf, timestampOf, typeOf } from "./app-event.ts";
+import type { AppEventBody } from "./app-event.ts";
 import { type Device, platformOf } from "./device.ts";
 import { rankCandidates } from "./matching.ts";
 import { composePassThrough, composePayload } from "./payload.ts";
@@ -257,38 +257,20 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     if (domain === null && !links.isOwnHost(url.hostname)) throw foreignHost(url.hostname);
     if (domain !== null && caller !== null && domain.app_id !== caller.id) throw foreignHost(url.hostname);
     const link = await links.resolve(url.origin, url.pathname.slice(1));
-    if (link === null || (caller !== null && link.row.app_id !== caller.id)) return composePassThrough(url);
+    if (link === null || (caller !== null && link.row.app_id !== caller.id)) {
+      const app = domain === null ? null : await accounts.findApp(domain.app_id);
+      if (app !== null) admit(app);
+      return composePassThrough(url);
+    }
     admit(link.app);
     const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
     const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
     return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });
   }
 
-  /** `POST /api/app-events`. Types other than `open` are accepted and not kept. @throws AppError invalid_request */
-  async function recordAppEvent(app: App, body: AppEventBody, asking: Asking): Promise<void> {
-    const type = typeOf(body);
-    if (type === null) throw invalid("type", "the name of the event, like open");
-    if (type !== "open") return;
-    const data: EventData["link.app_open"] = {
-      platform: platformOf(body.platform, asking.device, asking.user_agent),
-      type,
-    };
-    const cid = readCid(body.cid);
-    const detail = detailOf(body);
-    const timestamp = timestampOf(body);
-    if (body.linkId) data.link_id = body.linkId;
-    if (cid !== null) data.cid = cid;
-    if (body.userId) data.user_id = body.userId;
-    if (detail !== undefined) data.detail = detail;
-    if (timestamp !== undefined) data.timestamp = timestamp;
-    const event = { app_id: app.id, event: "link.app_open", ts: now(), data } as const;
-    const row = compose(data.link_id === undefined ? event : { ...event, link_id: data.link_id });
-    await append(row);
-  }
-
   return {
     ...{ findCallerApp, findTokenApp, findReferrerApp, findEventApp },
-    ...{ claimToken, claimReferrer, claimDeferred, resolveUrl, recordAppEvent },
+    ...{ claimToken, claimReferrer, claimDeferred, resolveUrl },
   };
 }
 

@@ -5,6 +5,7 @@ import {
   insertApp,
   insertClick,
   insertDestination,
+  insertReport,
   openRetentionWorld,
   type RetentionWorld,
   START,
@@ -101,7 +102,10 @@ forEachEngine((engine) => {
     const bare = await world.add(EVENT_LIMIT, { is_delivered: false });
     await insertClick(world.db, "shop", EVENT_LIMIT);
     const kept = await insertClick(world.db, "shop", EVENT_LIMIT + 1);
+    await insertReport(world.db, "shop", EVENT_LIMIT);
+    const reported = await insertReport(world.db, "shop", EVENT_LIMIT + 1);
     await world.finish();
+    assert.deepEqual(await world.db.query(sql`select id from app_events`), [{ id: reported }]);
     for (const position of [old, bare]) {
       const left = await world.db.query(sql`select position from events where position = ${position}
         union all select position from deliveries where position = ${position}
@@ -111,7 +115,7 @@ forEachEngine((engine) => {
     assert.equal((await world.detail(young)).attempts.length, 1);
     assert.deepEqual(await world.db.query(sql`select cid from clicks`), [{ cid: kept }]);
     assert.deepEqual(world.logged.at(-1), {
-      ...{ event: "retention.removed", events: 2, deliveries: 1, records: 1, clicks: 1 },
+      ...{ event: "retention.removed", events: 2, deliveries: 1, records: 1, clicks: 1, app_events: 1 },
     });
   });
 

@@ -44,7 +44,7 @@ export function createRetention(options: RetentionOptions) {
 
   /** Lets every walk go on for some steps; answers whether something is left. False too when another process does it. */
   async function runRound(): Promise<boolean> {
-    const removed: Removed = { events: 0, deliveries: 0, records: 0, clicks: 0 };
+    const removed: Removed = { events: 0, deliveries: 0, records: 0, clicks: 0, app_events: 0 };
     let is_left = false;
     const take = async (walk: Walk) => {
       is_left = (await carryOn(walk, removed)) || is_left;
@@ -55,7 +55,9 @@ export function createRetention(options: RetentionOptions) {
       await take(steps.walkDeliveries(destination));
     });
     await eachPage(store.appsAfter, async ({ event_retention_days, ...app }) => {
-      if (event_retention_days !== null) await take(steps.walkEvents({ ...app, event_retention_days }));
+      if (event_retention_days === null) return;
+      await take(steps.walkEvents({ ...app, event_retention_days }));
+      await take(steps.walkAppEvents({ ...app, event_retention_days }));
     });
     const days = await store.shortestDays();
     if (days !== null && (await mayGoOn())) await take(steps.walkClicks(days));
@@ -132,6 +134,7 @@ export function createRetention(options: RetentionOptions) {
     removed.deliveries += step.removed.deliveries ?? 0;
     removed.records += step.removed.records ?? 0;
     removed.clicks += step.removed.clicks ?? 0;
+    removed.app_events += step.removed.app_events ?? 0;
     for (const [destination_id, count] of step.ended) log("deliveries.expired", { destination_id, count }, "warn");
   }
 

@@ -1,5 +1,6 @@
 // One step of each walk: reads a stretch of rows, has plan.ts decide, and answers the statements that remove what has
 // expired. Nothing is written here: retention.ts commits the statements together with how far the walk has come.
+import { type AppEventExpiry, removeAppEvents } from "../claims/app-event-store.ts";
 import { cutoffOf, DAY_MS } from "../deliveries/expiry.ts";
 import {
   type ExpiryStore,
@@ -31,6 +32,7 @@ export interface Removed {
   deliveries: number;
   records: number;
   clicks: number;
+  app_events: number;
 }
 
 export interface Step {
@@ -54,11 +56,12 @@ export interface StepParts {
   deliveries: ExpiryStore;
   events: EventExpiry;
   clicks: ClickExpiry;
+  app_events: AppEventExpiry;
 }
 
 const NONE: ReadonlyMap<string, number> = new Map();
 
-export function createSteps({ store, deliveries, events, clicks }: StepParts) {
+export function createSteps({ store, deliveries, events, clicks, app_events }: StepParts) {
   /** Records of attempts go, and their deliveries stay until the event goes. */
   function walkDeliveries(destination: KeptDestination): Walk {
     async function next(after: string, rows_max: number, now: number): Promise<Step> {
@@ -131,7 +134,23 @@ export function createSteps({ store, deliveries, events, clicks }: StepParts) {
     return { kind: "clicks", id: "", next };
   }
 
-  return { walkDeliveries, walkEvents, walkClicks };
+  /** Nothing waits for one, so all of them go when their time is over. */
+  function walkAppEvents(app: KeptApp & { event_retention_days: number }): Walk {
+    async function next(after: string, rows_max: number, now: number): Promise<Step> {
+      const end = uuidFloor(now - app.event_retention_days * DAY_MS + 1);
+      const ids = await app_events.readIds(app.id, after, end, rows_max);
+      return {
+        at_key: ids.at(-1) ?? after,
+        is_end: ids.length < rows_max,
+        statements: removeAppEvents(app.id, ids),
+        removed: { app_events: ids.length },
+        ended: NONE,
+      };
+    }
+    return { kind: "app_events", id: app.id, next };
+  }
+
+  return { walkDeliveries, walkEvents, walkClicks, walkAppEvents };
 }
 
 /** What has no walk of its own, for there is little of it. What a destination was set to explains events as long as they stay. */

@@ -111,6 +111,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["parts that go", /delete from click_parts/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
+    ["app events of a type", /from app_events where .*as scanned/],
     ["replay", /from replays where due_at/],
     ["stops", /from destination_history.*window past/],
     ["missed", /as is_missing/],
@@ -231,6 +232,10 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     const { body } = await call("GET", `/api/apps/${app_id}/events?limit=10&${filter}`);
     if (body.items?.[0]) await call("GET", `/api/events/${body.items[0].id}`);
     if (body.next_cursor) await call("GET", `/api/apps/${app_id}/events?cursor=${body.next_cursor}`);
+  }
+  for (const filter of ["", "type=install", "type=none"]) {
+    const { body } = await call("GET", `/api/apps/${app_id}/app-events?limit=1&${filter}`);
+    if (body.next_cursor) await call("GET", `/api/apps/${app_id}/app-events?limit=1&cursor=${body.next_cursor}`);
   }
   await call("GET", `/api/apps/${app_id}/events?event_id=${GIVEN[0]}`);
   await call("GET", `/api/events/${GIVEN[0]}?app_id=${app_id}`);
@@ -374,6 +379,8 @@ async function fill(
   await db.query(sql`insert into click_parts (app_id, link_id, dimension, at, shard, value, clicks) ${numbers}
     select ${app_id}, case when i % 4 = 0 then '' else 'lnk_' || (i % 4) end, case when i % 3 = 0 then 'os' else 'utm_source' end,
       (cast(${at} as bigint) / 86400000 + i % 400) * 86400000, 0, 'value ' || i, 1 from n`);
+  await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
+    select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
       expires_at) ${numbers}
     select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',

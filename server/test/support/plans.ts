@@ -4,7 +4,16 @@ import type { Database, Query } from "../../src/platform/database.ts";
 import { isRows, type Statement } from "../../src/platform/sql.ts";
 
 /** Tables with millions of rows. */
-export const LARGE_TABLES = ["events", "deliveries", "attempts", "clicks", "click_hours", "click_days", "click_parts"];
+export const LARGE_TABLES = [
+  "events",
+  "deliveries",
+  "attempts",
+  "clicks",
+  "click_hours",
+  "click_days",
+  "click_parts",
+  "app_events",
+];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 
 export interface Recording {

@@ -1,6 +1,7 @@
 // An app with a webhook, rows of any age, and the removal of what has expired, carried on round by round with a clock of its
 // own. Used by the tests of server/src/retention.
 import { randomFillSync } from "node:crypto";
+import { createAppEventExpiry } from "../../src/claims/app-event-store.ts";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { type DeliveryRow, deliveryId } from "../../src/deliveries/delivery.ts";
 import { DAY_MS, type Keeping } from "../../src/deliveries/expiry.ts";
@@ -21,7 +22,7 @@ import type { Engine } from "./engines.ts";
 export const START = Date.UTC(2027, 0, 31, 9, 30);
 const ROUNDS_MAX = 50;
 const TABLES = ["apps", "deliveries", "attempts", "events", "clicks", "replays", "destination_history"].concat([
-  ...["destination_hours", "retention_walks", "retention_lease", "journal"],
+  ...["destination_hours", "app_events", "retention_walks", "retention_lease", "journal"],
 ]);
 
 /** One database for each engine, emptied before each test. */
@@ -65,6 +66,7 @@ export async function openRetentionWorld(engine: Engine, keeping: Partial<Keepin
   function openProcess(holder: string, seen: Database = db, elapsed = () => 0, after: Clock["after"] = soon) {
     const retention = createRetention({
       ...{ deliveries: createExpiryStore(seen), events: createEventExpiry(seen), clicks: createClickExpiry(seen) },
+      app_events: createAppEventExpiry(seen),
       ...{ store: createRetentionStore(seen), holder, elapsed },
       clock: { now, after },
       log: (event, fields) => void logged.push({ event, ...fields }),
@@ -163,6 +165,14 @@ export async function insertClick(db: Database, app_id: string, at: number): Pro
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, created_at, expires_at)
     values (${cid}, ${app_id}, 'lnk_1', 'web', '', ${at}, ${at + 30 * DAY_MS})`);
   return cid;
+}
+
+/** What an app reported of itself at that time; answers its id. */
+export async function insertReport(db: Database, app_id: string, at: number): Promise<string> {
+  const id = createIds({ now: () => at, random: (bytes) => void randomFillSync(bytes) }).uuid();
+  await db.query(sql`insert into app_events (app_id, id, type, platform, created_at)
+    values (${app_id}, ${id}, 'install', 'ios', ${at})`);
+  return id;
 }
 
 // What a detail needs of a destination; nothing is sent here.

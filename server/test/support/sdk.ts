@@ -51,10 +51,10 @@ export async function ofType(api: TestApi, app_id: string, type: keyof typeof EV
   return events.map(({ data }) => data);
 }
 
-/** A server on this engine with one app and its link `hello`. */
-export async function startShop(engine: Engine, settings: object = {}) {
+/** A server with one app and its link `hello`; without an engine on a file of its own. */
+export async function startShop(engine: Engine | null, settings: object = {}) {
   const api = await openApi({
-    DATABASE_URL: await engine.address(),
+    ...(engine !== null && { DATABASE_URL: await engine.address() }),
     LINKME_PUBLIC_URL: "http://links.test",
     LINKME_TRUSTED_PROXIES: "127.0.0.0/8",
   });

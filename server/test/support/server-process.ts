@@ -178,6 +178,10 @@ function createEnvironment(dir: string, admin_token: string, options: ServerOpti
     LINKME_DATA_DIR: dir,
     LINKME_ADMIN_TOKEN: admin_token,
     LINKME_EGRESS_ALLOW: "127.0.0.0/8",
+    // All of a test's apps call from one address.
+    LINKME_CLAIMS_PER_MINUTE: "0",
+    LINKME_APP_EVENTS_PER_MINUTE: "0",
+    LINKME_CALLS_PER_MINUTE: "0",
     LINKME_ROLE: options.role ?? "",
     TEST_HURRY: options.hurry === undefined ? "" : String(options.hurry),
     ...options.env,

@@ -32,6 +32,8 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
   const { body } = await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`);
   const missed = await made("events", { event: "link.app_open", data: { n: 1, mark } });
   assert.equal(missed.accepted.length, 1);
+  const sdk = { token: null, headers: { "x-app-id": app_id } };
+  await api.call("POST", "/api/app-events", { type: "install", detail: mark }, sdk);
   const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
     app_id,

@@ -1,0 +1,120 @@
+// App events: what an app's SDK reports. An open is an event for webhooks, link.app_open; everything else is kept for
+// analytics. The SDK's own word that a claim has succeeded says more of it, and never makes another claim.
+// Created once by compose-edge.ts; called by the API with the app already known.
+import type { AppEvent, AppEventsQuery } from "#contract/app-events.ts";
+import type { App } from "#contract/apps.ts";
+import type { EventData } from "#contract/events.ts";
+import { invalid, notFound, unavailable } from "../errors.ts";
+import type { EventRow, NewEvent } from "../events/event.ts";
+import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
+import { type Database, isDatabaseError } from "../platform/database.ts";
+import type { Ids } from "../platform/ids.ts";
+import type { Statement } from "../platform/sql.ts";
+import { timeText } from "../platform/time-text.ts";
+import { type AppEventBody, claimTypeOf, detailOf, timestampOf, typeOf } from "./app-event.ts";
+import * as store from "./app-event-store.ts";
+import type { Asking, ClaimLog } from "./claims.ts";
+import { platformOf } from "./device.ts";
+import { readCid } from "./referrer.ts";
+
+const RETRY_AFTER_SECONDS = 1;
+
+export interface AppEventsOptions {
+  db: Database;
+  log: ClaimLog;
+  accounts: { findApp(id: string): Promise<App | null> };
+  ids: Pick<Ids, "uuid">;
+  compose(event: NewEvent): EventRow;
+  now(): number;
+}
+
+interface Item {
+  readonly statements: readonly Statement[];
+  readonly events: readonly EventRow[];
+}
+
+export type AppEvents = ReturnType<typeof createAppEvents>;
+
+export function createAppEvents({ db, log, accounts, ids, compose, now }: AppEventsOptions) {
+  const submit = log.channel<Item>(
+    ({ events }) => events,
+    (items) => ({ statements: items.flatMap(({ statements }) => statements) }),
+  );
+
+  /** `POST /api/app-events`. @throws AppError invalid_request, not_found, temporarily_unavailable */
+  async function record(app: App, body: AppEventBody, asking: Asking): Promise<void> {
+    const type = typeOf(body);
+    if (type === null) throw invalid("type", "the name of the event, like open");
+    const row = rowOf(app, type, body, asking);
+    const item: Item =
+      type === "open" ? { statements: [], events: [openOf(row)] } : { statements: keep(row, body), events: [] };
+    await submit(item).catch(async (error: unknown) => {
+      if (!isDatabaseError(error, "unmet")) throw error;
+      if ((await accounts.findApp(app.id)) === null) throw notFound("app");
+      throw unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+    });
+  }
+
+  function rowOf(app: App, type: string, body: AppEventBody, asking: Asking): store.AppEventRow {
+    return {
+      app_id: app.id,
+      id: ids.uuid(),
+      type,
+      platform: platformOf(body.platform, asking.device, asking.user_agent),
+      cid: readCid(body.cid),
+      link_id: body.linkId || null,
+      user_id: body.userId || null,
+      detail: detailOf(body) ?? null,
+      client_time: timestampOf(body) ?? null,
+      created_at: now(),
+    };
+  }
+
+  function keep(row: store.AppEventRow, body: AppEventBody): Statement[] {
+    const statements = [store.keepApp(row.app_id), store.insertAppEvent(row)];
+    const claim_type = row.type === "claim" ? claimTypeOf(body) : null;
+    if (claim_type !== null && row.cid !== null) {
+      statements.push(store.refineClaim(row.app_id, row.cid, claim_type));
+    }
+    return statements;
+  }
+
+  function openOf(row: store.AppEventRow): EventRow {
+    const { platform, link_id, cid, user_id, detail, client_time } = row;
+    const data: EventData["link.app_open"] = { platform, type: "open" };
+    if (link_id !== null) data.link_id = link_id;
+    if (cid !== null) data.cid = cid;
+    if (user_id !== null) data.user_id = user_id;
+    if (detail !== null) data.detail = detail;
+    if (client_time !== null) data.timestamp = client_time;
+    const event = { app_id: row.app_id, event: "link.app_open", ts: row.created_at, data } as const;
+    return compose(link_id === null ? event : { ...event, link_id });
+  }
+
+  /** Newest first. @throws AppError invalid_request (cursor) */
+  async function list(
+    app_id: string,
+    { type, limit, cursor }: AppEventsQuery,
+  ): Promise<{ items: AppEvent[]; next_cursor: string | null }> {
+    const before = cursor === undefined ? undefined : String(decodeCursor(cursor, ["string"])[0]);
+    const { found, end } = await store.pageAppEvents(db, app_id, { type, before }, limit);
+    return { items: found.map(present), next_cursor: end === null ? null : encodeCursor([end]) };
+  }
+
+  return { record, list };
+}
+
+function present(row: store.AppEventRow): AppEvent {
+  const event: AppEvent = {
+    id: row.id,
+    type: row.type,
+    platform: row.platform,
+    created_at: timeText(row.created_at),
+  };
+  if (row.cid !== null) event.cid = row.cid;
+  if (row.link_id !== null) event.link_id = row.link_id;
+  if (row.user_id !== null) event.user_id = row.user_id;
+  if (row.detail !== null) event.detail = row.detail;
+  if (row.client_time !== null) event.timestamp = row.client_time;
+  return event;
+}
