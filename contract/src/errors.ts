@@ -32,6 +32,7 @@ export const ErrorBody = z
     message: z.string(),
     request_id: z.string(),
     details: z.array(ErrorDetail).optional(),
+    suggestions: z.array(z.string()).optional().describe("with slug_taken: slugs that are free"),
   })
   .meta({ id: "Error", description: "A refusal. `error` is stable; `message` says what to do next." });
 export type ErrorBody = z.infer<typeof ErrorBody>;

@@ -1,6 +1,15 @@
 // LinkMe's own endpoints, as its SDKs call them. Unknown fields are ignored here, and paths and names are LinkMe's.
 import { z } from "zod";
-import { Link, LinkCreate, LinkCreated, LinkPatch, LinkPayload, ListedLink } from "./links.ts";
+import {
+  Link,
+  LinkCreate,
+  LinkCreated,
+  LinkCreateOfApp,
+  LinkPatch,
+  LinkPayload,
+  ListedLink,
+  ShortLinkCreate,
+} from "./links.ts";
 import { type Route, under } from "./route.ts";
 
 const URL_TEXT_MAX_CHARS = 8_192;
@@ -78,6 +87,28 @@ export const LINKME_ROUTES = {
     params: in_app,
     query: AnyQuery,
     body: LinkCreate,
+    status: 201,
+    answer: LinkCreated,
+  },
+  createLinkOfApp: {
+    method: "POST",
+    path: "/api/links",
+    scope: "app_write",
+    tag: "Links",
+    summary: "Create a link by the names of the stored link; the app is the key's",
+    query: AnyQuery,
+    body: LinkCreateOfApp,
+    status: 201,
+    answer: LinkCreated,
+  },
+  createShortLink: {
+    method: "POST",
+    path: "/s",
+    scope: "app_write",
+    tag: "Links",
+    summary: "Shorten an address; the app is the key's",
+    query: AnyQuery,
+    body: ShortLinkCreate,
     status: 201,
     answer: LinkCreated,
   },

@@ -1,116 +1,81 @@
 // Links as LinkMe's Node SDK creates and reads them: camelCase on create, snake_case with 0 and 1 on the entity, JSON
 // text for utm, utm_override and deep_link_params. Unknown fields are ignored here, as LinkMe's SDKs expect.
 import { z } from "zod";
-import { AnyUrl, WebUrl } from "./fields.ts";
+import { AnyUrl, Id, WebUrl } from "./fields.ts";
+import {
+  CustomMap,
+  FLAG_FIELDS,
+  FlagInput,
+  NULLABLE_FIELDS,
+  ObjectText,
+  OgDescription,
+  OgTitle,
+  Path,
+  Slug,
+  Utm,
+  UtmOverride,
+} from "./link-fields.ts";
 
-/** The ten query keys that count as UTM; everything else is a parameter. */
-export const UTM_KEYS = [
-  "utm_source",
-  "utm_medium",
-  "utm_campaign",
-  "utm_term",
-  "utm_content",
-  "utm_id",
-  "utm_source_platform",
-  "utm_creative_format",
-  "utm_marketing_tactic",
-  "tags",
-] as const;
-export type UtmKey = (typeof UTM_KEYS)[number];
-
-export const SLUG_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
-const UTM_VALUE_MAX_CHARS = 500;
-const MAP_MAX_ENTRIES = 50;
-const MAP_VALUE_MAX_CHARS = 2_000;
-const PATH_MAX_CHARS = 1_000;
-const MAP_TEXT_MAX_CHARS = 8_000;
-
-/** First path segments that belong to the server and can never be slugs. */
-export const RESERVED_SLUGS = [
-  "api",
-  "d",
-  "qr",
-  "s",
-  "portal",
-  "resources",
-  "docs",
-  "mcp",
-  "internal",
-  "apple-app-site-association",
-  "robots.txt",
-  "favicon.ico",
-] as const;
-
-const Slug = z
-  .string()
-  .regex(SLUG_PATTERN, { error: "1 to 64 letters, digits, _ or -" })
-  .refine((slug) => !(RESERVED_SLUGS as readonly string[]).includes(slug.toLowerCase()), {
-    error: "another slug: this one is an address of the server itself",
-  });
-
-const Utm = z.partialRecord(z.enum(UTM_KEYS), z.string().max(UTM_VALUE_MAX_CHARS));
-const UtmOverride = z.partialRecord(z.enum(UTM_KEYS), z.boolean());
-const CustomValue = z.union([z.string().max(MAP_VALUE_MAX_CHARS), z.number(), z.boolean(), z.null()]);
-const CustomMap = z
-  .record(z.string().max(100), CustomValue)
-  .refine((map) => Object.keys(map).length <= MAP_MAX_ENTRIES, { error: `at most ${MAP_MAX_ENTRIES} entries` });
-
-/** `POST /api/apps/{app_id}/links`. */
-export const LinkCreate = z
-  .object({
-    slug: Slug.optional(),
-    deepLink: z.string().max(PATH_MAX_CHARS).nullish().describe("path inside the app"),
-    redirects: z
-      .object({
-        ios: AnyUrl.nullish(),
-        android: AnyUrl.nullish(),
-        web: WebUrl.nullish(),
-        forceWeb: z.boolean().optional(),
-      })
-      .nullish(),
-    utm: Utm.nullish(),
-    utmOverrides: UtmOverride.nullish(),
-    allowParamPassthrough: z.boolean().optional(),
-    displayInPortal: z.boolean().default(false),
-    customData: CustomMap.nullish(),
-    deepLinkParams: CustomMap.nullish(),
-    iosStoreUrl: WebUrl.nullish(),
-    androidStoreUrl: WebUrl.nullish(),
-    og_title: z.string().max(300).nullish(),
-    og_description: z.string().max(1_000).nullish(),
-    og_image_url: WebUrl.nullish(),
-  })
-  .meta({ id: "LinkCreate" });
-export type LinkCreate = z.infer<typeof LinkCreate>;
-
-const NO_MAP_TEXT = { error: "JSON text of an object" };
-const MapText = z
-  .union(
-    [z.string().max(MAP_TEXT_MAX_CHARS).refine(isObjectText, NO_MAP_TEXT), z.record(z.string(), z.json())],
-    NO_MAP_TEXT,
-  )
-  .transform((value) => (typeof value === "string" ? value : JSON.stringify(value)));
-const PatchFlag = z.union([z.literal(0), z.literal(1)], { error: "0 or 1" });
+export { RESERVED_SLUGS, SLUG_PATTERN, UTM_KEYS, type UtmKey } from "./link-fields.ts";
 
 /** `PATCH /api/links/{id}`: only what is named changes. */
 export const LinkPatch = z
-  .object({
-    deep_link_path: z.string().max(PATH_MAX_CHARS).nullable(),
-    ios_custom_url: AnyUrl.nullable(),
-    android_custom_url: AnyUrl.nullable(),
-    web_fallback_url: WebUrl.nullable(),
-    allow_param_passthrough: PatchFlag,
-    force_redirect_web: PatchFlag,
-    enabled: PatchFlag,
-    og_title: z.string().max(300).nullable(),
-    og_description: z.string().max(1_000).nullable(),
-    og_image_url: WebUrl.nullable(),
-    utm: MapText.nullable(),
-    utm_override: MapText.nullable(),
-  })
+  .object({ slug: Slug, ...NULLABLE_FIELDS, ...FLAG_FIELDS })
   .partial()
   .meta({ id: "LinkPatch" });
 export type LinkPatch = z.output<typeof LinkPatch>;
+
+/** LinkMe's names on create. Where a field is given under both of its names, the one of the stored link counts. */
+const CAMEL_FIELDS = {
+  deepLink: Path.nullish().describe("path inside the app"),
+  redirects: z
+    .object({
+      ios: AnyUrl.nullish(),
+      android: AnyUrl.nullish(),
+      web: WebUrl.nullish(),
+      forceWeb: FlagInput.nullish(),
+    })
+    .nullish(),
+  utmOverrides: UtmOverride.nullish(),
+  allowParamPassthrough: FlagInput.nullish(),
+  displayInPortal: FlagInput.nullish(),
+  customData: CustomMap.nullish(),
+  deepLinkParams: CustomMap.nullish(),
+  iosStoreUrl: WebUrl.nullish(),
+  androidStoreUrl: WebUrl.nullish(),
+} as const;
+
+/** `POST /api/apps/{app_id}/links`: LinkMe's names, or those of the stored link; null is the same as absent. */
+export const LinkCreate = z
+  .object({
+    ...z.object({ slug: Slug, ...NULLABLE_FIELDS, ...FLAG_FIELDS }).partial().shape,
+    slug: Slug.nullish(),
+    allow_param_passthrough: FlagInput.nullish(),
+    force_redirect_web: FlagInput.nullish(),
+    enabled: FlagInput.nullish(),
+    internal: FlagInput.nullish(),
+    utm: z.union([Utm, ObjectText]).nullish(),
+    og_title: OgTitle.nullish(),
+    og_description: OgDescription.nullish(),
+    og_image_url: WebUrl.nullish(),
+    ...CAMEL_FIELDS,
+  })
+  .meta({ id: "LinkCreate" });
+export type LinkCreate = z.output<typeof LinkCreate>;
+
+const AppId = Id.nullish().describe("with the admin token: for which app; a server key tells its own");
+
+/** `POST /api/links`. */
+export const LinkCreateOfApp = LinkCreate.extend({ app_id: AppId }).meta({ id: "LinkCreateOfApp" });
+
+/** `POST /s`: the shortest way to a link. */
+export const ShortLinkCreate = z
+  .object({ url: WebUrl.nullish(), web_fallback_url: WebUrl.nullish(), slug: Slug.nullish(), app_id: AppId })
+  .refine(({ url, web_fallback_url }) => (url ?? web_fallback_url ?? null) !== null, {
+    error: "required: an absolute http or https URL",
+    path: ["url"],
+  })
+  .meta({ id: "ShortLinkCreate" });
 
 export const LinkCreated = z
   .object({
@@ -148,6 +113,10 @@ export const Link = z
     allow_param_passthrough: Flag,
     force_redirect_web: Flag,
     enabled: Flag,
+    tags: z.array(z.string()),
+    expires_at: Text,
+    click_limit: z.number().int().nullable(),
+    expired_url: Text,
     internal: Flag.describe("1 hides the link from the Portal's list; it works all the same"),
     click_count: z.number().int(),
     last_click_at: Text,
@@ -181,13 +150,3 @@ export const LinkPayload = z
   })
   .meta({ id: "LinkPayload" });
 export type LinkPayload = z.infer<typeof LinkPayload>;
-
-function isObjectText(text: string): boolean {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value);
-  } catch {
-    // Not even JSON: refused with the same words.
-    return false;
-  }
-}

@@ -12,7 +12,7 @@ export type Scope = (typeof SCOPES)[number];
 export interface Route {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** With parameters in braces, as OpenAPI writes them. */
-  readonly path: `/api/${string}` | `/.well-known/${string}`;
+  readonly path: `/api/${string}` | `/.well-known/${string}` | "/s";
   readonly scope: Scope;
   readonly tag: string;
   readonly summary: string;

@@ -7,7 +7,8 @@ import { addBots, SHARDS } from "./analytics/store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
-import { appEventHandlers, linkHandlers, sdkHandlers } from "./api/linkme.ts";
+import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
+import { linkHandlers } from "./api/links.ts";
 import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
@@ -40,6 +41,8 @@ export interface EdgeParts {
   /** That place, for people who run several machines. */
   node: string;
   publicUrl(): string;
+  /** How many links an app may have. */
+  links_max: number;
   /** Two letters, or null. */
   countryOf(ip: string): string | null;
 }
@@ -50,7 +53,7 @@ export function composeEdge(parts: EdgeParts) {
   const timeText = createTimeText();
   const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
-  const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl });
+  const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
   const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
   const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
   const spool = createSpool(parts.data_dir);

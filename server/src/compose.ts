@@ -49,7 +49,10 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   /** Open answers; ready has begun all that it does as well. */
   const state = { is_open: false, is_ready: false, is_stopping: false };
   const { event_retention_days, delivery_retention_days } = config;
-  const accounts = createAccounts({ db, ids, source, keeping: { event_retention_days, delivery_retention_days } });
+  const accounts = createAccounts({
+    ...{ db, ids, source, keeping: { event_retention_days, delivery_retention_days } },
+    domains_max: config.domains_per_app,
+  });
   const askDatabase = createReadiness(db);
   const parts = { db, ids, keepingOf: accounts.findApp, isAnswering: askDatabase };
   const pipeline = composePipeline(config, secrets, parts);
@@ -66,6 +69,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     seal_key: secrets.seal_key,
     data_dir: config.data_dir,
     node: notices.node,
+    links_max: config.links_per_app,
     publicUrl: () => config.public_url ?? addressOf(app.server, config),
     countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });

@@ -41,6 +41,8 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     disable_after_seconds: 432_000,
     event_retention_days: 395,
     delivery_retention_days: 30,
+    links_per_app: 1_000_000,
+    domains_per_app: 100,
     geoip_database: null,
     claims_per_minute: 60,
     app_events_per_minute: 600,

@@ -44,6 +44,7 @@ const roles = text.transform(readRoles).refine((list) => list !== null);
 const connections = wholeNumber(2, 1_000);
 const failures = wholeNumber(1, 1_000_000);
 const seconds = wholeNumber(1, 31_536_000);
+const amount = wholeNumber(1, 1_000_000_000);
 const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
 const delays = text.transform(readDelays).refine((list) => list !== null);
 
@@ -201,6 +202,22 @@ export const SETTINGS = {
     accepts: A_NUMBER_OF_DAYS,
     description: "The same for what was sent and answered, counted from the end of the delivery.",
     schema: days,
+  }),
+  links_per_app: setting({
+    name: "LINKME_LINKS_PER_APP",
+    fallback: "1000000",
+    unit: "links",
+    accepts: "a whole number from 1 to 1000000000",
+    description: "How many links an app may have; one more is refused with 409.",
+    schema: amount,
+  }),
+  domains_per_app: setting({
+    name: "LINKME_DOMAINS_PER_APP",
+    fallback: "100",
+    unit: "domains",
+    accepts: "a whole number from 1 to 1000000000",
+    description: "How many domains an app may have; one more is refused with 409.",
+    schema: amount,
   }),
   geoip_database: setting({
     name: "LINKME_GEOIP_DATABASE",

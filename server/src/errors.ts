@@ -7,16 +7,19 @@ export class AppError extends Error {
   readonly details: readonly ErrorDetail[] | undefined;
   /** Sent as `Retry-After`, in seconds. */
   readonly retry_after_seconds: number | undefined;
+  /** What would be accepted in place of what was sent. */
+  readonly suggestions: readonly string[] | undefined;
   constructor(
     code: ErrorCode,
     message: string,
-    options: { details?: readonly ErrorDetail[]; retry_after_seconds?: number } = {},
+    options: { details?: readonly ErrorDetail[]; retry_after_seconds?: number; suggestions?: readonly string[] } = {},
   ) {
     super(message);
     this.name = "AppError";
     this.code = code;
     this.details = options.details;
     this.retry_after_seconds = options.retry_after_seconds;
+    this.suggestions = options.suggestions;
   }
 }
 

@@ -40,6 +40,7 @@ const LEFT_MAX = 1_000;
 /** How long a call waits for the id of a deleted app to become free. */
 const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
+const DOMAINS_MAX = 100;
 const ALL_APPS_MAX = 1_000;
 
 export interface Page<Item> {
@@ -58,13 +59,15 @@ export interface AccountsOptions {
   source: IdSource;
   /** For apps that are created without. */
   keeping?: Keeping;
+  /** How many domains an app may have. */
+  domains_max?: number;
 }
 
 type Keeping = Partial<Pick<AppSettings, "event_retention_days" | "delivery_retention_days">>;
 
 export type Accounts = ReturnType<typeof createAccounts>;
 
-export function createAccounts({ db, ids, source, keeping = {} }: AccountsOptions) {
+export function createAccounts({ db, ids, source, keeping = {}, domains_max = DOMAINS_MAX }: AccountsOptions) {
   const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
   const keys = createLookup<ApiKey>({
     ...lookup,
@@ -191,14 +194,19 @@ export function createAccounts({ db, ids, source, keeping = {} }: AccountsOption
   async function createDomain(app_id: string, hostname: string): Promise<Domain> {
     const row = { id: ids.prefixed("dom"), app_id, hostname, created_at: source.now() };
     try {
-      await store.insertDomain(db, row);
+      await store.insertDomain(db, row, domains_max);
     } catch (error) {
-      if (isDatabaseError(error, "unmet")) throw notFound("app");
+      if (isDatabaseError(error, "unmet")) throw await whyNoDomain(app_id);
       if (isDatabaseError(error, "unique")) throw refuse("conflict", `The host ${hostname} is connected already.`);
       throw error;
     }
     domains.forget(hostname);
     return toDomain(row);
+  }
+
+  async function whyNoDomain(app_id: string): Promise<AppError> {
+    if ((await store.selectAppsById(db, [app_id])).length === 0) return notFound("app");
+    return refuse("conflict", `An app may have ${domains_max} domains. Delete one, or raise LINKME_DOMAINS_PER_APP.`);
   }
 
   async function listDomains(app_id: string, page: PageInput): Promise<Page<Domain>> {

@@ -148,10 +148,12 @@ export async function deleteKey(db: Database, id: string, app_scope: string | nu
 }
 
 /** @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone */
-export async function insertDomain(db: Database, domain: DomainRow): Promise<void> {
+/** Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused. */
+export async function insertDomain(db: Database, domain: DomainRow, domains_max: number): Promise<void> {
   const inserted = sql`insert into domains (id, app_id, hostname, created_at)
     select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)
-    from apps where id = ${domain.app_id} ${KEPT} returning id`;
+    from apps where id = ${domain.app_id}
+      and (select count(*) from domains where app_id = apps.id) < cast(${domains_max} as bigint) ${KEPT} returning id`;
   await db.batch([expectRows(1, inserted)]);
 }
 

@@ -5,7 +5,7 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
 import { BLANK } from "../../test/support/links.ts";
 import { createAccounts } from "../accounts/accounts.ts";
-import { deleteLink, insertLink } from "../links/store.ts";
+import { deleteLink, insertLinks } from "../links/writing-store.ts";
 import type { Database } from "../platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
@@ -25,7 +25,7 @@ forEachEngine((engine) => {
   async function open() {
     const db = await engine.open();
     for (const app_id of ["shop", "other"]) await insertTestApp(db, app_id);
-    for (const id of ["lnk_1", "lnk_2"]) await insertLink(db, { ...BLANK, id, app_id: "shop", slug: id });
+    for (const id of ["lnk_1", "lnk_2"]) await insertLinks(db, [{ ...BLANK, id, app_id: "shop", slug: id }], 10);
     const store = createAnalyticsStore(db);
     const add = (visits: Visit[], shard = 0) => db.batch(addCounts(countVisits(visits), shard));
     const top = async (link_id: string, dimension: "utm_source" | "platform", limit = 10) =>

@@ -30,9 +30,10 @@ export function describeFailure(error: unknown, request_id: string): Failure {
 }
 
 function compose(refusal: AppError, request_id: string, is_bug: boolean): Failure {
-  const { code, message, details, retry_after_seconds } = refusal;
+  const { code, message, details, retry_after_seconds, suggestions } = refusal;
   const body: ErrorBody = { error: code, message, request_id };
   if (details !== undefined) body.details = [...details];
+  if (suggestions !== undefined) body.suggestions = [...suggestions];
   return { status: ERROR_STATUS[code], body, retry_after_seconds, is_bug };
 }
 

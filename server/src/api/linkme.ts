@@ -1,4 +1,4 @@
-// LinkMe's own endpoints: what its SDKs call, and links. Called by compose-edge.ts.
+// LinkMe's own endpoints that its SDKs call in apps and pages. Called by compose-edge.ts; links are in links.ts.
 // Untrusted device descriptions are read leniently; a caller's app is found in the order that LinkMe's SDKs rely on.
 import type { FastifyRequest } from "fastify";
 import type { App } from "#contract/apps.ts";
@@ -7,13 +7,11 @@ import { AppEventBody } from "../claims/app-event.ts";
 import type { AppEvents } from "../claims/app-events.ts";
 import type { Asking, Claims } from "../claims/claims.ts";
 import { type Device, readDevice, readDeviceHeader } from "../claims/device.ts";
-import type { Links } from "../links/links.ts";
 import { demandKey, identifySdk } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 import { refuseIssues } from "./issues.ts";
 
 type SdkNames = "resolveToken" | "resolveUrl" | "claimDeferred" | "claimInstallReferrer" | "recordAppEvent";
-type LinkNames = "createLink" | "listLinks" | "getLink" | "patchLink" | "deleteLink";
 
 export interface SdkDeps {
   accounts: Accounts;
@@ -75,15 +73,4 @@ function asking(request: FastifyRequest, device: Device): Asking {
 /** For processes with the role `api`. */
 export function appEventHandlers(app_events: Pick<AppEvents, "list">): Handlers<"listAppEvents"> {
   return { listAppEvents: ({ params, query }) => app_events.list(params.app_id, query) };
-}
-
-/** Likewise. */
-export function linkHandlers(links: Links): Handlers<LinkNames> {
-  return {
-    createLink: ({ params, body }) => links.create(params.app_id, body),
-    listLinks: ({ params }) => links.list(params.app_id),
-    getLink: ({ params, access }) => links.get(params.id, access.app_scope),
-    patchLink: ({ params, body, access }) => links.patch(params.id, access.app_scope, body),
-    deleteLink: ({ params, access }) => links.remove(params.id, access.app_scope),
-  };
 }

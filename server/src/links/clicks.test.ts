@@ -18,7 +18,8 @@ import { sql } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
 import { createForgetting } from "./forget.ts";
 import { createRecorder } from "./recorder.ts";
-import { insertLink, selectClickFate } from "./store.ts";
+import { selectClickFate } from "./store.ts";
+import { insertLinks } from "./writing-store.ts";
 
 const HOUR = 3_600_000;
 const ids = createIds();
@@ -35,7 +36,7 @@ function clickAt(at: number, link_id = "lnk_1", app_id = "shop"): Click {
 }
 
 async function insertTestLink(db: Database, id: string, app_id = "shop"): Promise<void> {
-  await insertLink(db, { ...BLANK, id, app_id, slug: id });
+  await insertLinks(db, [{ ...BLANK, id, app_id, slug: id }], 10);
 }
 
 async function stored(db: Database) {
@@ -91,9 +92,9 @@ forEachEngine((engine) => {
   test("a link of an app that is deleted at this moment is not stored", async () => {
     const db = await engine.open();
     await insertTestApp(db, "shop");
-    const made = () => insertLink(db, { ...BLANK, app_id: "shop" });
+    const made = () => insertLinks(db, [{ ...BLANK, app_id: "shop" }], 10);
     const [result] = await meanwhile(db, [made], sql`delete from apps where id = 'shop'`);
-    assert.deepEqual(result, { status: "fulfilled", value: false });
+    assert.deepEqual(result, { status: "fulfilled", value: { kind: "no_app" } });
   });
 
   test("clicks are stored with their events, and counted by link with the newest time", async () => {

@@ -1,6 +1,6 @@
-// What callers write into a new link: LinkMe's camelCase, as a row. Pure; called by links.ts.
-// The contract's schemas have validated it, and the body parser has refused what no database could keep.
-import type { LinkCreate } from "#contract/links.ts";
+// What callers write into a link, as columns: LinkMe's camelCase and the names of the stored link. Pure; called by
+// writing.ts. The contract's schemas have validated it, and the body parser has refused what no database could keep.
+import type { LinkCreate, LinkPatch } from "#contract/links.ts";
 import type { LinkRow } from "./link.ts";
 
 export interface LinkIdentity {
@@ -10,35 +10,57 @@ export interface LinkIdentity {
   readonly now: number;
 }
 
-/** The row of a new link; its slug is chosen by the caller. */
-export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: LinkIdentity): LinkRow {
+/** The columns of what is named, and of nothing else. */
+export function toColumns({ tags, expires_at, ...same }: LinkPatch): Partial<LinkRow> {
+  return {
+    ...same,
+    ...(tags !== undefined && { tags: tags === null || tags.length === 0 ? null : JSON.stringify(tags) }),
+    ...(expires_at !== undefined && { expires_at: expires_at === null ? null : Date.parse(expires_at) }),
+  };
+}
+
+/**
+ * The row of a new link; its slug is chosen by the caller.
+ * @param internal what it is when the caller does not say: LinkMe's SDK hides links, people do not
+ */
+export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: LinkIdentity, internal: 0 | 1): LinkRow {
+  const { redirects } = input;
+  const given = toColumns({ tags: input.tags ?? null, expires_at: input.expires_at ?? null });
   return {
     id,
     app_id,
     slug: "",
     domain_id,
-    deep_link_path: input.deepLink ?? null,
-    deep_link_params: jsonOrNull(input.deepLinkParams),
-    ios_custom_url: input.redirects?.ios ?? null,
-    android_custom_url: input.redirects?.android ?? null,
-    ios_store_url: input.iosStoreUrl ?? null,
-    android_store_url: input.androidStoreUrl ?? null,
-    web_fallback_url: input.redirects?.web ?? null,
+    deep_link_path: input.deep_link_path ?? input.deepLink ?? null,
+    deep_link_params: input.deep_link_params ?? jsonOrNull(input.deepLinkParams),
+    ios_custom_url: input.ios_custom_url ?? redirects?.ios ?? null,
+    android_custom_url: input.android_custom_url ?? redirects?.android ?? null,
+    ios_store_url: input.ios_store_url ?? input.iosStoreUrl ?? null,
+    android_store_url: input.android_store_url ?? input.androidStoreUrl ?? null,
+    web_fallback_url: input.web_fallback_url ?? redirects?.web ?? null,
     og_title: input.og_title ?? null,
     og_description: input.og_description ?? null,
     og_image_url: input.og_image_url ?? null,
-    utm: jsonOrNull(input.utm),
-    utm_override: jsonOrNull(input.utmOverrides),
-    custom_data: jsonOrNull(input.customData),
-    allow_param_passthrough: input.allowParamPassthrough === true ? 1 : 0,
-    force_redirect_web: input.redirects?.forceWeb === true ? 1 : 0,
-    enabled: 1,
-    internal: input.displayInPortal ? 0 : 1,
+    utm: typeof input.utm === "string" ? input.utm : jsonOrNull(input.utm),
+    utm_override: input.utm_override ?? jsonOrNull(input.utmOverrides),
+    custom_data: input.custom_data ?? jsonOrNull(input.customData),
+    allow_param_passthrough: input.allow_param_passthrough ?? input.allowParamPassthrough ?? 0,
+    force_redirect_web: input.force_redirect_web ?? redirects?.forceWeb ?? 0,
+    enabled: input.enabled ?? 1,
+    internal: input.internal ?? hiddenBy(input.displayInPortal) ?? internal,
     click_count: 0,
     last_click_at: null,
     created_at: now,
     updated_at: now,
+    tags: given.tags ?? null,
+    expires_at: given.expires_at ?? null,
+    click_limit: input.click_limit ?? null,
+    expired_url: input.expired_url ?? null,
   };
+}
+
+function hiddenBy(is_shown: 0 | 1 | null | undefined): 0 | 1 | null {
+  return is_shown === null || is_shown === undefined ? null : is_shown === 1 ? 0 : 1;
 }
 
 function jsonOrNull(map: object | null | undefined): string | null {

@@ -34,12 +34,14 @@ export interface LinkRow {
   readonly last_click_at: number | null;
   readonly created_at: number;
   readonly updated_at: number;
+  /** JSON text of a list; null when there are none. */
+  readonly tags: string | null;
   /** When the link ends, in milliseconds; null for never. */
-  readonly expires_at?: number | null;
+  readonly expires_at: number | null;
   /** How many clicks it takes; null for any number. */
-  readonly click_limit?: number | null;
+  readonly click_limit: number | null;
   /** Where visitors of an ended link go; null for a page that says so. */
-  readonly expired_url?: string | null;
+  readonly expired_url: string | null;
 }
 
 /** Why a link leads nowhere any more; null while it does. */
@@ -47,8 +49,8 @@ export function endOf(
   row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
   now: number,
 ): "expired" | "limit_reached" | null {
-  if (typeof row.expires_at === "number" && now >= row.expires_at) return "expired";
-  return typeof row.click_limit === "number" && row.click_count >= row.click_limit ? "limit_reached" : null;
+  if (row.expires_at !== null && now >= row.expires_at) return "expired";
+  return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
 }
 
 /** A link ready for the hot path on one host: every address checked and taken apart. */
@@ -106,7 +108,7 @@ export function rootRow(app_id: string): LinkRow {
     },
     ...{ ios_store_url: null, android_store_url: null, web_fallback_url: null },
     ...{ og_title: null, og_description: null, og_image_url: null, utm: null, utm_override: null, custom_data: null },
-    last_click_at: null,
+    ...{ tags: null, expires_at: null, click_limit: null, expired_url: null, last_click_at: null },
   };
   const flags = { allow_param_passthrough: 1, force_redirect_web: 0, enabled: 1, internal: 1 };
   return { ...nothing, ...flags, id: "", app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
@@ -233,6 +235,10 @@ export function presentLink(row: LinkRow): Link {
     allow_param_passthrough: flag(row.allow_param_passthrough),
     force_redirect_web: flag(row.force_redirect_web),
     enabled: flag(row.enabled),
+    tags: readTags(row.tags),
+    expires_at: timeText(row.expires_at),
+    click_limit: row.click_limit,
+    expired_url: row.expired_url,
     internal: flag(row.internal),
     click_count: row.click_count,
     last_click_at: timeText(row.last_click_at),
@@ -255,6 +261,11 @@ export function presentListedLink(row: LinkRow, hostname: string | null, public_
 /** Where a link is printed to live: its domain, else the server's own address. */
 export function linkOrigin(hostname: string | null, public_url: string): string {
   return hostname === null ? public_url.replace(/\/+$/, "") : `https://${hostname}`;
+}
+
+export function readTags(tags: string | null): string[] {
+  // Written by input.ts from a list of this type.
+  return tags === null ? [] : (JSON.parse(tags) as string[]);
 }
 
 function flag(value: number): 0 | 1 {

@@ -32,6 +32,7 @@ function remembering() {
       peekDomain: () => null,
     },
     publicUrl: () => ORIGIN,
+    links_max: 10,
   });
   return {
     state,

@@ -2,34 +2,25 @@
 // A link that was read is remembered for LINK_TTL_MS; a change made by this process holds at once. When the database does
 // not answer, a link that is remembered goes on being served: a slow database never stops a redirect.
 import type { App, Domain } from "#contract/apps.ts";
-import {
-  type Link,
-  type LinkCreate,
-  type LinkCreated,
-  type LinkPatch,
-  type ListedLink,
-  RESERVED_SLUGS,
-  SLUG_PATTERN,
-} from "#contract/links.ts";
+import { type ListedLink, SLUG_PATTERN } from "#contract/links.ts";
 import { createLookup } from "../accounts/lookup.ts";
-import { notFound, refuse } from "../errors.ts";
+import { notFound } from "../errors.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
-import { composeLink } from "./input.ts";
 import {
   type LinkRow,
   linkOrigin,
   type PreparedLink,
   prepareLink,
   prepareTargets,
-  presentLink,
   presentListedLink,
   rootRow,
   webHosts,
 } from "./link.ts";
 import * as store from "./store.ts";
 import { hostWithoutPort, isBareIp } from "./target.ts";
+import { createWriting } from "./writing.ts";
 
 /** How long a change made by another process may stay unseen. */
 const LINK_TTL_MS = 1_000;
@@ -37,11 +28,6 @@ const LINKS_MAX = 10_000;
 /** How long a visitor waits for a fresh read when an older one is at hand. */
 const STALE_WAIT_MS = 20;
 const LIST_MAX = 1_000;
-const SLUG_TRIES = 5;
-const SLUG_CHARS = 8;
-/** Thirty-two signs without l and o, 0 and 1, which people confuse. */
-const SLUG_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
-const LINK_ID_PATTERN = /^lnk_[0-9a-f]{32}$/;
 
 /** What links need of accounts: cached look-ups; `peek` answers undefined when `find` has to read. */
 export interface LinkAccounts {
@@ -58,11 +44,13 @@ export interface LinksOptions {
   accounts: LinkAccounts;
   /** The server's own address; asked each time, for it can depend on the port that was free. */
   publicUrl(): string;
+  /** How many links an app may have. */
+  links_max: number;
 }
 
 export type Links = ReturnType<typeof createLinks>;
 
-export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptions) {
+export function createLinks({ db, ids, source, accounts, publicUrl, links_max }: LinksOptions) {
   const links = createLookup<LinkRow>({
     load: (keys) => store.selectLinks(db, keys),
     now: source.now,
@@ -74,71 +62,20 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
   /** When this process last changed a link, by its id: what was known before is not served while the database is slow. */
   const changed_at = createBoundedMap<number>(LINKS_MAX);
 
-  /** @throws AppError slug_taken, not_found */
-  async function create(app_id: string, input: LinkCreate): Promise<LinkCreated> {
-    if ((await accounts.findApp(app_id)) === null) throw notFound("app");
-    const domain = await store.selectDefaultDomain(db, app_id);
-    const link = composeLink(input, {
-      id: ids.prefixed("lnk"),
-      app_id,
-      domain_id: domain?.id ?? null,
-      now: source.now(),
-    });
-    const slug = await insertWithSlug(link, input.slug);
-    const { id, domain_id } = link;
-    return { id, app_id, domain_id, slug, slugUrl: `${linkOrigin(domain?.hostname ?? null, publicUrl())}/${slug}` };
-  }
-
-  async function insertWithSlug(link: LinkRow, given: string | undefined): Promise<string> {
-    for (let left = given === undefined ? SLUG_TRIES : 1; left > 0; left--) {
-      const slug = given ?? randomSlug(source);
-      if (!isFreeText(slug) || !(await store.insertLink(db, { ...link, slug }))) continue;
-      forget({ ...link, slug });
-      return slug;
-    }
-    // The app was found when it was remembered; it may have been deleted since, by another process.
-    if (!(await store.hasApp(db, link.app_id))) throw notFound("app");
-    throw refuse("slug_taken", `The slug ${given ?? ""} is taken. Choose another one.`, [
-      { path: "slug", message: "a slug that no other link has" },
-    ]);
-  }
+  const writing = createWriting({
+    ...{ db, ids, source, links_max, publicUrl },
+    changed(link, updated_at) {
+      links.forget(link.id);
+      links.forget(link.slug);
+      if (updated_at !== null) changed_at.set(link.id, updated_at);
+    },
+  });
 
   /** Newest first. LinkMe's list has no pages, so it ends after LIST_MAX links. */
   async function list(app_id: string): Promise<ListedLink[]> {
     if ((await accounts.findApp(app_id)) === null) throw notFound("app");
     const found = await store.selectListedLinks(db, app_id, LIST_MAX);
     return found.map(({ hostname, ...row }) => presentListedLink(row, hostname, publicUrl()));
-  }
-
-  /** @param app_scope null for the operator; a link of another app does not exist */
-  async function get(id_or_slug: string, app_scope: string | null): Promise<Link> {
-    return presentLink(await findRow(id_or_slug, app_scope));
-  }
-
-  async function patch(id_or_slug: string, app_scope: string | null, changes: LinkPatch): Promise<Link> {
-    const { id } = await findRow(id_or_slug, app_scope);
-    const changed = await store.updateLink(db, id, { ...changes, updated_at: source.now() });
-    if (changed === null) throw notFound("link");
-    changed_at.set(id, changed.updated_at);
-    forget(changed);
-    return presentLink(changed);
-  }
-
-  async function remove(id_or_slug: string, app_scope: string | null): Promise<void> {
-    const row = await findRow(id_or_slug, app_scope);
-    await store.deleteLink(db, row, source.now());
-    forget(row);
-  }
-
-  async function findRow(id_or_slug: string, app_scope: string | null): Promise<LinkRow> {
-    const row = SLUG_PATTERN.test(id_or_slug) ? (await store.selectLinks(db, [id_or_slug])).get(id_or_slug) : undefined;
-    if (row === undefined || (app_scope !== null && row.app_id !== app_scope)) throw notFound("link");
-    return row;
-  }
-
-  function forget(link: LinkRow): void {
-    links.forget(link.id);
-    links.forget(link.slug);
   }
 
   /** True for the hosts on which the links of every app answer. */
@@ -220,7 +157,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl }: LinksOptio
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
-  return { create, list, get, patch, remove, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
+  return { ...writing, list, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */
@@ -246,15 +183,4 @@ async function readInTime(
 
 function enabled(link: PreparedLink | null): PreparedLink | null {
   return link?.row.enabled === 1 ? link : null;
-}
-
-/** Neither an address of the server nor the text of a link id, which would shadow that link. */
-function isFreeText(slug: string): boolean {
-  return !LINK_ID_PATTERN.test(slug) && !(RESERVED_SLUGS as readonly string[]).includes(slug);
-}
-
-function randomSlug(source: IdSource): string {
-  const bytes = new Uint8Array(SLUG_CHARS);
-  source.random(bytes);
-  return Array.from(bytes, (byte) => SLUG_ALPHABET[byte % SLUG_ALPHABET.length]).join("");
 }

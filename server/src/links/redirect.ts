@@ -99,7 +99,7 @@ export function createRedirect(options: RedirectOptions) {
     const cid = options.cid();
     const country = countryOf(opening.ip);
     const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, expiryText }, compose);
-    if (typeof link.row.click_limit === "number") taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
+    if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
     const durable_cid = (await record(click)) === "unrecorded" ? null : cid;
     const location = durable_cid === null ? chosen.without_cid : withCid(chosen, durable_cid);
     if (way === "open_page") return page(200, openInApp(link, opening, visitor, { location, cid: durable_cid }));
@@ -123,10 +123,10 @@ export function createRedirect(options: RedirectOptions) {
   /** A link that has ended sends on without a click, or says so. */
   function answerEnded(link: PreparedLink): EdgeAnswer | null {
     const { row } = link;
-    if (row.expires_at == null && row.click_limit == null) return null;
+    if (row.expires_at === null && row.click_limit === null) return null;
     const end = endOf({ ...row, click_count: row.click_count + (taken.get(row) ?? 0) }, now());
     if (end === null) return null;
-    const location = prepareTarget(row.expired_url ?? null)?.text;
+    const location = prepareTarget(row.expired_url)?.text;
     return location === undefined ? page(410, endedPage(link)) : { kind: "redirect", location };
   }
 

@@ -1,40 +1,11 @@
-// The tables links and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of their own.
-import { recordRemoval, removedLink } from "../accounts/store.ts";
+// The tables links, as they are opened, and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of
+// their own, and how links are made and changed is in writing-store.ts.
 import type { Database, Row } from "../platform/database.ts";
-import { assign, expectRows, KEPT, list, rows, type Statement, sql } from "../platform/sql.ts";
+import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
-
-/** False when the slug is taken, or the app is gone. */
-export async function insertLink(db: Database, link: LinkRow): Promise<boolean> {
-  const values = [
-    ...[link.id, link.app_id, link.slug, link.domain_id, link.deep_link_path, link.deep_link_params],
-    ...[link.ios_custom_url, link.android_custom_url, link.ios_store_url, link.android_store_url],
-    ...[link.web_fallback_url, link.og_title, link.og_description, link.og_image_url, link.utm, link.utm_override],
-    ...[link.custom_data, link.allow_param_passthrough, link.force_redirect_web, link.enabled, link.internal],
-    ...[link.click_count, link.last_click_at, link.created_at, link.updated_at],
-  ];
-  // Looking for the app makes a link of an app that was deleted a moment ago an empty insert instead of a broken one.
-  const inserted = await db.query(sql`insert into links (id, app_id, slug, domain_id, deep_link_path, deep_link_params,
-      ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title, og_description,
-      og_image_url, utm, utm_override, custom_data, allow_param_passthrough, force_redirect_web, enabled, internal,
-      click_count, last_click_at, created_at, updated_at)
-    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12,
-      column13, column14, column15, column16, column17, column18, column19, column20, column21, column22, column23,
-      column24, column25
-    from (values ${rows([values], LINK_TYPES)}) as link where exists (select 1 from apps where id = column2 ${KEPT})
-    on conflict (slug) do nothing returning id`);
-  return inserted.length === 1;
-}
-
-/** Seventeen columns of text, then four flags and four numbers. */
-const LINK_TYPES = [...Array<"text">(17).fill("text"), ...Array<"bigint">(8).fill("bigint")];
-
-export async function hasApp(db: Database, id: string): Promise<boolean> {
-  return (await db.query(sql`select id from apps where id = ${id}`)).length === 1;
-}
 
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
 export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
@@ -59,35 +30,9 @@ export function selectListedLinks(
     where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
 }
 
-/** The app's first domain: where its links are printed to live. */
-export async function selectDefaultDomain(
-  db: Database,
-  app_id: string,
-): Promise<{ id: string; hostname: string } | null> {
-  const found = await db.query<{ id: string; hostname: string }>(
-    sql`select id, hostname from domains where app_id = ${app_id} order by created_at, id limit 1`,
-  );
-  return found[0] ?? null;
-}
-
 export async function selectHostname(db: Database, domain_id: string): Promise<string | null> {
   const found = await db.query<{ hostname: string }>(sql`select hostname from domains where id = ${domain_id}`);
   return found[0]?.hostname ?? null;
-}
-
-/** Null when the link is gone. */
-export async function updateLink(db: Database, id: string, changes: Partial<LinkRow>): Promise<LinkRow | null> {
-  const updated = await db.query<StoredLink>(sql`update links set ${assign(changes)} where id = ${id} returning *`);
-  return updated[0] ?? null;
-}
-
-/** What was counted of it goes afterwards, step by step. */
-export async function deleteLink(
-  db: Database,
-  { id, app_id }: Pick<LinkRow, "id" | "app_id">,
-  now: number,
-): Promise<void> {
-  await db.batch([sql`delete from links where id = ${id}`, recordRemoval("link", removedLink(app_id, id), now)]);
 }
 
 /**

@@ -35,6 +35,10 @@ export const BLANK: LinkRow = {
   last_click_at: null,
   created_at: 0,
   updated_at: 0,
+  tags: null,
+  expires_at: null,
+  click_limit: null,
+  expired_url: null,
 };
 export const APP: App = { ...APP_DEFAULTS, id: "shop", name: "Shop", created_at: "", updated_at: "" };
 

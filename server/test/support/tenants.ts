@@ -71,6 +71,8 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
     resumeReplay: { rate_per_second: 5 },
     ingestEvents: { event: "link.claim", data: {} },
     createLink: { deepLink: "y" },
+    createLinkOfApp: { web_fallback_url: "https://shop.example/" },
+    createShortLink: { url: "https://shop.example/" },
     patchLink: { enabled: 1 },
     resolveUrl: { url: "https://unknown.example.com/x" },
     claimDeferred: { platform: "ios" },

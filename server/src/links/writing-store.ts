@@ -1,0 +1,99 @@
+// How links come, change and go: the tables links and app_links. Called by writing.ts.
+// The row of app_links is taken before any link, so that two calls for one app never wait for each other in a circle.
+import { recordRemoval, removedLink } from "../accounts/store.ts";
+import type { Database, Query } from "../platform/database.ts";
+import { assign, expectRows, KEPT, paddedList, rows, sql } from "../platform/sql.ts";
+import type { LinkRow } from "./link.ts";
+import type { StoredLink } from "./store.ts";
+
+/** Texts first, then numbers: PostgreSQL is told the types of a list of values. */
+const TEXTS = [
+  ...["id", "app_id", "slug", "domain_id", "deep_link_path", "deep_link_params", "ios_custom_url"],
+  ...["android_custom_url", "ios_store_url", "android_store_url", "web_fallback_url", "og_title", "og_description"],
+  ...["og_image_url", "utm", "utm_override", "custom_data", "tags", "expired_url"],
+] as readonly (keyof LinkRow)[];
+const NUMBERS = [
+  ...["allow_param_passthrough", "force_redirect_web", "enabled", "internal", "click_count", "last_click_at"],
+  ...["created_at", "updated_at", "expires_at", "click_limit"],
+] as readonly (keyof LinkRow)[];
+const TYPES = [...TEXTS.map(() => "text" as const), ...NUMBERS.map(() => "bigint" as const)];
+
+export type Inserted =
+  | { readonly kind: "inserted"; readonly ids: ReadonlySet<string> }
+  /** The app may not have so many more; nothing was inserted. */
+  | { readonly kind: "limit" }
+  | { readonly kind: "no_app" };
+
+/** Inserts those whose slugs are free, all of one app, and counts them. */
+export function insertLinks(db: Database, links: readonly LinkRow[], links_max: number): Promise<Inserted> {
+  const app_id = links[0]?.app_id ?? "";
+  // In the order of slugs, for whose index two transactions wait.
+  const sorted = [...links].sort((left, right) => (left.slug < right.slug ? -1 : 1));
+  return db.transaction(async (query): Promise<Inserted> => {
+    if (!(await addToCount(query, app_id, { count: links.length, links_max }))) {
+      const apps = await query(sql`select id from apps where id = ${app_id}`);
+      return { kind: apps.length === 1 ? "limit" : "no_app" };
+    }
+    const values = sorted.map((link) => [...TEXTS, ...NUMBERS].map((name) => link[name]));
+    const inserted = await query<{ id: string }>(sql`insert into links (id, app_id, slug, domain_id, deep_link_path,
+        deep_link_params, ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title,
+        og_description, og_image_url, utm, utm_override, custom_data, tags, expired_url,
+        allow_param_passthrough, force_redirect_web, enabled, internal, click_count, last_click_at, created_at, updated_at,
+        expires_at, click_limit)
+      select * from (values ${rows(values, TYPES)}) as link where true order by column3
+      on conflict (slug) do nothing returning id`);
+    const missing = links.length - inserted.length;
+    if (missing > 0) await query(sql`update app_links set links = links - ${missing} where app_id = ${app_id}`);
+    return { kind: "inserted", ids: new Set(inserted.map(({ id }) => id)) };
+  });
+}
+
+/** False when the app is gone, or may not have so many more. Keeps the app until the transaction ends. */
+async function addToCount(
+  query: Query,
+  app_id: string,
+  { count, links_max }: { count: number; links_max: number },
+): Promise<boolean> {
+  const counted = await query(sql`insert into app_links (app_id, links)
+    select id, cast(${count} as bigint) from apps where id = ${app_id} and ${count} <= cast(${links_max} as bigint) ${KEPT}
+    on conflict (app_id) do update set links = app_links.links + excluded.links
+      where app_links.links + excluded.links <= ${links_max} returning links`);
+  return counted.length === 1;
+}
+
+/** Null when the link is gone. @throws DatabaseError unique when the new slug is taken */
+export async function updateLink(db: Database, id: string, changes: Partial<LinkRow>): Promise<LinkRow | null> {
+  const updated = await db.query<StoredLink>(sql`update links set ${assign(changes)} where id = ${id} returning *`);
+  return updated[0] ?? null;
+}
+
+/** What was counted of it goes afterwards, step by step. @throws DatabaseError unmet when it is gone */
+export async function deleteLink(
+  db: Database,
+  { id, app_id }: Pick<LinkRow, "id" | "app_id">,
+  now: number,
+): Promise<void> {
+  await db.batch([
+    sql`update app_links set links = links - 1 where app_id = ${app_id}`,
+    expectRows(1, sql`delete from links where id = ${id} returning id`),
+    recordRemoval("link", removedLink(app_id, id), now),
+  ]);
+}
+
+/** Those of the slugs that a link has. */
+export async function selectTakenSlugs(db: Database, slugs: readonly string[]): Promise<Set<string>> {
+  if (slugs.length === 0) return new Set();
+  const found = await db.query<{ slug: string }>(sql`select slug from links where slug in (${paddedList(slugs)})`);
+  return new Set(found.map(({ slug }) => slug));
+}
+
+/** The app's first domain: where its links are printed to live. */
+export async function selectDefaultDomain(
+  db: Database,
+  app_id: string,
+): Promise<{ id: string; hostname: string } | null> {
+  const found = await db.query<{ id: string; hostname: string }>(
+    sql`select id, hostname from domains where app_id = ${app_id} order by created_at, id limit 1`,
+  );
+  return found[0] ?? null;
+}
