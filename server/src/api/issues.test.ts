@@ -59,7 +59,7 @@ const cases: [schema: z.ZodType, value: unknown, message: string][] = [
   [Items, { a: [true, false] }, "a: at most 1 item"],
   [Items, { a: [1] }, "a.0: true or false"],
   [z.strictObject({ k: z.enum(["x", "y"]) }), { k: "z" }, "k: one of x, y"],
-  [LinkPatch, { enabled: true }, "enabled: 0 or 1"],
+  [LinkPatch, { enabled: 2 }, "enabled: 0 or 1 (true or false are taken too)"],
   [z.strictObject({ n: z.number() }), { n: "1" }, "n: a number"],
   [z.strictObject({ n: z.number().int() }), { n: 0.5 }, "n: a whole number"],
   [z.strictObject({ n: z.number().min(2) }), { n: 1 }, "n: a number of at least 2"],
@@ -91,7 +91,7 @@ const cases: [schema: z.ZodType, value: unknown, message: string][] = [
     { filter: { path: "link_id", exists: true, in: ["a"], prefix: "a" } },
     "filter: three operators given: in, exists, prefix; one of them beside path",
   ],
-  [LinkPatch, { utm: 5 }, "utm: JSON text of an object"],
+  [LinkPatch, { utm: 5 }, "utm: an object, or its JSON text"],
 ];
 for (const [schema, value, message] of cases) {
   test(`${JSON.stringify(value)} is answered with "${message}"`, () => {
