@@ -168,6 +168,12 @@ const limited: [title: string, limits: Limits, changes: Partial<DeliveryRow>, re
     { leased: 1, due_at: NOW + 1 },
     "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
   ],
+  [
+    "is with a dispatcher because a person asked for it",
+    { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
+    { leased: 1, due_at: NOW + 1, trigger: "manual", resume_state: "pending" },
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+  ],
   ["comes later", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: NOW + 1 }, null],
   ["was asked for", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: DUE_FIRST }, null],
 ];
@@ -178,10 +184,13 @@ for (const [title, limits, changes, reason] of limited) {
   });
 }
 
-test("with limits that are known and keep nothing, they are no guess any more", () => {
+test("what is due for more than a minute may be kept by a limit of the webhook's own, or one that nobody told of", () => {
   const limits = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
   const shown = showDelivery(row, "event-1", CREATED + 60_001, { ...standing("active"), limits });
-  assert.match(shown.reason ?? "", /no process with the role dispatcher runs, or a backlog keeps it\.$/);
+  assert.match(
+    shown.reason ?? "",
+    /no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it\.$/,
+  );
 });
 
 test("attempts are shown in order, and one without a record was interrupted", () => {
