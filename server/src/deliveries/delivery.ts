@@ -110,7 +110,8 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
 }
 
 /** A dispatcher claims ahead of what it sends, and only its memory knows which of it has begun. */
-export const UNDER_WAY = "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.";
+export const UNDER_WAY =
+  "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.";
 
 /** What is due for so long is more than a process that is busy: something keeps it. */
 const OVERDUE_MS = 60_000;
