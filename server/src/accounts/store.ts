@@ -68,13 +68,15 @@ const after = (place: After | null): Statement =>
 
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
+  // None that an earlier app of the id has had: a process that has not heard of it would send its events to the webhooks of that.
+  const first_version = app.created_at;
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
       android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
       event_retention_days, delivery_retention_days, destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
       ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, ${app.event_retention_days},
-      ${app.delivery_retention_days}, 0, ${app.created_at}, ${app.updated_at})`;
+      ${app.delivery_retention_days}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
 }
@@ -249,30 +251,58 @@ function countSteps(of_it: Statement): Statement[] {
   ];
 }
 
+/** Something that is gone, and of which there is something all the same. */
+export type Left = Pick<Removal, "kind" | "id">;
+
 /**
- * Destinations that are gone and of which something has come since their removal was done: an attempt was under way that
- * counted in their health when it ended, a replay was asked for at that moment, or a transaction that had read them committed
- * late. A seek for each destination.
+ * Apps and destinations that are gone and of which something has come since their removal was done: an attempt was under way that
+ * counted in their health when it ended, a replay was asked for at that moment, a transaction that had read them committed
+ * late, or a clock was ahead of the one that the removal went by. A seek for each of them. Sorted, so that two processes that
+ * record them never wait in a circle.
  */
-export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<string[]> {
-  const of_each = (["destination_health", "deliveries", "replays"] as const).map((table) => idsIn(table, limit));
-  const found = await Promise.all(of_each.map((one) => db.query<{ id: string }>(one)));
-  return [...new Set(found.flat().map(({ id }) => id))];
+export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<Left[]> {
+  const looks = LEFT_IN.map(async ([kind, table]) => {
+    const found = await db.query<{ id: string }>(idsIn(kind, table, limit));
+    return found.map(({ id }) => `${kind} ${id}`);
+  });
+  const found = [...new Set((await Promise.all(looks)).flat())].sort();
+  // Made of both above; no id has a space.
+  return found.map((one) => one.split(" ") as [Left["kind"], string]).map(([kind, id]) => ({ kind, id }));
 }
 
-function idsIn(table: "destination_health" | "deliveries" | "replays", limit: number): Statement {
+const LEFT_IN = [
+  ...(["destination_health", "deliveries", "replays"] as const).map((table) => ["destination", table] as const),
+  ...(["events", "app_events"] as const).map((table) => ["app", table] as const),
+];
+
+function idsIn(kind: "app" | "destination", table: string, limit: number): Statement {
+  const of = `${kind}_id`;
   const parts = [
     `select id from (with recursive k (id) as (
-        select (select destination_id from ${table} order by destination_id limit 1)
+        select (select ${of} from ${table} order by ${of} limit 1)
         union all
-        select (select x.destination_id from ${table} as x where x.destination_id > k.id order by x.destination_id limit 1)
+        select (select x.${of} from ${table} as x where x.${of} > k.id order by x.${of} limit 1)
         from k where k.id is not null)
       select id from k where id is not null) as k
-    where not exists (select 1 from destinations as d where d.id = k.id)
-      and not exists (select 1 from removals as r where r.kind = 'destination' and r.id = k.id) limit `,
+    where not exists (select 1 from ${kind}s as d where d.id = k.id)
+      and not exists (select 1 from removals as r where r.kind = '${kind}' and r.id = k.id) limit `,
     "",
   ];
   return { kind: "statement", parts, values: [limit] };
+}
+
+/** Unless somebody has recorded it, or has given its id to a new app, meanwhile. */
+export function recordLeft({ kind, id }: Left, now: number): Statement {
+  return sql`insert into removals (kind, id, removed_at)
+    select cast(${kind} as text), cast(${id} as text), cast(${now} as bigint)
+    where ${kind} <> 'app' or not exists (select 1 from apps where id = ${id}) on conflict (kind, id) do nothing`;
+}
+
+/** The same of one app, if there is something of it. */
+export async function recordLeftOf(db: Database, app_id: string, now: number): Promise<void> {
+  const [found] = await db.query(sql`select 1 as one where exists (select 1 from events where app_id = ${app_id})
+    or exists (select 1 from app_events where app_id = ${app_id})`);
+  if (found !== undefined) await db.query(recordLeft({ kind: "app", id: app_id }, now));
 }
 
 /** Both ledgers have the same key: a destination and a position. */
