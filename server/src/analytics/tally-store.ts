@@ -1,17 +1,7 @@
 // The table click_tallies, and how its rows become counts. Tallies are written in the transactions that store clicks; folding.ts
 // reads the oldest, adds them up, and writes the counts in the transaction that removes them, so that each counts once.
 import type { Database } from "../platform/database.ts";
-import {
-  expectRows,
-  isRows,
-  KEPT,
-  paddedList,
-  rows,
-  SKIP_LOCKED,
-  type SqlValue,
-  type Statement,
-  sql,
-} from "../platform/sql.ts";
+import { expectRows, isRows, paddedList, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 import type { Counts, TalliesOfApp, TotalRow } from "./visit.ts";
 
 /**
@@ -54,14 +44,16 @@ export function createTallyStore({ query, batch }: Pick<Database, "query" | "bat
   }
 
   /**
-   * Removes tallies and writes what they add up to, all or nothing. Apps and links are kept from being deleted meanwhile.
-   * @throws DatabaseError "unmet" when somebody else folds, or an app, link or tally of these has just gone
+   * Removes tallies and writes what they add up to, all or nothing. Whoever folds at the same time waits first, and then finds
+   * tallies gone. So does the removal of an app or link, which is deleted by then: it removes what is written here, and no later
+   * fold finds the app or link. None of their rows is locked: those of links change with every click.
+   * @throws DatabaseError "unmet" when an app, link or tally of these has just gone
    */
   async function fold(ids: readonly string[], there: { apps: string[]; links: string[] }, counts: Counts) {
     await batch([
-      expectRows(1, sql`select id from click_tallies where id = '' ${SKIP_LOCKED}`),
-      ...keep(there.apps, (ids) => sql`select id from apps where id in (${ids}) order by id ${KEPT}`),
-      ...keep(there.links, (ids) => sql`select id from links where id in (${ids}) order by id ${KEPT}`),
+      sql`select id from click_tallies where id = '' /* locked */`,
+      ...stillThere(there.apps, (ids) => sql`select id from apps where id in (${ids})`),
+      ...stillThere(there.links, (ids) => sql`select id from links where id in (${ids})`),
       expectRows(ids.length, sql`delete from click_tallies where id in (${paddedList(ids)}) returning id`),
       ...addCounts(counts),
     ]);
@@ -70,8 +62,8 @@ export function createTallyStore({ query, batch }: Pick<Database, "query" | "bat
   return { selectWaiting, selectThere, fold };
 }
 
-function keep(ids: readonly string[], lock: (ids: Statement) => Statement): Statement[] {
-  return ids.length === 0 ? [] : [expectRows(ids.length, lock(paddedList(ids)))];
+function stillThere(ids: readonly string[], select: (ids: Statement) => Statement): Statement[] {
+  return ids.length === 0 ? [] : [expectRows(ids.length, select(paddedList(ids)))];
 }
 
 /** They have one writer at a time, so that no two wait for each other. */
