@@ -11,21 +11,27 @@ import { tallyVisits } from "./visit.ts";
 const AT = Date.UTC(2026, 2, 1, 5);
 const STEP_MS = 7;
 
+const idOf = (n: number) => String(n).padStart(6, "0");
+
 function controlled() {
   const clock = createManualClock();
   const waiting: WaitingTallies[] = [];
   const logged: string[] = [];
+  let last = 1;
   const state = { elapsed: 0, error: null as Error | null, clicks: 0, steps: 0 };
   const store = {
-    selectWaiting: async (limit: number) => waiting.slice(0, limit),
+    selectWaiting: async (after: string, limit: number) => waiting.filter(({ id }) => id > after).slice(0, limit),
     selectThere: async (apps: readonly string[], links: readonly string[]) => ({ apps: [...apps], links: [...links] }),
     async fold(ids: readonly string[], _: unknown, { hours }: { hours: { link_id: string; clicks: number }[] }) {
       if (state.error !== null) throw state.error;
-      assert.deepEqual(
-        waiting.splice(0, ids.length).map(({ id }) => id),
-        ids,
-        "the oldest",
-      );
+      for (const id of ids)
+        assert.equal(
+          waiting.splice(
+            waiting.findIndex((one) => one.id === id),
+            1,
+          )[0]?.id,
+          id,
+        );
       state.elapsed += STEP_MS;
       state.steps++;
       for (const { link_id, clicks } of hours) if (link_id === "") state.clicks += clicks;
@@ -39,7 +45,7 @@ function controlled() {
       const visits = Array.from({ length: 20 }, (_, link) => {
         return { app_id: "shop", link_id: `lnk_${n}_${link}`, at: AT, values: { os: "iOS", platform: "ios" } };
       });
-      for (const [app_id, tallies] of tallyVisits(visits)) waiting.push({ id: `${waiting.length}`, app_id, tallies });
+      for (const [app_id, tallies] of tallyVisits(visits)) waiting.push({ id: idOf(last++), app_id, tallies });
     }
   };
   const settle = async () => {
@@ -126,4 +132,21 @@ test("one that was not started folds nothing at its stop", async () => {
   add(1);
   await folding.stop();
   assert.equal(state.steps, 0);
+});
+
+test("tallies that nobody can read stay, are told of once, and hold nothing up", async () => {
+  const { folding, add, pass, settle, state, waiting, logged } = controlled();
+  const texts = ["", "{}", "[1]", "[[1,0]]", '[[1,0,{"link_id":"lnk_1","at":null,"values":{}}]]', '[["1",0,{}]]'];
+  for (const [n, tallies] of texts.entries()) waiting.push({ id: `0${n}`, app_id: "shop", tallies });
+  waiting.push({ id: "0empty", app_id: "shop", tallies: "[]" });
+  add(1);
+  folding.start();
+  await settle();
+  for (let n = 0; n < 3; n++) await pass(FOLD_EVERY_MS);
+  assert.equal(state.clicks, 20);
+  assert.equal(waiting.length, texts.length);
+  assert.deepEqual(
+    logged,
+    texts.map(() => "counts.unreadable"),
+  );
 });

@@ -4,7 +4,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import type { TallyStore, WaitingTallies } from "./tally-store.ts";
-import { type Counts, createSum, type Tally, WHOLE_APP } from "./visit.ts";
+import { type Counts, createSum, readTallies, type Tally, WHOLE_APP } from "./visit.ts";
 
 /** Between two looks for tallies, when there were none left. */
 export const FOLD_EVERY_MS = 1_000;
@@ -15,6 +15,9 @@ const STEP_ROWS = 200;
 /** Steps of the last run, at a stop; what is left then waits for whoever folds next. */
 const LAST_STEPS_MAX = 20;
 
+/** Of what cannot be read, so many are told of. */
+const UNREADABLE_MAX = 100;
+
 export interface FoldingOptions {
   store: TallyStore;
   clock: Clock;
@@ -23,7 +26,13 @@ export interface FoldingOptions {
   log(event: string, fields: Record<string, unknown>, level: "info" | "warn"): void;
 }
 
-/** Adds up the first of a page, and says which. */
+interface ReadTallies {
+  id: string;
+  app_id: string;
+  tallies: Tally[];
+}
+
+/** What the first of a page add up to. */
 interface Taken {
   ids: string[];
   counts: Counts;
@@ -33,15 +42,22 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
   let state: "idle" | "running" | "stopping" = "idle";
   let run: Promise<void> | undefined;
   let is_failing = false;
+  const unreadable = new Set<string>();
   let cancelTimer = () => {};
   let endRest = () => {};
 
   /** Folds what is there. Another process that does the same at this moment is left to it. */
   async function fold(mayGoOn = () => true): Promise<void> {
-    let page: WaitingTallies[] = [];
+    let after = "";
+    let page: ReadTallies[] = [];
     while (mayGoOn()) {
-      if (page.length === 0) page = await store.selectWaiting(PAGE_ROWS);
-      if (page.length === 0) return;
+      if (page.length === 0) {
+        const waiting = await store.selectWaiting(after, PAGE_ROWS);
+        if (waiting.length === 0) return;
+        after = waiting.at(-1)?.id ?? after;
+        page = readAll(waiting);
+        continue;
+      }
       const began_at = elapsed();
       const folded = await foldSome(page);
       if (folded === null) return;
@@ -50,8 +66,19 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
     }
   }
 
+  /** What nobody can read stays where it is, for a later version may read it, and holds nothing up. */
+  function readAll(waiting: readonly WaitingTallies[]): ReadTallies[] {
+    return waiting.flatMap(({ id, app_id, tallies: text }) => {
+      const tallies = readTallies(text);
+      if (tallies !== null) return [{ id, app_id, tallies }];
+      if (!unreadable.has(id) && unreadable.size < UNREADABLE_MAX) log("counts.unreadable", { id, app_id }, "warn");
+      if (unreadable.size < UNREADABLE_MAX) unreadable.add(id);
+      return [];
+    });
+  }
+
   /** How many of the page; null when somebody else is at it, or something of it has just gone. */
-  async function foldSome(page: readonly WaitingTallies[]): Promise<number | null> {
+  async function foldSome(page: readonly ReadTallies[]): Promise<number | null> {
     const { ids, counts } = take(page);
     const links = idsOf(counts, "link_id").filter((id) => id !== WHOLE_APP);
     const there = await store.selectThere(idsOf(counts, "app_id"), links);
@@ -113,13 +140,12 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
 }
 
 /** At least one row, and further ones until there is enough to do. */
-function take(page: readonly WaitingTallies[]): Taken {
+function take(page: readonly ReadTallies[]): Taken {
   const sum = createSum();
   const ids: string[] = [];
   for (const { id, app_id, tallies } of page) {
     if (sum.size() >= STEP_ROWS) break;
-    // Written by this program.
-    sum.add(app_id, JSON.parse(tallies) as Tally[]);
+    sum.add(app_id, tallies);
     ids.push(id);
   }
   return { ids, counts: sum.counts() };

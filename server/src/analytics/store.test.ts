@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
 import { BLANK } from "../../test/support/links.ts";
+import { meanwhile } from "../../test/support/meanwhile.ts";
 import { createAccounts } from "../accounts/accounts.ts";
 import { deleteLink, insertLinks } from "../links/writing-store.ts";
 import type { Database } from "../platform/database.ts";
@@ -95,6 +96,23 @@ forEachEngine((engine) => {
     }
     const range = { app_id: "shop", link_id: "", since: DAY, until: DAY + DAY_MS };
     assert.deepEqual(await store.selectDays(range), [{ at: DAY, clicks: 4, bots: 1 }]);
+  });
+
+  test("what is folded of a link or app while that is deleted goes too", async () => {
+    for (const gone of ["link", "app"]) {
+      const { db } = await open();
+      const remove = async () => {
+        if (gone === "link") await deleteLink(db, { id: "lnk_1", app_id: "shop" }, DAY);
+        else await accountsOf(db).deleteApp("shop");
+        await accountsOf(db).finishRemovals();
+      };
+      const folding = sql`insert into click_days (app_id, link_id, at, clicks, bots)
+        select 'shop', 'lnk_1', cast(${DAY} as bigint), 1, 0
+        from (select id from click_tallies where id = '' /* locked */) as folding`;
+      const [removal] = await meanwhile(db, [remove], folding);
+      assert.equal(removal?.status, "fulfilled");
+      assert.deepEqual(await linksOf(db, "click_days"), [], gone);
+    }
   });
 
   test("nothing of a deleted app is left, and nothing is counted of it any more", async () => {

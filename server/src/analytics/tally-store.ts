@@ -30,15 +30,15 @@ const INSERT = sql`insert into click_tallies (id, app_id, tallies) values ${rows
 export type TallyStore = ReturnType<typeof createTallyStore>;
 
 export function createTallyStore({ query, batch }: Pick<Database, "query" | "batch">) {
-  /** The oldest. */
-  function selectWaiting(limit: number): Promise<WaitingTallies[]> {
-    return query(sql`select id, app_id, tallies from click_tallies where id > '' order by id limit ${limit}`);
+  /** The oldest after this one. */
+  function selectWaiting(after: string, limit: number): Promise<WaitingTallies[]> {
+    return query(sql`select id, app_id, tallies from click_tallies where id > ${after} order by id limit ${limit}`);
   }
 
   async function selectThere(apps: readonly string[], links: readonly string[]) {
     const [found_apps, found_links] = await Promise.all([
-      query<{ id: string }>(sql`select id from apps where id in (${paddedList(apps)})`),
-      query<{ id: string }>(sql`select id from links where id in (${paddedList(links)})`),
+      apps.length === 0 ? [] : query<{ id: string }>(sql`select id from apps where id in (${paddedList(apps)})`),
+      links.length === 0 ? [] : query<{ id: string }>(sql`select id from links where id in (${paddedList(links)})`),
     ]);
     return { apps: found_apps.map(({ id }) => id), links: found_links.map(({ id }) => id) };
   }

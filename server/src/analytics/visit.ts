@@ -94,6 +94,26 @@ function textOf(seen: Seen): string {
   return JSON.stringify({ ...seen, values: Object.fromEntries(values) });
 }
 
+/** As they were written by this version or another; null when they are none. */
+export function readTallies(text: string): Tally[] | null {
+  try {
+    const tallies: unknown = JSON.parse(text);
+    return Array.isArray(tallies) && tallies.every(isTally) ? tallies : null;
+  } catch {
+    return null;
+  }
+}
+
+function isTally(tally: unknown): tally is Tally {
+  if (!Array.isArray(tally)) return false;
+  const [clicks, bots, seen] = tally as unknown[];
+  if (!Number.isSafeInteger(clicks) || !Number.isSafeInteger(bots)) return false;
+  if (typeof seen !== "object" || seen === null || !("link_id" in seen && "at" in seen && "values" in seen))
+    return false;
+  const { link_id, at, values } = seen;
+  return typeof link_id === "string" && Number.isSafeInteger(at) && typeof values === "object" && values !== null;
+}
+
 /** Adds up tallies of any number of transactions. */
 export function createSum() {
   const hours = new Map<string, TotalRow>();
@@ -118,7 +138,7 @@ export function createSum() {
   }
 
   function clean(text: string | null | undefined): string {
-    if (text === null || text === undefined) return "";
+    if (typeof text !== "string") return "";
     const value = cleaned.get(text) ?? cleanValue(text);
     cleaned.set(text, value);
     return value;

@@ -103,7 +103,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["link by slug", /from links/],
     ["tallies", /insert into click_tallies/],
     ["fold", /delete from click_tallies where id in \(\?/],
-    ["tallies that go", /from click_tallies where app_id/],
+    ["tallies that go", /click_tallies as t where t\.app_id/],
     ["count of hours", /insert into click_hours/],
     ["count of days", /insert into click_days/],
     ["count of parts", /insert into click_parts/],
