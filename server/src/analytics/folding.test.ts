@@ -18,7 +18,7 @@ function controlled() {
   const waiting: WaitingTallies[] = [];
   const logged: string[] = [];
   let last = 1;
-  const state = { elapsed: 0, error: null as Error | null, clicks: 0, steps: 0 };
+  const state = { step_ms: STEP_MS, elapsed: 0, error: null as Error | null, clicks: 0, steps: 0 };
   const store = {
     selectWaiting: async (after: string, limit: number) => waiting.filter(({ id }) => id > after).slice(0, limit),
     selectThere: async (apps: readonly string[], links: readonly string[]) => ({ apps: [...apps], links: [...links] }),
@@ -32,7 +32,7 @@ function controlled() {
           )[0]?.id,
           id,
         );
-      state.elapsed += STEP_MS;
+      state.elapsed += state.step_ms;
       state.steps++;
       for (const { link_id, clicks } of hours) if (link_id === "") state.clicks += clicks;
     },
@@ -86,6 +86,28 @@ test("after each step others have the database for as long as it took, until not
     assert.equal(state.steps, steps);
   }
   assert.equal(state.clicks, 240);
+});
+
+test("steps grow while they are fast and shrink when the database is slow, within bounds", async () => {
+  const { folding, add, pass, settle, state, waiting } = controlled();
+  const sizesOf = async (step_ms: number) => {
+    state.step_ms = step_ms;
+    const sizes: number[] = [];
+    for (let n = 0; n < 6; n++) {
+      const before = waiting.length;
+      await pass(100);
+      sizes.push(before - waiting.length);
+    }
+    return sizes;
+  };
+  add(400);
+  folding.start();
+  await settle();
+  const fast = await sizesOf(1);
+  assert.ok((fast.at(-1) ?? 0) >= 2 * (fast[0] ?? 0), fast.join());
+  assert.ok(Math.max(...fast) <= 15, fast.join());
+  const slow = await sizesOf(50);
+  assert.equal(slow.at(-1), 2, slow.join());
 });
 
 test("a failure is said once, tried again each second, and said to be over", async () => {

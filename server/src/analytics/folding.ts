@@ -10,8 +10,13 @@ import { type Counts, createSum, readTallies, type Tally, WHOLE_APP } from "./vi
 export const FOLD_EVERY_MS = 1_000;
 /** Rows of tallies that are read at once, about 100 KB of text. */
 const PAGE_ROWS = 64;
-/** A step takes no more tallies when it writes so many rows of counts; a row of tallies makes 400 at the most. */
-const STEP_ROWS = 200;
+/**
+ * A step takes no more tallies when it writes so many rows of counts; a row of tallies makes 400 at the most. The more it takes, the
+ * more of them is the same: steps grow while they are fast, and shrink when the database is slow or busy.
+ */
+const STEP_ROWS = { first: 200, least: 100, most: 1_000 };
+const FAST_MS = 5;
+const SLOW_MS = 10;
 /** Steps of the last run, at a stop; what is left then waits for whoever folds next. */
 const LAST_STEPS_MAX = 20;
 
@@ -41,6 +46,7 @@ interface Taken {
 export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
   let state: "idle" | "running" | "stopping" = "idle";
   let run: Promise<void> | undefined;
+  let step_rows = STEP_ROWS.first;
   let is_failing = false;
   const unreadable = new Set<string>();
   let cancelTimer = () => {};
@@ -62,7 +68,9 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
       const folded = await foldSome(page);
       if (folded === null) return;
       page = page.slice(folded);
-      if (state === "running") await rest(elapsed() - began_at);
+      const took_ms = elapsed() - began_at;
+      step_rows = nextRows(step_rows, took_ms);
+      if (state === "running") await rest(took_ms);
     }
   }
 
@@ -79,7 +87,7 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
 
   /** How many of the page; null when somebody else is at it, or something of it has just gone. */
   async function foldSome(page: readonly ReadTallies[]): Promise<number | null> {
-    const { ids, counts } = take(page);
+    const { ids, counts } = take(page, step_rows);
     const links = idsOf(counts, "link_id").filter((id) => id !== WHOLE_APP);
     const there = await store.selectThere(idsOf(counts, "app_id"), links);
     try {
@@ -139,12 +147,17 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
   return { fold: () => fold(), start, stop };
 }
 
+function nextRows(rows: number, took_ms: number): number {
+  if (took_ms < FAST_MS) return Math.min(2 * rows, STEP_ROWS.most);
+  return took_ms > SLOW_MS ? Math.max(rows / 2, STEP_ROWS.least) : rows;
+}
+
 /** At least one row, and further ones until there is enough to do. */
-function take(page: readonly ReadTallies[]): Taken {
+function take(page: readonly ReadTallies[], step_rows: number): Taken {
   const sum = createSum();
   const ids: string[] = [];
   for (const { id, app_id, tallies } of page) {
-    if (sum.size() >= STEP_ROWS) break;
+    if (sum.size() >= step_rows) break;
     sum.add(app_id, tallies);
     ids.push(id);
   }
