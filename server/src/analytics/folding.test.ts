@@ -107,7 +107,7 @@ test("steps grow while they are fast and shrink when the database is slow, withi
   assert.ok((fast.at(-1) ?? 0) >= 2 * (fast[0] ?? 0), fast.join());
   assert.ok(Math.max(...fast) <= 15, fast.join());
   const slow = await sizesOf(50);
-  assert.equal(slow.at(-1), 2, slow.join());
+  assert.ok(Math.max(...slow.slice(-3)) <= 2, slow.join());
 });
 
 test("a failure is said once, tried again each second, and said to be over", async () => {

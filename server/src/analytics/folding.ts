@@ -8,8 +8,8 @@ import { type Counts, createSum, readTallies, type Tally, WHOLE_APP } from "./vi
 
 /** Between two looks for tallies, when there were none left. */
 export const FOLD_EVERY_MS = 1_000;
-/** Rows of tallies that are read at once, about 100 KB of text. */
-const PAGE_ROWS = 64;
+/** Rows of tallies that are read at once: for more, PostgreSQL would read the whole table while its statistics are old. */
+const PAGE_ROWS = 16;
 /**
  * A step takes no more tallies when it writes so many rows of counts; a row of tallies makes 400 at the most. The more it takes, the
  * more of them is the same: steps grow while they are fast, and shrink when the database is slow or busy.
