@@ -213,6 +213,11 @@ export function removalSteps(removal: Removal): Statement[] {
   if (removal.kind === "app") {
     const position = uuidFloor(removed_at + 1);
     return [
+      // Before what they would be added to; one whose transaction commits late is folded to nothing. Not while somebody folds
+      // them: each would wait for the other.
+      sql`delete from click_tallies where id in (select t.id
+        from (select id from click_tallies where id = '' /* locked */) as folding cross join click_tallies as t
+        where t.app_id = ${id} limit ${COUNT_STEP_ROWS}) returning id`,
       ...countSteps(sql`app_id = ${id}`),
       sql`delete from events where (app_id, position) in (select app_id, position from events
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
@@ -242,12 +247,14 @@ export function removalSteps(removal: Removal): Statement[] {
 /** What clicks have added up to: no new app has the id before all of it is gone. */
 function countSteps(of_it: Statement): Statement[] {
   return [
-    sql`delete from click_hours where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+    // Waits for whoever folds at this moment, and may have found the app or link before it was deleted; answers no row.
+    sql`update click_tallies set tallies = tallies where id = ''`,
+    sql`delete from click_hours where (app_id, link_id, at) in (select app_id, link_id, at
       from click_hours where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
-    sql`delete from click_days where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+    sql`delete from click_days where (app_id, link_id, at) in (select app_id, link_id, at
       from click_days where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
-    sql`delete from click_parts where (app_id, link_id, dimension, at, shard, value) in (select app_id, link_id, dimension,
-      at, shard, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
+    sql`delete from click_parts where (app_id, link_id, dimension, at, value) in (select app_id, link_id, dimension,
+      at, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
   ];
 }
 
