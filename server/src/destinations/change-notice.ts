@@ -3,29 +3,39 @@
 import { WebhookConfig } from "#destination-types/webhook.ts";
 import type { NewNotice } from "../notices/notice.ts";
 import type { DestinationRow } from "./destination.ts";
+import { type Failed, stepForFailed } from "./failed.ts";
+import { stepToRecover } from "./missed.ts";
 
-/** @param cause as the history has it */
-export function noticeOfChange(before: DestinationRow, after: DestinationRow, cause: string): NewNotice | null {
+/** Why a state changed, as the history has it, and what of its deliveries has failed by then. */
+export interface Cause {
+  cause: string;
+  failed: Failed;
+}
+
+export function noticeOfChange(
+  before: DestinationRow,
+  after: DestinationRow,
+  { cause, failed }: Cause,
+): NewNotice | null {
   if (before.state === after.state) return null;
   const about = { app_id: after.app_id, destination_id: after.id };
   const host = hostOf(after);
   const where = `Webhook ${after.id} of app ${after.app_id}${host === null ? "" : `, which sends to ${host},`}`;
   const data = { state: after.state, before: before.state, cause, host, description: after.description };
+  const step = stepForFailed(after.id, failed);
+  const more = step === null ? "" : ` ${step}`;
   if (after.state === "paused") {
-    const message = `${where} is paused. ${cause}. Tell its owner; nothing is lost, and the first success resumes it.`;
+    const message = `${where} is paused. ${cause}. Tell its owner; what is pending waits, and the first success resumes it.${more}`;
     return { type: "webhook.paused", message, data, ...about };
   }
   if (after.state === "disabled") {
     const next = "Tell its owner, who enables it when the receiver is well; what it missed can be replayed";
-    return { type: "webhook.disabled", message: `${where} is disabled. ${cause}. ${next}.`, data, ...about };
+    return { type: "webhook.disabled", message: `${where} is disabled. ${cause}. ${next}.${more}`, data, ...about };
   }
   if (after.state === "active" && (before.state === "paused" || before.state === "disabled")) {
-    return {
-      type: "webhook.resumed",
-      message: `${where} is active again: ${cause}. Nothing is to be done.`,
-      data,
-      ...about,
-    };
+    const missed = before.state === "disabled" ? ` ${stepToRecover(after.id)}` : "";
+    const next = `${missed}${more}` || " Nothing is to be done.";
+    return { type: "webhook.resumed", message: `${where} is active again: ${cause}.${next}`, data, ...about };
   }
   return null;
 }

@@ -5,6 +5,7 @@ import { HOUR_MS, historyOf, input, outgoing, START, versionOf } from "../../tes
 import { forEachEngine } from "../../test/support/engines.ts";
 import { openStops } from "../../test/support/stops.ts";
 import { sql } from "../platform/sql.ts";
+import { NONE_FAILED } from "./failed.ts";
 import {
   isCovered,
   nextStep,
@@ -17,6 +18,8 @@ import {
 import { CHANGES_MAX, MISSED_SCAN_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
+const WELL = { health: { consecutive_failures: 0, success_rate_24h: 1 }, failed: NONE_FAILED };
+
 forEachEngine((engine) => {
   test("missed are events of its types that no delivery is there of, from when it was stopped until it was turned on", async () => {
     const { clock, destinations, addEvents, patch, missed } = await openStops(engine);
@@ -229,13 +232,16 @@ forEachEngine((engine) => {
 test("what to do names the call, in every state in which there is something to do", () => {
   const missed = { count: 3, is_exact: true, since: "2026-01-31T09:30:00.000Z", until: "2026-01-31T09:31:00.000Z" };
   const step = (state: "active" | "paused" | "disabled" | "off", of: typeof missed | null = null) =>
-    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null }) ?? "";
+    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null }, WELL) ?? "";
   assert.match(
     step("off"),
     /^It was turned off at 2026-01-31T09:30:00\.000Z\. Turn it on with PATCH \/api\/webhooks\/dst_a /,
   );
   assert.match(step("disabled"), /^Mend the receiver.*"recover": true/);
-  assert.match(step("paused"), /go on by themselves after the first success/);
+  assert.match(
+    step("paused"),
+    /goes on by itself after the first success\. PATCH .* resumes it at once: then what is due /,
+  );
   assert.match(step("active", missed), /^Send what it missed/);
   assert.equal(step("active", { ...missed, count: 0 }), "");
   assert.equal(step("active"), "");

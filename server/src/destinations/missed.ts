@@ -1,9 +1,10 @@
 // What a webhook has missed while it was off or disabled, over all such times that are not recovered, and what to do about
 // its state. Pure; called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
-import type { Missed } from "#contract/destinations.ts";
+import type { Health, Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
+import { type Failed, stepForFailed, stepWhenFailing } from "./failed.ts";
 
 /**
  * An event is dated when it arrives and meets the settings when it is stored, which is a little later: those of so long
@@ -172,19 +173,31 @@ export interface Known {
   sender: Pick<OpenReplay, "id" | "state"> | null;
 }
 
+/** What is known of how it goes at a webhook. */
+export interface Going {
+  health: Pick<Health, "consecutive_failures" | "success_rate_24h">;
+  /** Looked up where `tellsFailed`. */
+  failed: Failed;
+}
+
+type Named = Pick<DestinationRow, "id" | "state" | "state_changed_at">;
+
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
-export function nextStep(
-  row: Pick<DestinationRow, "id" | "state" | "state_changed_at">,
-  { missed, sender }: Known,
-): string | null {
+export function nextStep(row: Named, known: Known, { health, failed }: Going): string | null {
+  const failing = row.state === "active" ? stepWhenFailing(row.id, health) : null;
+  const steps = [failing, stepByState(row, known), stepForFailed(row.id, failed)].filter((step) => step !== null);
+  return steps.length === 0 ? null : steps.join(" ");
+}
+
+function stepByState(row: Named, { missed, sender }: Known): string | null {
   const { id, state } = row;
   const uncounted = missed === null || missed.is_exact ? "" : ` ${stepToCount(id, missed)}`;
   if (state === "off") {
     return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender)}.${uncounted}`;
   }
-  if (state === "disabled") return `${stepWhenDisabled(id, sender)}${uncounted}`;
+  if (state === "disabled") return `${stepToEnable(id, sender)}${uncounted}`;
   if (state === "paused") {
-    return `Mend the receiver: deliveries wait, and go on by themselves after the first success. ${enable(id)} resumes them at once.${uncounted}`;
+    return `Mend the receiver: what is pending waits, and goes on by itself after the first success. ${enable(id)} resumes it at once: ${whatGoes(id)}${uncounted}`;
   }
   if (missed === null || (missed.count === 0 && missed.is_exact)) return null;
   if (sender !== null) return `${stepOfReplay(sender)}${uncounted}`;
@@ -220,8 +233,22 @@ function restOf(sender: Known["sender"]): string {
   return `then go on with the replay ${id}, which sends what it missed before, with ${resume(id)}; what it has missed since is told then`;
 }
 
-export function stepWhenDisabled(id: string, sender: Known["sender"] = null): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender)}. Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
+export function stepWhenDisabled(id: string): string {
+  return `${stepToEnable(id, null)} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
+}
+
+function stepToEnable(id: string, sender: Known["sender"]): string {
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender)}.`;
+}
+
+/** Enabling brings no attempt forward. */
+function whatGoes(id: string): string {
+  return `then what is due goes out, and the others at their next_attempt_at, in GET /api/webhooks/${id}/deliveries?state=pending; POST /api/deliveries/{id}/retry sends one of them now.`;
+}
+
+/** Of one that was disabled and is on again. */
+export function stepToRecover(id: string): string {
+  return `What came while it was disabled was not stored for it: unless that was asked for already, PATCH /api/webhooks/${id} {"enabled": true, "recover": true} sends it.`;
 }
 
 function enable(id: string): string {

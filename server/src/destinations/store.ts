@@ -8,6 +8,8 @@ import type { Database, Query, Row } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import { noticeOfChange } from "./change-notice.ts";
 import type { DestinationRow } from "./destination.ts";
+import { type Failed, NONE_FAILED } from "./failed.ts";
+import { FAILED_SCAN_MAX, failedAt } from "./failed-store.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
@@ -151,7 +153,8 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
       const explains = explainsEvents(row, after) ? 1 : 0;
       if (is_kept) await query(insertHistory(after, at, { cause: decision.cause, actor, explains }));
-      const notice = noticeOfChange(row, after, decision.cause);
+      const failed = row.state === after.state ? NONE_FAILED : await failedAt(query, id);
+      const notice = noticeOfChange(row, after, { cause: decision.cause, failed });
       if (notice !== null) for (const statement of composeNotice(notice)) await query(statement);
       return { row: after, changed: true };
     });
@@ -206,9 +209,16 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
     return (await db.query<FailureRun>(failureRun(id)))[0] ?? NO_FAILURES;
   }
 
+  /** What has failed for good at each of them. */
+  async function failedOf(ids: readonly string[]): Promise<Map<string, Failed>> {
+    const limit = Math.ceil(FAILED_SCAN_MAX / Math.max(1, ids.length));
+    const found = ids.map(async (id) => [id, await failedAt(db.query, id, limit)] as const);
+    return new Map(await Promise.all(found));
+  }
+
   return {
     ...{ loadApp, runLocked, versionOf, appOf, appExists, find, page, insert, change, remove },
-    ...{ historyOf, healthOf, runOf, publicKeys },
+    ...{ historyOf, healthOf, failedOf, runOf, publicKeys },
   };
 }
 

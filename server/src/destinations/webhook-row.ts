@@ -17,6 +17,7 @@ import { invalid } from "../errors.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
+import type { Failed } from "./failed.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
 import { type Known, nextStep } from "./missed.ts";
 import { readSecrets } from "./secrets.ts";
@@ -158,12 +159,13 @@ function triedAnew(before: DestinationRow, change: Change, now: number): Change 
 /** What is known of a webhook beside its row; `problem` says why it cannot send, and `repair` what to do about that. */
 export interface Facts extends Known {
   health: Health;
+  failed: Failed;
   problem: string | null;
   repair: string | null;
 }
 
 /** As the API shows it. */
-export function showWebhook(row: DestinationRow, { health, missed, sender, problem, repair }: Facts): Webhook {
+export function showWebhook(row: DestinationRow, { health, failed, missed, sender, problem, repair }: Facts): Webhook {
   const config = readWebhookConfig(row);
   return {
     id: row.id,
@@ -191,7 +193,7 @@ export function showWebhook(row: DestinationRow, { health, missed, sender, probl
     updated_at: timeText(row.updated_at),
     health,
     missed,
-    next_step: repair ?? nextStep(row, { missed, sender }),
+    next_step: repair ?? nextStep(row, { missed, sender }, { health, failed }),
   };
 }
 

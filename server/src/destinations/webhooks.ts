@@ -6,6 +6,7 @@ import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
+import { NONE_FAILED, tellsFailed } from "./failed.ts";
 import { composeHealth, NO_FACTS } from "./health.ts";
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
@@ -96,10 +97,12 @@ export function createWebhooks(dependencies: WebhookDependencies) {
       ),
       dependencies.missed_store.missedOf(prepared, at),
     ]);
+    const healthOf = (row: DestinationRow) => composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
+    const failed = await store.failedOf(rows.filter((row) => tellsFailed(row, healthOf(row), at)).map(({ id }) => id));
     return prepared.map(({ row, destination: { misconfigured, repair } }) => {
-      const health = composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
       const known = missed.get(row.id) ?? { missed: null, sender: null };
-      return showWebhook(row, { health, ...known, problem: misconfigured, repair });
+      const going = { health: healthOf(row), failed: failed.get(row.id) ?? NONE_FAILED };
+      return showWebhook(row, { ...going, ...known, problem: misconfigured, repair });
     });
   }
 

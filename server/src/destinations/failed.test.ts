@@ -1,0 +1,139 @@
+// What has failed for good is told, with its number and the call that sends it, as long as a webhook is in trouble and after it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { input, openWorld, START, type World } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { FAILURE_RULES } from "../../test/support/failing.ts";
+import { uuidFloor } from "../platform/ids.ts";
+import { rows, sql } from "../platform/sql.ts";
+import { stepForFailed, stepWhenFailing, tellsFailed } from "./failed.ts";
+import { failedAt } from "./failed-store.ts";
+
+const DAY_MS = 86_400_000;
+
+type Stored = readonly [state: string, at: number, trigger?: string];
+
+async function store({ db }: World, id: string, list: readonly Stored[]) {
+  const values = list.map(([state, at, trigger = "auto"]) => {
+    const row = [id, uuidFloor(at), "shop", "link.click", state, 1, 1, 0, state === "pending" ? at : null, trigger, at];
+    return row;
+  });
+  await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased, due_at,
+    trigger, created_at) values ${rows(values)}`);
+}
+
+async function pause({ db, clock, destinations }: World, id: string): Promise<void> {
+  await db.query(sql`update destination_health set consecutive_failures = 20,
+    failing_since = ${clock.at - FAILURE_RULES.pause_after_ms} where destination_id = ${id}`);
+  await destinations.review(id);
+}
+
+async function lastNotice({ db }: World): Promise<string> {
+  const [last] = await db.query<{ message: string }>(sql`select message from notices order by id desc limit 1`);
+  return last?.message ?? "";
+}
+
+const replay = (id: string, from: number, to: number) =>
+  `POST /api/webhooks/${id}/replays {"since":"${new Date(START + from).toISOString()}","until":"${new Date(START + to).toISOString()}","states":["failed"]}`;
+
+forEachEngine((engine) => {
+  test("a pause and its end say what has failed for good and the replay of it, in the notice and at the webhook", async () => {
+    const world = await openWorld(engine);
+    const { clock, destinations } = world;
+    const { id } = await destinations.createWebhook("shop", input());
+    clock.at += 10_000;
+    await store(world, id, [
+      ...([
+        ["failed", START + 1],
+        ["failed", START + 5],
+        ["failed", START + 6, "test"],
+      ] as const),
+      ...([
+        ["succeeded", START + 7],
+        ["canceled", START + 8],
+        ["pending", START + 9],
+      ] as const),
+    ]);
+    const told = `2 deliveries have failed for good, and stay failed: send them with ${replay(id, 1, 6)} when the receiver is well.`;
+    await pause(world, id);
+    assert.ok((await lastNotice(world)).endsWith(`what is pending waits, and the first success resumes it. ${told}`));
+    assert.ok((await destinations.getWebhook(id, null)).next_step?.endsWith(` ${told}`));
+    const resumed = await destinations.patchWebhook(id, null, { enabled: true });
+    assert.equal(resumed.next_step, told);
+    assert.ok((await lastNotice(world)).endsWith(`is active again: enabled. ${told}`), await lastNotice(world));
+    clock.at += DAY_MS;
+    assert.equal((await destinations.getWebhook(id, null)).next_step, null, "a day later it is its owner's");
+  });
+
+  test("where nothing has failed the end of a pause says that nothing is to be done, that of a stop how to recover", async () => {
+    const world = await openWorld(engine);
+    const { destinations } = world;
+    const { id } = await destinations.createWebhook("shop", input());
+    await pause(world, id);
+    await destinations.resume(id);
+    assert.match(await lastNotice(world), /an attempt succeeded\. Nothing is to be done\.$/);
+    await destinations.disable(id, "The receiver answered 410 (gone)");
+    await destinations.patchWebhook(id, null, { enabled: true });
+    assert.match(
+      await lastNotice(world),
+      /PATCH \/api\/webhooks\/dst_\w+ \{"enabled": true, "recover": true\} sends it\.$/,
+    );
+  });
+
+  test("of more than are looked at it counts the newest and says that there are more", async () => {
+    const world = await openWorld(engine);
+    await store(
+      world,
+      "dst_a",
+      Array.from({ length: 5 }, (_, n) => ["failed", START + n] as const),
+    );
+    assert.deepEqual(await failedAt(world.db.query, "dst_a", 3), {
+      ...{ count: 3, is_exact: false, first_at: START + 2, last_at: START + 4 },
+    });
+    assert.equal((await failedAt(world.db.query, "dst_a", 6)).is_exact, true);
+    assert.equal((await failedAt(world.db.query, "dst_b")).count, 0);
+  });
+
+  test("a webhook whose attempts all fail says so before anything pauses it", async () => {
+    const world = await openWorld(engine);
+    const { db, destinations } = world;
+    const { id } = await destinations.createWebhook("shop", input());
+    await store(world, id, [["failed", START]]);
+    const step = async () => (await destinations.getWebhook(id, null)).next_step;
+    assert.equal(await step(), null);
+    await db.query(sql`update destination_health set consecutive_failures = 65 where destination_id = ${id}`);
+    const { items } = await destinations.listWebhooks("shop", { limit: 10 });
+    assert.equal(items[0]?.next_step, await step());
+    assert.match(
+      (await step()) ?? "",
+      /^Its last 65 attempts have all failed\. Mend the receiver: .* 1 delivery has failed for good/,
+    );
+  });
+});
+
+test("failing is three in a row, or a first one where nothing of a day has succeeded", () => {
+  const failing: (readonly [consecutive_failures: number, success_rate_24h: number | null, is_failing: boolean])[] = [
+    ...([
+      [0, null, false],
+      [0, 0, false],
+      [1, 0.9, false],
+      [2, 0.9, false],
+    ] as const),
+    ...([
+      [1, 0, true],
+      [3, 0.9, true],
+      [65, 0, true],
+    ] as const),
+  ];
+  for (const [consecutive_failures, success_rate_24h, is_failing] of failing) {
+    const health = { consecutive_failures, success_rate_24h };
+    assert.equal(stepWhenFailing("dst_a", health) !== null, is_failing, JSON.stringify(health));
+    const row = { id: "dst_a", state: "active", state_changed_at: START, created_at: START } as const;
+    assert.equal(tellsFailed(row, health, START + 1), is_failing);
+  }
+});
+
+test("one that failed is told as one", () => {
+  const step = stepForFailed("dst_a", { count: 1, is_exact: true, first_at: START, last_at: START });
+  assert.match(step ?? "", /^1 delivery has failed for good, and stays failed: send it with POST /);
+});
