@@ -252,7 +252,10 @@ export const Webhook = z
     missed: Missed.nullable().describe(
       "null when nothing is missing: it was never off or disabled, or all of it is recovered",
     ),
-    next_step: z.string().nullable().describe("what to do when it is not active, or has missed something"),
+    next_step: z
+      .string()
+      .nullable()
+      .describe("what to do when it is not active, fails, or has missed something or failed for good with it"),
     recovery: Replay.nullable()
       .optional()
       .describe("only in the answer to `recover: true`: the replay that was started; null: it was never stopped"),

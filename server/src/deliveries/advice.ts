@@ -1,6 +1,7 @@
 // What to do about an attempt that went wrong, in one sentence for whoever owns the receiver. Pure. Called where attempts
 // are shown, and by the check of a receiver.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
+import type { DestinationState } from "#contract/destinations.ts";
 import { PLAIN_HTTP, SPEAKS_NO_TLS } from "../platform/exchange.ts";
 
 const GONE = 410;
@@ -15,6 +16,14 @@ export interface Tried {
   cause: FailureCode | null;
   /** What the network said. */
   error: string | null;
+}
+
+/** The same where the webhook is known: whether a 410 has to be followed by turning it on. */
+export function nextStepAt({ id, state }: { id: string; state: DestinationState }, tried: Tried): string | null {
+  if (tried.status_code !== GONE) return nextStepOf(tried);
+  if (state === "active" || state === "paused")
+    return `Answer 2xx; the webhook is ${state === "active" ? "on" : state}.`;
+  return `Answer 2xx, and turn the webhook on, which is ${state}, with PATCH /api/webhooks/${id} {"enabled": true}.`;
 }
 
 /** Null when nothing went wrong, or nothing is known that would help. */
@@ -71,7 +80,8 @@ const STATUS_STEPS: Readonly<Record<number, string>> = {
   404: "Correct the path of the URL, or add the route to the receiver.",
   405: "Let the receiver take POST at this URL.",
   408: LIMITS,
-  [GONE]: "Answer 2xx, and enable the webhook again if that has disabled it.",
+  [GONE]:
+    'Answer 2xx. A 410 disables a webhook: where it is, turn it on with PATCH /api/webhooks/{id} {"enabled": true}.',
   413: "Raise the receiver's limit on bodies: an event has up to 256 KiB.",
   415: "Let the receiver accept application/json.",
   425: LIMITS,

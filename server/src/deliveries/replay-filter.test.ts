@@ -82,6 +82,17 @@ forEachEngine((engine) => {
     assert.deepEqual([replay.total, done.created, done.succeeded, done.state], [8, 8, 8, "done"]);
   });
 
+  test("one that finds nothing says that what the filter refuses is not missing", async () => {
+    const world = await openWanting(engine);
+    await world.addEvents(2);
+    const { state, total, reason } = await start(world);
+    assert.deepEqual([state, total], ["done", 0]);
+    assert.match(
+      reason ?? "",
+      /^Nothing matched, .* change the filter first with PATCH \/api\/webhooks\/dst_\w+ \{"filter"/,
+    );
+  });
+
   test("an event whose body is gone meanwhile stops nothing", async () => {
     const world = await openWanting(engine);
     const [erased] = await world.addEvents(1, WANTED);

@@ -14,7 +14,7 @@ import {
 } from "./replay.ts";
 
 const NOW = 1_700_000_000_000;
-const webhook = { state: "active", max_in_flight: 50, rate_per_second: null, ordering: "none" } as const;
+const webhook = { id: "dst_a", state: "active", max_in_flight: 50, rate_per_second: null, ordering: "none" } as const;
 const calm: ReplayFacts = { waiting: 0, attempts: 0, failures: 0 };
 const well: ReplayFacts = { waiting: 0, attempts: 1_000, failures: 0 };
 const running: ReplayRow = {
@@ -104,7 +104,7 @@ describe("a replay pauses itself", () => {
   test("when its webhook takes nothing, and ends when that is gone", () => {
     for (const state of ["off", "disabled"] as const) {
       assert.deepEqual(planStep(running, { ...webhook, state }, calm, NOW), {
-        ...{ state: "paused", reason: obstacleOf(state), take: 0 },
+        ...{ state: "paused", reason: obstacleOf({ id: "dst_a", state }), take: 0 },
       });
     }
     const gone = planStep({ ...running, state: "paused" }, null, calm, NOW);

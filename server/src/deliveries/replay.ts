@@ -3,6 +3,7 @@
 import type { EventType } from "#contract/events.ts";
 import type { Replay, ReplayedState, ReplayState } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
+import { enable } from "../destinations/missed.ts";
 import { timeText } from "../platform/time-text.ts";
 
 /** Deliveries that one step hands out, takes back or counts, at the most. */
@@ -96,7 +97,7 @@ export interface StepResult {
 
 export function planStep(
   row: ReplayRow,
-  destination: Pick<Destination, "state" | "max_in_flight" | "rate_per_second" | "ordering"> | null,
+  destination: Pick<Destination, "id" | "state" | "max_in_flight" | "rate_per_second" | "ordering"> | null,
   facts: ReplayFacts,
   now: number,
 ): StepPlan {
@@ -106,7 +107,7 @@ export function planStep(
   // Everything is handed out: it only waits for the results.
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
   // Exactly what was counted is handed out, although it has not looked at everything yet: a pause would hold nothing back.
-  const obstacle = obstacleOf(destination.state) ?? (row.created !== row.total ? failing(facts) : null);
+  const obstacle = obstacleOf(destination) ?? (row.created !== row.total ? failing(facts) : null);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
@@ -124,11 +125,11 @@ function heldUpBy(state: Destination["state"], { waiting }: ReplayFacts): string
 
 /** What a replay that has handed out everything still waits for; null while first attempts go out and go well. */
 function waitingFor(
-  { state, ordering }: Pick<Destination, "state" | "ordering">,
+  { id, state, ordering }: Pick<Destination, "id" | "state" | "ordering">,
   { waiting, attempts, failures }: ReplayFacts,
 ): string | null {
-  if (obstacleOf(state) !== null) {
-    return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on, or cancel the replay.`;
+  if (obstacleOf({ id, state }) !== null) {
+    return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on with ${enable(id)}, or cancel the replay.`;
   }
   if (state === "paused") {
     return "All is handed out, and what is pending waits, for the webhook is paused: mend its receiver, or cancel the replay.";
@@ -143,9 +144,19 @@ function waitingFor(
 }
 
 /** Why a replay cannot send to a webhook in this state; null when it can. */
-export function obstacleOf(state: Destination["state"]): string | null {
+export function obstacleOf({ id, state }: Pick<Destination, "id" | "state">): string | null {
   if (state === "active" || state === "paused") return null;
-  return `The webhook is ${state}, and a replay would only wait: turn it on first.`;
+  return `The webhook ${id} is ${state}, and a replay would only wait: turn it on first with ${enable(id)}.`;
+}
+
+/** Of one that has found nothing to send; the filter is that of the webhook whose deliveries it is of. */
+export function nothingFound(
+  { destination_id, states }: Pick<ReplayRow, "destination_id" | "states">,
+  filtered: boolean,
+) {
+  const nothing = "Nothing matched, so nothing is sent.";
+  if (!filtered || !states.includes('"missing"')) return nothing;
+  return `${nothing} What the filter of the webhook ${destination_id} refuses is not missing: if it should arrive, change the filter first with PATCH /api/webhooks/${destination_id} {"filter": …}, then ask for the replay again.`;
 }
 
 function failing({ attempts, failures }: ReplayFacts): string | null {

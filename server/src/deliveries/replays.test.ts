@@ -59,7 +59,8 @@ forEachEngine((engine) => {
     await world.addEvents(300);
     world.settings.state = "off";
     const error = await refused(startReplay(world), "conflict");
-    assert.match(error.message, /The webhook is off, and a replay would only wait: turn it on first/);
+    const sentence = `The webhook ${world.key.id} is off, and a replay would only wait: turn it on first with PATCH /api/webhooks/${world.key.id} {"enabled": true}.`;
+    assert.equal(error.message, sentence);
     world.settings.state = "active";
     const { id } = await startReplay(world);
     await world.runner.runRound();
@@ -85,7 +86,9 @@ forEachEngine((engine) => {
 
   test("a state that does not allow a call is refused with its name", async () => {
     const world = await openReplayWorld(engine);
-    assert.equal((await startReplay(world)).state, "done", "there is nothing to do");
+    const idle = await startReplay(world);
+    assert.deepEqual([idle.state, idle.reason], ["done", "Nothing matched, so nothing is sent."]);
+    assert.deepEqual(await world.replays.getReplay(idle.id, null), idle);
     await world.addEvents(1);
     const { id } = await startReplay(world);
     await refused(world.replays.resumeReplay(id, null, undefined), "conflict");

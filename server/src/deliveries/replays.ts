@@ -12,7 +12,7 @@ import { type Ids, uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
+import { nothingFound, obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 
@@ -58,12 +58,15 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     const { source, target } = await findBoth(destination_id, app_scope, input);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
-    const obstacle = obstacleOf(target.state);
+    const obstacle = obstacleOf(target);
     if (obstacle !== null) throw refuse("conflict", obstacle);
     // One part is the range itself.
     if (ranges.length > 1) row.parts = JSON.stringify(ranges.map(positionBounds));
     row.total = (await walk.count(row, row.at_position, 0, source.filter)).total;
-    if (row.total === 0) Object.assign(row, { state: "done", walked: 1, due_at: null, finished_at: at });
+    if (row.total === 0) {
+      const reason = nothingFound(row, source.filter !== null);
+      Object.assign(row, { state: "done", reason, walked: 1, due_at: null, finished_at: at });
+    }
     if ((await store.insert(row)) === "too_many") {
       throw refuse("conflict", fullSentence(await store.findPaused(target.id)));
     }
@@ -102,7 +105,7 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
   async function resumeReplay(id: string, app_scope: AppScope, input: ReplayResume): Promise<Replay> {
     const row = await findReplay(id, app_scope);
     const target = await findDestination(destinations, row.target_id, app_scope);
-    const obstacle = row.state === "paused" ? obstacleOf(target.state) : null;
+    const obstacle = row.state === "paused" ? obstacleOf(target) : null;
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const rate_per_second = input?.rate_per_second === undefined ? row.rate_per_second : input.rate_per_second;

@@ -251,6 +251,6 @@ export function stepToRecover(id: string): string {
   return `What came while it was disabled was not stored for it: unless that was asked for already, PATCH /api/webhooks/${id} {"enabled": true, "recover": true} sends it.`;
 }
 
-function enable(id: string): string {
+export function enable(id: string): string {
   return `PATCH /api/webhooks/${id} {"enabled": true}`;
 }

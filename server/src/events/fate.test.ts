@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { EventType } from "#contract/events.ts";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { fateOf, fateWithout } from "./fate.ts";
@@ -7,7 +8,10 @@ import type { PastSettings } from "./past-settings.ts";
 
 const AT = Date.UTC(2026, 0, 31, 9, 30);
 const TIME = "2026-01-31T09:30:00.000Z";
-const destination = { id: "dst_a", created_at: AT, state: "active" as const, state_reason: null, repair: null };
+const TYPES = new Set(["link.click"] as const);
+const destination = {
+  ...{ id: "dst_a", created_at: AT, state: "active" as const, state_reason: null, repair: null, events: TYPES },
+};
 const event = { event: "link.click" as const, target_id: null, created_at: AT };
 const on: PastSettings = { state: "active", events: '["link.click"]', cause: "created", at: AT };
 
@@ -216,6 +220,25 @@ test("what to do about an event that was not delivered begins with the webhook w
   );
 });
 
+test("a type that the webhook takes by now is not to be added to its types, but what was before that is still to be sent", () => {
+  const step = (events: ReadonlySet<EventType>) =>
+    fateOf(event, { ...destination, events }, { delivery: undefined, history: [others] }, AT).next_step ?? "";
+  assert.match(step(new Set(["link.claim"])), /^Add link\.click to its events for those to come\. Send what /);
+  assert.match(step(new Set(["link.claim", "link.click"])), /^Send what .*"events":\["link\.click"\]/);
+});
+
+test("after a 410 it is told to turn the webhook on where it is not", () => {
+  const tried: LastAttempt = { ...unsure, outcome: "refused", status_code: 410 };
+  const failed = { ...delivery, attempt: 1, state: "failed", due_at: null } as const;
+  const step = (state: "active" | "disabled") =>
+    fateOf(event, { ...destination, state }, { delivery: failed, history: [], tried }, AT).next_step ?? "";
+  assert.match(step("active"), /Answer 2xx; the webhook is on\. Then send it again/);
+  assert.match(
+    step("disabled"),
+    /on, which is disabled, with PATCH \/api\/webhooks\/dst_a \{"enabled": true\}\. Then send/,
+  );
+});
+
 test("a destination that has been off since then is said to be off", () => {
   const reason = (state: "active" | "off" | "disabled", history: PastSettings[]) =>
     fateOf(event, { ...destination, state }, { delivery: undefined, history }, AT).reason ?? "";
@@ -246,7 +269,10 @@ test("what the filter refuses now is never to be sent by a replay of what is mis
         `POST /api/deliveries/${deliveryId(elsewhere)}/resend {"destination_id":"dst_a"}.`,
     );
     const alone = fateOf(event, destination, { ...found, elsewhere: undefined }, AT).next_step ?? "";
-    assert.match(alone, /^Its filter refuses it: .* Change the filter .*\/replays \{/);
+    assert.match(
+      alone,
+      /^Its filter refuses it: .* change the filter first with PATCH \/api\/webhooks\/dst_a \{"filter": …\}: .*\/replays \{/,
+    );
   }
 });
 

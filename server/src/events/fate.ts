@@ -1,7 +1,7 @@
 // What became of an event at a destination, in one word and one sentence, and what to do about it: there is an answer for
 // every pair. Pure; fates.ts counts by the same words.
 import type { EventType, Fate } from "#contract/events.ts";
-import { nextStepOf } from "../deliveries/advice.ts";
+import { nextStepAt } from "../deliveries/advice.ts";
 import {
   type DeliveryRow,
   DUE_FIRST,
@@ -31,7 +31,7 @@ const REPLAYED_MS = 1_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at" | "erased_at">;
 /** `limits` as in Standing. */
-type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair"> &
+type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair" | "events"> &
   Pick<Standing, "limits">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
@@ -122,7 +122,7 @@ function stepWith(
   now: number,
 ): string | null {
   const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
-  const advice = repair ?? (tried === undefined ? null : nextStepOf(tried));
+  const advice = repair ?? (tried === undefined ? null : nextStepAt({ id, state }, tried));
   if (delivery.state === "failed") {
     const mend = advice === null ? "Mend what the reason says, then" : `Mend what the reason says. ${advice} Then`;
     return `${mend} send it again with ${retry}.`;
@@ -163,15 +163,18 @@ function stepWithout(event: KnownEvent, destination: KnownDestination, absence: 
     const resend = `POST /api/deliveries/${deliveryId(elsewhere)}/resend {"destination_id":"${destination.id}"}`;
     return `${refused} Send it all the same with ${resend}.`;
   }
-  return `${refused} Change the filter if such events should arrive. ${stepByReplay(event, destination, absence)}`;
+  const change = `If such events should arrive, change the filter first with PATCH /api/webhooks/${destination.id} {"filter": …}: until then a replay leaves this one out.`;
+  return `${refused} ${change} ${stepByReplay(event, destination, absence)}`;
 }
 
-function stepByReplay({ event, created_at }: KnownEvent, { id, state }: KnownDestination, absence: Absence): string {
+function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDestination, absence: Absence): string {
+  const { id, state } = destination;
   const range = { since: timeText(created_at), until: timeText(created_at + REPLAYED_MS) };
   const of_type = absence.kind === "not_subscribed" ? { events: [event] satisfies EventType[] } : {};
   const body = JSON.stringify({ ...range, states: ["missing"], ...of_type });
   const replay = `POST /api/webhooks/${id}/replays ${body}`;
-  const change = absence.kind === "not_subscribed" ? `Add ${event} to its events for those to come. ` : "";
+  const is_lacking = absence.kind === "not_subscribed" && !destination.events.has(event);
+  const change = is_lacking ? `Add ${event} to its events for those to come. ` : "";
   const what = `what it lacks of that second with ${replay}.`;
   if (state === "disabled") return `${change}${stepWhenDisabled(id)} Or, when it is on, send ${what}`;
   const send = state === "off" ? `Turn the webhook on with ${enable(id)}, then send` : "Send";
