@@ -269,7 +269,9 @@ export const WebhookChange = z
     at: Timestamp,
     state: DestinationState,
     events: z.array(EventType),
-    cause: z.string(),
+    cause: z
+      .string()
+      .describe("why, as a sentence; `changed: url, headers` names the settings that were changed, never their values"),
     actor: z.string().describe("operator, key:<id> (label, hint), or system: the server itself, by what it saw"),
   })
   .meta({ id: "WebhookChange", description: "What a webhook was set to from then on" });

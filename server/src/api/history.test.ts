@@ -36,7 +36,8 @@ test("every change of a webhook is kept with its cause and who made it, newest f
     ["active", "link.claim", "promotion of the secret undone", backend],
     ["active", "link.claim", "secret promoted", backend],
     ["active", "link.claim", "secret staged", `key:${plain.id} (${plain.key_hint})`],
-    ["active", "link.claim", "changed", backend],
+    ["active", "link.claim", "changed: events", backend],
+    ["active", "link.click", "changed: description", backend],
     ["active", "link.click", "created", "operator"],
   ];
   const rows = ({ items }: { items: { state: string; events: string[]; cause: string; actor: string }[] }) =>

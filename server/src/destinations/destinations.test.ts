@@ -93,11 +93,12 @@ forEachEngine((engine) => {
       (await historyOf(db, id)).map(({ at, state, events, cause }) => [at - START, state, events, cause]),
       [
         [0, "active", '["link.click"]', "created"],
-        [1, "active", '["link.claim"]', "changed"],
+        [1, "active", '["link.claim"]', "changed: events"],
         [2, "off", '["link.claim"]', "turned off"],
         [3, "active", '["link.claim"]', "enabled"],
         [4, "disabled", '["link.claim"]', "gone"],
-        [5, "disabled", '["link.click"]', "changed"],
+        [5, "disabled", '["link.click"]', "changed: events"],
+        [6, "disabled", '["link.click"]', "changed: description"],
       ],
     );
     const { id: other } = await destinations.createWebhook("shop", input({ enabled: false }));

@@ -7,6 +7,7 @@ import { absenceOf } from "../events/past-settings.ts";
 import { createEventStore } from "../events/store.ts";
 import { sql } from "../platform/sql.ts";
 import { hourOf } from "./latency.ts";
+import { SETTINGS_ENTRIES_MAX } from "./store.ts";
 
 forEachEngine((engine) => {
   test("what the server does by itself is done by the system", async () => {
@@ -73,12 +74,65 @@ forEachEngine((engine) => {
     }
     assert.deepEqual(
       (await historyOf(db, id)).map(({ cause }) => cause),
-      ["created", "turned off", "its filter was changed", "changed", "changed"],
+      ["created", "turned off", "its filter was changed", "changed: signature_scheme", "changed: events"],
     );
     const history = await createEventStore(db).historyAround(id, { from: clock.at + 1, until: clock.at + 1 });
     assert.deepEqual(absenceOf({ event: "link.click", created_at: clock.at + 1 }, history), {
       ...{ kind: "off", state: "off", cause: "turned off", since: stopped_at, beside: false, is_over: false },
     });
+  });
+
+  test("every setting that a person changes is named, without its value, and who changed it", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input(), "operator");
+    const patches: [patch: object, cause: string | null][] = [
+      [{ url: "https://hooks.example.com/in?token=hunter2", timeout_ms: 9_000 }, "changed: url, timeout_ms"],
+      [{ headers: { "x-token": "hunter2" } }, "changed: headers"],
+      [{ headers: { "x-token": "hunter2" }, timeout_ms: 9_000 }, null],
+      [
+        { description: "hunter2", max_in_flight: 3, rate_per_second: 4 },
+        "changed: description, max_in_flight, rate_per_second",
+      ],
+      [{ retry_schedule: [1], retry_on: "any_failure" }, "changed: retry_schedule, retry_on"],
+      [{ ordering: "link" }, "changed: ordering"],
+      [{ ordering: "none" }, "changed: ordering"],
+      [{ filter: { path: "event", equals: "link.click" }, signing: false }, "its filter was changed; changed: signing"],
+      [{ enabled: false, max_in_flight: 5 }, "turned off; changed: max_in_flight"],
+    ];
+    for (const [patch] of patches) {
+      clock.at += 1;
+      await destinations.patchWebhook(id, null, patch as never, "key:1");
+    }
+    await destinations.endOrdering(id);
+    const kept = await historyOf(db, id);
+    assert.deepEqual(
+      kept.slice(1).map(({ cause, actor }) => [cause, actor]),
+      patches.flatMap(([, cause]) => (cause === null ? [] : [[cause, "key:1"]])),
+    );
+    assert.doesNotMatch(JSON.stringify(kept), /hunter2/);
+  });
+
+  test("other settings date no event and no stop, and only the newest of such entries are kept", async () => {
+    const { db, clock, destinations } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    clock.at += 1;
+    await destinations.disable(id, "gone");
+    const stopped_at = clock.at;
+    for (let n = 1; n <= SETTINGS_ENTRIES_MAX + 3; n++) {
+      clock.at += 1;
+      await destinations.patchWebhook(id, null, { timeout_ms: 1_000 + n });
+    }
+    const kept = await historyOf(db, id);
+    assert.deepEqual([kept.length, kept[0]?.cause, kept[1]?.cause], [SETTINGS_ENTRIES_MAX + 2, "created", "gone"]);
+    const now = { from: clock.at + 1, until: clock.at + 1 };
+    assert.deepEqual(
+      (await createEventStore(db).historyAround(id, now)).map(({ cause }) => cause),
+      ["created", "gone"],
+    );
+    assert.deepEqual(
+      (await destinations.openStops(id, null)).map(({ since }) => since),
+      [stopped_at],
+    );
   });
 
   test("enabling what was disabled begins its health anew; a resume or a change ends the run of failures alone", async () => {

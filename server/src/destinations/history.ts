@@ -1,4 +1,5 @@
-// What was changed about a webhook, when, why and by whom: every change of its state, of what it takes and of its secrets.
+// What was changed about a webhook, when, why and by whom: every change of its state, of what it takes and of its secrets, and
+// the names of other settings that were changed.
 // Called by the API.
 import type { WebhookChange } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";

@@ -132,6 +132,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return stopsOf(row, await tell(row));
   }
 
+  /** Entries of other settings alone, with 2, neither end a stop nor take the place of one that does. */
   async function tell({ id, stopped_at }: StopColumns): Promise<PastSettings[]> {
     if (stopped_at === null) return [];
     const from = toldFrom(stopped_at);
@@ -139,8 +140,8 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
         select at, state, events, filter, lag(events) over past as events_before, lag(filter) over past as filter_before,
           ${isStoppedIn(sql`state`)} as stopped, ${isStoppedIn(sql`lag(state) over past`)} as stopped_before
         from (select at, state, events, filter from destination_history
-          where destination_id = ${id} and at >= coalesce((select max(h.at)
-            from destination_history as h where h.destination_id = ${id} and h.at <= ${from}), 0)
+          where destination_id = ${id} and explains <> 2 and at >= coalesce((select max(h.at)
+            from destination_history as h where h.destination_id = ${id} and h.explains <> 2 and h.at <= ${from}), 0)
           order by at desc limit ${ENTRIES_MAX}) as entries
         window past as (order by at)) as compared
       where events_before is null or events <> events_before or filter is distinct from filter_before

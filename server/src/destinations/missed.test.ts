@@ -204,7 +204,7 @@ forEachEngine((engine) => {
     const filter: Filter = { path: "platform", equals: "ios" };
     for (const changes of [{ filter }, { filter, description: "x" }, { filter: null }]) await patch(id, changes);
     assert.equal(await versionOf(db), before + 3);
-    const causes = ["created", "its filter was changed", "its filter was removed"];
+    const causes = ["created", "its filter was changed", "changed: description", "its filter was removed"];
     assert.deepEqual(
       (await historyOf(db, id)).map(({ cause }) => cause),
       causes,
@@ -212,7 +212,7 @@ forEachEngine((engine) => {
     const kept = await db.query(sql`select filter from destination_history where destination_id = ${id} order by at`);
     assert.deepEqual(
       kept.map((row) => row["filter"]),
-      [null, JSON.stringify(filter), null],
+      [null, JSON.stringify(filter), JSON.stringify(filter), null],
     );
   });
 

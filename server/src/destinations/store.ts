@@ -7,6 +7,7 @@ import type { NewNotice } from "../notices/notice.ts";
 import type { Database, Query, Row } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import { noticeOfChange } from "./change-notice.ts";
+import { changedFields } from "./changed-fields.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type Failed, NONE_FAILED } from "./failed.ts";
 import { FAILED_SCAN_MAX, failedAt } from "./failed-store.ts";
@@ -151,8 +152,9 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
         await query(sql`delete from destination_hours where destination_id = ${id}`);
       }
       if (decision.probe_at !== undefined) await query(startProbes(id, decision.probe_at));
-      const explains = explainsEvents(row, after) ? 1 : 0;
+      const explains = explanationOf(row, after);
       if (is_kept) await query(insertHistory(after, at, { cause: decision.cause, actor, explains }));
+      if (explains === SETTINGS_ALONE) await query(trimSettings(id));
       const failed = row.state === after.state ? NONE_FAILED : await failedAt(query, id);
       const notice = noticeOfChange(row, after, { cause: decision.cause, failed });
       if (notice !== null) for (const statement of composeNotice(notice)) await query(statement);
@@ -292,9 +294,28 @@ async function raiseVersion(query: Query, app_id: string): Promise<boolean> {
   return raised.length > 0;
 }
 
-/** Other settings have no entry: they decide nothing about what an event meets, and must not date it. */
+/** `explains` of an entry that tells of other settings alone: they decide nothing about what an event meets, and must not date it. */
+const SETTINGS_ALONE = 2;
+/** The newest of these that are kept: a program may set them all the time. */
+export const SETTINGS_ENTRIES_MAX = 200;
+
 function belongsInHistory(before: DestinationRow, after: DestinationRow): boolean {
+  return belongsToEvents(before, after) || changedFields(before, after).length > 0;
+}
+
+function belongsToEvents(before: DestinationRow, after: DestinationRow): boolean {
   return after.secrets !== before.secrets || decidesAnew(before, after);
+}
+
+function explanationOf(before: DestinationRow, after: DestinationRow): number {
+  if (!belongsToEvents(before, after)) return SETTINGS_ALONE;
+  return explainsEvents(before, after) ? 1 : 0;
+}
+
+function trimSettings(id: string): Statement {
+  const settings = sql`destination_id = ${id} and explains = ${SETTINGS_ALONE}`;
+  return sql`delete from destination_history where ${settings} and at < (select at from destination_history
+    where ${settings} order by at desc limit 1 offset ${SETTINGS_ENTRIES_MAX - 1})`;
 }
 
 function decidesAnew(before: DestinationRow, after: DestinationRow): boolean {

@@ -16,6 +16,7 @@ import { WebhookConfig, webhook } from "#destination-types/webhook.ts";
 import { invalid } from "../errors.ts";
 import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
+import { changedFields } from "./changed-fields.ts";
 import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
 import type { Failed } from "./failed.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
@@ -97,8 +98,18 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     updated_at: now,
   };
   const switched = triedAnew(row, switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now), now);
-  if (changed.filter === row.filter || switched.cause !== CHANGED) return switched;
-  return { ...switched, cause: changed.filter === null ? "its filter was removed" : "its filter was changed" };
+  return { ...switched, cause: causeOf(switched.cause, row, switched.row) };
+}
+
+/** Why, then what else was changed with it. */
+function causeOf(cause: string, before: DestinationRow, after: DestinationRow): string {
+  const is_filter = cause === CHANGED && after.filter !== before.filter;
+  const filter_cause = after.filter === null ? "its filter was removed" : "its filter was changed";
+  const first = is_filter ? filter_cause : cause;
+  const fields = changedFields(before, after).filter((name) => !is_filter || name !== "filter");
+  if (fields.length === 0) return first;
+  const named = `changed: ${fields.join(", ")}`;
+  return first === CHANGED ? named : `${first}; ${named}`;
 }
 
 /** As the config holds it: what was stored before there was a choice says nothing. */
