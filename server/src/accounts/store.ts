@@ -149,8 +149,10 @@ export async function deleteKey(db: Database, id: string, app_scope: string | nu
   return deleted[0]?.key_hash ?? null;
 }
 
-/** @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone */
-/** Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused. */
+/**
+ * Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused.
+ * @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone or has as many as it may
+ */
 export async function insertDomain(db: Database, domain: DomainRow, domains_max: number): Promise<void> {
   const inserted = sql`insert into domains (id, app_id, hostname, created_at)
     select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)
