@@ -7,11 +7,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createTestEventLog, insertTestApp } from "../../test/support/event-log.ts";
+import { foldingOf } from "../../test/support/folding.ts";
 import { BLANK } from "../../test/support/links.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
 import { waitUntil } from "../../test/support/wait.ts";
-import { createFolding } from "../analytics/folding.ts";
-import { createTallyStore } from "../analytics/tally-store.ts";
 import { composeEvent } from "../events/event.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
@@ -51,8 +50,7 @@ async function stored(db: Database) {
 
 /** Whatever happens, the counts of the app say what the table of clicks says. */
 async function assertCounted(db: Database): Promise<void> {
-  const clock = { now: Date.now, after: () => () => {} };
-  await createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} }).fold();
+  await foldingOf(db).fold();
   const [found] = await db.query<Record<string, number>>(sql`select (select count(*) from clicks) as clicks,
     (select coalesce(cast(sum(clicks) as bigint), 0) from click_hours where link_id = '') as by_hour,
     (select coalesce(cast(sum(clicks) as bigint), 0) from click_days where link_id = '') as by_day,
