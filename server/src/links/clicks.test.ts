@@ -18,7 +18,7 @@ import { createSpool } from "../platform/spool.ts";
 import { sql } from "../platform/sql.ts";
 import type { Click } from "./click.ts";
 import { createForgetting } from "./forget.ts";
-import { createRecorder } from "./recorder.ts";
+import { createRecorder, SPOOL_WAIT_MS } from "./recorder.ts";
 import { selectClickFate } from "./store.ts";
 import { insertLinks } from "./writing-store.ts";
 
@@ -26,6 +26,13 @@ const HOUR = 3_600_000;
 const ids = createIds();
 /** However slow the database is, a click is not spooled for that. */
 const NEVER = { now: () => 0, set: () => null, clear: () => {} };
+/** However busy the machine is, a click gets its place in the spool. */
+const PATIENT_WITH_SPOOL = {
+  now: () => performance.now(),
+  set: (run: () => void, delay_ms: number) => (delay_ms === SPOOL_WAIT_MS ? undefined : setTimeout(run, delay_ms)),
+  // What `set` returned.
+  clear: (timer: unknown) => clearTimeout(timer as NodeJS.Timeout | undefined),
+};
 
 function clickAt(at: number, link_id = "lnk_1", app_id = "shop"): Click {
   const cid = createIds({ now: () => at, random: SYSTEM_IDS.random }).cid();
@@ -91,6 +98,7 @@ forEachEngine((engine) => {
       fateOf: (click: Click) => selectClickFate(db, click.row),
       newId: ids.uuid,
       now: Date.now,
+      timers: PATIENT_WITH_SPOOL,
     };
     const recorder = createRecorder(options);
     after(async () => {
