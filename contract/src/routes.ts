@@ -27,6 +27,7 @@ import {
   IngestBody,
 } from "./events.ts";
 import { PageQuery } from "./fields.ts";
+import { LINK_LIST_ROUTES } from "./link-list-routes.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { NOTICE_ROUTES } from "./notice-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
@@ -320,6 +321,7 @@ export const ROUTES = {
   ...APP_EVENT_ROUTES,
   ...NOTICE_ROUTES,
   ...STREAM_ROUTES,
+  ...LINK_LIST_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

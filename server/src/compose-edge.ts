@@ -7,6 +7,7 @@ import { addBots, SHARDS } from "./analytics/store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
+import { linkListHandlers } from "./api/link-lists.ts";
 import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
 import { createAppEvents } from "./claims/app-events.ts";
@@ -124,7 +125,7 @@ export function composeEdge(parts: EdgeParts) {
   return {
     sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
     app_event_handlers: appEventHandlers(app_events),
-    link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
+    link_handlers: { ...linkHandlers(links), ...linkListHandlers(links), ...analyticsHandlers(analytics) },
     pages: (app: Parameters<typeof registerEdge>[0]) => {
       const { isOwnHost } = links;
       registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });

@@ -2,6 +2,7 @@
 // Pure; called by links.ts, routing.ts and claims/.
 import type { App } from "#contract/apps.ts";
 import type { Platform } from "#contract/events.ts";
+import type { LinkState } from "#contract/link-lists.ts";
 import type { Link, ListedLink, UtmKey } from "#contract/links.ts";
 import { timeText } from "../platform/time-text.ts";
 import { EMPTY, type StringMap } from "./query.ts";
@@ -51,6 +52,14 @@ export function endOf(
 ): "expired" | "limit_reached" | null {
   if (row.expires_at !== null && now >= row.expires_at) return "expired";
   return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
+}
+
+/** What a list says of a link: whether it leads on, and why not. */
+export function stateOf(
+  row: Pick<LinkRow, "enabled" | "expires_at" | "click_limit" | "click_count">,
+  now: number,
+): LinkState {
+  return row.enabled === 1 ? (endOf(row, now) ?? "active") : "disabled";
 }
 
 /** A link ready for the hot path on one host: every address checked and taken apart. */

@@ -2,22 +2,13 @@
 // A link that was read is remembered for LINK_TTL_MS; a change made by this process holds at once. When the database does
 // not answer, a link that is remembered goes on being served: a slow database never stops a redirect.
 import type { App, Domain } from "#contract/apps.ts";
-import { type ListedLink, SLUG_PATTERN } from "#contract/links.ts";
+import { SLUG_PATTERN } from "#contract/links.ts";
 import { createLookup } from "../accounts/lookup.ts";
-import { notFound } from "../errors.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
-import {
-  type LinkRow,
-  linkOrigin,
-  type PreparedLink,
-  prepareLink,
-  prepareTargets,
-  presentListedLink,
-  rootRow,
-  webHosts,
-} from "./link.ts";
+import { type LinkRow, linkOrigin, type PreparedLink, prepareLink, prepareTargets, rootRow, webHosts } from "./link.ts";
+import { createListing } from "./listing.ts";
 import * as store from "./store.ts";
 import { hostWithoutPort, isBareIp } from "./target.ts";
 import { createWriting } from "./writing.ts";
@@ -27,7 +18,6 @@ const LINK_TTL_MS = 1_000;
 const LINKS_MAX = 10_000;
 /** How long a visitor waits for a fresh read when an older one is at hand. */
 const STALE_WAIT_MS = 20;
-const LIST_MAX = 1_000;
 
 /** What links need of accounts: cached look-ups; `peek` answers undefined when `find` has to read. */
 export interface LinkAccounts {
@@ -70,13 +60,6 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
       if (updated_at !== null) changed_at.set(link.id, updated_at);
     },
   });
-
-  /** Newest first. LinkMe's list has no pages, so it ends after LIST_MAX links. */
-  async function list(app_id: string): Promise<ListedLink[]> {
-    if ((await accounts.findApp(app_id)) === null) throw notFound("app");
-    const found = await store.selectListedLinks(db, app_id, LIST_MAX);
-    return found.map(({ hostname, ...row }) => presentListedLink(row, hostname, publicUrl()));
-  }
 
   /** True for the hosts on which the links of every app answer. */
   function isOwnHost(hostname: string): boolean {
@@ -157,7 +140,8 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
-  return { ...writing, list, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
+  const listing = createListing({ db, accounts, now: source.now, publicUrl });
+  return { ...writing, ...listing, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */

@@ -19,17 +19,6 @@ export async function selectLinks(db: Database, keys: readonly string[]): Promis
   return links;
 }
 
-/** Newest first, each with the host it is printed with. */
-export function selectListedLinks(
-  db: Database,
-  app_id: string,
-  limit: number,
-): Promise<(StoredLink & { hostname: string | null })[]> {
-  return db.query(sql`select links.*, domains.hostname from links
-    left join domains on domains.id = links.domain_id and domains.app_id = links.app_id
-    where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
-}
-
 export async function selectHostname(db: Database, domain_id: string): Promise<string | null> {
   const found = await db.query<{ hostname: string }>(sql`select hostname from domains where id = ${domain_id}`);
   return found[0]?.hostname ?? null;

@@ -1,0 +1,19 @@
+// Our own calls for many links at a time. Unlike LinkMe's own endpoints they refuse fields that they do not know.
+import { LinksPage, LinksQuery } from "./link-lists.ts";
+import { type Route, under } from "./route.ts";
+
+const in_app = under("app_id");
+
+export const LINK_LIST_ROUTES = {
+  searchLinks: {
+    method: "GET",
+    path: "/api/apps/{app_id}/links/search",
+    scope: "app_read",
+    tag: "Many links",
+    summary: "Search the app's links, newest first; a page may be short, and goes on as long as there is a next_cursor",
+    params: in_app,
+    query: LinksQuery,
+    status: 200,
+    answer: LinksPage,
+  },
+} as const satisfies Record<string, Route>;
