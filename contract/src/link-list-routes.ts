@@ -1,6 +1,6 @@
 // Our own calls for many links at a time. Unlike LinkMe's own endpoints they refuse fields that they do not know.
-import { LinksPage, LinksQuery } from "./link-lists.ts";
-import { type Route, under } from "./route.ts";
+import { LinksCreate, LinksCreated, LinksPage, LinksQuery } from "./link-lists.ts";
+import { NoQuery, type Route, under } from "./route.ts";
 
 const in_app = under("app_id");
 
@@ -15,5 +15,17 @@ export const LINK_LIST_ROUTES = {
     query: LinksQuery,
     status: 200,
     answer: LinksPage,
+  },
+  createLinks: {
+    method: "POST",
+    path: "/api/apps/{app_id}/links/bulk",
+    scope: "app_write",
+    tag: "Many links",
+    summary: "Create up to 1,000 links, each by itself; answers what became of each",
+    params: in_app,
+    query: NoQuery,
+    body: LinksCreate,
+    status: 200,
+    answer: LinksCreated,
   },
 } as const satisfies Record<string, Route>;

@@ -1,8 +1,9 @@
-// What the management API offers for many links at a time: a list to search in.
+// What the management API offers for many links at a time: a list to search in, and making many in one call.
 import { z } from "zod";
+import { ErrorBody } from "./errors.ts";
 import { PageQuery, pageOf } from "./fields.ts";
 import { Tag } from "./link-fields.ts";
-import { ListedLink } from "./links.ts";
+import { LinkCreate, LinkCreated, ListedLink } from "./links.ts";
 
 const SEARCH_MAX_CHARS = 100;
 
@@ -33,3 +34,39 @@ export const FoundLink = ListedLink.extend({ state: LinkState }).meta({ id: "Fou
 export type FoundLink = z.infer<typeof FoundLink>;
 export const LinksPage = pageOf(FoundLink).meta({ id: "LinksPage" });
 export type LinksPage = z.infer<typeof LinksPage>;
+
+export const LINKS_PER_CALL_MAX = 1_000;
+
+/** One link among many. A typing error is never silent here. */
+export const LinkOfMany = LinkCreate.strict();
+
+/** Each link is judged by itself, so that what is wrong with one keeps no other back. */
+export const LinksCreate = z
+  .strictObject({
+    links: z
+      .array(z.unknown().describe("a link as POST /api/links takes it, without app_id and with no unknown fields"))
+      .min(1)
+      .max(LINKS_PER_CALL_MAX),
+  })
+  .meta({ id: "LinksCreate" });
+
+/** Why one link was not made. */
+export const LinkRefusal = ErrorBody.omit({ request_id: true }).meta({ id: "LinkRefusal" });
+export type LinkRefusal = z.infer<typeof LinkRefusal>;
+
+export const LinksCreated = z
+  .object({
+    created: z.number().int(),
+    failed: z.number().int(),
+    results: z
+      .array(
+        z.object({
+          index: z.number().int().describe("the place of the link in the call, from 0"),
+          link: LinkCreated.nullable(),
+          error: LinkRefusal.nullable(),
+        }),
+      )
+      .describe("in the order of the call; one of link and error is null"),
+  })
+  .meta({ id: "LinksCreated" });
+export type LinksCreated = z.infer<typeof LinksCreated>;

@@ -18,47 +18,53 @@ const NUMBERS = [
 ] as readonly (keyof LinkRow)[];
 const TYPES = [...TEXTS.map(() => "text" as const), ...NUMBERS.map(() => "bigint" as const)];
 
-export type Inserted =
-  | { readonly kind: "inserted"; readonly ids: ReadonlySet<string> }
-  /** The app may not have so many more; nothing was inserted. */
-  | { readonly kind: "limit" }
-  | { readonly kind: "no_app" };
+/** By their ids; those that are in neither set found their slugs taken. */
+export interface Inserted {
+  readonly inserted: ReadonlySet<string>;
+  /** Their slugs are free, and the app may have no more links. */
+  readonly too_many: ReadonlySet<string>;
+}
 
-/** Inserts those whose slugs are free, all of one app, and counts them. */
-export function insertLinks(db: Database, links: readonly LinkRow[], links_max: number): Promise<Inserted> {
+/** Inserts those whose slugs are free, all of one app, as far as it may have so many, the first ones first. Null: no such app. */
+export function insertLinks(db: Database, links: readonly LinkRow[], links_max: number): Promise<Inserted | null> {
   const app_id = links[0]?.app_id ?? "";
-  // In the order of slugs, for whose index two transactions wait.
-  const sorted = [...links].sort((left, right) => (left.slug < right.slug ? -1 : 1));
-  return db.transaction(async (query): Promise<Inserted> => {
-    if (!(await addToCount(query, app_id, { count: links.length, links_max }))) {
-      const apps = await query(sql`select id from apps where id = ${app_id}`);
-      return { kind: apps.length === 1 ? "limit" : "no_app" };
-    }
-    const values = sorted.map((link) => [...TEXTS, ...NUMBERS].map((name) => link[name]));
-    const inserted = await query<{ id: string }>(sql`insert into links (id, app_id, slug, domain_id, deep_link_path,
-        deep_link_params, ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title,
-        og_description, og_image_url, utm, utm_override, custom_data, tags, expired_url,
-        allow_param_passthrough, force_redirect_web, enabled, internal, click_count, last_click_at, created_at, updated_at,
-        expires_at, click_limit)
-      select * from (values ${rows(values, TYPES)}) as link where true order by column3
-      on conflict (slug) do nothing returning id`);
-    const missing = links.length - inserted.length;
-    if (missing > 0) await query(sql`update app_links set links = links - ${missing} where app_id = ${app_id}`);
-    return { kind: "inserted", ids: new Set(inserted.map(({ id }) => id)) };
+  return db.transaction(async (query): Promise<Inserted | null> => {
+    const count = await holdCount(query, app_id);
+    if (count === null) return null;
+    const taken = await selectTakenSlugs(
+      query,
+      links.map(({ slug }) => slug),
+    );
+    const free = links.filter(({ slug }) => !taken.has(slug));
+    const room = Math.max(0, links_max - count);
+    const inserted = await insertRows(query, free.slice(0, room));
+    if (inserted.size > 0)
+      await query(sql`update app_links set links = links + ${inserted.size} where app_id = ${app_id}`);
+    return { inserted, too_many: new Set(free.slice(room).map(({ id }) => id)) };
   });
 }
 
-/** False when the app is gone, or may not have so many more. Keeps the app until the transaction ends. */
-async function addToCount(
-  query: Query,
-  app_id: string,
-  { count, links_max }: { count: number; links_max: number },
-): Promise<boolean> {
-  const counted = await query(sql`insert into app_links (app_id, links)
-    select id, cast(${count} as bigint) from apps where id = ${app_id} and ${count} <= cast(${links_max} as bigint) ${KEPT}
-    on conflict (app_id) do update set links = app_links.links + excluded.links
-      where app_links.links + excluded.links <= ${links_max} returning links`);
-  return counted.length === 1;
+/** How many links the app has, which no other call changes before the transaction ends; nor does the app go. */
+async function holdCount(query: Query, app_id: string): Promise<number | null> {
+  const counted = await query<{ links: number }>(sql`insert into app_links (app_id, links)
+    select id, 0 from apps where id = ${app_id} ${KEPT}
+    on conflict (app_id) do update set links = app_links.links returning links`);
+  return counted[0]?.links ?? null;
+}
+
+async function insertRows(query: Query, links: readonly LinkRow[]): Promise<Set<string>> {
+  if (links.length === 0) return new Set();
+  // In the order of slugs, for whose index two transactions wait.
+  const sorted = [...links].sort((left, right) => (left.slug < right.slug ? -1 : 1));
+  const values = sorted.map((link) => [...TEXTS, ...NUMBERS].map((name) => link[name]));
+  const inserted = await query<{ id: string }>(sql`insert into links (id, app_id, slug, domain_id, deep_link_path,
+      deep_link_params, ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title,
+      og_description, og_image_url, utm, utm_override, custom_data, tags, expired_url,
+      allow_param_passthrough, force_redirect_web, enabled, internal, click_count, last_click_at, created_at, updated_at,
+      expires_at, click_limit)
+    select * from (values ${rows(values, TYPES)}) as link where true order by column3
+    on conflict (slug) do nothing returning id`);
+  return new Set(inserted.map(({ id }) => id));
 }
 
 /** Null when the link is gone. @throws DatabaseError unique when the new slug is taken */
@@ -81,9 +87,9 @@ export async function deleteLink(
 }
 
 /** Those of the slugs that a link has. */
-export async function selectTakenSlugs(db: Database, slugs: readonly string[]): Promise<Set<string>> {
+export async function selectTakenSlugs(query: Query, slugs: readonly string[]): Promise<Set<string>> {
   if (slugs.length === 0) return new Set();
-  const found = await db.query<{ slug: string }>(sql`select slug from links where slug in (${paddedList(slugs)})`);
+  const found = await query<{ slug: string }>(sql`select slug from links where slug in (${paddedList(slugs)})`);
   return new Set(found.map(({ slug }) => slug));
 }
 

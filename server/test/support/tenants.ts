@@ -71,6 +71,7 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
     resumeReplay: { rate_per_second: 5 },
     ingestEvents: { event: "link.claim", data: {} },
     createLink: { deepLink: "y" },
+    createLinks: { links: [{ web_fallback_url: "https://shop.example/" }] },
     createLinkOfApp: { web_fallback_url: "https://shop.example/" },
     createShortLink: { url: "https://shop.example/" },
     patchLink: { enabled: 1 },
