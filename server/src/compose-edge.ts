@@ -7,6 +7,7 @@ import { addBots, SHARDS } from "./analytics/store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
+import { linkCsvHandlers } from "./api/link-csv.ts";
 import { linkListHandlers } from "./api/link-lists.ts";
 import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
@@ -125,7 +126,12 @@ export function composeEdge(parts: EdgeParts) {
   return {
     sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
     app_event_handlers: appEventHandlers(app_events),
-    link_handlers: { ...linkHandlers(links), ...linkListHandlers(links), ...analyticsHandlers(analytics) },
+    link_handlers: {
+      ...linkHandlers(links),
+      ...linkListHandlers(links),
+      ...linkCsvHandlers({ db, links, publicUrl: parts.publicUrl, log }),
+      ...analyticsHandlers(analytics),
+    },
     pages: (app: Parameters<typeof registerEdge>[0]) => {
       const { isOwnHost } = links;
       registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });

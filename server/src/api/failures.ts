@@ -60,6 +60,10 @@ function fromFramework(error: unknown): AppError | null {
   const status = error.statusCode;
   if (status < 400 || status > 499) return null;
   if (status === 413) return new AppError("too_large", "The body is larger than 1 MiB; send less at once.");
-  if (status === 415) return new AppError("unsupported_media_type", "Send the body as content-type: application/json.");
+  if (status === 415)
+    return new AppError(
+      "unsupported_media_type",
+      "Send the body as content-type: application/json, or text/csv for an import.",
+    );
   return new AppError(CODE_BY_STATUS[status] ?? "invalid_request", error.message);
 }

@@ -54,7 +54,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
 }
 
 /** A body that each call with one accepts. */
-export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
+export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | string>> {
   return {
     createApp: { name: "Another" },
     patchApp: { name: "Renamed" },
@@ -72,6 +72,7 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
     ingestEvents: { event: "link.claim", data: {} },
     createLink: { deepLink: "y" },
     createLinks: { links: [{ web_fallback_url: "https://shop.example/" }] },
+    importLinks: "web_fallback_url\nhttps://shop.example/",
     createLinkOfApp: { web_fallback_url: "https://shop.example/" },
     createShortLink: { url: "https://shop.example/" },
     patchLink: { enabled: 1 },
@@ -104,7 +105,8 @@ export function sendTo(
   url: string,
   { options, body }: { options: CallOptions; body: unknown },
 ): Promise<Answer> {
-  const { method, body: schema }: Route = ROUTES[name];
+  const { method, body: schema, takes_csv }: Route = ROUTES[name];
   const sent = schema === undefined ? undefined : (body ?? assert.fail(`${name}: say a body`));
-  return api.call(method, url, sent, options);
+  const headers = { ...(takes_csv && { "content-type": "text/csv" }), ...options.headers };
+  return api.call(method, url, sent, { ...options, headers });
 }

@@ -1,0 +1,98 @@
+// Links as CSV files: an import goes the way of every call that makes many links, an export is sent while it is read.
+// Called by compose-edge.ts for processes with the role `api`.
+import { Readable } from "node:stream";
+import { IMPORT_ERRORS_MAX, type ImportAnswer } from "#contract/link-csv.ts";
+import { LINKS_PER_CALL_MAX } from "#contract/link-lists.ts";
+import type { LinkCreated } from "#contract/links.ts";
+import { AppError, unavailable } from "../errors.ts";
+import { type CsvRow, readLinksCsv } from "../links/csv-reading.ts";
+import { exportLinks } from "../links/export.ts";
+import type { Links } from "../links/links.ts";
+import { type Database, isDatabaseError } from "../platform/database.ts";
+import type { Handlers } from "./bind.ts";
+import { presentRefusal } from "./failures.ts";
+import { createEach } from "./link-lists.ts";
+
+/** Of this process, for each holds a page of links while its client reads. */
+export const EXPORTS_MAX = 8;
+const RETRY_AFTER_SECONDS = 5;
+/** A client that reads nothing for so long is left. */
+const STALLED_MAX_MS = 30_000;
+
+export interface LinkCsvDeps {
+  db: Database;
+  links: Pick<Links, "createMany">;
+  publicUrl(): string;
+  log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
+}
+
+type Names = "importLinks" | "exportLinks";
+
+export function linkCsvHandlers({ db, links, publicUrl, log }: LinkCsvDeps): Handlers<Names> {
+  let exports = 0;
+
+  return {
+    async importLinks({ params, body }) {
+      const rows = await readLinksCsv(body);
+      const answer: ImportAnswer = { created: 0, failed: 0, errors: [] };
+      for (let at = 0; at < rows.length; at += LINKS_PER_CALL_MAX) {
+        await importSome(links, params.app_id, rows.slice(at, at + LINKS_PER_CALL_MAX), answer);
+      }
+      return answer;
+    },
+
+    async exportLinks({ params, reply }) {
+      if (exports >= EXPORTS_MAX) {
+        throw unavailable(`This process is sending ${EXPORTS_MAX} exports. Ask again later.`, RETRY_AFTER_SECONDS);
+      }
+      exports++;
+      try {
+        const pages = exportLinks(db, params.app_id, publicUrl());
+        // Before the answer begins, so that a database that is away can be told by its status.
+        const first = await pages.next();
+        const file = Readable.from(resume(first, pages));
+        reply.raw.setTimeout(STALLED_MAX_MS, () => void file.destroy(new Error("its client reads nothing")));
+        file.once("error", (error) => log("export.failed", { app_id: params.app_id, error }, "warn"));
+        file.once("close", () => exports--);
+        return file;
+      } catch (error) {
+        exports--;
+        throw error;
+      }
+    },
+  };
+}
+
+async function* resume(first: IteratorResult<string>, rest: AsyncGenerator<string>): AsyncGenerator<string> {
+  if (first.done === true) return;
+  yield first.value;
+  yield* rest;
+}
+
+/** What a row says wrong is its own; while the database is away the rows that it has not taken are told so. */
+async function importSome(
+  links: LinkCsvDeps["links"],
+  app_id: string,
+  rows: readonly CsvRow[],
+  answer: ImportAnswer,
+): Promise<void> {
+  const readable = rows.filter(({ link }) => !(link instanceof AppError));
+  const made = await createEach(
+    links,
+    app_id,
+    readable.map(({ link }) => link),
+  ).catch((error: unknown): AppError[] => {
+    // What was made before is told all the same; a first call that nothing was made by is refused as a whole.
+    if (answer.created === 0 || !isDatabaseError(error, "unavailable")) throw error;
+    const refusal = unavailable("The database does not answer. Import this row again.", RETRY_AFTER_SECONDS);
+    return readable.map(() => refusal);
+  });
+  const outcomes = new Map<CsvRow, LinkCreated | AppError | undefined>(
+    readable.map((row, index) => [row, made[index]]),
+  );
+  for (const row of rows) {
+    const outcome = row.link instanceof AppError ? row.link : outcomes.get(row);
+    if (!(outcome instanceof AppError)) answer.created++;
+    else if (++answer.failed <= IMPORT_ERRORS_MAX) answer.errors.push({ line: row.line, ...presentRefusal(outcome) });
+  }
+}
