@@ -1,7 +1,7 @@
 // What the management API offers for many links at a time: a list to search in, and making many in one call.
 import { z } from "zod";
 import { ErrorBody } from "./errors.ts";
-import { PageQuery, pageOf } from "./fields.ts";
+import { Id, PageQuery, pageOf } from "./fields.ts";
 import { Tag } from "./link-fields.ts";
 import { LinkCreate, LinkCreated, ListedLink } from "./links.ts";
 
@@ -27,6 +27,7 @@ export const LinksQuery = PageQuery.extend({
     .enum(["0", "1"], { error: "0 or 1" })
     .optional()
     .describe("0: those that the Portal shows; 1: those that it hides"),
+  utm_preset_id: Id.optional().describe("those that use this UTM preset"),
 });
 export type LinksQuery = z.output<typeof LinksQuery>;
 

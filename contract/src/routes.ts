@@ -33,6 +33,7 @@ import { NOTICE_ROUTES } from "./notice-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { STREAM_ROUTES } from "./stream-routes.ts";
+import { UTM_PRESET_ROUTES } from "./utm-preset-routes.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const in_app = under("app_id");
@@ -322,6 +323,7 @@ export const ROUTES = {
   ...NOTICE_ROUTES,
   ...STREAM_ROUTES,
   ...LINK_LIST_ROUTES,
+  ...UTM_PRESET_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

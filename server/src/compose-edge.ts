@@ -11,6 +11,7 @@ import { linkCsvHandlers } from "./api/link-csv.ts";
 import { linkListHandlers } from "./api/link-lists.ts";
 import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
+import { utmPresetHandlers } from "./api/utm-presets.ts";
 import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
@@ -129,6 +130,7 @@ export function composeEdge(parts: EdgeParts) {
     link_handlers: {
       ...linkHandlers(links),
       ...linkListHandlers(links),
+      ...utmPresetHandlers(links),
       ...linkCsvHandlers({ db, links, publicUrl: parts.publicUrl, log }),
       ...analyticsHandlers(analytics),
     },

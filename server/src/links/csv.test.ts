@@ -13,6 +13,9 @@ import type { LinkRow } from "./link.ts";
 
 const IDENTITY = { id: BLANK.id, app_id: BLANK.app_id, domain_id: null, now: 0 };
 
+/** As it is stored, without what it takes from a preset. */
+const { preset_utm: _, preset_updated_at: __, ...STORED } = BLANK;
+
 async function readLinks(text: string): Promise<LinkRow[]> {
   return (await readLinksCsv(text)).map(({ link }) => {
     const parsed = LinkOfMany.parse(link);
@@ -32,7 +35,18 @@ test("what is written is read as the same link, whatever stands in it", async (t
     const custom_data = random.below(2) === 0 ? null : JSON.stringify({ [text()]: text() });
     const flags = { enabled: random.below(2), internal: random.below(2), force_redirect_web: random.below(2) };
     const ends = { expires_at: 1_800_000_000_123, click_limit: 5, expired_url: "https://shop.example/a,b?c='\"" };
-    return { ...BLANK, ...texts, ...flags, ...ends, utm, tags, custom_data, slug: `-_${n}`, web_fallback_url: null };
+    return {
+      ...STORED,
+      utm_preset_id: "utp_1",
+      ...texts,
+      ...flags,
+      ...ends,
+      utm,
+      tags,
+      custom_data,
+      slug: `-_${n}`,
+      web_fallback_url: null,
+    };
   });
   const file = headerLine() + rows.map((row) => linkLine(row, null, "http://links.test")).join("");
   assert.deepEqual(await readLinks(file), rows);

@@ -48,6 +48,7 @@ export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: L
     og_image_url: input.og_image_url ?? null,
     utm: typeof input.utm === "string" ? input.utm : jsonOrNull(input.utm),
     utm_override: input.utm_override ?? jsonOrNull(input.utmOverrides),
+    utm_preset_id: input.utm_preset_id ?? input.utmPresetId ?? null,
     custom_data: input.custom_data ?? jsonOrNull(input.customData),
     allow_param_passthrough: input.allow_param_passthrough ?? input.allowParamPassthrough ?? 0,
     force_redirect_web: input.force_redirect_web ?? redirects?.forceWeb ?? 0,

@@ -7,8 +7,18 @@ import { createLookup } from "../accounts/lookup.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
-import { type LinkRow, linkOrigin, type PreparedLink, prepareLink, prepareTargets, rootRow, webHosts } from "./link.ts";
+import {
+  type KnownLink,
+  type LinkRow,
+  linkOrigin,
+  type PreparedLink,
+  prepareLink,
+  prepareTargets,
+  rootRow,
+  webHosts,
+} from "./link.ts";
 import { createListing } from "./listing.ts";
+import { createPresets } from "./presets.ts";
 import * as store from "./store.ts";
 import { hostWithoutPort, isBareIp } from "./target.ts";
 import { createWriting } from "./writing.ts";
@@ -41,7 +51,7 @@ export interface LinksOptions {
 export type Links = ReturnType<typeof createLinks>;
 
 export function createLinks({ db, ids, source, accounts, publicUrl, links_max }: LinksOptions) {
-  const links = createLookup<LinkRow>({
+  const links = createLookup<KnownLink>({
     load: (keys) => store.selectLinks(db, keys),
     now: source.now,
     ttl_ms: LINK_TTL_MS,
@@ -49,7 +59,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
   });
   /** By origin and slug; older than LINK_TTL_MS they serve while the database does not answer. */
   const prepared = createBoundedMap<PreparedLink | null>(LINKS_MAX);
-  /** When this process last changed a link, by its id: what was known before is not served while the database is slow. */
+  /** When this process last changed a link or a preset, by its id: what was known before is not served while the database is slow. */
   const changed_at = createBoundedMap<number>(LINKS_MAX);
 
   const writing = createWriting({
@@ -84,8 +94,12 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     const known = prepared.get(key) ?? null;
     if (known !== null && isCurrent(known, slug)) return enabled(known);
     if (known === null) return read(origin, slug);
-    const is_old = known.row.updated_at < (changed_at.get(known.row.id) ?? 0);
-    return readInTime(known, read(origin, slug), is_old ? null : STALE_WAIT_MS);
+    return readInTime(known, read(origin, slug), isOld(known.row) ? null : STALE_WAIT_MS);
+  }
+
+  function isOld(row: KnownLink): boolean {
+    if (row.updated_at < (changed_at.get(row.id) ?? 0)) return true;
+    return (row.preset_updated_at ?? 0) < (changed_at.get(row.utm_preset_id ?? "") ?? 0);
   }
 
   /** True when nothing that the prepared link was made of has been read anew, changed or forgotten since. */
@@ -140,8 +154,16 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
+  const presets = createPresets({
+    ...{ db, ids, source },
+    changed(preset_id, updated_at) {
+      // Which links use it is not known here.
+      links.clear();
+      changed_at.set(preset_id, updated_at);
+    },
+  });
   const listing = createListing({ db, accounts, now: source.now, publicUrl });
-  return { ...writing, ...listing, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
+  return { ...writing, ...listing, ...presets, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */

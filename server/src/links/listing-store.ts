@@ -14,6 +14,7 @@ export interface LinkFilter {
   tag?: string | undefined;
   state?: LinkState | undefined;
   internal?: 0 | 1 | undefined;
+  utm_preset_id?: string | undefined;
 }
 
 /** Newest first. */
@@ -65,13 +66,14 @@ function withHosts(links: Statement): Statement {
     order by page.created_at desc, page.id desc`;
 }
 
-function conditions({ q, tag, state, internal }: LinkFilter, now: number): Statement[] {
+function conditions({ q, tag, state, internal, utm_preset_id }: LinkFilter, now: number): Statement[] {
   const wanted: Statement[] = [];
   if (q !== undefined) wanted.push(containing(q));
   // As JSON text has them: tags hold no quotation marks.
   if (tag !== undefined) wanted.push(sql`tags like ${`%"${escapeLike(tag)}"%`} escape '!'`);
   if (state !== undefined) wanted.push(STATES[state](now));
   if (internal !== undefined) wanted.push(sql`internal = ${internal}`);
+  if (utm_preset_id !== undefined) wanted.push(sql`utm_preset_id = ${utm_preset_id}`);
   return wanted;
 }
 

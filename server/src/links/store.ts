@@ -3,17 +3,19 @@
 import type { Database, Row } from "../platform/database.ts";
 import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
-import type { LinkRow } from "./link.ts";
+import type { KnownLink, LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
 
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
-export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
-  const found = await db.query<StoredLink>(
-    sql`select * from links where id in (${list(keys)}) or slug in (${list(keys)})`,
+export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, KnownLink>> {
+  const found = await db.query<KnownLink>(
+    sql`select links.*, utm_presets.utm as preset_utm, utm_presets.updated_at as preset_updated_at
+      from links left join utm_presets on utm_presets.id = links.utm_preset_id
+      where links.id in (${list(keys)}) or links.slug in (${list(keys)})`,
   );
   const wanted = new Set(keys);
-  const links = new Map<string, LinkRow>();
+  const links = new Map<string, KnownLink>();
   for (const link of found) if (wanted.has(link.slug)) links.set(link.slug, link);
   for (const link of found) if (wanted.has(link.id)) links.set(link.id, link);
   return links;

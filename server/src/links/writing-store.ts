@@ -4,13 +4,14 @@ import { recordRemoval, removedLink } from "../accounts/store.ts";
 import type { Database, Query } from "../platform/database.ts";
 import { assign, expectRows, KEPT, paddedList, rows, sql } from "../platform/sql.ts";
 import type { LinkRow } from "./link.ts";
+import { keepPresets } from "./presets-store.ts";
 import type { StoredLink } from "./store.ts";
 
 /** Texts first, then numbers: PostgreSQL is told the types of a list of values. */
 const TEXTS = [
   ...["id", "app_id", "slug", "domain_id", "deep_link_path", "deep_link_params", "ios_custom_url"],
   ...["android_custom_url", "ios_store_url", "android_store_url", "web_fallback_url", "og_title", "og_description"],
-  ...["og_image_url", "utm", "utm_override", "custom_data", "tags", "expired_url"],
+  ...["og_image_url", "utm", "utm_override", "custom_data", "tags", "expired_url", "utm_preset_id"],
 ] as readonly (keyof LinkRow)[];
 const NUMBERS = [
   ...["allow_param_passthrough", "force_redirect_web", "enabled", "internal", "click_count", "last_click_at"],
@@ -23,6 +24,8 @@ export interface Inserted {
   readonly inserted: ReadonlySet<string>;
   /** Their slugs are free, and the app may have no more links. */
   readonly too_many: ReadonlySet<string>;
+  /** Their UTM preset is none of the app's. */
+  readonly no_preset: ReadonlySet<string>;
 }
 
 /** Inserts those whose slugs are free, all of one app, as far as it may have so many, the first ones first. Null: no such app. */
@@ -35,13 +38,25 @@ export function insertLinks(db: Database, links: readonly LinkRow[], links_max: 
       query,
       links.map(({ slug }) => slug),
     );
-    const free = links.filter(({ slug }) => !taken.has(slug));
+    const kept = await keepPresets(query, app_id, presetsOf(links));
+    const free = links.filter(({ slug, utm_preset_id: preset }) => {
+      return !taken.has(slug) && (preset === null || kept.has(preset));
+    });
     const room = Math.max(0, links_max - count);
     const inserted = await insertRows(query, free.slice(0, room));
     if (inserted.size > 0)
       await query(sql`update app_links set links = links + ${inserted.size} where app_id = ${app_id}`);
-    return { inserted, too_many: new Set(free.slice(room).map(({ id }) => id)) };
+    const no_preset = links.filter(({ utm_preset_id: preset }) => preset !== null && !kept.has(preset));
+    return { inserted, too_many: idsOf(free.slice(room)), no_preset: idsOf(no_preset) };
   });
+}
+
+function presetsOf(links: readonly LinkRow[]): string[] {
+  return [...new Set(links.flatMap(({ utm_preset_id }) => utm_preset_id ?? []))];
+}
+
+function idsOf(links: readonly LinkRow[]): Set<string> {
+  return new Set(links.map(({ id }) => id));
 }
 
 /** How many links the app has, which no other call changes before the transaction ends; nor does the app go. */
@@ -59,7 +74,7 @@ async function insertRows(query: Query, links: readonly LinkRow[]): Promise<Set<
   const values = sorted.map((link) => [...TEXTS, ...NUMBERS].map((name) => link[name]));
   const inserted = await query<{ id: string }>(sql`insert into links (id, app_id, slug, domain_id, deep_link_path,
       deep_link_params, ios_custom_url, android_custom_url, ios_store_url, android_store_url, web_fallback_url, og_title,
-      og_description, og_image_url, utm, utm_override, custom_data, tags, expired_url,
+      og_description, og_image_url, utm, utm_override, custom_data, tags, expired_url, utm_preset_id,
       allow_param_passthrough, force_redirect_web, enabled, internal, click_count, last_click_at, created_at, updated_at,
       expires_at, click_limit)
     select * from (values ${rows(values, TYPES)}) as link where true order by column3
@@ -68,9 +83,23 @@ async function insertRows(query: Query, links: readonly LinkRow[]): Promise<Set<
 }
 
 /** Null when the link is gone. @throws DatabaseError unique when the new slug is taken */
-export async function updateLink(db: Database, id: string, changes: Partial<LinkRow>): Promise<LinkRow | null> {
-  const updated = await db.query<StoredLink>(sql`update links set ${assign(changes)} where id = ${id} returning *`);
-  return updated[0] ?? null;
+export async function updateLink(
+  db: Database,
+  { id, app_id }: Pick<LinkRow, "id" | "app_id">,
+  changes: Partial<LinkRow>,
+): Promise<LinkRow | "no_preset" | null> {
+  const update = async (query: Query) => {
+    const updated = await query<StoredLink>(sql`update links set ${assign(changes)} where id = ${id} returning *`);
+    return updated[0] ?? null;
+  };
+  const { utm_preset_id } = changes;
+  if (utm_preset_id === undefined || utm_preset_id === null) return update(db.query);
+  return db.transaction(async (query) => {
+    // The app first, as its deletion does.
+    await query(sql`select id from apps where id = ${app_id} ${KEPT}`);
+    const kept = await keepPresets(query, app_id, [utm_preset_id]);
+    return kept.size === 0 ? "no_preset" : update(query);
+  });
 }
 
 /** What was counted of it goes afterwards, step by step. @throws DatabaseError unmet when it is gone */

@@ -83,6 +83,7 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
       const outcome = await store.insertLinks(db, rows, links_max);
       if (outcome === null) throw notFound("app");
       for (const { draft, row } of first) {
+        if (outcome.no_preset.has(row.id)) results.set(draft, noPreset());
         if (outcome.too_many.has(row.id)) results.set(draft, tooMany(links_max));
         if (!outcome.inserted.has(row.id)) continue;
         changed(row, null);
@@ -113,13 +114,14 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
     const { slug } = columns;
     if (slug !== undefined && !isFreeText(slug)) throw slugTaken(slug, (await suggest([slug])).get(slug));
     const updated_at = source.now();
-    let after: LinkRow | null;
+    let after: LinkRow | "no_preset" | null;
     try {
-      after = await store.updateLink(db, row.id, { ...columns, updated_at });
+      after = await store.updateLink(db, row, { ...columns, updated_at });
     } catch (error) {
       if (slug === undefined || !isDatabaseError(error, "unique")) throw error;
       throw slugTaken(slug, (await suggest([slug])).get(slug));
     }
+    if (after === "no_preset") throw noPreset();
     if (after === null) throw notFound("link");
     changed(row, updated_at);
     changed(after, updated_at);
@@ -151,6 +153,10 @@ function tooMany(links_max: number): AppError {
     "conflict",
     `An app may have ${links_max} links, and it has so many. Delete some, or raise LINKME_LINKS_PER_APP.`,
   );
+}
+
+function noPreset(): AppError {
+  return notFound("UTM preset", "utm_preset_id");
 }
 
 function slugTaken(slug: string, suggestions: readonly string[] = []): AppError {

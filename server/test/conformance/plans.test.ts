@@ -100,6 +100,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
     ["links of a word", /from links where .*as scanned/],
+    ["links of a preset", /select 1 as one from links where utm_preset_id/],
     ["count of hours", /insert into click_hours/],
     ["count of days", /insert into click_days/],
     ["count of parts", /insert into click_parts/],
@@ -249,7 +250,11 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     if (body.next_cursor) await call("GET", `${url}&cursor=${body.next_cursor}`);
   }
   await call("GET", `/api/apps/${app_id}/links`);
-  await call("PATCH", "/api/links/plans", { og_title: "Plans" });
+  const utm = { utm_source: "mail" };
+  const { body: preset } = await call("POST", `/api/apps/${app_id}/utm-presets`, { name: "Mail", utm });
+  await call("PATCH", "/api/links/plans", { utm_preset_id: preset.id });
+  await call("GET", `/api/apps/${app_id}/links/search?utm_preset_id=${preset.id}`);
+  await call("DELETE", `/api/utm-presets/${preset.id}`);
   const { body: spare } = await call("POST", `/api/apps/${app_id}/links`, { slug: "spare" });
   await call("GET", "/spare", undefined, { authorization: "" });
   for (const query of ["", "by=hour", "dimension=utm_source", `dimension=os&link_id=${spare.id}`]) {

@@ -44,6 +44,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
       "/api/deliveries/{id}": body.items[0].id,
       "/api/replays/{id}": replay.id,
       "/api/events/{id}": accepted[0],
+      "/api/utm-presets/{id}": (await made("utm-presets", { name: `Mail ${mark}`, utm: { utm_source: "mail" } })).id,
       "/api/links/{id}": (await made("links", { deepLink: `/${mark || "x"}` })).id,
     },
     key: await api.createKey(app_id),
@@ -73,6 +74,8 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | s
     createLink: { deepLink: "y" },
     createLinks: { links: [{ web_fallback_url: "https://shop.example/" }] },
     importLinks: "web_fallback_url\nhttps://shop.example/",
+    createUtmPreset: { name: "Spring", utm: { utm_campaign: "spring" } },
+    patchUtmPreset: { utm: { utm_source: "paper" } },
     createLinkOfApp: { web_fallback_url: "https://shop.example/" },
     createShortLink: { url: "https://shop.example/" },
     patchLink: { enabled: 1 },
@@ -93,7 +96,7 @@ export const BEFORE: Partial<Record<RouteName, RouteName[]>> = {
 
 export function pathOf(name: RouteName, tenant: Tenant, id?: string): string {
   const { path } = ROUTES[name];
-  const prefix = /^\/api\/\w+\/\{id\}/.exec(path)?.[0];
+  const prefix = /^\/api\/[\w-]+\/\{id\}/.exec(path)?.[0];
   const known = prefix === undefined ? "" : (tenant.ids[prefix] ?? assert.fail(`say which id ${path} takes`));
   return path.replace("{app_id}", id ?? tenant.app_id).replace("{id}", id ?? known);
 }
