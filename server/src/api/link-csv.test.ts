@@ -1,14 +1,15 @@
 // Links as CSV over HTTP, on both engines: what is exported is imported as the same links, and what is wrong is told by its line.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { get, type IncomingMessage } from "node:http";
+import { createServer, get, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { IMPORT_ERRORS_MAX, type ImportAnswer } from "#contract/link-csv.ts";
 import { openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { sql } from "../platform/sql.ts";
-import { EXPORTS_MAX } from "./link-csv.ts";
+import { EXPORTS_MAX, linkCsvHandlers } from "./link-csv.ts";
 
 const CSV = { "content-type": "text/csv" };
 
@@ -127,13 +128,18 @@ forEachEngine((engine) => {
 /** More than the sockets of a machine hold for a client that does not read. */
 const STUCK = { rows: 2_000, text: "€".repeat(2_500) };
 
-test("so many exports are sent at once, and one that is left makes room", async () => {
+async function openLarge() {
   const api = await openApi();
   const app_id = await api.createApp();
   await api.db.query(sql`with recursive n (i) as (select 1 union all select i + 1 from n where i < ${STUCK.rows})
     insert into links (id, app_id, slug, og_title, allow_param_passthrough, force_redirect_web, enabled, internal, click_count,
       created_at, updated_at)
     select 'lnk_' || i, ${app_id}, 's' || i, ${STUCK.text}, 0, 0, 1, 0, 0, i, 0 from n`);
+  return { api, app_id };
+}
+
+test("so many exports are sent at once, and one that is left makes room", async () => {
+  const { api, app_id } = await openLarge();
   const address = await api.server.app.listen({ port: 0, host: "127.0.0.1" });
   const headers = { authorization: `Bearer ${await api.createKey(app_id)}` };
   const open = async (): Promise<IncomingMessage> => {
@@ -157,4 +163,29 @@ test("so many exports are sent at once, and one that is left makes room", async 
   for await (const chunk of again) bytes += chunk.length;
   assert.ok(bytes > STUCK.rows * STUCK.text.length * 3, "a client that reads gets all");
   for (const response of opened) response.destroy();
+});
+
+test("an export whose client reads nothing is left, and said", async () => {
+  const { api, app_id } = await openLarge();
+  const said = Promise.withResolvers<unknown>();
+  const handlers = linkCsvHandlers({
+    db: api.db,
+    links: { createMany: async () => [] },
+    publicUrl: () => "http://links.test",
+    log: (event, fields) => said.resolve([event, fields["app_id"]]),
+    stalled_max_ms: 50,
+  });
+  const server = createServer(async (_, raw) => {
+    // Of a call it reads these two alone.
+    const call = { params: { app_id }, reply: { raw } } as unknown as Parameters<typeof handlers.exportLinks>[0];
+    (await handlers.exportLinks(call)).pipe(raw);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  // It listens on a port, so it has one.
+  const { port } = server.address() as AddressInfo;
+  const [response] = await once(get({ port, host: "127.0.0.1" }), "response");
+  assert.deepEqual(await said.promise, ["export.failed", app_id]);
+  response.destroy();
+  server.close();
 });

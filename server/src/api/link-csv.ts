@@ -16,7 +16,7 @@ import { createEach } from "./link-lists.ts";
 /** Of this process, for each holds a page of links while its client reads. */
 export const EXPORTS_MAX = 8;
 const RETRY_AFTER_SECONDS = 5;
-/** A client that reads nothing for so long is left. */
+/** A client that reads nothing for so long is left; another one may have its place. */
 const STALLED_MAX_MS = 30_000;
 
 export interface LinkCsvDeps {
@@ -24,11 +24,14 @@ export interface LinkCsvDeps {
   links: Pick<Links, "createMany">;
   publicUrl(): string;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
+  /** How long a client may read nothing. */
+  stalled_max_ms?: number;
 }
 
 type Names = "importLinks" | "exportLinks";
 
-export function linkCsvHandlers({ db, links, publicUrl, log }: LinkCsvDeps): Handlers<Names> {
+export function linkCsvHandlers(deps: LinkCsvDeps): Handlers<Names> {
+  const { db, links, publicUrl, log, stalled_max_ms = STALLED_MAX_MS } = deps;
   let exports = 0;
 
   return {
@@ -51,7 +54,7 @@ export function linkCsvHandlers({ db, links, publicUrl, log }: LinkCsvDeps): Han
         // Before the answer begins, so that a database that is away can be told by its status.
         const first = await pages.next();
         const file = Readable.from(resume(first, pages));
-        reply.raw.setTimeout(STALLED_MAX_MS, () => void file.destroy(new Error("its client reads nothing")));
+        reply.raw.setTimeout(stalled_max_ms, () => void file.destroy(new Error("its client reads nothing")));
         file.once("error", (error) => log("export.failed", { app_id: params.app_id, error }, "warn"));
         file.once("close", () => exports--);
         return file;
