@@ -30,15 +30,11 @@ import {
   looksLikeKey,
 } from "./credentials.ts";
 import { createLookup } from "./lookup.ts";
+import { createRemovals } from "./removals.ts";
 import * as store from "./store.ts";
 
 /** How long another process may still use a key, app or domain that was changed or deleted. */
 const LOOKUP_TTL_MS = 1_000;
-/** How often what is left of removals that were done is looked for, and how much of it is removed at a time. */
-const LEFT_EVERY_MS = 10 * 60_000;
-const LEFT_MAX = 1_000;
-/** How long a call waits for the id of a deleted app to become free. */
-const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
 const ALL_APPS_MAX = 1_000;
@@ -59,6 +55,7 @@ export type Accounts = ReturnType<typeof createAccounts>;
 
 export function createAccounts({ db, ids, source, keeping = {}, domains_max = DOMAINS_MAX }: AccountsOptions) {
   const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
+  const removals = createRemovals({ db, now: source.now });
   const keys = createLookup<ApiKey>({
     ...lookup,
     load: async (hashes) => byHash(await store.selectKeysByHash(db, hashes)),
@@ -71,7 +68,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
 
   async function createApp(input: z.output<typeof AppCreate>): Promise<App> {
     const { name, id = ids.prefixed("app"), ...settings } = input;
-    if (input.id !== undefined) await waitForRemoval(id);
+    if (input.id !== undefined && !(await removals.waitFor(id))) throw stillRemoved(id);
     const now = source.now();
     const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(keeping), ...toColumns(settings) };
     // The defaults name every setting, so no column is missing.
@@ -86,17 +83,6 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     }
     apps.forget(id);
     return toApp(row);
-  }
-
-  /** What belonged to a deleted app must not be found in a new one. @throws AppError conflict */
-  async function waitForRemoval(app_id: string): Promise<void> {
-    if (!(await store.isBeingRemoved(db, app_id))) return;
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, REMOVAL_WAIT_MS);
-    });
-    await Promise.race([finishRemovals(), limit]).finally(() => clearTimeout(timer));
-    if (await store.isBeingRemoved(db, app_id)) throw stillRemoved(app_id);
   }
 
   async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {
@@ -223,51 +209,6 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     return key && isLive(key, source.now()) ? key : null;
   }
 
-  let removing: Promise<void> | null = null;
-
-  /** Removes what is left of what was deleted; calls that overlap share one run. Safe to run in several processes. */
-  function finishRemovals(): Promise<void> {
-    removing ??= removeAll().finally(() => {
-      removing = null;
-    });
-    return removing;
-  }
-
-  let looked_at = Number.NEGATIVE_INFINITY;
-
-  async function removeAll(): Promise<void> {
-    await removeLeft();
-    for (;;) {
-      const removals = await store.selectRemovals(db);
-      if (removals.length === 0) return;
-      for (const removal of removals) await remove(removal);
-    }
-  }
-
-  /** What has come since a removal was done is to be removed as well; at the start, and now and then. */
-  async function removeLeft(): Promise<void> {
-    const now = source.now();
-    // A clock that was set back makes the time negative.
-    if (Math.abs(now - looked_at) < LEFT_EVERY_MS) return;
-    const left = await store.findLeft(db, LEFT_MAX);
-    if (left.length > 0) await db.batch(left.map((id) => store.recordRemoval("destination", id, now)));
-    // What there was no room for is found the next time.
-    if (left.length < LEFT_MAX) looked_at = now;
-  }
-
-  /** Does one step after another until nothing is left, then notes that it is done. */
-  async function remove(removal: store.Removal): Promise<void> {
-    for (const step of store.removalSteps(removal)) while ((await db.query(step)).length > 0);
-    if (removal.kind === "app") {
-      let range = await store.selectClickRange(db, "", removal.removed_at);
-      while (range !== null) {
-        await store.deleteClicks(db, removal.id, range);
-        range = await store.selectClickRange(db, range.to, removal.removed_at);
-      }
-    }
-    await store.deleteRemoval(db, removal);
-  }
-
   return {
     createApp,
     listApps,
@@ -290,7 +231,8 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     /** Which app a host belongs to, cached; the host in lower case, without a port. */
     findDomain: domains.find,
     peekDomain: domains.peek,
-    finishRemovals,
+    /** Removes what is left of what was deleted. Safe to run in several processes. */
+    finishRemovals: removals.finish,
   };
 }
 

@@ -101,6 +101,9 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["link by slug", /from links/],
     ["links of a word", /from links where .*as scanned/],
     ["links of a preset", /select 1 as one from links where utm_preset_id/],
+    ["tallies", /insert into click_tallies/],
+    ["fold", /delete from click_tallies where id >= \?/],
+    ["tallies that go", /click_tallies as t where t\.app_id/],
     ["count of hours", /insert into click_hours/],
     ["count of days", /insert into click_days/],
     ["count of parts", /insert into click_parts/],
@@ -169,6 +172,8 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
     if (statistics === "fresh") await analyze(db);
     await call("POST", `/api/apps/${app.id}/links`, { slug: "plans", redirects: { ios: "plans://open" } });
     await visit(call, app.id);
+    const isCounted = () => recording.statements().some(({ parts }) => parts[0]?.startsWith("insert into click_parts"));
+    await waitUntil(isCounted, "the clicks to be counted");
     await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
     await ask(call, app.id, good);
     await replayAll(call, good);
