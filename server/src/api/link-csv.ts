@@ -1,14 +1,12 @@
 // Links as CSV files: an import goes the way of every call that makes many links, an export is sent while it is read.
 // Called by compose-edge.ts for processes with the role `api`.
 import { Readable } from "node:stream";
-import { IMPORT_ERRORS_MAX, type ImportAnswer } from "#contract/link-csv.ts";
-import { LINKS_PER_CALL_MAX } from "#contract/link-lists.ts";
-import type { LinkCreated } from "#contract/links.ts";
+import { IMPORT_ERRORS_MAX } from "#contract/link-csv.ts";
 import { AppError, unavailable } from "../errors.ts";
-import { type CsvRow, readLinksCsv } from "../links/csv-reading.ts";
+import { readLinksCsv } from "../links/csv-reading.ts";
 import { exportLinks } from "../links/export.ts";
 import type { Links } from "../links/links.ts";
-import { type Database, isDatabaseError } from "../platform/database.ts";
+import type { Database } from "../platform/database.ts";
 import type { Handlers } from "./bind.ts";
 import { presentRefusal } from "./failures.ts";
 import { createEach } from "./link-lists.ts";
@@ -37,11 +35,19 @@ export function linkCsvHandlers(deps: LinkCsvDeps): Handlers<Names> {
   return {
     async importLinks({ params, body }) {
       const rows = await readLinksCsv(body);
-      const answer: ImportAnswer = { created: 0, failed: 0, errors: [] };
-      for (let at = 0; at < rows.length; at += LINKS_PER_CALL_MAX) {
-        await importSome(links, params.app_id, rows.slice(at, at + LINKS_PER_CALL_MAX), answer);
-      }
-      return answer;
+      const readable = rows.filter(({ link }) => !(link instanceof AppError));
+      const made = await createEach(
+        links,
+        params.app_id,
+        readable.map(({ link }) => link),
+      );
+      const outcomes = new Map(readable.map((row, index) => [row, made[index]]));
+      const refused = rows.flatMap((row) => {
+        const outcome = row.link instanceof AppError ? row.link : outcomes.get(row);
+        return outcome instanceof AppError ? [{ line: row.line, ...presentRefusal(outcome) }] : [];
+      });
+      const errors = refused.slice(0, IMPORT_ERRORS_MAX);
+      return { created: rows.length - refused.length, failed: refused.length, errors };
     },
 
     async exportLinks({ params, reply }) {
@@ -70,32 +76,4 @@ async function* resume(first: IteratorResult<string>, rest: AsyncGenerator<strin
   if (first.done === true) return;
   yield first.value;
   yield* rest;
-}
-
-/** What a row says wrong is its own; while the database is away the rows that it has not taken are told so. */
-async function importSome(
-  links: LinkCsvDeps["links"],
-  app_id: string,
-  rows: readonly CsvRow[],
-  answer: ImportAnswer,
-): Promise<void> {
-  const readable = rows.filter(({ link }) => !(link instanceof AppError));
-  const made = await createEach(
-    links,
-    app_id,
-    readable.map(({ link }) => link),
-  ).catch((error: unknown): AppError[] => {
-    // What was made before is told all the same; a first call that nothing was made by is refused as a whole.
-    if (answer.created === 0 || !isDatabaseError(error, "unavailable")) throw error;
-    const refusal = unavailable("The database does not answer. Import this row again.", RETRY_AFTER_SECONDS);
-    return readable.map(() => refusal);
-  });
-  const outcomes = new Map<CsvRow, LinkCreated | AppError | undefined>(
-    readable.map((row, index) => [row, made[index]]),
-  );
-  for (const row of rows) {
-    const outcome = row.link instanceof AppError ? row.link : outcomes.get(row);
-    if (!(outcome instanceof AppError)) answer.created++;
-    else if (++answer.failed <= IMPORT_ERRORS_MAX) answer.errors.push({ line: row.line, ...presentRefusal(outcome) });
-  }
 }

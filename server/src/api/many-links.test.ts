@@ -2,9 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LINKS_PER_CALL_MAX, type LinksCreated } from "#contract/link-lists.ts";
+import type { LinkCreate } from "#contract/links.ts";
 import { openApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { AppError } from "../errors.ts";
+import { DatabaseError } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
+import { createEach } from "./link-lists.ts";
 
 forEachEngine((engine) => {
   const start = async (env: Record<string, string> = {}) => {
@@ -92,4 +96,30 @@ forEachEngine((engine) => {
     const slugs = all.flatMap(({ results }) => results.flatMap(({ link }) => link?.slug ?? []));
     assert.equal(new Set(slugs).size, slugs.length, "no slug was given twice");
   });
+});
+
+test("when the database goes away in the midst of many, what was made is told, and the rest is to be sent again", async () => {
+  const links = Array.from({ length: 250 }, (_, n) => ({ slug: `s${n}` }));
+  const failing = (after: number) => {
+    let calls = 0;
+    return {
+      async createMany(app_id: string, inputs: readonly LinkCreate[]) {
+        if (calls++ === after) throw new DatabaseError("unavailable", "gone");
+        return inputs.map(({ slug }) => ({
+          id: `lnk_${slug}`,
+          app_id,
+          domain_id: null,
+          slug: slug ?? "",
+          slugUrl: "",
+        }));
+      },
+    };
+  };
+  const outcomes = await createEach(failing(1), "app", links);
+  const codes = outcomes.map((one) => (one instanceof AppError ? one.code : "made"));
+  assert.deepEqual(
+    codes,
+    links.map((_, n) => (n < 100 ? "made" : "temporarily_unavailable")),
+  );
+  await assert.rejects(createEach(failing(0), "app", links), DatabaseError);
 });

@@ -45,7 +45,7 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
 
   /**
    * Each by itself: what is wrong with one is its result, and keeps no other back. In the order of the inputs, of which there
-   * are LINKS_PER_CALL_MAX at the most.
+   * are a hundred or so at the most: they are one transaction.
    * @throws AppError not_found for the app
    */
   async function createMany(app_id: string, inputs: readonly LinkCreate[], internal: Hidden = 1): Promise<Made[]> {
