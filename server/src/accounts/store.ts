@@ -2,6 +2,7 @@
 import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
+import { type After, after } from "../platform/page.ts";
 import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
@@ -56,15 +57,6 @@ export interface Removal extends Row {
   id: string;
   removed_at: number;
 }
-
-/** Where a page begins: after this item of a list that is sorted newest first. */
-export interface After {
-  created_at: number;
-  id: string;
-}
-
-const after = (place: After | null): Statement =>
-  place === null ? sql`true` : sql`(created_at, id) < (${place.created_at}, ${place.id})`;
 
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
