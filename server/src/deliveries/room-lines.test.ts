@@ -15,7 +15,6 @@ test("who stands in line keeps its place, and goes to the end of another one whe
   lines.join(one, "places");
   assert.deepEqual([lines.first(one, "chars"), lines.first(one, "places")], [two, one]);
   one.slow = false;
-  lines.join(one, "places");
   assert.deepEqual([lines.first(two, "places"), lines.first(one, "places")], [undefined, one]);
   lines.leave(one);
   lines.leave(two);
@@ -76,4 +75,55 @@ test("receivers that are slow with large bodies are served in turn, though not a
     for (let turns = 0; turns < 10; turns++) await yieldToEventLoop();
   }
   assert.ok(widest <= 3, `one has ${widest} more than another`);
+});
+
+test("lanes that became slow while they stood in line hold up nobody that is fast", async () => {
+  const SLOW = 56;
+  const clock = createManualClock();
+  const waiting = new Map(Array.from({ length: SLOW }, (_, index) => [`slow_${index}`, 400]));
+  let sent = 0;
+  const { dispatcher } = openDispatcher(clock, {
+    store: {
+      findDue: async () =>
+        [...waiting].flatMap(([id, count]) => (count > 0 ? [{ destination_id: id, due_at: clock.at }] : [])),
+      claim: async (id: string, { limit }: { limit: number }) => {
+        const left = waiting.get(id) ?? 0;
+        const count = Math.min(left, limit);
+        waiting.set(id, left - count);
+        const claimed = Array.from({ length: count }, (_, index) => ({ ...CLAIMED, position: `${left - index}` }));
+        return { claimed, next_due_at: left > count ? clock.at : null };
+      },
+      release: async (held: readonly { destination_id: string }[]) => {
+        for (const { destination_id: id } of held) waiting.set(id, (waiting.get(id) ?? 0) + 1);
+      },
+    },
+    destinations: {
+      find: async (id: string) => ({
+        ...{ id, app_id: "app_1", state: "active", ordering: "none", max_in_flight: 50, rate_per_second: null },
+        ...{ retry_schedule: [], timeout_ms: 30_000, misconfigured: null, hide: (text: string) => text },
+        build: ({ body }: { body: string }) => ({ url: id, method: "POST", headers: [], body }),
+        judge: () => ({ kind: "accepted" }),
+      }),
+      onChange() {},
+    },
+    egress: {
+      send: ({ url }: { url: string }) => {
+        if (url.startsWith("slow")) return new Promise(() => {});
+        sent++;
+        return { kind: "response", status: 200, headers: {}, snippet: "", truncated: false, duration_ms: 1 };
+      },
+    },
+  });
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 20) {
+      clock.pass(20);
+      for (let turns = 0; turns < 10; turns++) await yieldToEventLoop();
+    }
+  };
+  await dispatcher.start();
+  await pass(3_000);
+  waiting.set("fast", 200);
+  dispatcher.wake("fast", clock.at);
+  await pass(500);
+  assert.equal(sent, 200);
 });

@@ -27,10 +27,16 @@ export function createRoomLines<Lane extends Standing>() {
     places.delete(lane);
   }
 
-  /** Who is the first to be given what was short. */
+  /**
+   * Who is the first to be given what was short. Whoever has become slow, or fast, since it came waits for room that others have: it
+   * goes to the end of their line, for here it would hold up all that stand behind it.
+   */
   function first(kind: Standing, shortage: Shortage): Lane | undefined {
-    const [lane] = linesOf(kind)[shortage];
-    return lane;
+    for (const lane of linesOf(kind)[shortage]) {
+      if (lane.slow === kind.slow) return lane;
+      join(lane, shortage);
+    }
+    return undefined;
   }
 
   return { join, leave, first, isEmpty: () => places.size === 0 };
