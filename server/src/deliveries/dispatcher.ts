@@ -7,8 +7,9 @@ import type { Committer } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
+import { noteOldest } from "./both-ends.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
-import { deliveryId } from "./delivery.ts";
+import { DUE_FIRST, deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, LEASE_MS, type Leased } from "./leases.ts";
@@ -297,6 +298,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         const lane = lanes.open(destination_id);
         // A hint that came meanwhile stays.
         lane.asked_at = Math.min(lane.asked_at, asked_at ?? Number.POSITIVE_INFINITY);
+        // What a person asked for is due before all else, and says nothing of the others.
+        if (!lane.claiming && due_at !== DUE_FIRST) noteOldest(lane.ends, due_at, clock.now());
         const { destination } = lane;
         // Probes have times of their own, the end of an order has none, and what is not known yet may be either.
         const is_due = destination === null || destination.state === "paused" || destination.ordering === "leaving";
