@@ -220,7 +220,13 @@ forEachEngine((engine) => {
     await accounts.deleteApp("shop");
     clock.now += 1;
     // As when it was deleted between the look for removals and the insert.
-    const columns = { android_sha256: "[]", require_api_key: 0, match_window_seconds: 1, ios_enable_pasteboard: 0 };
+    const columns = {
+      android_sha256: "[]",
+      require_api_key: 0,
+      analytics_consent: 0,
+      match_window_seconds: 1,
+      ios_enable_pasteboard: 0,
+    };
     const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
     const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
     const days = { event_retention_days: null, delivery_retention_days: null };

@@ -22,6 +22,7 @@ export interface AppRow extends Row {
   android_store_url: string | null;
   web_fallback_url: string | null;
   require_api_key: number;
+  analytics_consent: number;
   match_window_seconds: number;
   event_retention_days: number | null;
   delivery_retention_days: number | null;
@@ -69,11 +70,12 @@ const after = (place: After | null): Statement =>
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
-      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
+      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, analytics_consent, match_window_seconds,
       event_retention_days, delivery_retention_days, destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
-      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, ${app.event_retention_days},
+      ${app.web_fallback_url}, ${app.require_api_key}, ${app.analytics_consent},
+      ${app.match_window_seconds}, ${app.event_retention_days},
       ${app.delivery_retention_days}, 0, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
