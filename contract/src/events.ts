@@ -39,6 +39,10 @@ export const GoogleIds = z
   })
   .meta({ id: "GoogleIds" });
 export type GoogleIds = z.infer<typeof GoogleIds>;
+const first_cid = z
+  .string()
+  .optional()
+  .describe("the first click that led to this device or user; only with the app's analytics_consent");
 const ga = GoogleIds.optional().describe("of the click; only with the app's analytics_consent");
 
 export const ClickData = z
@@ -85,6 +89,7 @@ export const ClaimData = z
     claimed_at: Timestamp,
     clicked_at: Timestamp.optional(),
     user_id: z.string().optional(),
+    first_cid,
     ga,
     test,
   })
@@ -97,6 +102,8 @@ export const AppOpenData = z
     link_id: z.string().optional(),
     cid: z.string().optional(),
     user_id: z.string().optional(),
+    first_cid,
+    ga,
     detail: z.string().optional().describe("JSON text, as the SDK sent it"),
     timestamp: z.number().int().optional().describe("the client's clock, in seconds since 1970"),
     test,

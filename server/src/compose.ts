@@ -18,6 +18,7 @@ import { replayHandlers } from "./api/replays.ts";
 import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { createAppEventExpiry } from "./claims/app-event-store.ts";
+import { createIdentityExpiry } from "./claims/identity-store.ts";
 import { composeEdge } from "./compose-edge.ts";
 import { composePipeline, listenToOthers, type Pipeline, runAfter } from "./compose-pipeline.ts";
 import type { Config } from "./config.ts";
@@ -210,6 +211,7 @@ function composeRetention(db: Database, ids: Ids) {
     events: createEventExpiry(db),
     clicks: createClickExpiry(db),
     app_events: createAppEventExpiry(db),
+    identities: createIdentityExpiry(db),
     clock: { now: Date.now, after: runAfter },
     elapsed: () => performance.now(),
     holder: ids.uuid(),

@@ -72,6 +72,8 @@ export type LinkClaimData = {
   /** ISO 8601, UTC, with milliseconds. */
   clicked_at?: string | undefined;
   user_id?: string | undefined;
+  /** The first click that led to this device or user. */
+  first_cid?: string | undefined;
   /** Of the click. */
   ga?: LinkMeGoogleIds | undefined;
   test?: true | undefined;
@@ -84,6 +86,10 @@ export type LinkAppOpenData = {
   link_id?: string | undefined;
   cid?: string | undefined;
   user_id?: string | undefined;
+  /** The first click that led to this device or user. */
+  first_cid?: string | undefined;
+  /** Of that click. */
+  ga?: LinkMeGoogleIds | undefined;
   /** JSON text, as the app's SDK sent it. */
   detail?: string | undefined;
   /** The clock of the device, in seconds since 1970. */

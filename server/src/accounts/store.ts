@@ -218,6 +218,8 @@ export function removalSteps(removal: Removal): Statement[] {
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
       sql`delete from app_events where (app_id, id) in (select app_id, id from app_events
         where app_id = ${id} and id < ${position} order by id limit ${REMOVAL_STEP_ROWS}) returning id`,
+      sql`delete from identities where (app_id, kind, key) in (select app_id, kind, key from identities
+        where app_id = ${id} order by kind, key limit ${REMOVAL_STEP_ROWS}) returning key`,
     ];
   }
   return [

@@ -111,6 +111,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["parts that go", /delete from click_parts/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
+    ["who is tied", /insert into identities/],
+    ["whose click", /update clicks set user_id/],
     ["app events of a type", /from app_events where .*as scanned/],
     ["replay", /from replays where due_at/],
     ["stops", /from destination_history.*window past/],
@@ -158,7 +160,7 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
   };
 
   async function work(): Promise<void> {
-    const { body: app } = await call("POST", "/api/apps", { name: "Plans" });
+    const { body: app } = await call("POST", "/api/apps", { name: "Plans", analytics_consent: true });
     const createHook = async (path: string): Promise<string> => {
       const input = { url: receiver.url + path, events: ["link.click", "link.app_open", "link.claim"] };
       return (await call("POST", `/api/apps/${app.id}/webhooks`, input)).body.id;
@@ -188,15 +190,17 @@ type Call = (
 /** Everything that visitors, apps and backends do. */
 async function visit(call: Call, app_id: string): Promise<void> {
   const as_app = { "x-app-id": app_id, authorization: "" };
-  const click = await call("GET", "/plans", undefined, { authorization: "" });
+  const click = await call("GET", "/plans", undefined, { authorization: "", cookie: "_ga=GA1.1.1.2" });
   const [, cid = ""] = /cid=([0-9a-f]{32})/.exec(String(click.headers["location"])) ?? [];
   await call("GET", "/plans", undefined, { authorization: "" });
   await call("GET", `/api/deeplink?cid=${cid}`, undefined, as_app);
-  const device = { platform: "ios", userAgent: PHONE };
-  await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
+  const known = { id_type: "idfv", device_id: "a1b2c3d4", consent: { vendor: true } };
+  const device = { platform: "ios", userAgent: PHONE, ...known };
+  await call("POST", "/api/deferred/claim", { platform: "ios", device, user_id: "ada" }, as_app);
   await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
   await call("POST", "/api/install-referrer", { referrer: `cid=${cid}` }, as_app);
   await call("POST", "/api/app-events", { type: "open", platform: "ios" }, as_app);
+  await call("POST", "/api/app-events", { type: "open", cid, device, user_id: "ada" }, as_app);
   const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
   for (const given of [event, { ...event, id: GIVEN[0] }, { events: [event, event] }]) {
     await call("POST", `/api/apps/${app_id}/events`, given);
@@ -381,6 +385,8 @@ async function fill(
       (cast(${at} as bigint) / 86400000 + i % 400) * 86400000, 0, 'value ' || i, 1 from n`);
   await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
     select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
+  await db.query(sql`insert into identities (app_id, kind, key, first_cid, is_shared, seen_at) ${numbers}
+    select ${app_id}, case when i % 3 = 0 then 'user' else 'device' end, 'key ' || i, 'c', 0, cast(${at} as bigint) + i from n`);
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
       expires_at) ${numbers}
     select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',

@@ -13,6 +13,7 @@ export const LARGE_TABLES = [
   "click_days",
   "click_parts",
   "app_events",
+  "identities",
 ];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 
