@@ -29,6 +29,7 @@ import {
 import { PageQuery } from "./fields.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { NOTICE_ROUTES } from "./notice-routes.ts";
+import { PERSON_ROUTES } from "./person-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { STREAM_ROUTES } from "./stream-routes.ts";
@@ -319,6 +320,7 @@ export const ROUTES = {
   ...ANALYTICS_ROUTES,
   ...APP_EVENT_ROUTES,
   ...NOTICE_ROUTES,
+  ...PERSON_ROUTES,
   ...STREAM_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;

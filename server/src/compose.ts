@@ -20,6 +20,7 @@ import { webhookHandlers } from "./api/webhooks.ts";
 import { createAppEventExpiry } from "./claims/app-event-store.ts";
 import { createIdentityExpiry } from "./claims/identity-store.ts";
 import { composeEdge } from "./compose-edge.ts";
+import { composePersons } from "./compose-persons.ts";
 import { composePipeline, listenToOthers, type Pipeline, runAfter } from "./compose-pipeline.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
@@ -55,7 +56,8 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     domains_max: config.domains_per_app,
   });
   const askDatabase = createReadiness(db);
-  const parts = { db, ids, keepingOf: accounts.findApp, isAnswering: askDatabase };
+  const hasConsent = async (app_id: string) => (await accounts.findApp(app_id))?.analytics_consent ?? false;
+  const parts = { db, ids, keepingOf: accounts.findApp, hasConsent, isAnswering: askDatabase };
   const pipeline = composePipeline(config, secrets, parts);
   const retention = composeRetention(db, ids);
   const { destinations, notices } = pipeline;
@@ -75,6 +77,11 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });
 
+  const persons = composePersons({
+    ...{ db, ids, accounts, erasing: pipeline.erasing },
+    ...{ clock: { now: Date.now, after: runAfter }, seal_key: secrets.seal_key },
+  });
+
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
 
   const isReady = async () => state.is_ready && !pipeline.writes.isFailing() && (await askDatabase());
@@ -83,7 +90,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     await destinations.refresh(app_id);
     removeRest();
   };
-  const handlers = composeHandlers(config, { accounts, pipeline, edge, isReady, forgetApp });
+  const handlers = composeHandlers(config, { accounts, pipeline, edge, persons, isReady, forgetApp });
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     limits: createRateLimits(config, source.now),
@@ -95,7 +102,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     isOpen: () => state.is_open,
   });
 
-  const life = composeLife(config, { db, app, state, pipeline, retention, edge, removeRest });
+  const life = composeLife(config, { db, app, state, pipeline, retention, edge, persons, removeRest });
   return { app, ...life, address: () => addressOf(app.server, config) };
 }
 
@@ -103,12 +110,14 @@ interface HandlerParts {
   accounts: ReturnType<typeof createAccounts>;
   pipeline: Pipeline;
   edge: Edge;
+  persons: PersonsPart;
   isReady(): Promise<boolean>;
   forgetApp(app_id: string): Promise<void>;
 }
 
 /** What answers calls, by the roles of the process. */
-function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, forgetApp }: HandlerParts) {
+function composeHandlers(config: Config, parts: HandlerParts) {
+  const { accounts, pipeline, edge, persons, isReady, forgetApp } = parts;
   const { destinations, notices } = pipeline;
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
@@ -129,6 +138,7 @@ function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, fo
       pipeline.tail.handlers,
       edge.app_event_handlers,
       edge.link_handlers,
+      persons.handlers,
     );
   }
   if (config.roles.includes("edge")) Object.assign(handlers, edge.sdk_handlers);
@@ -142,11 +152,13 @@ interface LifeParts {
   pipeline: Pipeline;
   retention: ReturnType<typeof composeRetention>;
   edge: Edge;
+  persons: PersonsPart;
   removeRest(): void;
 }
 
 /** How all of it starts and stops. */
-function composeLife(config: Config, { db, app, state, pipeline, retention, edge, removeRest }: LifeParts) {
+function composeLife(config: Config, parts: LifeParts) {
+  const { db, app, state, pipeline, retention, edge, persons, removeRest } = parts;
   const { dispatcher, notices } = pipeline;
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
@@ -165,6 +177,7 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
       if (state.is_stopping) return;
       pipeline.replay_runner.start();
       retention.start();
+      persons.start();
     }
     listenToOthers(pipeline);
     if (config.roles.includes("edge")) await edge.start();
@@ -183,7 +196,7 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
     pipeline.checks.stop();
     const tail_stopped = pipeline.tail.stop();
     const replaying = pipeline.replay_runner.stop();
-    const removing = retention.stop();
+    const removing = Promise.all([retention.stop(), persons.stop()]);
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     const telling = notices.stop();
     await closeApp(app);
@@ -203,6 +216,7 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
 }
 
 type Edge = ReturnType<typeof composeEdge>;
+type PersonsPart = ReturnType<typeof composePersons>;
 
 function composeRetention(db: Database, ids: Ids) {
   return createRetention({

@@ -87,7 +87,7 @@ export function createAppEvents(options: AppEventsOptions) {
     };
   }
 
-  function openItem(row: store.AppEventRow, { told, identities: rows, clicks }: Learned): Item {
+  function openItem(row: store.AppEventRow, { person, told, identities: rows, clicks }: Learned): Item {
     const { app_id, platform, link_id, cid, detail, client_time } = row;
     const data: EventData["link.app_open"] = { platform, type: "open" };
     const user_id = row.user_id ?? told.user_id ?? null;
@@ -98,7 +98,13 @@ export function createAppEvents(options: AppEventsOptions) {
     if (told.ga !== undefined) data.ga = told.ga;
     if (detail !== null) data.detail = detail;
     if (client_time !== null) data.timestamp = client_time;
-    const event = { app_id, event: "link.app_open", ts: row.created_at, data } as const;
+    const event = {
+      app_id,
+      event: "link.app_open",
+      ts: row.created_at,
+      data,
+      about: { cid, user_id, device: person.device },
+    } as const;
     return { app_id, events: [compose(link_id === null ? event : { ...event, link_id })], identities: rows, clicks };
   }
 
@@ -109,13 +115,13 @@ export function createAppEvents(options: AppEventsOptions) {
   ): Promise<{ items: AppEvent[]; next_cursor: string | null }> {
     const before = cursor === undefined ? undefined : String(decodeCursor(cursor, ["string"])[0]);
     const { found, end } = await store.pageAppEvents(db, app_id, { type, before }, limit);
-    return { items: found.map(present), next_cursor: end === null ? null : encodeCursor([end]) };
+    return { items: found.map(presentAppEvent), next_cursor: end === null ? null : encodeCursor([end]) };
   }
 
   return { record, list };
 }
 
-function present(row: store.AppEventRow): AppEvent {
+export function presentAppEvent(row: store.AppEventRow): AppEvent {
   const event: AppEvent = {
     id: row.id,
     type: row.type,

@@ -158,7 +158,7 @@ export function createClaims(options: ClaimsOptions) {
     });
   }
 
-  function claimEvent({ click, link, platform, claim_type, at }: Claim, { told }: Learned): EventRow {
+  function claimEvent({ click, link, platform, claim_type, at }: Claim, { person, told }: Learned): EventRow {
     const data: EventData["link.claim"] = {
       link_id: click.link_id,
       platform,
@@ -177,7 +177,8 @@ export function createClaims(options: ClaimsOptions) {
     if (told.first_cid !== undefined) data.first_cid = told.first_cid;
     // Nothing is told without the consent of now, whatever was kept with that of then.
     if (told.first_cid !== undefined && click.ga !== null) data.ga = googleIdsOf(click.ga);
-    return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data });
+    const about = { cid: click.cid, user_id: told.user_id ?? null, device: person.device };
+    return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data, about });
   }
 
   function attemptEvent(
@@ -190,7 +191,8 @@ export function createClaims(options: ClaimsOptions) {
     const data: EventData["link.deferred_claim_attempt"] = { platform, matched, method: "fingerprint", reason };
     if (click !== null) Object.assign(data, { link_id: click.link_id, cid: click.cid });
     if (bundle_id) data.bundle_id = bundle_id;
-    const event = { app_id, event: "link.deferred_claim_attempt", ts: at, data } as const;
+    const about = { cid: click?.cid ?? null };
+    const event = { app_id, event: "link.deferred_claim_attempt", ts: at, data, about } as const;
     return compose(click === null ? event : { ...event, link_id: click.link_id });
   }
 
