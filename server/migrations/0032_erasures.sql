@@ -15,6 +15,7 @@ create index clicks_user on clicks (app_id, user_id, cid) where user_id is not n
 create index clicks_device on clicks (app_id, device, cid) where device is not null;
 
 create index identities_user on identities (app_id, user_id, key) where user_id is not null;
+create index identities_first on identities (app_id, first_cid) where first_cid is not null;
 
 -- What is or was erased of a person.
 create table erasures (

@@ -80,13 +80,13 @@ forEachEngine((engine) => {
     for (const { first_cid, user_id, ga } of opens) assert.deepEqual([first_cid, user_id, ga], [first, "ada", KEPT]);
     await send(api, "POST", "/api/app-events", { type: "purchase", device: DEVICE }, as(app_id));
     const { items } = (await api.call("GET", `/api/apps/${app_id}/app-events`)).body;
-    assert.deepEqual([items[0].type, items[0].first_cid], ["purchase", first]);
+    assert.deepEqual([items[0].type, items[0].first_cid, items[0].user_id], ["purchase", first, "ada"]);
     assert.doesNotMatch(await storedText(api), /a1b2c3d4-0000/i, "the id of the device itself is nowhere");
   });
 
   test("a user is known on a second device, and nobody is told of a device that several share", async () => {
     const { api, app_id } = await startShop(engine, { analytics_consent: true });
-    const first = await click(api, app_id, "hello");
+    const first = await click(api, app_id, "hello", { headers: COOKIES });
     const [other, third] = ["bbbbbbbb", "cccccccc"].map((device_id) => ({ ...DEVICE, device_id }));
     await claim(api, app_id, { platform: "ios", device: DEVICE, user_id: 7 });
     const open = (device: object | undefined, user_id?: string) =>
@@ -98,13 +98,13 @@ forEachEngine((engine) => {
     await open(third, "grace");
     const opens = await ofType(api, app_id, "link.app_open");
     assert.deepEqual(
-      opens.map(({ first_cid, user_id }) => [first_cid, user_id]),
+      opens.map(({ first_cid, user_id, ga }) => [first_cid, user_id, ga]),
       [
-        [first, "7"],
-        [first, "7"],
-        [first, "grace"],
-        [first, undefined],
-        [first, "grace"],
+        [first, "7", KEPT],
+        [first, "7", KEPT],
+        [first, "grace", undefined],
+        [first, undefined, undefined],
+        [first, "grace", undefined],
       ],
     );
   });

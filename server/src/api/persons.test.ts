@@ -168,6 +168,7 @@ forEachEngine((engine) => {
       left.map(({ event, data }) => [event, data["user_id"]]),
       [["link.app_open", "hopper"]],
     );
+    assert.doesNotMatch(await storedText(api, ["clicks", "identities", "app_events"]), marksOf(ADA, ada.cids));
     assert.equal((await finished(api, app_id, { device_id: ADA.device_id })).events, 1);
     await finished(api, app_id, { user_id: "hopper" });
     assert.doesNotMatch(await storedText(api), /hopper/);

@@ -83,7 +83,7 @@ export function createAppEvents(options: AppEventsOptions) {
       claim_type === null || cid === null ? [] : [{ cid, statement: store.refineClaim(app_id, cid, claim_type) }];
     return {
       ...{ app_id, events: [], identities: rows, clicks: [...refined, ...clicks] },
-      app_event: { ...row, device: person.device, first_cid },
+      app_event: { ...row, user_id: row.user_id ?? told.user_id ?? null, device: person.device, first_cid },
     };
   }
 

@@ -58,14 +58,16 @@ export function createIdentities({ db, store, hashDevice, now }: IdentitiesOptio
     return { person: owner, told, identities: rows, clicks };
   }
 
-  /** Where there is no event: what the caller says is tied all the same. */
+  /** Where there is no event: what the caller says is tied all the same, and what is asked for does not wait for that to succeed. */
   async function note(app: App, saying: Saying, named: TiedClick | null): Promise<void> {
-    const { identities, clicks } = await learn(app, saying, named);
-    if (identities.length + clicks.length === 0) return;
-    await store({ app_id: app.id, events: [], identities, clicks }).catch((error: unknown) => {
-      // Somebody was faster, or the app is gone: the next call says the same again.
-      if (!isDatabaseError(error, "unmet")) throw error;
-    });
+    try {
+      const { identities, clicks } = await learn(app, saying, named);
+      if (identities.length + clicks.length === 0) return;
+      await store({ app_id: app.id, events: [], identities, clicks });
+    } catch (error) {
+      // Somebody was faster, the app is gone, or the database does not answer: the next call says the same again.
+      if (!isDatabaseError(error, "unmet") && !isDatabaseError(error, "unavailable")) throw error;
+    }
   }
 
   return { learn, note };

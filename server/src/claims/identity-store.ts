@@ -35,7 +35,8 @@ export function upsertIdentities(identities: readonly IdentityRow[]): Statement 
         user_id = coalesce(excluded.user_id, identities.user_id),
         is_shared = case when identities.user_id <> excluded.user_id then 1
           when identities.is_shared = 1 then 1 else excluded.is_shared end,
-        ga = coalesce(identities.ga, excluded.ga),
+        ga = case when identities.user_id <> excluded.user_id then null
+          when identities.is_shared = 1 or excluded.is_shared = 1 then null else coalesce(identities.ga, excluded.ga) end,
         seen_at = case when identities.seen_at > excluded.seen_at then identities.seen_at else excluded.seen_at end
       where identities.first_cid is null or identities.first_cid = excluded.first_cid
       returning key`,

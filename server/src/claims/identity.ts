@@ -29,7 +29,7 @@ export interface IdentityRow {
   readonly user_id: string | null;
   /** 1: several users were seen on the device. */
   readonly is_shared: number;
-  /** GoogleIds as JSON text, of the first click that had them. */
+  /** GoogleIds as JSON text, of the first click that had them; null on a device that several users share. */
   readonly ga: string | null;
   readonly seen_at: number;
 }
@@ -90,13 +90,15 @@ export function ownerOf(person: Person, click: TiedClick | null): Person {
 export function stitch(app_id: string, person: Person, { device, user, click }: Known, now: number): Stitch {
   const first_cid = device?.first_cid ?? user?.first_cid ?? click?.cid ?? null;
   const user_id = person.user_id ?? (device?.is_shared === 1 ? null : (device?.user_id ?? null));
-  const ga = device?.ga ?? user?.ga ?? click?.ga ?? null;
+  const is_other = person.user_id !== null && device?.user_id != null && device.user_id !== person.user_id;
+  const is_shared = device?.is_shared === 1 || is_other ? 1 : 0;
+  // Google's client of one of those who share a device is not the other's.
+  const ga = (is_shared === 1 ? null : device?.ga) ?? user?.ga ?? click?.ga ?? null;
   const rows: IdentityRow[] = [];
   if (person.device !== null && (first_cid !== null || user_id !== null)) {
-    const is_other = person.user_id !== null && device?.user_id != null && device.user_id !== person.user_id;
-    const is_shared = device?.is_shared === 1 || is_other ? 1 : 0;
     const last = person.user_id ?? device?.user_id ?? null;
-    rows.push({ app_id, kind: "device", key: person.device, first_cid, user_id: last, is_shared, ga, seen_at: now });
+    const of_device = { user_id: last, is_shared, ga: is_shared === 1 ? null : ga, seen_at: now };
+    rows.push({ app_id, kind: "device", key: person.device, first_cid, ...of_device });
   }
   if (person.user_id !== null && first_cid !== null) {
     const own = { first_cid: user?.first_cid ?? first_cid, ga: user?.ga ?? ga };

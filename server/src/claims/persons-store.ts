@@ -85,3 +85,9 @@ export function removeIdentitiesOf(app_id: string, kind: "user" | "device", keys
 export function forgetUser(app_id: string, user_id: string): Statement {
   return sql`update identities set user_id = null where app_id = ${app_id} and user_id = ${user_id} and user_id is not null`;
 }
+
+/** Whoever else has come from this click, on a device that was shared, begins anew. */
+export function forgetFirst(app_id: string, cid: string): Statement {
+  return sql`update identities set first_cid = null, ga = null
+    where app_id = ${app_id} and first_cid = ${cid} and first_cid is not null`;
+}

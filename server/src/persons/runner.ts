@@ -2,6 +2,7 @@
 // the database is busy. The table says what is to be done and under which names, so another process goes on where one has
 // died. Two passes: what was under way during the first is found by the second. Created once by compose-persons.ts.
 import {
+  forgetFirst,
   forgetUser,
   type Key,
   removeAppEventsOf,
@@ -102,7 +103,8 @@ export function createRunner(options: RunnerOptions) {
     if (clicks.length > 0 || is_first_pass) {
       for await (const events of finding.eventsOfClick(app_id, key.value)) await eraseEvents(erasure, events);
     }
-    if (clicks.length > 0) await erasures.remove(id, "clicks", removeClicksOf(app_id, [key.value]));
+    const forgetting = [forgetFirst(app_id, key.value)];
+    if (clicks.length > 0) await erasures.remove(id, "clicks", removeClicksOf(app_id, [key.value]), forgetting);
     await rest();
   }
 
