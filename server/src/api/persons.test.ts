@@ -44,6 +44,8 @@ async function previewed(api: TestApi, app_id: string, body: object) {
   return preview;
 }
 
+const LIMITS = { forget_before: 0, open_max: 2 };
+
 const countsOf = ({ events, clicks, app_events, identities }: Erasure) => ({ events, clicks, app_events, identities });
 
 interface Someone {
@@ -195,7 +197,7 @@ forEachEngine((engine) => {
     const erasures = createErasureStore(api.db);
     const counts = { passes: 0, events: 0, clicks: 0, app_events: 0, identities: 0 };
     const at = { created_at: Date.now(), finished_at: null };
-    await erasures.insert({ id: "era_1", app_id, kind: "user", value: "lovelace", ...counts, ...at }, 0);
+    await erasures.insert({ id: "era_1", app_id, kind: "user", value: "lovelace", ...counts, ...at }, LIMITS);
     let deaths = 0;
     for (let steps = 3; ; steps += 5) {
       const runner = runnerOn(dieAfter(api.db, steps));
@@ -226,7 +228,7 @@ forEachEngine((engine) => {
       created_at: now,
       finished_at: null,
     } as const;
-    await erasures.insert(row, 0);
+    await erasures.insert(row, LIMITS);
     assert.equal((await erasures.take("one", now, 60_000))?.id, "era_1");
     assert.equal(await erasures.take("two", now, 60_000), null);
     const again = await api.call("POST", `/api/apps/${app_id}/erasures`, { user_id: "lovelace" });
@@ -234,6 +236,12 @@ forEachEngine((engine) => {
     assert.equal(await erasures.renew("era_1", "two", now), false);
     assert.equal((await erasures.take("two", now + 60_000, 60_000))?.id, "era_1", "the first has died");
     assert.equal(await erasures.renew("era_1", "one", now), false);
+    await erasures.insert({ ...row, id: "era_2", value: "hopper", created_at: now + 1 }, LIMITS);
+    assert.equal((await erasures.take("two", now, 60_000))?.id, "era_2", "one that was tried comes behind the others");
+    await assert.rejects(erasures.insert({ ...row, id: "era_3" }, LIMITS), { kind: "unmet" });
+    await erasures.finish("era_2", now);
+    await erasures.insert({ ...row, id: "era_3" }, { ...LIMITS, forget_before: now + 1 });
+    assert.equal(await erasures.find("era_2", null), null, "what is done is forgotten when its time is over");
   });
 });
 

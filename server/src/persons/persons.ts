@@ -12,7 +12,7 @@ import {
 } from "#contract/persons.ts";
 import type { AppEventRow } from "../claims/app-event-store.ts";
 import type { Key } from "../claims/persons-store.ts";
-import { notFound } from "../errors.ts";
+import { notFound, refuse } from "../errors.ts";
 import type { EventRow } from "../events/event.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { isDatabaseError } from "../platform/database.ts";
@@ -24,6 +24,8 @@ import type { ErasureRow, ErasureStore } from "./store.ts";
 
 /** Of a person that is shown or counted while somebody waits. */
 const NAMES_MAX = 200;
+/** Erasures of an app that are under way at once. */
+const OPEN_MAX = 1_000;
 /** How long it is on record that something was erased. */
 const KEPT_MS = 365 * 24 * 3_600_000;
 
@@ -52,8 +54,11 @@ export function createPersons(options: PersonsOptions) {
     if (open !== null) return present(open);
     const counts = { passes: 0, events: 0, clicks: 0, app_events: 0, identities: 0 };
     const row = { id: options.ids.prefixed("era"), app_id, ...key, ...counts, created_at: now(), finished_at: null };
-    await erasures.insert(row, now() - KEPT_MS).catch((error: unknown) => {
-      throw isDatabaseError(error, "unmet") ? notFound("app") : error;
+    const limits = { forget_before: now() - KEPT_MS, open_max: OPEN_MAX };
+    await erasures.insert(row, limits).catch(async (error: unknown) => {
+      if (!isDatabaseError(error, "unmet")) throw error;
+      if ((await options.findApp(app_id)) === null) throw notFound("app");
+      throw refuse("conflict", `${OPEN_MAX} erasures of this app are under way. Ask again when some of them are done.`);
     });
     options.wake();
     return present(row);

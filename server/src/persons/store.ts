@@ -24,12 +24,20 @@ export interface ErasureRow extends Row {
 export type ErasureStore = ReturnType<typeof createErasureStore>;
 
 export function createErasureStore({ query, batch, transaction }: Pick<Database, "query" | "batch" | "transaction">) {
-  /** @throws DatabaseError "unmet" when the app is gone */
-  async function insert({ id, app_id, kind, value, created_at }: ErasureRow, forget_before: number): Promise<void> {
+  /**
+   * Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused.
+   * @throws DatabaseError "unmet" when the app is gone, or so many of it are under way
+   */
+  async function insert(
+    { id, app_id, kind, value, created_at }: ErasureRow,
+    { forget_before, open_max }: { forget_before: number; open_max: number },
+  ): Promise<void> {
     const inserted = sql`insert into erasures (id, app_id, kind, value, passes, events, clicks, app_events, identities,
         held_until, created_at)
       select cast(${id} as text), id, cast(${kind} as text), cast(${value} as text), 0, 0, 0, 0, 0, 0,
-        cast(${created_at} as bigint) from apps where id = ${app_id} ${KEPT} returning id`;
+        cast(${created_at} as bigint)
+      from apps where id = ${app_id} and (select count(*) from erasures
+        where finished_at is null and app_id = apps.id) < cast(${open_max} as bigint) ${KEPT} returning id`;
     await batch([
       sql`delete from erasures where app_id = ${app_id} and finished_at < ${forget_before}`,
       expectRows(1, inserted),
@@ -59,11 +67,14 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
       order by created_at desc, id desc limit ${limit}`);
   }
 
-  /** The oldest that is not done, and that no living process has; it is the caller's until then. */
+  /**
+   * One that is not done, and that no living process has; it is the caller's for a while. First those that nobody has tried yet,
+   * so that one that cannot be carried on holds up no others.
+   */
   async function take(holder: string, now: number, lease_ms: number): Promise<ErasureRow | null> {
     const found = await query<ErasureRow>(sql`update erasures set holder = ${holder}, held_until = ${now + lease_ms}
       where id in (select id from erasures where finished_at is null and ${isFree(holder, now, lease_ms)}
-        order by created_at, id limit 1) and finished_at is null and ${isFree(holder, now, lease_ms)} returning *`);
+        order by held_until, created_at, id limit 1) and finished_at is null and ${isFree(holder, now, lease_ms)} returning *`);
     return found[0] ?? null;
   }
 
