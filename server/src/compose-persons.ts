@@ -27,7 +27,9 @@ export function composePersons({ db, ids, clock, seal_key, accounts, erasing }: 
   const erasures = createErasureStore(db);
   const found = { store: createPersonsStore(db), about: createAboutStore(db), erasures };
   const elapsed = () => performance.now();
-  const runner = createRunner({ ...found, erasing, clock, elapsed, holder: ids.uuid(), log });
+  // An SQLite file has one dispatcher: what the one before has begun is this one's at once.
+  const holder = db.engine === "sqlite" ? "the dispatcher" : ids.uuid();
+  const runner = createRunner({ ...found, erasing, clock, elapsed, holder, log });
   const persons = createPersons({
     ...{ ...found, ids, now: clock.now, wake: runner.wake, presentAppEvent },
     ...{ findApp: accounts.findApp, hashDevice: createDeviceHash(seal_key) },
