@@ -83,7 +83,8 @@ export function removeIdentitiesOf(app_id: string, kind: "user" | "device", keys
 
 /** A device that somebody else uses too stays, and forgets this user. */
 export function forgetUser(app_id: string, user_id: string): Statement {
-  return sql`update identities set user_id = null where app_id = ${app_id} and user_id = ${user_id} and user_id is not null`;
+  return sql`update identities set user_id = null
+    where app_id = ${app_id} and user_id = ${user_id} and user_id is not null and is_shared = 1`;
 }
 
 /** Whoever else has come from this click, on a device that was shared, begins anew. */

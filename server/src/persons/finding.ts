@@ -1,12 +1,13 @@
 // Finds what is stored of a person: first all names under which they are known, then page by page what is stored under these.
 // Everything goes along indexes, in pages. Called by persons.ts to show and to count, and by erasing.ts to erase.
 import type { AppEventRow } from "../claims/app-event-store.ts";
+import type { IdentityRow } from "../claims/identity.ts";
 import type { Key, PersonClick, PersonsStore } from "../claims/persons-store.ts";
 import type { AboutStore } from "../events/about-store.ts";
 import type { EventRow } from "../events/event.ts";
 
 /** Devices of a user that are looked at at a time. */
-const DEVICES_MAX = 100;
+const DEVICES_MAX = 200;
 const PAGE_ROWS = 50;
 const SECOND_MS = 1_000;
 /**
@@ -39,8 +40,12 @@ export interface FindingOptions {
 }
 
 export function createFinding({ store, about, names_max, rest }: FindingOptions) {
-  /** All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other. */
-  async function findNames(app_id: string, seeds: readonly Key[]): Promise<Names> {
+  /**
+   * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other.
+   * There is one user at the most, for whose user is known is nobody else.
+   * @param may_add_user false where it was looked for before: who has come since is somebody else
+   */
+  async function findNames(app_id: string, seeds: readonly Key[], may_add_user = true): Promise<Names> {
     const names: Names = { cids: new Set(), users: new Set(), devices: new Set(), is_more: false };
     const waiting: Key[] = [];
     const add = (key: Key) => {
@@ -53,28 +58,30 @@ export function createFinding({ store, about, names_max, rest }: FindingOptions)
       known.add(key.value);
       waiting.push(key);
     };
+    const addUser = (user_id: string | null) => {
+      if (may_add_user && user_id !== null && !isOthers(names, user_id)) add({ kind: "user", value: user_id });
+    };
     for (const seed of seeds) add(seed);
     for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
       // Of a device that several share, none of them is meant.
-      const is_shared = key.kind === "device" && (await isShared(app_id, key.value));
+      const is_shared = key.kind === "device" && (await deviceOf(app_id, key.value))?.is_shared === 1;
       for await (const clicks of clicksOf(app_id, key)) {
         for (const { cid, user_id, device } of clicks) {
           if (isOthers(names, user_id)) continue;
           add({ kind: "cid", value: cid });
-          if (user_id !== null && !is_shared) add({ kind: "user", value: user_id });
-          if (device !== null && !(await isShared(app_id, device))) add({ kind: "device", value: device });
+          if (!is_shared) addUser(user_id);
+          if (device !== null && (await isAlone(app_id, names, device))) add({ kind: "device", value: device });
         }
         if (names.is_more) break;
       }
-      for (const { kind, key: value, first_cid, user_id, is_shared: is_of_several } of await identitiesOf(
-        app_id,
-        key,
-      )) {
-        if (is_of_several === 1) continue;
-        add({ kind, value });
-        if (user_id !== null) add({ kind: "user", value: user_id });
+      const identities = await identitiesOf(app_id, key);
+      if (identities.length >= DEVICES_MAX) names.is_more = true;
+      for (const identity of identities) {
+        if (identity.is_shared === 1 || isOthers(names, identity.user_id)) continue;
+        add({ kind: identity.kind, value: identity.key });
+        addUser(identity.user_id);
         // A user's first click may have been of a device that others use: the click itself tells whose it is.
-        if (first_cid !== null && kind === "device") add({ kind: "cid", value: first_cid });
+        if (identity.first_cid !== null && identity.kind === "device") add({ kind: "cid", value: identity.first_cid });
       }
     }
     return names;
@@ -84,9 +91,15 @@ export function createFinding({ store, about, names_max, rest }: FindingOptions)
     return store.findIdentities(app_id, key, DEVICES_MAX);
   }
 
-  async function isShared(app_id: string, device: string): Promise<boolean> {
+  async function deviceOf(app_id: string, device: string): Promise<IdentityRow | undefined> {
     const [row] = await store.findIdentities(app_id, { kind: "device", value: device }, 1);
-    return row?.is_shared === 1;
+    return row;
+  }
+
+  /** Whether nobody else is known on the device. */
+  async function isAlone(app_id: string, names: Names, device: string): Promise<boolean> {
+    const row = await deviceOf(app_id, device);
+    return row === undefined || (row.is_shared === 0 && !isOthers(names, row.user_id));
   }
 
   function findClick(app_id: string, key: Key): Promise<PersonClick[]> {

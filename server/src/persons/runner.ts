@@ -32,6 +32,8 @@ export interface RunnerOptions extends Pick<FindingOptions, "store" | "about"> {
   clock: Clock;
   /** Milliseconds that only go forward. */
   elapsed(): number;
+  /** Names of one person that are gone through together. */
+  names_max?: number;
   /** Another one for each process. */
   holder: string;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
@@ -43,7 +45,7 @@ class Interrupted extends Error {
 }
 
 export function createRunner(options: RunnerOptions) {
-  const { erasures, erasing, clock, elapsed, holder, log } = options;
+  const { erasures, erasing, clock, elapsed, holder, log, names_max = NAMES_MAX } = options;
   let state: "idle" | "running" | "stopping" = "idle";
   let held: { id: string; renewed_at: number } | null = null;
   let pace = FIRST_PACE;
@@ -52,7 +54,7 @@ export function createRunner(options: RunnerOptions) {
   let is_hinted = false;
   let cancelTimer = () => {};
   let endRest = () => {};
-  const finding = createFinding({ store: options.store, about: options.about, names_max: NAMES_MAX, rest });
+  const finding = createFinding({ store: options.store, about: options.about, names_max, rest });
 
   /** Carries on what is not done; answers whether anything was. */
   async function runRound(): Promise<boolean> {
@@ -76,10 +78,12 @@ export function createRunner(options: RunnerOptions) {
     const { id, app_id, kind, value } = erasure;
     if (value === null) return;
     for (let passes = erasure.passes, is_done = false; !is_done; passes++) {
-      const names = await finding.findNames(app_id, [{ kind, value }, ...(await erasures.keysOf(id))]);
+      const known = await erasures.keysOf(id);
+      const is_new = passes === 0 && known.length === 0;
+      const names = await finding.findNames(app_id, [{ kind, value }, ...known], is_new);
       await erasures.saveKeys(id, keysOf(names));
       for (const key of keysOf(names)) await eraseKey(erasure, names, key, passes === 0);
-      if (!names.is_more) await eraseIdentities(erasure, names);
+      await eraseIdentities(erasure, names);
       await erasures.endPass(id, names.is_more);
       is_done = !names.is_more && passes + 1 >= PASSES_MIN;
     }

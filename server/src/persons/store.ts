@@ -111,9 +111,9 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     return count(query, id, what, count_of);
   }
 
-  /** @param has_more what is done of its clicks is not looked for again */
+  /** @param has_more what is done makes room for the rest; the user stays, who leads to it */
   async function endPass(id: string, has_more: boolean): Promise<void> {
-    const forget = sql`delete from erasure_keys where erasure_id = ${id} and kind = 'cid'`;
+    const forget = sql`delete from erasure_keys where erasure_id = ${id} and kind <> 'user'`;
     await batch([sql`update erasures set passes = passes + 1 where id = ${id}`, ...(has_more ? [forget] : [])]);
   }
 

@@ -57,12 +57,11 @@ export async function ofType(api: TestApi, app_id: string, type: keyof typeof EV
 }
 
 /** A server with one app and its link `hello`; without an engine on a file of its own. */
-export async function startShop(engine: Engine | null, settings: object = {}, env: Record<string, string> = {}) {
+export async function startShop(engine: Engine | null, settings: object = {}) {
   const api = await openApi({
     ...(engine !== null && { DATABASE_URL: await engine.address() }),
     LINKME_PUBLIC_URL: "http://links.test",
     LINKME_TRUSTED_PROXIES: "127.0.0.0/8",
-    ...env,
   });
   const app_id = await api.createApp(settings);
   const link = await api.call("POST", `/api/apps/${app_id}/links`, {
