@@ -220,16 +220,10 @@ forEachEngine((engine) => {
     await accounts.deleteApp("shop");
     clock.now += 1;
     // As when it was deleted between the look for removals and the insert.
-    const columns = {
-      android_sha256: "[]",
-      require_api_key: 0,
-      analytics_consent: 0,
-      match_window_seconds: 1,
-      ios_enable_pasteboard: 0,
-    };
+    const columns = { android_sha256: "[]", require_api_key: 0, match_window_seconds: 1, ios_enable_pasteboard: 0 };
     const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
     const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
-    const days = { event_retention_days: null, delivery_retention_days: null };
+    const days = { event_retention_days: null, delivery_retention_days: null, analytics_consent: 0 };
     const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest, ...days });
     await assert.rejects(early, { kind: "unmet" });
     await accounts.createApp(app({ id: "shop" }));
@@ -312,6 +306,30 @@ forEachEngine((engine) => {
     await db.query(sql`update replays set id = 'rpl_late', destination_id = 'dst_1', finished_at = 1`);
     await open().finishRemovals();
     assert.deepEqual(await left(), [["dst_2"], ["dst_2"], ["dst_2"], []]);
+  });
+
+  test("what a transaction that had read an app stores after its removal goes as well, before a new app has its id", async () => {
+    const { accounts, db, clock, open } = await setup(engine);
+    const appEvent = sql`insert into app_events (app_id, id, type, platform, created_at)
+      values ('shop', ${uuidFloor(START + 10)}, 'install', 'ios', 0)`;
+    const late = [...hotRows("shop", "dst_1", START + 10, 2), appEvent];
+    const left = () =>
+      db.query(sql`select 1 as one from events union all select 1 from clicks
+      union all select 1 from app_events union all select 1 from deliveries`);
+    await accounts.createApp(app({ id: "shop" }));
+    await accounts.deleteApp("shop");
+    await db.batch(late);
+    clock.now += 20;
+    await accounts.finishRemovals();
+    await open().finishRemovals();
+    assert.deepEqual(await left(), [], "found, though it is younger than the removal");
+    await db.batch(late.filter((_, index) => index !== 1));
+    await accounts.createApp(app({ id: "shop" }));
+    assert.deepEqual(await left(), [], "the new app finds nothing");
+    await db.query(destinationOf("shop", "dst_2"));
+    await db.batch(hotRows("shop", "dst_2", clock.now, 2));
+    await open().finishRemovals();
+    assert.equal((await left()).length, 6, "what is its own stays");
   });
 
   if (engine.name !== "postgres") return;

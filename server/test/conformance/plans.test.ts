@@ -108,6 +108,9 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
+    ["tallies", /insert into click_tallies/],
+    ["fold", /delete from click_tallies where id >= \?/],
+    ["tallies that go", /click_tallies as t where t\.app_id/],
     ["count of hours", /insert into click_hours/],
     ["count of days", /insert into click_days/],
     ["count of parts", /insert into click_parts/],
@@ -185,6 +188,8 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
     if (statistics === "fresh") await analyze(db);
     await call("POST", `/api/apps/${app.id}/links`, { slug: "plans", redirects: { ios: "plans://open" } });
     await visit(call, app.id);
+    const isCounted = () => recording.statements().some(({ parts }) => parts[0]?.startsWith("insert into click_parts"));
+    await waitUntil(isCounted, "the clicks to be counted");
     await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
     await ask(call, app.id, good);
     await replayAll(call, good);
