@@ -16,7 +16,7 @@ import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { type Statement, sql } from "../../src/platform/sql.ts";
 import { type Engine, forEachEngine } from "../support/engines.ts";
-import { fill } from "../support/plan-rows.ts";
+import { fill } from "../support/filled.ts";
 import { explain, findScans, LARGE_TABLES, record } from "../support/plans.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { settlementOf } from "../support/settlements.ts";
@@ -108,6 +108,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
+    ["links of a word", /from links where .*as scanned/],
+    ["links of a preset", /select 1 as one from links where utm_preset_id/],
     ["tallies", /insert into click_tallies/],
     ["fold", /delete from click_tallies where id >= \?/],
     ["tallies that go", /click_tallies as t where t\.app_id/],
@@ -274,6 +276,17 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("POST", `/api/deliveries/${first}/retry`);
   await call("DELETE", `/api/events/${GIVEN[1]}`);
   await call("DELETE", `/api/events/${GIVEN[1]}?app_id=${app_id}`);
+  for (const filter of ["", "q=plans", "tag=mail", "state=active", "state=expired", "state=limit_reached&internal=0"]) {
+    const url = `/api/apps/${app_id}/links/search?limit=1&${filter}`;
+    const { body } = await call("GET", url);
+    if (body.next_cursor) await call("GET", `${url}&cursor=${body.next_cursor}`);
+  }
+  await call("GET", `/api/apps/${app_id}/links`);
+  const utm = { utm_source: "mail" };
+  const { body: preset } = await call("POST", `/api/apps/${app_id}/utm-presets`, { name: "Mail", utm });
+  await call("PATCH", "/api/links/plans", { utm_preset_id: preset.id });
+  await call("GET", `/api/apps/${app_id}/links/search?utm_preset_id=${preset.id}`);
+  await call("DELETE", `/api/utm-presets/${preset.id}`);
   const { body: spare } = await call("POST", `/api/apps/${app_id}/links`, { slug: "spare" });
   await call("GET", "/spare", undefined, { authorization: "" });
   for (const query of ["", "by=hour", "dimension=utm_source", `dimension=os&link_id=${spare.id}`]) {

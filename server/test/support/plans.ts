@@ -15,6 +15,7 @@ export const LARGE_TABLES = [
   "click_tallies",
   "app_events",
   "identities",
+  "links",
 ];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 

@@ -1,5 +1,4 @@
-// Tables with many rows, as a server has them that has been running for a while. Called by
-// server/test/conformance/plans.test.ts.
+// Many rows in every table that grows without end, made in a moment. Called by server/test/conformance/plans.test.ts.
 import { WAITS_FOR_TURN } from "../../src/deliveries/turn.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { sql } from "../../src/platform/sql.ts";
@@ -50,6 +49,10 @@ export async function fill(
   await db.query(sql`insert into click_parts (app_id, link_id, dimension, at, value, clicks) ${numbers}
     select ${app_id}, case when i % 4 = 0 then '' else 'lnk_' || (i % 4) end, case when i % 3 = 0 then 'os' else 'utm_source' end,
       (cast(${at} as bigint) / 86400000 + i % 400) * 86400000, 'value ' || i, 1 from n`);
+  await db.query(sql`insert into links (id, app_id, slug, tags, allow_param_passthrough, force_redirect_web, enabled, internal,
+      click_count, created_at, updated_at) ${numbers}
+    select ${app_id} || i, ${app_id}, ${app_id} || '-' || i, case when i % 10 = 0 then '["mail"]' end, 0, 0, 1, 0, 0,
+      cast(${at} as bigint) + i, 0 from n where exists (select 1 from apps where id = ${app_id})`);
   await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
     select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
   await db.query(sql`insert into identities (app_id, kind, key, first_cid, is_shared, seen_at) ${numbers}
