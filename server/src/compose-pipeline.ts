@@ -41,12 +41,13 @@ interface PipelineParts {
   db: Database;
   ids: Ids;
   keepingOf: DeliveriesOptions["keepingOf"];
+  hasConsent(app_id: string): Promise<boolean>;
   isAnswering(): Promise<boolean>;
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
 export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, parts: PipelineParts) {
-  const { db, ids, keepingOf, isAnswering } = parts;
+  const { db, ids, keepingOf, hasConsent, isAnswering } = parts;
   const { now } = Date;
   const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
@@ -63,7 +64,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
   const { lookUpCauses } = sending;
-  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses });
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
     store,
@@ -128,17 +129,19 @@ interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
   lookUpCauses: LookUpLimits;
+  hasConsent(app_id: string): Promise<boolean>;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */
 function composeEvents(parts: EventParts) {
-  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses } = parts;
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses, hasConsent } =
+    parts;
   const { now } = clock;
   const store = createEventStore(db);
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
-    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, ids, now }),
+    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, hasConsent, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),

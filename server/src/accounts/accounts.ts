@@ -276,6 +276,7 @@ function toApp(row: store.AppRow): App {
     android_store_url: row.android_store_url,
     web_fallback_url: row.web_fallback_url,
     require_api_key: row.require_api_key === 1,
+    analytics_consent: row.analytics_consent === 1,
     match_window_seconds: row.match_window_seconds,
     event_retention_days: row.event_retention_days,
     delivery_retention_days: row.delivery_retention_days,

@@ -25,7 +25,7 @@ forEachEngine((engine) => {
     const columns = { android_sha256: "[]", require_api_key: 0, match_window_seconds: 1, ios_enable_pasteboard: 0 };
     const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
     const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
-    const days = { event_retention_days: null, delivery_retention_days: null };
+    const days = { event_retention_days: null, delivery_retention_days: null, analytics_consent: 0 };
     const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest, ...days });
     await assert.rejects(early, { kind: "unmet" });
     await accounts.createApp(appInput({ id: "shop" }));

@@ -23,6 +23,7 @@ export interface AppRow extends Row {
   android_store_url: string | null;
   web_fallback_url: string | null;
   require_api_key: number;
+  analytics_consent: number;
   match_window_seconds: number;
   event_retention_days: number | null;
   delivery_retention_days: number | null;
@@ -63,11 +64,12 @@ export async function insertApp(db: Database, app: AppRow): Promise<void> {
   // None that an earlier app of the id has had: a process that has not heard of it would send its events to the webhooks of that.
   const first_version = app.created_at;
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
-      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
+      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, analytics_consent, match_window_seconds,
       event_retention_days, delivery_retention_days, destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
-      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, ${app.event_retention_days},
+      ${app.web_fallback_url}, ${app.require_api_key}, ${app.analytics_consent},
+      ${app.match_window_seconds}, ${app.event_retention_days},
       ${app.delivery_retention_days}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
@@ -217,6 +219,8 @@ export function removalSteps(removal: Removal): Statement[] {
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
       sql`delete from app_events where (app_id, id) in (select app_id, id from app_events
         where app_id = ${id} and id < ${position} order by id limit ${REMOVAL_STEP_ROWS}) returning id`,
+      sql`delete from identities where (app_id, kind, key) in (select app_id, kind, key from identities
+        where app_id = ${id} order by kind, key limit ${REMOVAL_STEP_ROWS}) returning key`,
     ];
   }
   return [

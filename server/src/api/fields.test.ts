@@ -34,6 +34,8 @@ const SETTINGS_REFUSED: Table["refused"] = [
   ["android_sha256", "AA"],
   ["require_api_key", 1],
   ["require_api_key", "true"],
+  ["analytics_consent", 1],
+  ["analytics_consent", null],
   ["match_window_seconds", 59],
   ["match_window_seconds", 86_401],
   ["match_window_seconds", 60.5],

@@ -56,7 +56,7 @@ const THEIRS: Record<string, string> = {
   cid,
 };
 /** They name nothing of this server: a team at Apple, a user of whoever sends the event, a name for campaigns. */
-const OF_OTHERS = ["ios_team_id", "userId", "utm_id"];
+const OF_OTHERS = ["ios_team_id", "userId", "user_id", "device_id", "utm_id"];
 /** Where the route takes anything, what it reads. */
 const READ: Partial<Record<RouteName, z.ZodType>> = { recordAppEvent: AppEventBody };
 

@@ -148,6 +148,18 @@ forEachEngine((engine) => {
     assert.equal((await stored(db)).links[0]?.["click_count"], 3);
   });
 
+  test("what a click keeps of Google Analytics goes through the spool; clicks of an older version have nothing of it", async () => {
+    const { db, state, spool, recorder } = await open();
+    state.mode = "down";
+    const [old, fresh] = [clickAt(1_000), clickAt(2_000)];
+    const ga = '{"cookies":{"_ga":"GA1.1.1.2"}}';
+    await recorder.record(old);
+    await recorder.record({ ...fresh, row: { ...fresh.row, ga } });
+    state.mode = "works";
+    await waitUntil(() => spool.count() === 0, "the spool to be drained");
+    assert.deepEqual(await db.query(sql`select ga from clicks order by cid`), [{ ga: null }, { ga }]);
+  });
+
   test("clicks of an outage are drained once, also those whose commit was only not heard of", async () => {
     const { db, state, spool, recorder } = await open();
     state.mode = "loses answers";

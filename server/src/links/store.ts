@@ -44,6 +44,7 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
     click.locale,
     click.ip_hash,
     click.ua_hash,
+    click.ga ?? null,
     click.created_at,
     click.expires_at,
   ]);
@@ -51,7 +52,7 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
     expectRows(
       clicks.length,
       sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
-        created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
+        ga, created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
     ),
     countClicks(countByLink(clicks)),
   ];

@@ -38,6 +38,10 @@ const SELDOM = /select min\(created_at\) as oldest from clicks/;
 /** Every other index that helps with these reads all that is pending of a destination. */
 const FIRST_OF_KEY = /f\.order_key/;
 
+/** An index that begins with the app alone would go through all that the app has. */
+const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
+const INDEX_OF_PERSON = /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/;
+
 forEachEngine((engine) => {
   for (const statistics of STATISTICS) {
     test(`no statement scans a large table, with statistics: ${statistics}`, async (t) => {
@@ -50,6 +54,11 @@ forEachEngine((engine) => {
         scans.push(...found.filter((scan) => !SELDOM.test(scan) || (statistics === "fresh" && scan.startsWith("Seq"))));
       }
       assert.deepEqual(scans.slice(0, SHOWN_MAX), [], `${scans.length} of ${statements.length} statements`);
+      const of_person = statements.filter(({ parts }) => OF_PERSON.test(parts.join("?")));
+      assert.ok(of_person.length >= 9, "three tables, and three names in each");
+      for (const statement of of_person) {
+        assert.match(await explain(db, statement), INDEX_OF_PERSON, statement.parts.join("?"));
+      }
       for (const statement of statements.filter(({ parts }) => FIRST_OF_KEY.test(parts.join("?")))) {
         assert.match(await explain(db, statement), /deliveries_first/, statement.parts.join("?"));
       }
@@ -114,6 +123,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["parts that go", /delete from click_parts/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
+    ["who is tied", /insert into identities/],
+    ["whose click", /update clicks set user_id/],
     ["app events of a type", /from app_events where .*as scanned/],
     ["replay", /from replays where due_at/],
     ["stops", /from destination_history.*window past/],
@@ -123,6 +134,13 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["fate", /from deliveries.*app_id/],
     ["erase", /update deliveries set erased_at/],
     ["erase answers", /update attempts set response_headers/],
+    ["events about a user", /from events where .*user_id = \?/],
+    ["events about a device", /from events where .*device = \?/],
+    ["events about a click", /from events where .* cid = \?/],
+    ["events of a click", /as scanned where event in/],
+    ["clicks of a user", /from clicks where .*user_id = \?/],
+    ["app events of a user", /from app_events where .*user_id = \?/],
+    ["devices of a user", /from identities .*as devices/],
     ["what removals left", /with recursive k \(id\)/],
   ] as const) {
     assert.ok(
@@ -161,7 +179,7 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
   };
 
   async function work(): Promise<void> {
-    const { body: app } = await call("POST", "/api/apps", { name: "Plans" });
+    const { body: app } = await call("POST", "/api/apps", { name: "Plans", analytics_consent: true });
     const createHook = async (path: string): Promise<string> => {
       const input = { url: receiver.url + path, events: ["link.click", "link.app_open", "link.claim"] };
       return (await call("POST", `/api/apps/${app.id}/webhooks`, input)).body.id;
@@ -193,15 +211,17 @@ type Call = (
 /** Everything that visitors, apps and backends do. */
 async function visit(call: Call, app_id: string): Promise<void> {
   const as_app = { "x-app-id": app_id, authorization: "" };
-  const click = await call("GET", "/plans", undefined, { authorization: "" });
+  const click = await call("GET", "/plans", undefined, { authorization: "", cookie: "_ga=GA1.1.1.2" });
   const [, cid = ""] = /cid=([0-9a-f]{32})/.exec(String(click.headers["location"])) ?? [];
   await call("GET", "/plans", undefined, { authorization: "" });
   await call("GET", `/api/deeplink?cid=${cid}`, undefined, as_app);
-  const device = { platform: "ios", userAgent: PHONE };
-  await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
+  const known = { id_type: "idfv", device_id: "a1b2c3d4", consent: { vendor: true } };
+  const device = { platform: "ios", userAgent: PHONE, ...known };
+  await call("POST", "/api/deferred/claim", { platform: "ios", device, user_id: "ada" }, as_app);
   await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
   await call("POST", "/api/install-referrer", { referrer: `cid=${cid}` }, as_app);
   await call("POST", "/api/app-events", { type: "open", platform: "ios" }, as_app);
+  await call("POST", "/api/app-events", { type: "open", cid, device, user_id: "ada" }, as_app);
   const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
   for (const given of [event, { ...event, id: GIVEN[0] }, { events: [event, event] }]) {
     await call("POST", `/api/apps/${app_id}/events`, given);
@@ -242,6 +262,13 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     const { body } = await call("GET", `/api/apps/${app_id}/app-events?limit=1&${filter}`);
     if (body.next_cursor) await call("GET", `/api/apps/${app_id}/app-events?limit=1&cursor=${body.next_cursor}`);
   }
+  for (const name of [{ user_id: "ada" }, { cid: "0".repeat(32) }, { device_id: "a1b2c3d4" }]) {
+    await call("POST", `/api/apps/${app_id}/persons`, name);
+    const { body: erasure } = await call("POST", `/api/apps/${app_id}/erasures`, name);
+    const isDone = async () => (await call("GET", `/api/erasures/${erasure.id}`)).body.state === "done";
+    await waitUntil(isDone, "the erasure to be done");
+  }
+  await call("GET", `/api/apps/${app_id}/erasures?limit=1`);
   await call("GET", `/api/apps/${app_id}/events?event_id=${GIVEN[0]}`);
   await call("GET", `/api/events/${GIVEN[0]}?app_id=${app_id}`);
   await call("GET", `/api/deliveries/${first}`);

@@ -55,6 +55,8 @@ export async function fill(
       cast(${at} as bigint) + i, 0 from n where exists (select 1 from apps where id = ${app_id})`);
   await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
     select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
+  await db.query(sql`insert into identities (app_id, kind, key, first_cid, is_shared, seen_at) ${numbers}
+    select ${app_id}, case when i % 3 = 0 then 'user' else 'device' end, 'key ' || i, 'c', 0, cast(${at} as bigint) + i from n`);
   await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
       expires_at) ${numbers}
     select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',

@@ -34,6 +34,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
   assert.equal(missed.accepted.length, 1);
   const sdk = { token: null, headers: { "x-app-id": app_id } };
   await api.call("POST", "/api/app-events", { type: "install", detail: mark }, sdk);
+  const erasure = await made("erasures", { user_id: `nobody ${mark}` });
   const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
     app_id,
@@ -43,6 +44,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
       "/api/webhooks/{id}": webhook.id,
       "/api/deliveries/{id}": body.items[0].id,
       "/api/replays/{id}": replay.id,
+      "/api/erasures/{id}": erasure.id,
       "/api/events/{id}": accepted[0],
       "/api/utm-presets/{id}": (await made("utm-presets", { name: `Mail ${mark}`, utm: { utm_source: "mail" } })).id,
       "/api/links/{id}": (await made("links", { deepLink: `/${mark || "x"}` })).id,
@@ -71,6 +73,8 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | s
     createReplay: REPLAY,
     resumeReplay: { rate_per_second: 5 },
     ingestEvents: { event: "link.claim", data: {} },
+    createErasure: { user_id: "nobody" },
+    showPerson: { user_id: "nobody" },
     createLink: { deepLink: "y" },
     createLinks: { links: [{ web_fallback_url: "https://shop.example/" }] },
     importLinks: "web_fallback_url\nhttps://shop.example/",
