@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
-import { BEAT_MS, createPresence, OLD_MS, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
+import { BEAT_MS, createPresence, OLD_MS, PRUNED_AFTER, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
 import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
 
 const WEBHOOK = { id: "dst_a", max_in_flight: 6, rate_per_second: 12 };
@@ -49,7 +49,7 @@ forEachEngine((engine) => {
     await cluster.beat();
     assert.equal(a.presence.nodes().length, 1);
     assert.equal((await store.listNodes()).length, 2);
-    for (let beats = 0; beats < 15; beats++) await cluster.beat();
+    for (let beats = 0; beats < PRUNED_AFTER - SILENT_BEATS_MAX; beats++) await cluster.beat();
     assert.deepEqual(
       (await store.listNodes()).map(({ id }) => id),
       ["a"],
