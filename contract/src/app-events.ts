@@ -14,6 +14,7 @@ export const AppEvent = z
     cid: z.string().optional().describe("the click token that the app has named; nobody has checked that it exists"),
     link_id: z.string().optional(),
     user_id: z.string().optional(),
+    first_cid: z.string().optional().describe("the first click of the device or user; only with analytics_consent"),
     detail: z.string().optional().describe("JSON text, as the SDK sent it"),
     timestamp: z.number().int().optional().describe("the client's clock, in seconds since 1970"),
     created_at: Timestamp.describe("when the server took it"),

@@ -43,6 +43,11 @@ export const AppSettings = z.strictObject({
   android_store_url: WebUrl.nullable(),
   web_fallback_url: WebUrl.nullable(),
   require_api_key: z.boolean().describe("SDK calls must carry x-app-id and a valid x-api-key"),
+  analytics_consent: z
+    .boolean()
+    .describe(
+      "visitors and users have agreed to analytics: a click keeps the cookies of Google Analytics that came with it, and users and devices are tied to their clicks",
+    ),
   match_window_seconds: z.number().int().min(MATCH_WINDOW_MIN_SECONDS).max(MATCH_WINDOW_MAX_SECONDS),
   event_retention_days: RetentionDays.describe(
     "how long events, their deliveries and their clicks are kept; null for ever",
@@ -63,6 +68,7 @@ export const APP_DEFAULTS: AppSettings = {
   android_store_url: null,
   web_fallback_url: null,
   require_api_key: false,
+  analytics_consent: false,
   match_window_seconds: MATCH_WINDOW_DEFAULT_SECONDS,
   event_retention_days: EVENT_RETENTION_DEFAULT_DAYS,
   delivery_retention_days: DELIVERY_RETENTION_DEFAULT_DAYS,

@@ -9,6 +9,7 @@ import { intentAddress, openPage, pasteboardPage } from "./app-pages.ts";
 import { type Click, newClick } from "./click.ts";
 import { type Explanation, explainVisit } from "./explain.ts";
 import type { Fingerprints } from "./fingerprint.ts";
+import { readGoogleIds } from "./google-ids.ts";
 import { endOf, type LinkRow, type Plan, type PreparedLink } from "./link.ts";
 import type { Page } from "./page.ts";
 import { endedPage, landingPage, missingPage, previewPage, unavailablePage } from "./pages.ts";
@@ -98,7 +99,8 @@ export function createRedirect(options: RedirectOptions) {
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = options.cid();
     const country = countryOf(opening.ip);
-    const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, expiryText }, compose);
+    const ga = link.app.analytics_consent ? readGoogleIds(opening.headers["cookie"]) : null;
+    const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, ga, expiryText }, compose);
     if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
     const durable_cid = (await record(click)) === "unrecorded" ? null : cid;
     const location = durable_cid === null ? chosen.without_cid : withCid(chosen, durable_cid);
