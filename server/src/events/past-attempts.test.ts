@@ -76,8 +76,13 @@ forEachEngine((engine) => {
     await waitUntil(async () => (await list("succeeded")).items.length === 2, "both to be delivered");
     const { items } = await destinations.listChanges(id, null, { limit: 10 });
     assert.deepEqual(
-      items.map(({ state }) => state),
-      ["active", "paused", "active"],
+      items.map(({ state, cause }) => [state, cause === "changed: url"]),
+      [
+        ["active", false],
+        ["paused", true],
+        ["paused", false],
+        ["active", false],
+      ],
     );
   });
 
