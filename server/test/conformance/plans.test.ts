@@ -105,6 +105,7 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["settle", /update deliveries set state = case when column10/],
     ["settle beside a granted attempt", /update deliveries set resume_state = column5/],
     ["attempts", /insert into attempts/],
+    ["failed for good", /then position end as sendable/],
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
