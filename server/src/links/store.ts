@@ -1,7 +1,7 @@
 // The tables links, as they are opened, and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of
 // their own, and how links are made and changed is in writing-store.ts.
 import type { Database, Row } from "../platform/database.ts";
-import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
+import { expectRows, list, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { LinkRow } from "./link.ts";
 
@@ -30,9 +30,12 @@ export function selectListedLinks(
     where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
 }
 
-export async function selectHostname(db: Database, domain_id: string): Promise<string | null> {
-  const found = await db.query<{ hostname: string }>(sql`select hostname from domains where id = ${domain_id}`);
-  return found[0]?.hostname ?? null;
+/** By the ids of domains. */
+export async function selectHostnames(db: Database, ids: readonly string[]): Promise<Map<string, string>> {
+  const found = await db.query<{ id: string; hostname: string }>(
+    sql`select id, hostname from domains where id in (${paddedList(ids)})`,
+  );
+  return new Map(found.map(({ id, hostname }) => [id, hostname]));
 }
 
 /**
