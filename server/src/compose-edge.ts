@@ -24,6 +24,7 @@ import { selectClickFate } from "./links/store.ts";
 import type { Database } from "./platform/database.ts";
 import type { IdSource, Ids } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
+import { createSeldomLog } from "./platform/seldom-log.ts";
 import { createSpool } from "./platform/spool.ts";
 import { createTimeText } from "./platform/time-text.ts";
 
@@ -54,8 +55,16 @@ export function composeEdge(parts: EdgeParts) {
   const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
-  const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
-  const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
+  const logFailure = createSeldomLog(log, now);
+  const logClaim = createSeldomLog(log, now, "claims");
+  const claims = createClaims({
+    ...{ db, log: event_log, links, accounts, fingerprints, compose, now },
+    note: ({ event, ...fields }) => logClaim(event, { ...fields }),
+  });
+  const app_events = createAppEvents({
+    ...{ db, log: event_log, accounts, ids, compose, now },
+    failed: (error) => logFailure("app_event.lost", { error }, "warn"),
+  });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
   const shard = Math.floor(Math.random() * SHARDS[db.engine]);

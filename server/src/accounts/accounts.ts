@@ -30,13 +30,11 @@ import {
   looksLikeKey,
 } from "./credentials.ts";
 import { createLookup } from "./lookup.ts";
+import { createRemovals } from "./removals.ts";
 import * as store from "./store.ts";
 
 /** How long another process may still use a key, app or domain that was changed or deleted. */
 const LOOKUP_TTL_MS = 1_000;
-/** How often what is left of removals that were done is looked for, and how much of it is removed at a time. */
-const LEFT_EVERY_MS = 10 * 60_000;
-const LEFT_MAX = 1_000;
 /** How long a call waits for the id of a deleted app to become free. */
 const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
@@ -68,6 +66,7 @@ type Keeping = Partial<Pick<AppSettings, "event_retention_days" | "delivery_rete
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export function createAccounts({ db, ids, source, keeping = {}, domains_max = DOMAINS_MAX }: AccountsOptions) {
+  const { finishRemovals } = createRemovals({ db, now: source.now });
   const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
   const keys = createLookup<ApiKey>({
     ...lookup,
@@ -233,51 +232,6 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     return key && isLive(key, source.now()) ? key : null;
   }
 
-  let removing: Promise<void> | null = null;
-
-  /** Removes what is left of what was deleted; calls that overlap share one run. Safe to run in several processes. */
-  function finishRemovals(): Promise<void> {
-    removing ??= removeAll().finally(() => {
-      removing = null;
-    });
-    return removing;
-  }
-
-  let looked_at = Number.NEGATIVE_INFINITY;
-
-  async function removeAll(): Promise<void> {
-    await removeLeft();
-    for (;;) {
-      const removals = await store.selectRemovals(db);
-      if (removals.length === 0) return;
-      for (const removal of removals) await remove(removal);
-    }
-  }
-
-  /** What has come since a removal was done is to be removed as well; at the start, and now and then. */
-  async function removeLeft(): Promise<void> {
-    const now = source.now();
-    // A clock that was set back makes the time negative.
-    if (Math.abs(now - looked_at) < LEFT_EVERY_MS) return;
-    const left = await store.findLeft(db, LEFT_MAX);
-    if (left.length > 0) await db.batch(left.map((id) => store.recordRemoval("destination", id, now)));
-    // What there was no room for is found the next time.
-    if (left.length < LEFT_MAX) looked_at = now;
-  }
-
-  /** Does one step after another until nothing is left, then notes that it is done. */
-  async function remove(removal: store.Removal): Promise<void> {
-    for (const step of store.removalSteps(removal)) while ((await db.query(step)).length > 0);
-    if (removal.kind === "app") {
-      let range = await store.selectClickRange(db, "", removal.removed_at);
-      while (range !== null) {
-        await store.deleteClicks(db, removal.id, range);
-        range = await store.selectClickRange(db, range.to, removal.removed_at);
-      }
-    }
-    await store.deleteRemoval(db, removal);
-  }
-
   return {
     createApp,
     listApps,
@@ -361,6 +315,9 @@ function toApp(row: store.AppRow): App {
     match_window_seconds: row.match_window_seconds,
     event_retention_days: row.event_retention_days,
     delivery_retention_days: row.delivery_retention_days,
+    emit_open_on_resolve: row.emit_open_on_resolve === 1,
+    match_install_referrer: row.match_install_referrer === 1,
+    app_events_need_write: row.app_events_need_write === 1,
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),
   };

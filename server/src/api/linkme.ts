@@ -7,7 +7,7 @@ import { AppEventBody } from "../claims/app-event.ts";
 import type { AppEvents } from "../claims/app-events.ts";
 import type { Asking, Claims } from "../claims/claims.ts";
 import { type Device, readDevice, readDeviceHeader } from "../claims/device.ts";
-import { demandKey, identifySdk } from "./access.ts";
+import { demandEventKey, demandKey, identifySdk } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 import { refuseIssues } from "./issues.ts";
 
@@ -16,7 +16,7 @@ type SdkNames = "resolveToken" | "resolveUrl" | "claimDeferred" | "claimInstallR
 export interface SdkDeps {
   accounts: Accounts;
   claims: Claims;
-  app_events: Pick<AppEvents, "record">;
+  app_events: Pick<AppEvents, "record" | "recordOpening">;
 }
 
 /** For processes with the role `edge`. */
@@ -40,7 +40,9 @@ export function sdkHandlers({ accounts, claims, app_events }: SdkDeps): Handlers
     },
     async resolveUrl({ body, request }) {
       const caller = await identifySdk(accounts, request.headers);
-      return claims.resolveUrl(caller.app, body.url, (app) => demandKey(app, caller));
+      const { app, payload } = await claims.resolveUrl(caller.app, body.url, (owner) => demandKey(owner, caller));
+      if (app !== null) await app_events.recordOpening(app, payload, asking(request, readDevice(body.device)));
+      return payload;
     },
     async claimDeferred({ body, request }) {
       const device = readDevice(body.device);
@@ -50,7 +52,7 @@ export function sdkHandlers({ accounts, claims, app_events }: SdkDeps): Handlers
     },
     async claimInstallReferrer({ body, request }) {
       const device = readDeviceHeader(request.headers["x-linkme-device"]);
-      const app = await appOf(request, () => claims.findReferrerApp(body.referrer));
+      const app = await appOf(request, () => claims.findReferrerApp(body.referrer, request.host));
       return claims.claimReferrer(app, body.referrer, asking(request, device));
     },
     async recordAppEvent({ body, request }) {
@@ -60,7 +62,9 @@ export function sdkHandlers({ accounts, claims, app_events }: SdkDeps): Handlers
       const bundle_id = parsed.data.bundleId || device.bundle_id;
       const find = async () =>
         (await claims.findEventApp(parsed.data)) ?? (await claims.findCallerApp(bundle_id, request.host));
-      const app = await appOf(request, find);
+      const caller = await identifySdk(accounts, request.headers, ["can_read", "can_write"]);
+      const app = caller.app ?? (await find());
+      demandEventKey(app, caller);
       await app_events.record(app, parsed.data, asking(request, device));
     },
   };

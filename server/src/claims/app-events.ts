@@ -4,6 +4,7 @@
 import type { AppEvent, AppEventsQuery } from "#contract/app-events.ts";
 import type { App } from "#contract/apps.ts";
 import type { EventData } from "#contract/events.ts";
+import type { LinkPayload } from "#contract/links.ts";
 import { invalid, notFound, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
@@ -26,6 +27,8 @@ export interface AppEventsOptions {
   ids: Pick<Ids, "uuid">;
   compose(event: NewEvent): EventRow;
   now(): number;
+  /** An open could not be kept. */
+  failed?(error: unknown): void;
 }
 
 interface Item {
@@ -35,7 +38,8 @@ interface Item {
 
 export type AppEvents = ReturnType<typeof createAppEvents>;
 
-export function createAppEvents({ db, log, accounts, ids, compose, now }: AppEventsOptions) {
+export function createAppEvents(options: AppEventsOptions) {
+  const { db, log, accounts, ids, compose, now, failed = () => {} } = options;
   const submit = log.channel<Item>(
     ({ events }) => events,
     (items) => ({ statements: items.flatMap(({ statements }) => statements) }),
@@ -52,6 +56,19 @@ export function createAppEvents({ db, log, accounts, ids, compose, now }: AppEve
       if (!isDatabaseError(error, "unmet")) throw error;
       if ((await accounts.findApp(app.id)) === null) throw notFound("app");
       throw unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+    });
+  }
+
+  /**
+   * The system has opened an app with a link of it. Samples report the open themselves, so it is only kept, as an app event;
+   * by the app's setting it is told of in its stead. What is only kept may be lost: no app is to fail for it.
+   * @throws AppError temporarily_unavailable, where it is told of
+   */
+  async function recordOpening(app: App, { linkId, path }: LinkPayload, asking: Asking): Promise<void> {
+    const body = { type: "open", linkId, detail: JSON.stringify({ source: "resolve_url", path }) };
+    if (app.emit_open_on_resolve) return record(app, body, asking);
+    await submit({ statements: keep(rowOf(app, "open", body, asking), body), events: [] }).catch((error: unknown) => {
+      if (!isDatabaseError(error, "unmet")) failed(error);
     });
   }
 
@@ -101,7 +118,7 @@ export function createAppEvents({ db, log, accounts, ids, compose, now }: AppEve
     return { items: found.map(present), next_cursor: end === null ? null : encodeCursor([end]) };
   }
 
-  return { record, list };
+  return { record, recordOpening, list };
 }
 
 function present(row: store.AppEventRow): AppEvent {

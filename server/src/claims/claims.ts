@@ -4,7 +4,7 @@
 import type { App, Domain } from "#contract/apps.ts";
 import type { ATTEMPT_REASONS, ClaimType, EventData, Platform } from "#contract/events.ts";
 import type { LinkPayload } from "#contract/links.ts";
-import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import { AppError, invalid, notFound, refuse, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint, Fingerprints } from "../links/fingerprint.ts";
 import { type LinkRow, type PreparedLink, parseMap } from "../links/link.ts";
@@ -16,7 +16,7 @@ import type { Statement } from "../platform/sql.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { AppEventBody } from "./app-event.ts";
 import { type Device, platformOf } from "./device.ts";
-import { rankCandidates } from "./matching.ts";
+import { type Ambiguity, ambiguityOf, rankCandidates } from "./matching.ts";
 import { composePassThrough, composePayload } from "./payload.ts";
 import { findCid, readCid } from "./referrer.ts";
 import * as store from "./store.ts";
@@ -56,6 +56,20 @@ export interface ClaimsOptions {
   fingerprints: Fingerprints;
   compose(event: NewEvent): EventRow;
   now(): number;
+  /** Told what an operator may want to know; ids and numbers alone. */
+  note?(note: ClaimNote): void;
+}
+
+/** Clicks of several links fitted a claim without a token, and the best of them was tried first. */
+export interface ClaimNote extends Ambiguity {
+  readonly event: "claim.ambiguous";
+  readonly app_id: string;
+}
+
+/** What an address leads to; no app on the server's own host, where any might be meant. */
+export interface Resolved {
+  readonly app: App | null;
+  readonly payload: LinkPayload;
 }
 
 interface Item {
@@ -67,7 +81,8 @@ type Reason = (typeof ATTEMPT_REASONS)[number];
 
 export type Claims = ReturnType<typeof createClaims>;
 
-export function createClaims({ db, log, links, accounts, fingerprints, compose, now }: ClaimsOptions) {
+export function createClaims(options: ClaimsOptions) {
+  const { db, log, links, accounts, fingerprints, compose, now, note = () => {} } = options;
   const submit = log.channel<Item>(
     ({ events }) => events,
     (items) => ({ statements: items.flatMap(({ guard }) => (guard === null ? [] : [guard])) }),
@@ -78,33 +93,40 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
    * @throws AppError invalid_request
    */
   async function findCallerApp(bundle_id: string | null, host: string): Promise<App> {
+    const app = await guessApp(bundle_id, host);
+    if (app === null) throw invalid("x-app-id", "the id of your app in this header: nothing else says which app calls");
+    return app;
+  }
+
+  async function guessApp(bundle_id: string | null, host: string): Promise<App | null> {
     const by_bundle = bundle_id ? await store.selectAppsByBundle(db, bundle_id) : [];
     const hostname = hostWithoutPort(host);
     const by_host = by_bundle.length === 1 || hostname === null ? null : await accounts.findDomain(hostname);
     const first = by_bundle.length === 1 || by_host !== null ? by_bundle : await store.selectFirstApps(db);
     const id = by_host?.app_id ?? (first.length === 1 ? first[0]?.id : undefined);
-    const app = id === undefined ? null : await accounts.findApp(id);
-    if (app === null) throw invalid("x-app-id", "the id of your app in this header: nothing else says which app calls");
-    return app;
+    return id === undefined ? null : accounts.findApp(id);
   }
 
   /** The app of a token, for a caller that names no other. @throws AppError invalid_request, not_found */
-  function findTokenApp(cid: string | undefined): Promise<App> {
-    return appOfClick(demandCid(cid));
-  }
-
-  /** The app of the token in a referrer, likewise. @throws AppError no_match, not_found */
-  async function findReferrerApp(referrer: string): Promise<App> {
-    const token = findCid(referrer);
-    if (token === null) throw noMatch();
-    return appOfClick(token);
-  }
-
-  async function appOfClick(cid: string): Promise<App> {
-    const click = await store.selectClick(db, cid);
-    const app = click === null ? null : await accounts.findApp(click.app_id);
+  async function findTokenApp(cid: string | undefined): Promise<App> {
+    const app = await appOfClick(demandCid(cid));
     if (app === null) throw notFound("click token");
     return app;
+  }
+
+  /** The app of the token in a referrer, likewise, else one that matches without. @throws AppError no_match, not_found */
+  async function findReferrerApp(referrer: string, host: string): Promise<App> {
+    const token = findCid(referrer);
+    const app = token === null ? null : await appOfClick(token);
+    if (app !== null) return app;
+    const guessed = await guessApp(null, host);
+    if (guessed?.match_install_referrer) return guessed;
+    throw token === null ? noMatch() : notFound("click token");
+  }
+
+  async function appOfClick(cid: string): Promise<App | null> {
+    const click = await store.selectClick(db, cid);
+    return click === null ? null : accounts.findApp(click.app_id);
   }
 
   /** The app whose click, else whose link, an app event names; null when it names none that is known. */
@@ -123,8 +145,14 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   /** `POST /api/install-referrer`. @throws AppError no_match, not_found, expired */
   async function claimReferrer(app: App, referrer: string, asking: Asking): Promise<LinkPayload> {
     const token = findCid(referrer);
-    if (token === null) throw noMatch();
-    return claimByCid(app, token, "install_referrer", { ...asking, platform: "android" });
+    const on_android = { ...asking, platform: "android" };
+    try {
+      if (token === null) throw noMatch();
+      return await claimByCid(app, token, "install_referrer", on_android);
+    } catch (error) {
+      if (!app.match_install_referrer || !isMiss(error)) throw error;
+      return claimDeferred(app, null, on_android);
+    }
   }
 
   async function claimByCid(app: App, cid: string, claim_type: ClaimType, asking: Asking): Promise<LinkPayload> {
@@ -148,7 +176,10 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     const { window, prints } = matchWindow(app, asking, at);
     if (window !== null) {
       const claimant = { ...asking, platform, fingerprints: prints };
-      for (const click of rankCandidates(await store.selectCandidates(db, window), claimant)) {
+      const candidates = rankCandidates(await store.selectCandidates(db, window), claimant);
+      const ambiguity = ambiguityOf(candidates);
+      if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
+      for (const click of candidates) {
         const link = await links.findLink(click.link_id);
         if (link === null) continue;
         const events = [
@@ -247,10 +278,10 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   }
 
   /**
-   * `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves.
+   * `POST /api/deeplink/resolve-url`. It is no click, and claims nothing. Answers whose app was opened, too.
    * @param admit throws for an app that this caller may not ask about
    */
-  async function resolveUrl(caller: App | null, text: string, admit: (app: App) => void): Promise<LinkPayload> {
+  async function resolveUrl(caller: App | null, text: string, admit: (app: App) => void): Promise<Resolved> {
     const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
     if (url === null) throw invalid("url", "an absolute http or https URL");
     const domain = links.isOwnHost(url.hostname) ? null : await accounts.findDomain(url.hostname);
@@ -260,12 +291,13 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     if (link === null || (caller !== null && link.row.app_id !== caller.id)) {
       const app = domain === null ? null : await accounts.findApp(domain.app_id);
       if (app !== null) admit(app);
-      return composePassThrough(url);
+      return { app, payload: composePassThrough(url) };
     }
     admit(link.app);
     const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
     const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
-    return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });
+    const asked = { link: link.row, url: url.href, web_fallback_url, utm, params, token: null };
+    return { app: link.app, payload: composePayload(asked) };
   }
 
   return {
@@ -299,6 +331,11 @@ function explainMiss(near: { created_at: number; claimed_at: number | null } | n
 /** What else the transaction demands, the version of the app's destinations, kept changing under it. */
 function notNow() {
   return unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+}
+
+/** The token of a referrer is of no use. */
+function isMiss(error: unknown): boolean {
+  return error instanceof AppError && ["no_match", "not_found", "expired"].includes(error.code);
 }
 
 function noMatch() {

@@ -8,6 +8,8 @@ export interface Device {
   readonly platform: Platform | null;
   readonly os_version: string | null;
   readonly locale: string | null;
+  /** An IANA name from most SDKs. */
+  readonly timezone: string | null;
   /** The browser's own, for claims by web pages. */
   readonly user_agent: string | null;
   readonly bundle_id: string | null;
@@ -16,7 +18,14 @@ export interface Device {
 const HEADER_MAX_CHARS = 8_192;
 const TEXT_MAX_CHARS = 512;
 
-const UNKNOWN: Device = { platform: null, os_version: null, locale: null, user_agent: null, bundle_id: null };
+const UNKNOWN: Device = {
+  platform: null,
+  os_version: null,
+  locale: null,
+  timezone: null,
+  user_agent: null,
+  bundle_id: null,
+};
 
 /** The object in a body. */
 export function readDevice(value: unknown): Device {
@@ -27,6 +36,7 @@ export function readDevice(value: unknown): Device {
     platform: readPlatform(device["platform"]),
     os_version: text(device["osVersion"]),
     locale: firstLocale(text(device["locale"]) ?? ""),
+    timezone: text(device["timezone"]),
     user_agent: text(device["userAgent"]),
     bundle_id: text(device["bundleId"]),
   };
