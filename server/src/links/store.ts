@@ -1,7 +1,7 @@
 // The tables links, as they are opened, and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of
 // their own, and how links are made and changed is in writing-store.ts.
 import type { Database, Row } from "../platform/database.ts";
-import { expectRows, list, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
+import { expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { LinkRow } from "./link.ts";
 
@@ -10,7 +10,7 @@ export type StoredLink = LinkRow & Row;
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
 export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
   const found = await db.query<StoredLink>(
-    sql`select * from links where id in (${list(keys)}) or slug in (${list(keys)})`,
+    sql`select * from links where id in (${paddedList(keys)}) or slug in (${paddedList(keys)})`,
   );
   const wanted = new Set(keys);
   const links = new Map<string, LinkRow>();
