@@ -33,7 +33,7 @@ const test = z.literal(true).optional().describe("present on sample events that 
 
 export const ClickData = z
   .object({
-    link_id: z.string(),
+    link_id: z.string().describe("/ for a visit of /?path=… on a host of the app, which needs no stored link"),
     platform: Platform,
     dest_url: z.string().describe("where the visitor was sent"),
     slug: z.string().optional(),

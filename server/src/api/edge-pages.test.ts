@@ -1,7 +1,7 @@
 // The pages and files around a link, over HTTP: what browsers inside of apps get, the way to the App Store, the explanation,
-// QR codes, links without a slug, and the files by which phones learn of an app.
+// QR codes, and the files by which phones learn of an app.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import { openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { waitUntil } from "../../test/support/wait.ts";
@@ -170,31 +170,6 @@ test("a QR code shows the link's own address, in the form and size that are aske
     assert.deepEqual([status, body.error, body.details?.[0]?.path], [400, "invalid_request", field], query);
   }
   assert.equal((await open(api, "/qr/none")).status, 404);
-});
-
-describe("a link without a slug leads to the app of the host", () => {
-  for (const [name, agent, host, expected] of [
-    ["a phone to its store", IPHONE, HOST, STORE],
-    ["Android to Play", PIXEL, HOST, `${PLAY}&referrer=utm_source%3Dmail`],
-    ["a desktop to the web, with what was asked for", MAC, HOST, "https://w.example/?path=settings&utm_source=mail"],
-    ["nobody on another host", MAC, "other.example", 404],
-    ["nobody on the server's own host", MAC, "links.test", 404],
-  ] as const) {
-    test(`${name}, and leaves no click`, async () => {
-      const settings = { ios_store_url: STORE, android_store_url: PLAY, web_fallback_url: "https://w.example/" };
-      const { api, app_id } = await openShop({}, settings);
-      const answer = await open(api, "/?path=settings&utm_source=mail", { "user-agent": agent, host });
-      assert.equal(answer.headers["location"] ?? answer.status, expected);
-      assert.deepEqual(await dataOf(api, app_id, "link.click"), []);
-    });
-  }
-
-  test("and where it has no address, a page says so", async () => {
-    const { api } = await openShop({}, {});
-    const { status, body } = await open(api, "/?path=settings");
-    assert.equal(status, 200);
-    assert.doesNotMatch(body, /<svg|href=/);
-  });
 });
 
 test("other origins may call the SDK endpoints on an app's host, after a preflight", async () => {

@@ -7,7 +7,7 @@ import type { LinkPayload } from "#contract/links.ts";
 import { AppError, invalid, notFound, refuse, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint, Fingerprints } from "../links/fingerprint.ts";
-import { type LinkRow, type PreparedLink, parseMap } from "../links/link.ts";
+import { type LinkRow, type PreparedLink, parseMap, ROOT_LINK_ID } from "../links/link.ts";
 import { isEmpty } from "../links/query.ts";
 import { chooseTarget } from "../links/routing.ts";
 import { hostWithoutPort } from "../links/target.ts";
@@ -17,7 +17,7 @@ import { timeText } from "../platform/time-text.ts";
 import type { AppEventBody } from "./app-event.ts";
 import { type Device, platformOf } from "./device.ts";
 import { type Ambiguity, ambiguityOf, rankCandidates } from "./matching.ts";
-import { composePassThrough, composePayload } from "./payload.ts";
+import { composePassThrough, composePayload, rootLinkOf } from "./payload.ts";
 import { findCid, readCid } from "./referrer.ts";
 import * as store from "./store.ts";
 
@@ -156,12 +156,13 @@ export function createClaims(options: ClaimsOptions) {
   }
 
   async function claimByCid(app: App, cid: string, claim_type: ClaimType, asking: Asking): Promise<LinkPayload> {
-    const click = await store.selectClick(db, cid);
-    if (click === null || click.app_id !== app.id) throw notFound("click token");
+    const stored = await store.selectClick(db, cid);
+    if (stored === null || stored.app_id !== app.id) throw notFound("click token");
     const at = now();
-    if (at >= click.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
-    const link = await links.findLink(click.link_id);
-    if (link === null) throw notFound("link");
+    if (at >= stored.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
+    const opened = await openedBy(stored);
+    if (opened === null) throw notFound("link");
+    const { link, click } = opened;
     const platform = statedPlatform(asking) ?? clickPlatform(click.platform);
     const event = claimEvent({ click, link, platform, claim_type, at });
     const is_first = click.claimed_at === null && (await claimOnce(click.cid, claim_type, at, [event]));
@@ -179,9 +180,10 @@ export function createClaims(options: ClaimsOptions) {
       const candidates = rankCandidates(await store.selectCandidates(db, window), claimant);
       const ambiguity = ambiguityOf(candidates);
       if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
-      for (const click of candidates) {
-        const link = await links.findLink(click.link_id);
-        if (link === null) continue;
+      for (const candidate of candidates) {
+        const opened = await openedBy(candidate);
+        if (opened === null) continue;
+        const { link, click } = opened;
         const events = [
           attemptEvent(attempt, "matched", click),
           claimEvent({ click, link, platform, claim_type: "fingerprint", at }),
@@ -193,6 +195,13 @@ export function createClaims(options: ClaimsOptions) {
     const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
     await append(attemptEvent(attempt, reason, null));
     throw noMatch();
+  }
+
+  /** Null when the link is gone. */
+  async function openedBy(click: store.ClaimableClick): Promise<{ link: LinkRow; click: store.ClaimableClick } | null> {
+    if (click.link_id === ROOT_LINK_ID) return rootLinkOf(click);
+    const link = await links.findLink(click.link_id);
+    return link === null ? null : { link, click };
   }
 
   /** Null when the caller's address is not known: nothing can match then. */
@@ -269,7 +278,7 @@ export function createClaims(options: ClaimsOptions) {
   ): Promise<LinkPayload> {
     return composePayload({
       link,
-      url: await links.addressOf(link),
+      url: link.id === ROOT_LINK_ID ? null : await links.addressOf(link),
       web_fallback_url: link.web_fallback_url ?? app.web_fallback_url,
       utm: parseMap(click.utm),
       params: parseMap(click.params),

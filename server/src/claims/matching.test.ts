@@ -76,8 +76,10 @@ test("a language's region fits a time zone of it, by any of its names", () => {
 });
 
 test("it is ambiguous when several links fit, however many clicks of one do", () => {
-  const of = (...links: string[]) => links.map((link_id) => ({ link_id }));
+  const of = (...links: string[]) => links.map((link_id) => ({ link_id, params: `{"of":"${link_id}"}` }));
   assert.equal(ambiguityOf([]), null);
   assert.equal(ambiguityOf(of("a", "a", "a")), null);
+  const root = ["a", "b", "a"].map((path) => ({ link_id: "/", params: `{"path":"${path}"}` }));
+  assert.deepEqual(ambiguityOf(root), { candidates: 3, links: 2 }, "without a slug the parameters are the link");
   assert.deepEqual(ambiguityOf(of("a", "b", "a")), { candidates: 3, links: 2 });
 });

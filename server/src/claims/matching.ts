@@ -3,6 +3,7 @@
 // So the network decides who may match, and everything else only who comes first.
 import type { Platform } from "#contract/events.ts";
 import type { Fingerprint } from "../links/fingerprint.ts";
+import { ROOT_LINK_ID } from "../links/link.ts";
 import { describeAgent } from "../links/visitor.ts";
 import type { Device } from "./device.ts";
 import { isZoneOf } from "./time-zones.ts";
@@ -45,8 +46,11 @@ export interface Ambiguity {
 }
 
 /** Null while all that fit lead to the same link: then it does not matter which of them is taken. */
-export function ambiguityOf(candidates: readonly { readonly link_id: string }[]): Ambiguity | null {
-  const links = new Set(candidates.map(({ link_id }) => link_id)).size;
+export function ambiguityOf(
+  candidates: readonly { readonly link_id: string; readonly params: string | null }[],
+): Ambiguity | null {
+  // Without a slug the parameters say where it leads.
+  const links = new Set(candidates.map(({ link_id, params }) => (link_id === ROOT_LINK_ID ? params : link_id))).size;
   return links < 2 ? null : { candidates: candidates.length, links };
 }
 

@@ -97,7 +97,7 @@ function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Rec
     link_id: link.row.id,
     platform: visitor.platform,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     hostname: link.hostname,
     cid,
   };
@@ -115,10 +115,15 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
     platform: visitor.platform,
     cid,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     expires_at: visit.expiryText(expires_at),
     methods: claimMethods(visit),
   } satisfies EventData["link.token_created"];
+}
+
+/** Absent where a visit needs none. */
+function slugOf({ row }: PreparedLink): { slug?: string } {
+  return row.slug === "" ? {} : { slug: row.slug };
 }
 
 /** The ways in which this token can come back. */
