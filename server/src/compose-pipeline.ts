@@ -194,8 +194,8 @@ function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clo
 function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
   return {
     ...dispatcher,
-    wake(destination_id, due_at) {
-      dispatcher.wake(destination_id, due_at);
+    wake(destination_id, due_at, by_itself) {
+      dispatcher.wake(destination_id, due_at, by_itself);
       hints.due(destination_id);
     },
     forget(destination_id, position, attempt) {

@@ -5,7 +5,7 @@ import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { claimBothEnds } from "./both-ends.ts";
-import type { Envelope } from "./claim-store.ts";
+import type { ClaimBounds, Envelope } from "./claim-store.ts";
 import { SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { LEASE_MS, type Leased, type Leases } from "./leases.ts";
@@ -122,11 +122,13 @@ export function createClaiming(options: ClaimingOptions) {
       asked_only: destination.state !== "active" || is_resting,
       in_turn: destination.ordering !== "none",
     };
+    // Each poll and each event that is stored comes here, and a claim is a transaction: none where nothing can be found.
+    const is_in_vain = bounds.asked_only && lane.asked_at > now + POLL_MS;
     // A hint that comes meanwhile may be about what this claim does not see.
     lane.due_at = Number.POSITIVE_INFINITY;
+    lane.asked_at = Number.POSITIVE_INFINITY;
     if (bounds.in_turn && (await options.turns.letGo(destination))) lane.due_at = now;
-    const claiming = bounds.in_turn ? store.claim(lane.id, bounds) : claimBothEnds(store, lane, bounds);
-    const { claimed, next_due_at } = await claiming;
+    const { claimed, next_due_at } = is_in_vain ? { claimed: [], next_due_at: null } : await claimDue(lane, bounds);
     if (next_due_at !== null && !bounds.asked_only) lane.due_at = Math.min(lane.due_at, next_due_at);
     // A probe that is taken is used up, so none is taken that would have to be given back.
     const may_probe = destination.state === "paused" && !is_resting && claimed.length < limit;
@@ -138,6 +140,10 @@ export function createClaiming(options: ClaimingOptions) {
       giveBack(leased);
       throw error;
     }
+  }
+
+  function claimDue(lane: Lane, bounds: ClaimBounds): ReturnType<DeliveryStore["claim"]> {
+    return bounds.in_turn ? store.claim(lane.id, bounds) : claimBothEnds(store, lane, bounds);
   }
 
   /** What is small comes with the first look; what is large is read when its size is known and there is room for it. */

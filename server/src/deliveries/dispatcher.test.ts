@@ -178,7 +178,7 @@ test("a probe is taken when its webhook may be sent something, and not used up w
       build: ({ event_id }: { event_id: string }) => ({ url: event_id, method: "POST", headers: [], body: "" }),
     },
     store: {
-      findDue: async () => [{ destination_id: "dst_1", due_at: clock.at }],
+      findDue: async () => [{ destination_id: "dst_1", due_at: clock.at, asked_at: clock.at }],
       claim: async () => ({ claimed: claims.shift() ?? [], next_due_at: null }),
       claimProbe: async () =>
         clock.at < due_at || probed.push(clock.at) > 1 ? [] : [{ ...CLAIMED, position: "probe", trigger: "probe" }],
@@ -200,3 +200,45 @@ test("a probe is taken when its webhook may be sent something, and not used up w
   assert.deepEqual({ released, sent }, { released: [], sent: ["asked", "probe"] });
   assert.ok((probed[0] ?? 0) >= may_send_at - 2_000, "in time for its start, and no sooner");
 });
+
+for (const [what, destination] of Object.entries({
+  "asks to be left alone": { rate_per_second: 0.01 },
+  "is off": { state: "off" },
+  "is paused and ordered": { state: "paused", ordering: "link" },
+})) {
+  test(`of a webhook that ${what} nothing is claimed until a person asks for it, however much waits and comes`, async () => {
+    const clock = createManualClock();
+    const begun_at = clock.at;
+    let asked_at: number | null = null;
+    const claims: number[] = [];
+    const rows = "rate_per_second" in destination ? [[{ ...CLAIMED, position: "first" }]] : [];
+    const { dispatcher } = openDispatcher(clock, {
+      destination,
+      store: {
+        findDue: async () => [{ destination_id: "dst_1", due_at: begun_at, asked_at }],
+        claim: async () => {
+          claims.push(clock.at - begun_at);
+          return { claimed: rows.shift() ?? [], next_due_at: begun_at };
+        },
+        claimProbe: async () => [],
+      },
+    });
+    await dispatcher.start();
+    async function pass(seconds: number): Promise<number[]> {
+      for (let step = 0; step < 4 * seconds; step++) {
+        await yieldToEventLoop();
+        dispatcher.wake("dst_1", clock.at, true);
+        clock.pass(250);
+      }
+      return claims.splice(0);
+    }
+    await pass(5);
+    assert.deepEqual(await pass(60), []);
+    dispatcher.wake("dst_1", clock.at);
+    assert.equal((await pass(2)).length, 1, "at a hint that may be of what a person asked for");
+    asked_at = clock.at + 10_000;
+    assert.deepEqual(await pass(8), [], "what a person asked for comes later");
+    const [found_at = 0] = await pass(4);
+    assert.ok(Math.abs(begun_at + found_at - asked_at) <= 1_000, `${begun_at + found_at - asked_at} ms from its time`);
+  });
+}

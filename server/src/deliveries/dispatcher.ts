@@ -51,8 +51,8 @@ export interface Dispatcher {
   accept(destination: Destination, ready: readonly Ready[], reserved: number): void;
   /** Nothing was committed of what was reserved. */
   release(destination: Destination, reserved: number): void;
-  /** A hint: something of this destination is due at that time. */
-  wake(destination_id: string, due_at: number): void;
+  /** A hint: something of this destination is due at that time. `by_itself`: nothing that a person asked for. */
+  wake(destination_id: string, due_at: number, by_itself?: boolean): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
   /** Lets go of what has not begun of a replay that was canceled, so that it can be taken back. */
@@ -202,10 +202,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Hints.
 
-  function wake(destination_id: string, due_at: number): void {
+  function wake(destination_id: string, due_at: number, by_itself = false): void {
     if (state !== "running") return;
     const lane = lanes.open(destination_id);
     lane.due_at = Math.min(lane.due_at, due_at);
+    if (!by_itself) lane.asked_at = Math.min(lane.asked_at, due_at);
     refill(lane);
     watch(lane);
   }
@@ -289,8 +290,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function poll(): Promise<void> {
     try {
-      for (const { destination_id, due_at } of await store.findDue()) {
+      for (const { destination_id, due_at, asked_at } of await store.findDue()) {
         const lane = lanes.open(destination_id);
+        // A hint that came meanwhile stays.
+        lane.asked_at = Math.min(lane.asked_at, asked_at ?? Number.POSITIVE_INFINITY);
         const { destination } = lane;
         // Probes have times of their own, the end of an order has none, and what is not known yet may be either.
         const is_due = destination === null || destination.state === "paused" || destination.ordering === "leaving";

@@ -71,6 +71,8 @@ export interface Lane {
   slow: boolean;
   /** When the table has something due; infinity when nothing is known. */
   due_at: number;
+  /** The same of what a person asked for, which is all that may be due where it rests, is paused or is off. */
+  asked_at: number;
   claiming: boolean;
   readonly ends: Ends;
   /** Earliest start under a rate limit. */
@@ -96,7 +98,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const lane: Lane = {
       ...{ id, destination: null, era: null, queue: [], flights: createLinkedList(), slow: false },
       ...{ load: emptyLoad(), body_bytes: 0 },
-      ...{ due_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
+      ...{ due_at: Number.POSITIVE_INFINITY, asked_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
       ...{ ended_at: 0, in_rotation: false, limit: createLimit(SLOW_SHARE), ends: { is_behind: false, singles: 0 } },
     };
     lanes.set(id, lane);

@@ -122,9 +122,14 @@ forEachEngine((engine) => {
     const { store, key } = await openWith(engine, LEASED);
     const take = (now: number) =>
       store.claim(key.destination_id, { now, lease_until: now + LEASE_MS, limit: 5, asked_only: true });
+    const askedAt = async () =>
+      (await store.findDue()).find((one) => one.destination_id === key.destination_id)?.asked_at;
     assert.deepEqual((await take(NOW + LEASE_MS)).claimed, [], "nobody asked for it");
+    assert.equal(await askedAt(), null);
     await store.grantAttempt(key, NOW);
+    assert.equal(await askedAt(), DUE_FIRST);
     assert.equal((await take(NOW)).claimed.length, 1);
+    assert.equal(await askedAt(), NOW + LEASE_MS);
     assert.deepEqual((await take(NOW + LEASE_MS - 1)).claimed, [], "somebody holds it");
     const [again] = (await take(NOW + LEASE_MS)).claimed;
     assert.deepEqual([again?.position, again?.trigger, again?.resume_state], [key.position, "manual", "pending"]);

@@ -159,10 +159,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return found.map(({ id }) => id);
   }
 
-  /** Every destination with pending deliveries and when the first is due: two index seeks each, whatever the backlog. */
-  function findDue(): Promise<{ destination_id: string; due_at: number }[]> {
-    return query(sql`select destination_id, (select due_at from deliveries as x
-          where x.destination_id = d.destination_id and x.state = 'pending' order by due_at limit 1) as due_at
+  /**
+   * Every destination with pending deliveries and when the first is due, of all and of those that a person asked for: three
+   * index seeks each, whatever the backlog.
+   */
+  function findDue(): Promise<{ destination_id: string; due_at: number; asked_at: number | null }[]> {
+    const first = (condition: Statement) => sql`(select due_at from deliveries as x
+      where x.destination_id = d.destination_id and x.state = 'pending' and ${condition} order by due_at limit 1)`;
+    return query(sql`select destination_id, ${first(sql`true`)} as due_at, ${first(ASKED)} as asked_at
       from (with recursive d (destination_id) as (
           select (select destination_id from deliveries where state = 'pending' order by destination_id limit 1)
           union all

@@ -76,7 +76,7 @@ test("a look that the database does not answer is told, and a stop ends one", as
   let is_wanted = true;
   const due = async () => {
     is_wanted = false;
-    return [{ destination_id: "dst_a", due_at: NOW }];
+    return [{ destination_id: "dst_a", due_at: NOW, asked_at: null }];
   };
   const called_off = { ...options, isWanted: () => is_wanted, log: assert.fail };
   await createStrays({ ...called_off, store: { ...never, findDue: due } }).look();

@@ -63,7 +63,9 @@ interface Plan {
   given_at: number;
   apps: Set<string>;
   ready: [Destination, readonly Ready[]][];
+  /** Destinations that have something due, and those of them that a person asked to be sent something. */
   due: Set<string>;
+  asked: Set<string>;
 }
 
 export function createEventLog(options: EventLogOptions): EventLog {
@@ -84,7 +86,14 @@ export function createEventLog(options: EventLogOptions): EventLog {
       size: (item) => eventsOf(item).reduce((sum, event) => sum + weightOf(event), 0),
       compose(items) {
         // Known before it is filled, so that what a mistake leaves half-done is given back too.
-        const plan: Plan = { statements: [], given_at: -1, apps: new Set(), ready: [], due: new Set() };
+        const plan: Plan = {
+          statements: [],
+          given_at: -1,
+          apps: new Set(),
+          ready: [],
+          due: new Set(),
+          asked: new Set(),
+        };
         plans.set(items, plan);
         fill(plan, { ...compose(items), events: items.flatMap(eventsOf) }, options);
         return plan.statements;
@@ -158,8 +167,10 @@ function spread(events: readonly EventRow[], plan: Plan, found: Found, options: 
     const paused = new Set(destinations.filter(({ state }) => state === "paused").map(({ id }) => id));
     const result = fanOut(of_app, destinations, options.dispatcher.reserve, now);
     for (const delivery of result.deliveries) {
-      const may_go = delivery.trigger === "test" || !paused.has(delivery.destination_id);
+      const is_asked = delivery.trigger === "test";
+      const may_go = is_asked || !paused.has(delivery.destination_id);
       if (delivery.leased === 0 && may_go) plan.due.add(delivery.destination_id);
+      if (is_asked) plan.asked.add(delivery.destination_id);
       deliveries.push(delivery);
     }
     // One by one: of a large call these are more than a call of a function has room for.
@@ -186,6 +197,8 @@ function finish(plan: Plan, rows: readonly Row[][], options: EventLogOptions): R
     options.dispatcher.accept(destination, real, ready.length);
   }
   const now = options.now();
-  for (const destination_id of plan.due) options.dispatcher.wake(destination_id, now);
+  for (const destination_id of plan.due) {
+    options.dispatcher.wake(destination_id, now, !plan.asked.has(destination_id));
+  }
   return stored;
 }
