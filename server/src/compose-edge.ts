@@ -3,7 +3,7 @@
 import type { Accounts } from "./accounts/accounts.ts";
 import { createAnalytics } from "./analytics/analytics.ts";
 import { createRobots } from "./analytics/robots.ts";
-import { addBots, SHARDS } from "./analytics/store.ts";
+import { insertTallies } from "./analytics/tally-store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
@@ -67,10 +67,9 @@ export function composeEdge(parts: EdgeParts) {
   });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
-  const shard = Math.floor(Math.random() * SHARDS[db.engine]);
   const analytics = createAnalytics({ db, findLink: links.findLink, now });
   const robots = createRobots({
-    write: (hours, days) => db.batch(addBots(hours, days, shard)),
+    write: (tallies) => db.query(insertTallies(tallies, ids.uuid)),
     now,
     failed: (error) => log("background.failed", { what: "counts of bots", error }, "warn"),
   });
@@ -78,7 +77,7 @@ export function composeEdge(parts: EdgeParts) {
     log: event_log,
     spool,
     now,
-    shard,
+    newId: ids.uuid,
     note(event) {
       logNote(event);
       if (event.event === "spool.failed") drain.noteLost(event.clicks ?? 0);

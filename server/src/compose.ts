@@ -4,6 +4,8 @@ import type { Server as HttpServer } from "node:http";
 import type { FastifyInstance } from "fastify";
 import { createAccounts } from "./accounts/accounts.ts";
 import { openCountries } from "./analytics/country.ts";
+import { createFolding } from "./analytics/folding.ts";
+import { createTallyStore } from "./analytics/tally-store.ts";
 import { createGate } from "./api/access.ts";
 import { createApp } from "./api/app.ts";
 import { appHandlers } from "./api/apps.ts";
@@ -57,6 +59,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
   const parts = { db, ids, keepingOf: accounts.findApp, isAnswering: askDatabase };
   const pipeline = composePipeline(config, secrets, parts);
   const retention = composeRetention(db, ids);
+  const folding = composeFolding(db);
   const { destinations, notices } = pipeline;
   // One that the end of the process cuts short goes on at the next start.
   const removeRest = () => runInBackground("removals", accounts.finishRemovals(), () => !state.is_stopping);
@@ -94,7 +97,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     isOpen: () => state.is_open,
   });
 
-  const life = composeLife(config, { db, app, state, pipeline, retention, edge, removeRest });
+  const life = composeLife(config, { db, app, state, pipeline, retention, folding, edge, removeRest });
   return { app, ...life, address: () => addressOf(app.server, config) };
 }
 
@@ -140,12 +143,14 @@ interface LifeParts {
   state: { is_open: boolean; is_ready: boolean; is_stopping: boolean };
   pipeline: Pipeline;
   retention: ReturnType<typeof composeRetention>;
+  folding: ReturnType<typeof composeFolding>;
   edge: Edge;
   removeRest(): void;
 }
 
 /** How all of it starts and stops. */
-function composeLife(config: Config, { db, app, state, pipeline, retention, edge, removeRest }: LifeParts) {
+function composeLife(config: Config, parts: LifeParts) {
+  const { db, app, state, pipeline, retention, folding, edge, removeRest } = parts;
   const { dispatcher, notices } = pipeline;
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
@@ -164,6 +169,7 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
       if (state.is_stopping) return;
       pipeline.replay_runner.start();
       retention.start();
+      folding.start();
     }
     listenToOthers(pipeline);
     if (config.roles.includes("edge")) await edge.start();
@@ -193,6 +199,7 @@ function composeLife(config: Config, { db, app, state, pipeline, retention, edge
     await telling;
     await edge.stop();
     await pipeline.committer.idle();
+    await folding.stop();
     await pipeline.egress.close();
     await db.close();
     return is_drained;
@@ -215,6 +222,11 @@ function composeRetention(db: Database, ids: Ids) {
     holder: ids.uuid(),
     log,
   });
+}
+
+function composeFolding(db: Database) {
+  const clock = { now: Date.now, after: runAfter };
+  return createFolding({ store: createTallyStore(db), clock, elapsed: () => performance.now(), log });
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

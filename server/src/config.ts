@@ -149,7 +149,7 @@ export const SETTINGS = {
     unit: "list",
     accepts: "a comma-separated list of edge, api and dispatcher",
     description:
-      "What this process does: `edge` answers links and SDK calls, `api` the management API, `dispatcher` delivers.",
+      "What this process does: `edge` answers links and SDK calls, `api` the management API, `dispatcher` delivers and adds up clicks.",
     schema: roles,
   }),
   retry_schedule: setting({

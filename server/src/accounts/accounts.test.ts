@@ -309,6 +309,30 @@ forEachEngine((engine) => {
     assert.deepEqual(await left(), [["dst_2"], ["dst_2"], ["dst_2"], []]);
   });
 
+  test("what a transaction that had read an app stores after its removal goes as well, before a new app has its id", async () => {
+    const { accounts, db, clock, open } = await setup(engine);
+    const appEvent = sql`insert into app_events (app_id, id, type, platform, created_at)
+      values ('shop', ${uuidFloor(START + 10)}, 'install', 'ios', 0)`;
+    const late = [...hotRows("shop", "dst_1", START + 10, 2), appEvent];
+    const left = () =>
+      db.query(sql`select 1 as one from events union all select 1 from clicks
+      union all select 1 from app_events union all select 1 from deliveries`);
+    await accounts.createApp(app({ id: "shop" }));
+    await accounts.deleteApp("shop");
+    await db.batch(late);
+    clock.now += 20;
+    await accounts.finishRemovals();
+    await open().finishRemovals();
+    assert.deepEqual(await left(), [], "found, though it is younger than the removal");
+    await db.batch(late.filter((_, index) => index !== 1));
+    await accounts.createApp(app({ id: "shop" }));
+    assert.deepEqual(await left(), [], "the new app finds nothing");
+    await db.query(destinationOf("shop", "dst_2"));
+    await db.batch(hotRows("shop", "dst_2", clock.now, 2));
+    await open().finishRemovals();
+    assert.equal((await left()).length, 6, "what is its own stays");
+  });
+
   if (engine.name !== "postgres") return;
   test("what a replay hands out in the moment in which its webhook is removed is left with no name of it", async () => {
     const { accounts, db, clock } = await setup(engine);

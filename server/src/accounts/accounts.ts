@@ -35,8 +35,6 @@ import * as store from "./store.ts";
 
 /** How long another process may still use a key, app or domain that was changed or deleted. */
 const LOOKUP_TTL_MS = 1_000;
-/** How long a call waits for the id of a deleted app to become free. */
-const REMOVAL_WAIT_MS = 5_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
 const ALL_APPS_MAX = 1_000;
@@ -66,8 +64,8 @@ type Keeping = Partial<Pick<AppSettings, "event_retention_days" | "delivery_rete
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export function createAccounts({ db, ids, source, keeping = {}, domains_max = DOMAINS_MAX }: AccountsOptions) {
-  const { finishRemovals } = createRemovals({ db, now: source.now });
   const lookup = { now: source.now, ttl_ms: LOOKUP_TTL_MS, max_entries: LOOKUP_MAX_ENTRIES };
+  const removals = createRemovals({ db, now: source.now });
   const keys = createLookup<ApiKey>({
     ...lookup,
     load: async (hashes) => byHash(await store.selectKeysByHash(db, hashes)),
@@ -80,7 +78,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
 
   async function createApp(input: z.output<typeof AppCreate>): Promise<App> {
     const { name, id = ids.prefixed("app"), ...settings } = input;
-    if (input.id !== undefined) await waitForRemoval(id);
+    if (input.id !== undefined && !(await removals.waitFor(id))) throw stillRemoved(id);
     const now = source.now();
     const columns = { ...toColumns(APP_DEFAULTS), ...toColumns(keeping), ...toColumns(settings) };
     // The defaults name every setting, so no column is missing.
@@ -95,17 +93,6 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     }
     apps.forget(id);
     return toApp(row);
-  }
-
-  /** What belonged to a deleted app must not be found in a new one. @throws AppError conflict */
-  async function waitForRemoval(app_id: string): Promise<void> {
-    if (!(await store.isBeingRemoved(db, app_id))) return;
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, REMOVAL_WAIT_MS);
-    });
-    await Promise.race([finishRemovals(), limit]).finally(() => clearTimeout(timer));
-    if (await store.isBeingRemoved(db, app_id)) throw stillRemoved(app_id);
   }
 
   async function listApps(app_scope: string | null, page: PageInput): Promise<Page<App>> {
@@ -254,7 +241,8 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     /** Which app a host belongs to, cached; the host in lower case, without a port. */
     findDomain: domains.find,
     peekDomain: domains.peek,
-    finishRemovals,
+    /** Removes what is left of what was deleted. Safe to run in several processes. */
+    finishRemovals: removals.finish,
   };
 }
 

@@ -1,24 +1,38 @@
-// Removes, step by step, what is left of apps, destinations and links that were deleted. Created once by accounts.ts; called
-// from time to time, and at once by whoever waits for the id of a deleted app.
+// What is left of deleted apps, destinations and links goes here, step by step, in whichever process comes to it. A transaction
+// that had read an app before it was deleted may commit long after, for appending locks no app: so what has come since a
+// removal was done is looked for as well. Used by accounts.ts.
 import type { Database } from "../platform/database.ts";
 import * as store from "./store.ts";
 
 /** How often what is left of removals that were done is looked for, and how much of it is removed at a time. */
 const LEFT_EVERY_MS = 10 * 60_000;
 const LEFT_MAX = 1_000;
+/** How long a call waits for the id of a deleted app to become free. */
+const WAIT_MS = 5_000;
 
 export function createRemovals({ db, now }: { db: Database; now(): number }) {
   let removing: Promise<void> | null = null;
+  let looked_at = Number.NEGATIVE_INFINITY;
 
-  /** Removes what is left of what was deleted; calls that overlap share one run. Safe to run in several processes. */
-  function finishRemovals(): Promise<void> {
+  /** Calls that overlap share one run. */
+  function finish(): Promise<void> {
     removing ??= removeAll().finally(() => {
       removing = null;
     });
     return removing;
   }
 
-  let looked_at = Number.NEGATIVE_INFINITY;
+  /** What belonged to a deleted app must not be found in a new one: false when some of it is left for now. */
+  async function waitFor(app_id: string): Promise<boolean> {
+    await store.recordLeftOf(db, app_id, now());
+    if (!(await store.isBeingRemoved(db, app_id))) return true;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, WAIT_MS);
+    });
+    await Promise.race([finish(), limit]).finally(() => clearTimeout(timer));
+    return !(await store.isBeingRemoved(db, app_id));
+  }
 
   async function removeAll(): Promise<void> {
     await removeLeft();
@@ -35,7 +49,7 @@ export function createRemovals({ db, now }: { db: Database; now(): number }) {
     // A clock that was set back makes the time negative.
     if (Math.abs(at - looked_at) < LEFT_EVERY_MS) return;
     const left = await store.findLeft(db, LEFT_MAX);
-    if (left.length > 0) await db.batch(left.map((id) => store.recordRemoval("destination", id, at)));
+    if (left.length > 0) await db.batch(left.map((one) => store.recordLeft(one, at)));
     // What there was no room for is found the next time.
     if (left.length < LEFT_MAX) looked_at = at;
   }
@@ -53,5 +67,5 @@ export function createRemovals({ db, now }: { db: Database; now(): number }) {
     await store.deleteRemoval(db, removal);
   }
 
-  return { finishRemovals };
+  return { finish, waitFor };
 }

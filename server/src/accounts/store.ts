@@ -71,6 +71,8 @@ const after = (place: After | null): Statement =>
 
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
+  // None that an earlier app of the id has had: a process that has not heard of it would send its events to the webhooks of that.
+  const first_version = app.created_at;
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
       android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
       event_retention_days, delivery_retention_days, emit_open_on_resolve, match_install_referrer, app_events_need_write,
@@ -79,7 +81,7 @@ export async function insertApp(db: Database, app: AppRow): Promise<void> {
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
       ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, ${app.event_retention_days},
       ${app.delivery_retention_days}, ${app.emit_open_on_resolve}, ${app.match_install_referrer},
-      ${app.app_events_need_write}, 0, ${app.created_at}, ${app.updated_at})`;
+      ${app.app_events_need_write}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
 }
@@ -216,6 +218,11 @@ export function removalSteps(removal: Removal): Statement[] {
   if (removal.kind === "app") {
     const position = uuidFloor(removed_at + 1);
     return [
+      // Before what they would be added to; one whose transaction commits late is folded to nothing. Not while somebody folds
+      // them: each would wait for the other.
+      sql`delete from click_tallies where id in (select t.id
+        from (select id from click_tallies where id = '' /* locked */) as folding cross join click_tallies as t
+        where t.app_id = ${id} limit ${COUNT_STEP_ROWS}) returning id`,
       ...countSteps(sql`app_id = ${id}`),
       sql`delete from events where (app_id, position) in (select app_id, position from events
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
@@ -245,39 +252,69 @@ export function removalSteps(removal: Removal): Statement[] {
 /** What clicks have added up to: no new app has the id before all of it is gone. */
 function countSteps(of_it: Statement): Statement[] {
   return [
-    sql`delete from click_hours where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+    // Waits for whoever folds at this moment, and may have found the app or link before it was deleted; answers no row.
+    sql`update click_tallies set tallies = tallies where id = ''`,
+    sql`delete from click_hours where (app_id, link_id, at) in (select app_id, link_id, at
       from click_hours where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
-    sql`delete from click_days where (app_id, link_id, at, shard) in (select app_id, link_id, at, shard
+    sql`delete from click_days where (app_id, link_id, at) in (select app_id, link_id, at
       from click_days where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
-    sql`delete from click_parts where (app_id, link_id, dimension, at, shard, value) in (select app_id, link_id, dimension,
-      at, shard, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
+    sql`delete from click_parts where (app_id, link_id, dimension, at, value) in (select app_id, link_id, dimension,
+      at, value from click_parts where ${of_it} limit ${COUNT_STEP_ROWS}) returning at`,
   ];
 }
 
+/** Something that is gone, and of which there is something all the same. */
+export type Left = Pick<Removal, "kind" | "id">;
+
 /**
- * Destinations that are gone and of which something has come since their removal was done: an attempt was under way that
- * counted in their health when it ended, a replay was asked for at that moment, or a transaction that had read them committed
- * late. A seek for each destination.
+ * Apps and destinations that are gone and of which something has come since their removal was done: an attempt was under way that
+ * counted in their health when it ended, a replay was asked for at that moment, a transaction that had read them committed
+ * late, or a clock was ahead of the one that the removal went by. A seek for each of them. Sorted, so that two processes that
+ * record them never wait in a circle.
  */
-export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<string[]> {
-  const of_each = (["destination_health", "deliveries", "replays"] as const).map((table) => idsIn(table, limit));
-  const found = await Promise.all(of_each.map((one) => db.query<{ id: string }>(one)));
-  return [...new Set(found.flat().map(({ id }) => id))];
+export async function findLeft(db: Pick<Database, "query">, limit: number): Promise<Left[]> {
+  const looks = LEFT_IN.map(async ([kind, table]) => {
+    const found = await db.query<{ id: string }>(idsIn(kind, table, limit));
+    return found.map(({ id }) => `${kind} ${id}`);
+  });
+  const found = [...new Set((await Promise.all(looks)).flat())].sort();
+  // Made of both above; no id has a space.
+  return found.map((one) => one.split(" ") as [Left["kind"], string]).map(([kind, id]) => ({ kind, id }));
 }
 
-function idsIn(table: "destination_health" | "deliveries" | "replays", limit: number): Statement {
+const LEFT_IN = [
+  ...(["destination_health", "deliveries", "replays"] as const).map((table) => ["destination", table] as const),
+  ...(["events", "app_events"] as const).map((table) => ["app", table] as const),
+];
+
+function idsIn(kind: "app" | "destination", table: string, limit: number): Statement {
+  const of = `${kind}_id`;
   const parts = [
     `select id from (with recursive k (id) as (
-        select (select destination_id from ${table} order by destination_id limit 1)
+        select (select ${of} from ${table} order by ${of} limit 1)
         union all
-        select (select x.destination_id from ${table} as x where x.destination_id > k.id order by x.destination_id limit 1)
+        select (select x.${of} from ${table} as x where x.${of} > k.id order by x.${of} limit 1)
         from k where k.id is not null)
       select id from k where id is not null) as k
-    where not exists (select 1 from destinations as d where d.id = k.id)
-      and not exists (select 1 from removals as r where r.kind = 'destination' and r.id = k.id) limit `,
+    where not exists (select 1 from ${kind}s as d where d.id = k.id)
+      and not exists (select 1 from removals as r where r.kind = '${kind}' and r.id = k.id) limit `,
     "",
   ];
   return { kind: "statement", parts, values: [limit] };
+}
+
+/** Unless somebody has recorded it, or has given its id to a new app, meanwhile. */
+export function recordLeft({ kind, id }: Left, now: number): Statement {
+  return sql`insert into removals (kind, id, removed_at)
+    select cast(${kind} as text), cast(${id} as text), cast(${now} as bigint)
+    where ${kind} <> 'app' or not exists (select 1 from apps where id = ${id}) on conflict (kind, id) do nothing`;
+}
+
+/** The same of one app, if there is something of it. */
+export async function recordLeftOf(db: Database, app_id: string, now: number): Promise<void> {
+  const [found] = await db.query(sql`select 1 as one where exists (select 1 from events where app_id = ${app_id})
+    or exists (select 1 from app_events where app_id = ${app_id})`);
+  if (found !== undefined) await db.query(recordLeft({ kind: "app", id: app_id }, now));
 }
 
 /** Both ledgers have the same key: a destination and a position. */

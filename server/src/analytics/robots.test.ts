@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DatabaseError } from "../platform/database.ts";
 import { createRobots, WAITING_MAX } from "./robots.ts";
-import type { TotalRow } from "./visit.ts";
+import type { TalliesOfApp, Tally } from "./visit.ts";
 
 const NOW = Date.UTC(2026, 2, 1, 5);
 
 function counting(outcomes: unknown[] = []) {
-  const written: TotalRow[][] = [];
+  const written: TalliesOfApp[][] = [];
   const failures: unknown[] = [];
   let tick = () => {};
   const robots = createRobots({
-    async write(hours) {
+    async write(rows) {
       const outcome = outcomes.shift();
       if (outcome !== undefined) throw outcome;
-      written.push(hours);
+      written.push(rows);
     },
     now: () => NOW,
     every(run) {
@@ -26,7 +26,7 @@ function counting(outcomes: unknown[] = []) {
     failed: (error) => failures.push(error),
   });
   robots.start();
-  const bots = () => written.map((rows) => rows.filter(({ link_id }) => link_id !== "").map(({ bots }) => bots));
+  const bots = () => written.map((rows) => rows.flatMap(([, tallies]) => JSON.parse(tallies).map(([, n]: Tally) => n)));
   return { robots, tick: () => tick(), written, failures, bots };
 }
 

@@ -1,11 +1,19 @@
-// Counts crawlers and previews, which leave no click: in memory, and written once a second. What a process had counted since
-// is lost when it is killed. Called by redirect.ts for every page that a crawler gets.
+// Counts crawlers and previews, which leave no click: in memory, and written as tallies once a second. What a process had
+// counted since is lost when it is killed. Called by redirect.ts for every page that a crawler gets.
 import { isDatabaseError } from "../platform/database.ts";
-import { addTotal, dayOf, hourOf, type TotalRow, WHOLE_APP } from "./visit.ts";
+import { hourOf, type TalliesOfApp, tallyBots } from "./visit.ts";
 
 const FLUSH_MS = 1_000;
 /** Links and hours that wait to be written at once; a crawler that walks over more of them is not counted. */
 export const WAITING_MAX = 10_000;
+
+/** Pages of one link that bots got within an hour. */
+interface Waiting {
+  readonly app_id: string;
+  readonly link_id: string;
+  readonly at: number;
+  bots: number;
+}
 
 export interface Robots {
   count(link: { app_id: string; id: string }): void;
@@ -15,19 +23,26 @@ export interface Robots {
 }
 
 export interface RobotsOptions {
-  write(hours: TotalRow[], days: TotalRow[]): Promise<unknown>;
+  write(rows: TalliesOfApp[]): Promise<unknown>;
   now(): number;
   every?(run: () => void, ms: number): () => void;
   failed(error: unknown): void;
 }
 
 export function createRobots({ write, now, failed, every = everySoOften }: RobotsOptions): Robots {
-  let waiting = new Map<string, TotalRow>();
+  let waiting = new Map<string, Waiting>();
   let writing: Promise<void> | null = null;
   let cancel = () => {};
 
   function count({ app_id, id: link_id }: { app_id: string; id: string }): void {
-    if (waiting.size < WAITING_MAX) addTotal(waiting, { app_id, link_id, at: hourOf(now()), clicks: 0, bots: 1 });
+    add({ app_id, link_id, at: hourOf(now()), bots: 1 });
+  }
+
+  function add(one: Waiting): void {
+    const key = `${one.link_id} ${one.at}`;
+    const known = waiting.get(key);
+    if (known !== undefined) known.bots += one.bots;
+    else if (waiting.size < WAITING_MAX) waiting.set(key, one);
   }
 
   function flush(): Promise<void> {
@@ -39,12 +54,12 @@ export function createRobots({ write, now, failed, every = everySoOften }: Robot
     const taken = waiting;
     waiting = new Map();
     try {
-      const { hours, days } = spread([...taken.values()]);
-      await write(hours, days);
+      const by_app = Map.groupBy(taken.values(), ({ app_id }) => app_id);
+      await write([...by_app].flatMap(([app_id, seen]) => tallyBots(app_id, seen)));
     } catch (error) {
       if (!isDatabaseError(error, "unavailable")) return failed(error);
       // What came meanwhile has its place too: together they are bounded, and what is beyond is lost.
-      for (const row of taken.values()) if (waiting.size < WAITING_MAX) addTotal(waiting, row);
+      for (const one of taken.values()) add(one);
     }
   }
 
@@ -61,19 +76,6 @@ export function createRobots({ write, now, failed, every = everySoOften }: Robot
     },
     stop,
   };
-}
-
-/** The same by day, and of the apps as a whole. */
-function spread(counted: readonly TotalRow[]): { hours: TotalRow[]; days: TotalRow[] } {
-  const hours = new Map<string, TotalRow>();
-  const days = new Map<string, TotalRow>();
-  for (const row of counted) {
-    for (const link_id of [row.link_id, WHOLE_APP]) {
-      addTotal(hours, { ...row, link_id });
-      addTotal(days, { ...row, link_id, at: dayOf(row.at) });
-    }
-  }
-  return { hours: [...hours.values()], days: [...days.values()] };
 }
 
 function everySoOften(run: () => void, ms: number): () => void {

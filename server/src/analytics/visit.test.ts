@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cleanValue, countVisits, DAY_MS, HOUR_MS, type Visit } from "./visit.ts";
+import { cleanValue, createSum, DAY_MS, HOUR_MS, type Tally, tallyBots, tallyVisits, type Visit } from "./visit.ts";
 
 const DAY = Date.UTC(2026, 2, 1);
 const BASE: Visit = { app_id: "shop", link_id: "lnk_1", at: DAY + HOUR_MS + 1, values: {} };
+
+function countVisits(visits: Visit[]) {
+  const sum = createSum();
+  for (const [app_id, tallies] of tallyVisits(visits)) sum.add(app_id, JSON.parse(tallies));
+  return sum.counts();
+}
 
 test("each click counts for its link and its app, in its hour and day", () => {
   const { hours, days, parts } = countVisits([BASE, { ...BASE, at: DAY + 3 * HOUR_MS - 1 }, { ...BASE, at: DAY - 1 }]);
@@ -67,4 +73,58 @@ test("a value is one line of text that both engines store", () => {
 test("a group of clicks over a day's end stays apart", () => {
   const { days } = countVisits([BASE, { ...BASE, at: DAY + DAY_MS }]);
   assert.equal(days.length, 4);
+});
+
+test("visits that look the same are one tally, those of each app in rows of their own", () => {
+  const ios = { ...BASE, values: { platform: "ios", os: null, browser: undefined } };
+  const web = { ...ios, values: { ...ios.values, platform: "web" } };
+  const rows = tallyVisits([ios, web, { ...ios, at: DAY + 2 * HOUR_MS - 1 }, { ...web, app_id: "other" }]);
+  const seen = (platform: string) => ({ link_id: "lnk_1", at: DAY + HOUR_MS, values: { platform, os: null } });
+  assert.deepEqual(
+    rows.map(([app_id, tallies]) => [app_id, JSON.parse(tallies)]),
+    [
+      [
+        "shop",
+        [
+          [2, 0, seen("ios")],
+          [1, 0, seen("web")],
+        ],
+      ],
+      ["other", [[1, 0, seen("web")]]],
+    ],
+  );
+});
+
+test("a row holds so many tallies at the most, and none is lost", () => {
+  const links = Array.from({ length: 45 }, (_, n) => `lnk_${n}`);
+  const clicks = tallyVisits(links.map((link_id) => ({ ...BASE, link_id })));
+  const bots = tallyBots(
+    "shop",
+    links.map((link_id) => ({ link_id, at: DAY, bots: 3 })),
+  );
+  for (const rows of [clicks, bots]) {
+    const tallies = rows.map(([, list]) => JSON.parse(list) as Tally[]);
+    assert.deepEqual(
+      tallies.map(({ length }) => length),
+      [20, 20, 5],
+    );
+    assert.deepEqual(
+      tallies.flat().map(([, , seen]) => seen.link_id),
+      links,
+    );
+  }
+  const sum = createSum();
+  for (const [app_id, tallies] of bots) sum.add(app_id, JSON.parse(tallies));
+  assert.deepEqual(
+    sum.counts().hours.find(({ link_id }) => link_id === ""),
+    { app_id: "shop", link_id: "", at: DAY, clicks: 0, bots: 135 },
+  );
+});
+
+test("whatever visitors write, a tally is stored in a bounded text", () => {
+  const values = { utm_source: "\u0000".repeat(8_000), utm_medium: "\\".repeat(8_000), platform: "ios", os: null };
+  const [row] = tallyVisits([{ ...BASE, values }]);
+  assert.ok(row !== undefined && row[1].length < 1_000, `${row?.[1].length}`);
+  const [[, , seen]] = JSON.parse(row[1]);
+  assert.deepEqual(seen.values, { utm_source: "", utm_medium: "\\".repeat(100), platform: "ios", os: null });
 });

@@ -14,7 +14,8 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 const countries = join(directory, "countries.mmdb");
 // Injected requests come from 127.0.0.1.
 writeFileSync(countries, composeCountries({ 127: "NZ" }));
-const api = await openApi({ LINKME_GEOIP_DATABASE: countries });
+// What clicks add up to is counted by a dispatcher.
+const api = await openApi({ LINKME_ROLE: "edge,api,dispatcher", LINKME_GEOIP_DATABASE: countries });
 
 async function shop() {
   const app_id = await api.createApp();

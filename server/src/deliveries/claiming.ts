@@ -6,9 +6,10 @@ import type { Clock } from "../platform/clock.ts";
 import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { claimBothEnds } from "./both-ends.ts";
 import type { ClaimBounds, Envelope } from "./claim-store.ts";
-import { SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
+import { type Shortage, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { LEASE_MS, type Leased, type Leases } from "./leases.ts";
+import { createRoomLines } from "./room-lines.ts";
 import type { Settling } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
 import type { Timers } from "./timers.ts";
@@ -17,6 +18,7 @@ import type { Turns } from "./turns.ts";
 export const POLL_MS = 1_000;
 export const SLOW_CHECK_MS = 250;
 const CLAIM_MAX = 100;
+const SHORTAGES: readonly Shortage[] = ["places", "chars"];
 
 export interface ClaimingOptions {
   store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "canceledOf" | "countRecords">;
@@ -25,7 +27,16 @@ export interface ClaimingOptions {
   log(event: string, fields: Record<string, unknown>, level: "warn"): void;
   lanes: Pick<
     Lanes,
-    "room" | "claimable" | "setDestination" | "isNearlyFull" | "fitting" | "reserve" | "isLeft" | "isResting"
+    | "room"
+    | "claimable"
+    | "setDestination"
+    | "isNearlyFull"
+    | "shortageOf"
+    | "isShort"
+    | "fitting"
+    | "reserve"
+    | "isLeft"
+    | "isResting"
   >;
   leases: Pick<Leases, "keep">;
   turns: Pick<Turns, "letGo">;
@@ -53,24 +64,54 @@ export type Claiming = ReturnType<typeof createClaiming>;
 
 export function createClaiming(options: ClaimingOptions) {
   const { store, destinations, clock, lanes, settling, isRunning, giveBack } = options;
+  const lines = createRoomLines<Lane>();
 
   /** Claims for the lane when something is due and there is room; goes on until one of both ends. */
   function refill(lane: Lane): void {
-    if (!isRunning() || lane.claiming || lane.due_at > clock.now()) return;
-    if (settling.isFull() || settling.isBehind()) return;
+    if (!isRunning() || settling.isFull() || settling.isBehind()) return;
+    if (!lines.isEmpty()) serveLines(lane);
+    if (lane.claiming || lane.due_at > clock.now()) return;
     if (lane.queue.length > 0 && hasLittleRoom(lane)) return;
+    const shortage = SHORTAGES.find((one) => isWaitedFor(lane, one) && lines.first(lane, one) !== lane);
+    if (shortage === undefined) begin(lane);
+    else wait(lane, shortage);
+  }
+
+  /** Whoever has waited longest for room that this lane may have left comes first, when there is enough, or it asked long ago. */
+  function serveLines(lane: Lane): void {
+    for (const shortage of SHORTAGES) {
+      const first = lines.first(lane, shortage);
+      if (first === undefined || first.claiming) continue;
+      if (first.due_at <= clock.now() || !lanes.isShort(first, shortage)) begin(first);
+    }
+  }
+
+  /** Whether lanes of its kind stand in line for what it needs as well: places, and what is large wants characters too. */
+  function isWaitedFor(lane: Lane, shortage: Shortage): boolean {
+    return lines.first(lane, shortage) !== undefined && (shortage === "places" || lane.body_bytes > SMALL_BODY_BYTES);
+  }
+
+  function wait(lane: Lane, shortage: Shortage): void {
+    lines.join(lane, shortage);
+    lane.due_at = clock.now() + SLOW_CHECK_MS;
+    watch(lane);
+  }
+
+  function begin(lane: Lane): void {
     lane.claiming = true;
     void options
       .work(claim(lane))
       .catch((error: unknown) => {
         // The poll tries again; until then the lane rests.
         options.log("deliveries.not_claimed", { destination_id: lane.id, error }, "warn");
+        lines.leave(lane);
         lane.due_at = clock.now() + POLL_MS;
       })
       .finally(() => {
         lane.claiming = false;
-        if (lane.due_at <= clock.now()) refill(lane);
-        else watch(lane);
+        if (lane.due_at > clock.now()) watch(lane);
+        // Those in line behind it may find room as well.
+        refill(lane);
       });
   }
 
@@ -97,8 +138,12 @@ export function createClaiming(options: ClaimingOptions) {
       // What others send to is theirs to look at.
       const is_nothing = destination === null || lanes.isLeft(destination);
       lane.due_at = is_nothing ? Number.POSITIVE_INFINITY : clock.now() + SLOW_CHECK_MS;
+      const shortage = is_nothing ? null : lanes.shortageOf(lane);
+      if (shortage === null) lines.leave(lane);
+      else lines.join(lane, shortage);
       return;
     }
+    lines.leave(lane);
     lanes.reserve(lane, room);
     let found: Found = { ready: [], bytes: 0, unread: [] };
     try {
@@ -195,7 +240,12 @@ export function createClaiming(options: ClaimingOptions) {
     settling.record(ready, giveUp(ready, reason, clock.now()));
   }
 
-  return { refill, watch, forgetCanceled };
+  /** Whether what is stored now should wait in the table, for others have waited longer. */
+  function isCrowded(lane: Lane): boolean {
+    return !lines.isEmpty() && SHORTAGES.some((shortage) => isWaitedFor(lane, shortage));
+  }
+
+  return { refill, watch, forgetCanceled, isCrowded };
 }
 
 function positionOf({ position }: Claimed): string {

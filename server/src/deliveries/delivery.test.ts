@@ -160,13 +160,19 @@ const limited: [title: string, limits: Limits, changes: Partial<DeliveryRow>, re
     "is with a dispatcher",
     { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
     { leased: 1, due_at: NOW + 1 },
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.",
   ],
   [
     "is with a dispatcher",
     { concurrency_limit: 1, rate_limit_per_second: null, ...SLOWED },
     { leased: 1, due_at: NOW + 1 },
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+  ],
+  [
+    "is with a dispatcher because a person asked for it",
+    { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
+    { leased: 1, due_at: NOW + 1, trigger: "manual", resume_state: "pending" },
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
   ],
   ["comes later", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: NOW + 1 }, null],
   ["was asked for", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: DUE_FIRST }, null],
@@ -178,10 +184,13 @@ for (const [title, limits, changes, reason] of limited) {
   });
 }
 
-test("with limits that are known and keep nothing, they are no guess any more", () => {
+test("what is due for more than a minute may be kept by a limit of the webhook's own, or one that nobody told of", () => {
   const limits = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
   const shown = showDelivery(row, "event-1", CREATED + 60_001, { ...standing("active"), limits });
-  assert.match(shown.reason ?? "", /no process with the role dispatcher runs, or a backlog keeps it\.$/);
+  assert.match(
+    shown.reason ?? "",
+    /no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it\.$/,
+  );
 });
 
 test("attempts are shown in order, and one without a record was interrupted", () => {
@@ -210,12 +219,15 @@ test("an attempt in flight is not shown as interrupted, an older one without a r
   const delivery = showDelivery({ ...leased, reason: "It broke" }, "event-1", NOW, standing("active"));
   assert.deepEqual(
     [delivery.next_attempt_at, delivery.reason],
-    [null, "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow."],
+    [
+      null,
+      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+    ],
   );
   const asked = { ...leased, trigger: "manual", resume_state: "failed" } as const;
   assert.equal(
     showDelivery(asked, "event-1", NOW, standing("off")).reason,
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
   );
 });
 

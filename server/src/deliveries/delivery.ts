@@ -110,7 +110,8 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
 }
 
 /** A dispatcher claims ahead of what it sends, and only its memory knows which of it has begun. */
-export const UNDER_WAY = "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.";
+export const UNDER_WAY =
+  "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.";
 
 /** What is due for so long is more than a process that is busy: something keeps it. */
 const OVERDUE_MS = 60_000;
@@ -132,12 +133,14 @@ export function dueReason(row: DeliveryRow, limits: Limits | null, now: number):
   const limited = limitReason(limits);
   if (limited !== null) return `${since}. ${limited}`;
   if (!isOverdue(row, now)) return `${since}.`;
-  return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog${limits === null ? " or a limit of the webhook" : ""} keeps it.`;
+  // A limit that nobody has told of may be the reason, or one of the webhook's own.
+  return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
 }
 
-/** Of one that a dispatcher has: only a hold is certain to keep it. */
-export function underWayReason(limits: Limits | null): string {
-  return (limits?.held_until ?? null) === null ? UNDER_WAY : join(UNDER_WAY, limitReason(limits) ?? "");
+/** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it. */
+export function underWayReason(row: DeliveryRow, limits: Limits | null): string {
+  const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
+  return is_held ? join(UNDER_WAY, limitReason(limits) ?? "") : UNDER_WAY;
 }
 
 function dueSince({ due_at, created_at }: DeliveryRow): number {
@@ -146,9 +149,11 @@ function dueSince({ due_at, created_at }: DeliveryRow): number {
 
 /** While it is off, disabled or paused; what a person asked for does not wait. */
 export function waitsForDestination(row: DeliveryRow, destination_state: DestinationState): boolean {
-  return (
-    row.state === "pending" && destination_state !== "active" && row.trigger !== "manual" && row.trigger !== "test"
-  );
+  return row.state === "pending" && destination_state !== "active" && !isAsked(row);
+}
+
+function isAsked({ trigger }: DeliveryRow): boolean {
+  return trigger === "manual" || trigger === "test";
 }
 
 /** What is pending and why it does not go out by itself. */
@@ -186,7 +191,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const due_reason = kept === null ? reasonOf(row) : join(reasonOf(row), kept);
   const idle_reason = is_held ? heldReason(row, destination) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
-  const reason = is_under_way ? underWayReason(limits) : idle_reason;
+  const reason = is_under_way ? underWayReason(row, limits) : idle_reason;
   const erased = erasedReason(row.erased_at);
   return {
     id: deliveryId(row),

@@ -91,7 +91,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     find: (id) => lanes.open(id).destination,
     found: (id) => wake(id, clock.now()),
   });
-  const { refill, watch, forgetCanceled } = createClaiming({
+  const { refill, watch, forgetCanceled, isCrowded } = createClaiming({
     ...{ store, destinations, clock, log: logSeldom, lanes, leases, settling, turns, timers },
     ...{ take, giveBack, putBack, work, forgetReplay },
     isRunning: () => state === "running",
@@ -215,7 +215,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     // What is paused takes nothing into memory: it is tried by probes.
     if (state !== "running" || settling.isFull() || destination.state === "paused") return 0;
     const lane = lanes.get(destination.id);
-    if (lane !== undefined && lanes.isResting(lane, clock.now())) return 0;
+    if (lane !== undefined && (lanes.isResting(lane, clock.now()) || isCrowded(lane))) return 0;
     const count = Math.min(wanted, lanes.room(lane, destination));
     if (count > 0) lanes.reserve(lanes.open(destination.id), count);
     return count;

@@ -43,6 +43,11 @@ const SENT_MAX_CHARS = ROOMS.fast.sent_chars + ROOMS.slow.sent_chars;
 
 type Kind = "fast" | "slow";
 
+/** What of the room for all lanes of a kind is taken: deliveries, or the characters of large bodies. */
+export type Shortage = "places" | "chars";
+/** So many places are worth a claim. */
+const PLACES_MIN = 50;
+
 /** What a lane holds; a part of it. */
 export interface LaneLoad {
   /** Waiting or being claimed. */
@@ -126,6 +131,21 @@ export function createLaneMemory() {
     return lane_chars - load.chars < lane_chars / 2;
   }
 
+  /** Null where it is not for others that the lane finds no room. @param may_be_large whether it wants some for large bodies */
+  function shortageOf({ slow }: Pick<Loaded, "slow">, may_be_large: boolean): Shortage | null {
+    const kind = kindOf(slow);
+    if (used[kind].deliveries >= ROOMS[kind].deliveries) return "places";
+    return may_be_large && used[kind].chars >= ROOMS[kind].chars ? "chars" : null;
+  }
+
+  /** Whether so little of it is left that a claim would take one or two. */
+  function isShort({ slow }: Pick<Loaded, "slow">, shortage: Shortage): boolean {
+    const kind = kindOf(slow);
+    const room = ROOMS[kind];
+    if (shortage === "places") return room.deliveries - used[kind].deliveries < PLACES_MIN;
+    return room.chars - used[kind].chars < room.lane_chars / 2;
+  }
+
   /** Whether it holds more than it would be given now. */
   function isOver(lane: Loaded): boolean {
     return deliveriesLeft(lane) < 0 || (lane.load.chars > 0 && charsLeft(lane) < 0);
@@ -154,6 +174,8 @@ export function createLaneMemory() {
     charsLeft,
     fitting,
     isNearlyFull,
+    shortageOf,
+    isShort,
     isOver,
     maySendLarge,
     maySendMore,

@@ -347,6 +347,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       room,
       claimable,
       isNearlyFull: memory.isNearlyFull,
+      shortageOf: (lane: Lane) => memory.shortageOf(lane, hasLarge(lane)),
+      isShort: memory.isShort,
       fitting: memory.fitting,
       reserve,
       push,

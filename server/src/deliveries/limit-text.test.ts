@@ -70,6 +70,13 @@ test("one of several that sends its part of the settings is not limited, be that
   assert.equal(allowedBy(answered({ kind: "silent" }), ALONE, NOW).because, "silent");
 });
 
+test("what was learned of a receiver that others alone send to keeps nothing", () => {
+  const busy: Reaction = { kind: "too_many", for_ms: 20_000 };
+  const left = { ...ALONE, share: { max_in_flight: 0, rate_per_second: null } };
+  const nothing = { cap: 0, per_second: 0, held_until: null, because: null };
+  assert.deepEqual(allowedBy(answered(busy, busy, busy), left, NOW), nothing);
+});
+
 test("a reason that only a later version knows does not stop the answer", () => {
   const allowed = { cap: 1, per_second: null, held_until: null, because: "weather" as Reason };
   assert.equal(showLimits(allowed, ALONE).limited_because, "A dispatcher of another version limits it.");

@@ -31,6 +31,8 @@ export interface Circumstances extends Slots {
 
 export function allowedBy(limit: Limit, around: Circumstances, now: number): Allowed {
   const { share } = around;
+  // Others alone send to it. What was learned of it here may be of use again, and keeps nothing now.
+  if (share.max_in_flight === 0) return { cap: 0, per_second: 0, held_until: null, because: null };
   const cap = Math.min(Math.floor(limit.cap), share.max_in_flight);
   const held_ms = heldFor(limit, now);
   const rate = rateOf(limit, share.rate_per_second);
@@ -38,7 +40,7 @@ export function allowedBy(limit: Limit, around: Circumstances, now: number): All
   const is_learned = (limit.is_cut && cap < share.max_in_flight) || is_paced || held_ms > 0;
   return {
     cap,
-    per_second: rate === null ? null : cap === 0 ? 0 : round(rate),
+    per_second: rate === null ? null : round(rate),
     held_until: held_ms > 0 ? now + held_ms : null,
     because: is_learned && limit.because !== null ? limit.because : unlearned(cap, around),
   };

@@ -56,6 +56,18 @@ forEachEngine((engine) => {
     );
   });
 
+  test("one that was suspended counts again as soon as it goes on", async () => {
+    const cluster = createCluster(createPresenceStore(await engine.open()));
+    const [a, b] = [await cluster.join("a"), await cluster.join("b")];
+    b.is_dead = true;
+    for (let beats = 0; beats <= SILENT_BEATS_MAX; beats++) await cluster.beat();
+    assert.equal(a.presence.nodes().length, 1);
+    b.is_dead = false;
+    b.clock.at = cluster.now();
+    b.clock.pass(0);
+    await cluster.counts([2, 2]);
+  });
+
   test("clocks that differ by an hour change nothing but the first look", async () => {
     const cluster = createCluster(createPresenceStore(await engine.open()));
     const a = await cluster.join("a", 0);

@@ -73,6 +73,7 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
   let state: "idle" | "joined" | "left" = "idle";
   /** False until the others can know of it, and after they may have given it up. */
   let is_known = false;
+  let beat_at = Number.NEGATIVE_INFINITY;
   let tellLimits: () => string | null = () => null;
   /** What its row says of limits; undefined: it is not known. */
   let told: string | null | undefined;
@@ -96,6 +97,9 @@ export function createPresence({ store, clock, id, tell, log }: PresenceOptions)
 
   async function beat(): Promise<void> {
     try {
+      // It was suspended, and the others may have given it up.
+      if (Math.abs(clock.now() - beat_at) >= SILENT_BEATS_MAX * BEAT_MS) is_known = false;
+      beat_at = clock.now();
       const limits = tellLimits();
       observe(await store.announce({ id, seen_at: clock.now(), limits }, limits !== told), 1);
       told = limits;

@@ -73,6 +73,19 @@ forEachEngine((engine) => {
     }
   });
 
+  test("what keeps a delivery is no hold of one dispatcher beside another one that sends", async () => {
+    const { store, clock, startDispatcher } = createCluster(createPresenceStore(await engine.open()));
+    const a = await startDispatcher("a");
+    await startDispatcher("b");
+    const held_until = clock.at + 60_000;
+    a.allowed = { ...CUT, held_until };
+    await a.beat();
+    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
+    const [limits, causes] = [(await lookUpLimits())(WEBHOOK), (await lookUpCauses())(WEBHOOK)];
+    assert.equal(limits?.held_until, new Date(held_until).toISOString());
+    assert.deepEqual(causes, { ...limits, held_until: null });
+  });
+
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
     const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
     const a = await startDispatcher("a");

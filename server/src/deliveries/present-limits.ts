@@ -8,7 +8,7 @@ import { SLOTS_OF_EACH } from "./lanes.ts";
 import { OLD_MS, type Presence } from "./presence.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import type { Bound } from "./share.ts";
-import { limitsOver, readTold, type Teller } from "./told-limits.ts";
+import { causesOver, limitsOver, readTold, type Teller } from "./told-limits.ts";
 
 export interface PresentLimitsOptions {
   /** Whether this process delivers. */
@@ -36,20 +36,20 @@ const NOBODY: Limits = {
 
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;
-  /** The same for whoever asks why a delivery waits: null also where no process tells this one anything. */
+  /** The same for whoever asks why a delivery waits: held only where all hold it, and null also where no process tells this one anything. */
   lookUpCauses: LookUpLimits;
 }
 
 export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
   const { is_dispatcher, dispatcher, presence, store, now } = options;
 
-  async function lookUpLimits(): ReturnType<LookUpLimits> {
+  async function lookUp(over: typeof limitsOver): ReturnType<LookUpLimits> {
     if (is_dispatcher && presence.nodes().length === 1) return ({ id }) => dispatcher.limitsOf(id);
     if (store === null) return () => NOT_TOLD;
     const tellers = await listTellers(store);
     if (tellers.length === 0) return () => NOBODY;
     const at = { now: now(), slots: SLOTS_OF_EACH };
-    return (webhook) => limitsOver(webhook, tellers, at);
+    return (webhook) => over(webhook, tellers, at);
   }
 
   async function listTellers({ listTold }: Pick<PresenceStore, "listTold">): Promise<Teller[]> {
@@ -66,12 +66,12 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
   }
 
   async function lookUpCauses(): ReturnType<LookUpLimits> {
-    const limitsOf = await lookUpLimits();
+    const limitsOf = await lookUp(causesOver);
     return (webhook) => {
       const limits = limitsOf(webhook);
       return limits === NOT_TOLD ? null : limits;
     };
   }
 
-  return { lookUpLimits, lookUpCauses };
+  return { lookUpLimits: () => lookUp(limitsOver), lookUpCauses };
 }

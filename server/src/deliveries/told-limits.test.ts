@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Allowed, Reason } from "./limit-text.ts";
 import { shareOf } from "./share.ts";
-import { limitsOver, readTold, TOLD_MAX, type Told, writeTold } from "./told-limits.ts";
+import { causesOver, limitsOver, readTold, TOLD_MAX, type Told, writeTold } from "./told-limits.ts";
 
 const NOW = 1_800_000_000_000;
 const AT = { now: NOW, slots: { slots: 512, slow_slots: 51 } };
@@ -17,12 +17,12 @@ function told(destination_id: string, cap: number, because: Reason | null = "sil
 }
 
 /** Dispatchers `a`, `b`, … and what each tells of the webhook. */
-function over(all: readonly (Allowed | null)[], webhook = WEBHOOK) {
+function over(all: readonly (Allowed | null)[], webhook = WEBHOOK, show = limitsOver) {
   const tellers = all.map((one, n) => ({
     id: String.fromCharCode(97 + n),
     told: new Map(one === null ? [] : [[webhook.id, one] as const]),
   }));
-  return limitsOver(webhook, tellers, AT);
+  return show(webhook, tellers, AT);
 }
 
 test("what is told is read as it was, and what is not limited is not told", () => {
@@ -65,6 +65,21 @@ test("requests at a time and a second add up, a hold is the latest, and the reas
     limited_because:
       "The receiver asked for less (429 or Retry-After). This is so for 2 of 3 dispatchers that send to it.",
   });
+});
+
+test("a hold keeps what is due only where all that send to the webhook hold it, and until the first of them ends", () => {
+  const held = (ms: number) => allowed(2, "too_many", { held_until: NOW + ms });
+  const cases: [all: (Allowed | null)[], held_ms: number | null][] = [
+    [[held(20_000), null], null],
+    [[held(20_000), allowed(3, "too_many")], null],
+    [[held(20_000), held(-1)], null],
+    [[held(20_000), held(10_000)], 10_000],
+    [[null, null], null],
+  ];
+  for (const [all, held_ms] of cases) {
+    const expected = held_ms === null ? null : new Date(NOW + held_ms).toISOString();
+    assert.deepEqual(over(all, WEBHOOK, causesOver), { ...over(all), held_until: expected });
+  }
 });
 
 test("where all have the same reason it stands alone", () => {

@@ -3,6 +3,7 @@
 // present-limits.ts.
 import assert from "node:assert/strict";
 import type { Limits } from "../destinations/health.ts";
+import { timeText } from "../platform/time-text.ts";
 import { type Allowed, type Reason, type Slots, showLimits } from "./limit-text.ts";
 import { type Bound, shareOf } from "./share.ts";
 
@@ -44,27 +45,25 @@ export function readTold(text: string | null): Map<string, Allowed> {
   );
 }
 
+type Webhook = Bound & { id: string };
+
 /** A dispatcher that is there, and what it tells of a webhook: nothing where it sends its part of the settings, or nothing at all. */
 export interface Teller {
   id: string;
   told: { get(destination_id: string): Allowed | undefined };
 }
 
+interface Present {
+  now: number;
+  slots: Slots;
+}
+
 /** What all of them together send a webhook; @param tellers at least one */
-export function limitsOver(
-  webhook: Bound & { id: string },
-  tellers: readonly Teller[],
-  { now, slots }: { now: number; slots: Slots },
-): Limits {
-  const { id, max_in_flight, rate_per_second } = webhook;
+export function limitsOver(webhook: Webhook, tellers: readonly Teller[], { now, slots }: Present): Limits {
+  const { max_in_flight, rate_per_second } = webhook;
   const whole: Allowed = { cap: max_in_flight, per_second: rate_per_second, held_until: null, because: null };
-  const told = new Map(tellers.map((teller) => [teller.id, teller.told.get(id)]));
-  if ([...told.values()].every((allowed) => (allowed?.because ?? null) === null)) return showLimits(whole, slots);
-  const nodes = [...told.keys()];
-  const senders = nodes
-    .map((node) => partOf(webhook, shareOf(webhook, nodes, node), told.get(node)))
-    .filter(({ allowed, share }) => allowed.because !== null || share.max_in_flight > 0)
-    .sort(byPressure);
+  if (tellers.every(({ told }) => (told.get(webhook.id)?.because ?? null) === null)) return showLimits(whole, slots);
+  const senders = sendersOf(webhook, tellers).sort(byPressure);
   const [most] = senders;
   assert(most !== undefined, "one of them has told of it");
   const allowed = senders.map((sender) => sender.allowed);
@@ -73,6 +72,20 @@ export function limitsOver(
   if (alike === senders.length || shown.limited_because === null) return shown;
   const of = `This is so for ${alike} of ${senders.length} dispatchers that send to it.`;
   return { ...shown, limited_because: `${shown.limited_because} ${of}` };
+}
+
+/** The same for whoever asks what keeps a delivery: it is sent nothing only until the first of them sends again. */
+export function causesOver(webhook: Webhook, tellers: readonly Teller[], at: Present): Limits {
+  const ends = sendersOf(webhook, tellers).map(({ allowed }) => allowed.held_until ?? 0);
+  const first = Math.min(...ends);
+  return { ...limitsOver(webhook, tellers, at), held_until: first > at.now ? timeText(first) : null };
+}
+
+function sendersOf(webhook: Webhook, tellers: readonly Teller[]): Told[] {
+  const nodes = tellers.map(({ id }) => id);
+  return tellers
+    .map(({ id, told }) => partOf(webhook, shareOf(webhook, nodes, id), told.get(webhook.id)))
+    .filter(({ allowed, share }) => allowed.because !== null || share.max_in_flight > 0);
 }
 
 /** One that tells nothing of a webhook may send it its part. */

@@ -31,7 +31,8 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
   {
     changes: { leased: 1, due_at: AT + 1 },
     state: "pending",
-    reason: "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+    reason:
+      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
   },
   { changes: { leased: 1, due_at: AT }, state: "pending", reason: `Next attempt at ${new Date(AT).toISOString()}.` },
   { changes: { due_at: null }, state: "pending", reason: null },
@@ -67,7 +68,7 @@ test("a delivery whose destination is not active says that it waits, unless a pe
   assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
   assert.equal(
     fate({ leased: 1, due_at: AT + 1 }, "paused"),
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
   );
 });
 

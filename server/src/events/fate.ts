@@ -108,7 +108,7 @@ function explain(
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
   const { limits = null } = destination;
-  if (isUnderWay(delivery, now)) return underWayReason(limits);
+  if (isUnderWay(delivery, now)) return underWayReason(delivery, limits);
   if (waitsForDestination(delivery, destination.state)) return heldReason(delivery, destination);
   if (waitsForTurn(delivery)) return reasonOf(delivery);
   const due_at = Math.max(delivery.due_at, delivery.created_at);

@@ -10,6 +10,8 @@ import { createTestEventLog, insertTestApp } from "../../test/support/event-log.
 import { BLANK } from "../../test/support/links.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
 import { waitUntil } from "../../test/support/wait.ts";
+import { createFolding } from "../analytics/folding.ts";
+import { createTallyStore } from "../analytics/tally-store.ts";
 import { composeEvent } from "../events/event.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
@@ -49,6 +51,8 @@ async function stored(db: Database) {
 
 /** Whatever happens, the counts of the app say what the table of clicks says. */
 async function assertCounted(db: Database): Promise<void> {
+  const clock = { now: Date.now, after: () => () => {} };
+  await createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} }).fold();
   const [found] = await db.query<Record<string, number>>(sql`select (select count(*) from clicks) as clicks,
     (select coalesce(cast(sum(clicks) as bigint), 0) from click_hours where link_id = '') as by_hour,
     (select coalesce(cast(sum(clicks) as bigint), 0) from click_days where link_id = '') as by_day,
@@ -77,7 +81,13 @@ forEachEngine((engine) => {
     const directory = mkdtempSync(join(tmpdir(), "linkme-clicks-"));
     const spool = createSpool(directory);
     const { state, log } = breakable(db);
-    const options = { log, spool, fateOf: (click: Click) => selectClickFate(db, click.row), now: Date.now };
+    const options = {
+      log,
+      spool,
+      fateOf: (click: Click) => selectClickFate(db, click.row),
+      newId: ids.uuid,
+      now: Date.now,
+    };
     const recorder = createRecorder(options);
     after(async () => {
       // What is being written is written to the spool, too.
@@ -170,6 +180,7 @@ forEachEngine((engine) => {
             close: async () => {},
           },
           fateOf: (click) => selectClickFate(db, click.row),
+          newId: ids.uuid,
           now: Date.now,
           timers: NEVER,
         }),

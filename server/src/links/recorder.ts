@@ -2,8 +2,8 @@
 // A click goes into the next transaction of the event log. When it is not committed after COMMIT_WAIT_MS, the click is
 // written to the spool as well, a local file, and the visitor is let go. From there it is stored unless it is committed after all.
 // Nothing counts twice: a click that is stored already is refused by its key.
-import { addCounts } from "../analytics/store.ts";
-import { countVisits } from "../analytics/visit.ts";
+import { insertTallies } from "../analytics/tally-store.ts";
+import { tallyVisits } from "../analytics/visit.ts";
 import type { EventRow } from "../events/event.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { append as addTo, createLinkedList, each, type Listed, remove } from "../platform/linked-list.ts";
@@ -37,8 +37,8 @@ export interface RecorderOptions {
   log: ClickLog;
   spool: Spool;
   fateOf(click: Click): Promise<ClickFate>;
-  /** Of this process, for what is counted of an app as a whole; absent: the first. */
-  shard?: number;
+  /** An id that nothing has, and that begins with the time. */
+  newId(): string;
   now(): number;
   timers?: Timers;
   /** Told what an operator wants to know; ids, never contents. */
@@ -73,21 +73,21 @@ interface Storing {
 }
 
 /**
- * The rows of clicks and what they add to the counts, in one transaction with their events. Fresh and spooled ones share a channel, for with two of them links would
- * be counted by two statements, and two processes could wait for each other in a circle.
+ * The rows of clicks and what is to be counted of them, in one transaction with their events. Fresh and spooled ones share a
+ * channel, for with two of them links would be counted by two statements, and two processes could wait for each other in a circle.
  */
-function composeClicks(items: readonly Storing[], shard: number) {
+function composeClicks(items: readonly Storing[], newId: () => string) {
   const clicks = items.map(({ click }) => click);
-  const counts = addCounts(countVisits(clicks.map(countedVisit)), shard);
-  const statements = [...recordClicks(clicks.map(({ row }) => row)), ...counts];
+  const tallies = insertTallies(tallyVisits(clicks.map(countedVisit)), newId);
+  const statements = [...recordClicks(clicks.map(({ row }) => row)), tallies];
   return { statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 
 export function createRecorder(options: RecorderOptions): Recorder {
-  const { log, spool, fateOf, now, shard = 0, timers = SYSTEM_TIMERS, note = () => {} } = options;
+  const { log, spool, fateOf, now, newId, timers = SYSTEM_TIMERS, note = () => {} } = options;
   const store = log.channel(
     ({ click }: Storing) => click.events,
-    (items: readonly Storing[]) => composeClicks(items, shard),
+    (items: readonly Storing[]) => composeClicks(items, newId),
   );
   /** Cids of spooled clicks whose first transaction has not ended yet: they may be stored yet. */
   const undecided = new Set<string>();

@@ -206,7 +206,9 @@ export function render(statement: Statement): Rendered {
   let text = texts.get(statement.parts);
   if (text === undefined) {
     text = statement.parts.reduce((sum, part, index) => sum + placeholder(statement.values[index - 1]) + part);
-    text = localise(text, "sqlite");
+    // As an expression: SQLite would plan the statement anew whenever the parameter of a limit is bound. Measured: 2 µs of a
+    // plain statement's 4, 60 of a long one's 65.
+    text = localise(text, "sqlite").replaceAll(/\blimit \?/g, "limit +?");
     if (bulk?.kind === "each_row") text = text.replaceAll(/\bcolumn(\d+)\b/g, "?$1");
     texts.set(statement.parts, text);
   }

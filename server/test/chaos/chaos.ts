@@ -20,6 +20,7 @@ import {
   assertPromisesKept,
   assertWhole,
   readLedger,
+  readRecorded,
   type Sent,
   verifyAnyTime,
 } from "../support/ledger.ts";
@@ -30,6 +31,7 @@ import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite, type Site } from "../support/site.ts";
 import { createTraffic, type Traffic } from "../support/traffic.ts";
 import { waitUntil } from "../support/wait.ts";
+import { giveAccount } from "./account.ts";
 import { explainRepeats, type Span } from "./repeats.ts";
 
 export interface ChaosOptions {
@@ -62,7 +64,10 @@ const FULL_DISK_BYTES = 4_096;
 const LASTS_MAX_MS = 1_500;
 /** Answers between two mishaps, at the most. */
 const CALM_MAX = 300;
-const DRAIN_TIMEOUT_MS = 180_000;
+/** On a busy machine these may take long: the first of them after so long is the last. */
+const CALM_LASTS_MAX_MS = 3_000;
+/** Generous, and less than the suite gives a test: what is found out here says more than that the time was up. */
+const DRAIN_TIMEOUT_MS = 90_000;
 const PROBE_PERIOD_MS = 20;
 
 const IN_FLIGHT_MAX = HOOKS.length * HOOK_IN_FLIGHT_MAX;
@@ -72,7 +77,8 @@ const CUT_OFF_MAX = IN_FLIGHT_MAX + SETTLEMENTS_MAX;
 const CUT_OFF_UNRECORDED_MAX = IN_FLIGHT_MAX + UNSETTLED_MAX;
 
 interface Suffered extends Span {
-  ms: number;
+  /** How long it took to recover; null: it has not. */
+  ms: number | null;
 }
 
 interface World {
@@ -82,11 +88,15 @@ interface World {
   cluster: Cluster | undefined;
   receiver: Receiver;
   server: ServerProcess;
+  /** All processes so far. */
+  servers: ServerProcess[];
   site: Site;
   traffic: Traffic;
   clock_ahead_ms: number;
   /** Ids of the events that showed that it had recovered. */
   probes: Set<string>;
+  /** What befell it so far, and may not be over. */
+  spans: Suffered[];
 }
 
 interface Mishap {
@@ -96,7 +106,7 @@ interface Mishap {
   strike(world: World): Promise<number>;
 }
 
-/** Throws when a promise was broken. */
+/** @throws Error that says which promise was broken, what befell the server until then, and what the database says of it */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const dir = mkdtempSync(join(tmpdir(), "linkme-chaos-"));
   const cluster = options.engine === "postgres" ? await startCluster() : undefined;
@@ -104,9 +114,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   let world: World | undefined;
   try {
     world = await open(options, { dir, cluster, receiver });
-    const spans = await befall(world);
-    spans.push(await settle(world));
-    return await verify(world, spans);
+    await befall(world);
+    await settle(world);
+    return await verify(world);
+  } catch (error) {
+    const { message } = error instanceof Error ? error : new Error(String(error));
+    const account = world === undefined ? `seed ${options.random.seed}` : await tellFailure(world);
+    throw new Error(`${message}\n\n${account}`, { cause: error });
   } finally {
     world?.traffic.stop();
     await world?.server.kill9();
@@ -122,55 +136,79 @@ async function open(options: ChaosOptions, place: Pick<World, "dir" | "cluster" 
   const server = await startServer({ dir: place.dir, env });
   const site = await createSite(server, place.receiver.url, HOOKS);
   const traffic = createTraffic(site, options.random);
-  return { options, ...place, env, server, site, traffic, clock_ahead_ms: 0, probes: new Set() };
+  const empty = { servers: [server], clock_ahead_ms: 0, probes: new Set<string>(), spans: [] };
+  return { options, ...place, env, server, site, traffic, ...empty };
 }
 
-async function befall(world: World): Promise<Suffered[]> {
+function tellFailure(world: World): Promise<string> {
+  const { options, spans, dir, clock_ahead_ms, traffic, receiver, servers } = world;
+  const { engine, mishaps, random } = options;
+  const database_url = databaseUrl(world);
+  return giveAccount({
+    ...{ seed: random.seed, engine, mishaps, spans, database_url, dir, clock_ahead_ms, traffic, servers },
+    received: receiver.received,
+  });
+}
+
+async function befall(world: World): Promise<void> {
   const { random, mishaps, log } = world.options;
   const names = Object.keys(MISHAPS).filter((name) => name !== "the database restarts" || world.cluster !== undefined);
-  const spans: Suffered[] = [];
   for (let count = 0; count < mishaps; count++) {
     // Each of them comes at least once when there are as many mishaps.
     const mishap = (count < names.length ? names[count] : random.pick(names)) ?? "";
-    const span = await suffer(world, mishap, MISHAPS[mishap] ?? assert.fail(mishap));
-    spans.push(span);
-    log(`${mishap}: recovered after ${Math.round(span.ms)} ms`);
+    const ms = await suffer(world, mishap, MISHAPS[mishap] ?? assert.fail(mishap));
+    log(`${mishap}: recovered after ${Math.round(ms)} ms`);
   }
-  return spans;
 }
 
 /** Load, a mishap in its midst, and the time from its end until a new event comes through. */
-async function suffer(world: World, mishap: string, { strike, repeats_max }: Mishap): Promise<Suffered> {
-  const { traffic, options } = world;
-  const calm_end = traffic.counts.answered + options.random.below(CALM_MAX);
+async function suffer(world: World, mishap: string, { strike, repeats_max }: Mishap) {
+  const { traffic } = world;
+  const calm = calmIsOver(world);
   let sending = traffic.run(world.server.url);
-  await Promise.race([sending, waitUntil(() => traffic.counts.answered >= calm_end, "the moment of the next mishap")]);
+  await Promise.race([sending, waitUntil(calm, "an answer before the next mishap")]);
   const before = world.server;
-  const began_at = Date.now();
+  const span = beginSpan(world, mishap, repeats_max);
   const ended_at = await strike(world);
   if (world.server !== before) {
     // Whoever was cut off comes again.
     await sending;
     sending = traffic.run(world.server.url);
   }
-  await Promise.race([comesThrough(world), sending.then(() => comesThrough(world))]);
+  const through = comesThrough(world);
+  // One event shows it, and no other one is under way when the next mishap comes; a load that fails ends the wait.
+  await Promise.race([through, sending.then(() => through)]);
   const ms = performance.now() - ended_at;
-  const recovered_at = Date.now();
+  Object.assign(span, { recovered_at: Date.now(), ms });
   traffic.stop();
   await sending;
-  return { mishap, began_at, recovered_at, repeats_max, ms };
+  return ms;
+}
+
+function calmIsOver({ traffic: { counts }, options }: World): () => boolean {
+  const first = counts.answered;
+  const last = first + options.random.below(CALM_MAX);
+  const end = performance.now() + CALM_LASTS_MAX_MS;
+  return () => counts.answered >= last || (counts.answered > first && performance.now() >= end);
+}
+
+function beginSpan({ spans }: World, mishap: string, repeats_max: number): Suffered {
+  const open = { recovered_at: Number.POSITIVE_INFINITY, ended_at: null, ms: null };
+  const span = { mishap, repeats_max, began_at: Date.now(), ...open };
+  spans.push(span);
+  return span;
 }
 
 async function comesThrough({ server, site, receiver, options, probes }: World): Promise<void> {
   const headers = { authorization: `Bearer ${site.admin_token}` };
   const id = options.random.uuid();
-  probes.add(id);
   const body = { id, event: "link.app_open", data: { probe: true } };
   await waitUntil(
     async () => {
       const answer = await server.request("POST", `/api/apps/${site.app_id}/events`, body, headers);
-      const is_sent = answer.status === 202 && receiver.received.some((one) => one.headers["webhook-id"] === id);
-      return is_sent;
+      if (answer.status !== 202) return false;
+      probes.add(id);
+      return receiver.received.some((one) => one.headers["webhook-id"] === id);
     },
     "a new event to be accepted and delivered",
     { timeout_ms: options.recovery_max_ms, poll_ms: PROBE_PERIOD_MS },
@@ -236,9 +274,12 @@ async function killed(world: World): Promise<number> {
   return start(world);
 }
 
+/** A process in place of the one that has just ended. */
 async function start(world: World): Promise<number> {
   const started_at = performance.now();
+  for (const span of world.spans.slice(-1)) span.ended_at = Date.now();
   world.server = await startServer({ dir: world.dir, env: world.env });
+  world.servers.push(world.server);
   await world.server.setClock(world.clock_ahead_ms);
   return started_at;
 }
@@ -248,24 +289,19 @@ function limitFiles({ pid }: ServerProcess, soft: string): void {
 }
 
 /** Everything comes to rest. Retries that were planned while the clock was ahead are due when time has caught up. */
-async function settle(world: World): Promise<Suffered> {
-  const began_at = Date.now();
+async function settle(world: World): Promise<void> {
+  const mishap = "the clock is set ahead at the end";
+  const span = beginSpan(world, mishap, 0);
   world.clock_ahead_ms = 3 * HOUR_MS;
   await world.server.setClock(world.clock_ahead_ms);
   await waitUntilDrained([world.server], world.site, DRAIN_TIMEOUT_MS);
   await assertFates(world);
   assert.deepEqual(await world.server.stop(), { code: 0, signal: null });
-  return {
-    mishap: "the clock is set ahead at the end",
-    began_at,
-    recovered_at: Date.now(),
-    repeats_max: 0,
-    ms: 0,
-  };
+  Object.assign(span, { recovered_at: Date.now(), ms: 0 });
 }
 
-async function verify(world: World, spans: readonly Suffered[]): Promise<ChaosReport> {
-  const { site, traffic, receiver, dir } = world;
+async function verify(world: World): Promise<ChaosReport> {
+  const { site, traffic, receiver, dir, spans } = world;
   const db = await openDatabase(databaseUrl(world));
   try {
     const ledger = readLedger(receiver.received, site.hooks, verifyAnyTime);
@@ -276,12 +312,16 @@ async function verify(world: World, spans: readonly Suffered[]): Promise<ChaosRe
       "events accepted after a mishap and not delivered",
     );
     await assertWhole(ledger, db, site);
-    const explained = explainRepeats(ledger, spans, (sent) => !isRefused(sent));
+    const recorded = await readRecorded(db);
+    const explained = explainRepeats(ledger, spans, {
+      isAccepted: (sent) => !isRefused(sent),
+      isRecorded: ({ delivery_id, attempt }) => recorded.get(delivery_id)?.get(attempt) === "accepted",
+    });
     if (world.cluster === undefined) assertSound(dir);
     const { clicks, claims, opens, events } = traffic.promises;
     const promised = clicks.size + claims.size + opens.size + events.size + world.probes.size;
     const repeated = explained.reduce((sum, { count }) => sum + count, 0);
-    const recoveries = spans.map(({ mishap, ms }, index) => ({ mishap, ms, repeated: explained[index]?.count ?? 0 }));
+    const recoveries = explained.map(({ span, count }) => ({ mishap: span.mishap, ms: span.ms ?? 0, repeated: count }));
     return { promised, requests: ledger.sent.length, repeated, recoveries };
   } finally {
     await db.close();

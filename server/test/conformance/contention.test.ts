@@ -3,14 +3,16 @@
 // other and never in a circle, for PostgreSQL takes a second to notice that, and nothing is counted twice or not at all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addCounts, SHARDS } from "../../src/analytics/store.ts";
-import { countVisits } from "../../src/analytics/visit.ts";
+import { createFolding } from "../../src/analytics/folding.ts";
+import { createTallyStore, insertTallies } from "../../src/analytics/tally-store.ts";
+import { tallyVisits } from "../../src/analytics/visit.ts";
 import { type DeliveryRow, DUE_FIRST } from "../../src/deliveries/delivery.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
 import type { ClickRow } from "../../src/links/click.ts";
 import { recordClicks } from "../../src/links/store.ts";
 import type { Database } from "../../src/platform/database.ts";
+import { createIds } from "../../src/platform/ids.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
 import { rows, sql } from "../../src/platform/sql.ts";
@@ -44,6 +46,7 @@ test("two processes that settle, count and claim side by side wait for each othe
     Array.from({ length: WORKERS }, (_, n) => ({ db, name: `${number}${n}` })),
   );
   const settled = await Promise.all(workers.map(({ db, name }) => work(db, name, random)));
+  await foldingOf(first).fold();
   // What a session has counted is told when it ends.
   for (const db of processes) await db.close();
   const db = open();
@@ -58,6 +61,7 @@ test("two processes that settle, count and claim side by side wait for each othe
     (select cast(sum(click_count) as bigint) from links) as clicks,
     (select cast(sum(clicks) as bigint) from click_hours) as by_hour,
     (select cast(sum(clicks) as bigint) from click_parts where dimension = 'os') as by_os,
+    (select count(*) from click_tallies where id > '') as not_folded,
     (select count(*) from destination_health) as health,
     (select deadlocks from pg_stat_database where datname = current_database()) as deadlocks`);
   const clicks = PROCESSES * WORKERS * ROUNDS * CLICKS_PER_ROUND;
@@ -67,6 +71,7 @@ test("two processes that settle, count and claim side by side wait for each othe
     clicks,
     by_hour: 2 * clicks,
     by_os: 2 * clicks,
+    not_folded: 0,
     health: DESTINATIONS,
     deadlocks: 0,
   });
@@ -135,7 +140,8 @@ async function work(db: Database, name: string, random: Random): Promise<number>
     const [next] = await Promise.all([
       claimSome(),
       settleSome(held),
-      countClicks(db, clicksOf(`${name}-${round}`, random), random.below(SHARDS.postgres)),
+      countClicks(db, clicksOf(`${name}-${round}`, random)),
+      foldingOf(db).fold(),
       store.findDue(),
     ]);
     held = next;
@@ -144,9 +150,16 @@ async function work(db: Database, name: string, random: Random): Promise<number>
   return settled;
 }
 
-function countClicks(db: Database, clicks: ClickRow[], shard: number) {
+const ids = createIds();
+
+function countClicks(db: Database, clicks: ClickRow[]) {
   const visits = clicks.map((row) => ({ ...row, at: NOW, values: { platform: row.platform, os: row.dest_url } }));
-  return db.batch([...recordClicks(clicks), ...addCounts(countVisits(visits), shard)]);
+  return db.batch([...recordClicks(clicks), insertTallies(tallyVisits(visits), ids.uuid)]);
+}
+
+function foldingOf(db: Database) {
+  const clock = { now: () => NOW, after: () => () => {} };
+  return createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} });
 }
 
 function clicksOf(name: string, random: Random): ClickRow[] {

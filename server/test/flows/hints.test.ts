@@ -108,6 +108,22 @@ test("without hints everything is found by polling", async (t) => {
   }
 });
 
+test("without hints an app that was deleted and made anew under its id has its new webhooks everywhere", async (t) => {
+  const world = await openWorld(t);
+  const { wire: _wire, ...deaf } = world.open();
+  const { wire: _other, ...mute } = world.open();
+  const api = await world.start("api,dispatcher", mute);
+  const other = await world.start("api", deaf);
+  const { app_id } = await furnish(api, world.receiver, { url: `${world.receiver.url}/old` }, "shop");
+  await ingest(other, app_id);
+  await world.receiver.waitFor(1);
+  assert.equal((await api("DELETE", `/api/apps/${app_id}`)).status, 204);
+  await furnish(api, world.receiver, { url: `${world.receiver.url}/new` }, "shop");
+  await ingest(other, app_id);
+  const received = await world.receiver.waitFor(2);
+  assert.equal(received[1]?.path, "/new");
+});
+
 type Call = (
   method: "GET" | "POST" | "PATCH" | "DELETE",
   url: string,
@@ -182,8 +198,8 @@ function withoutPolls(db: Database) {
   return { watch, db: { ...db, query, ...(wire && { wire }) } satisfies Database };
 }
 
-async function furnish(api: Call, receiver: Receiver, settings: object = {}) {
-  const { body: app } = await api("POST", "/api/apps", { name: "Hints" });
+async function furnish(api: Call, receiver: Receiver, settings: object = {}, id?: string) {
+  const { body: app } = await api("POST", "/api/apps", { name: "Hints", id });
   const input = { url: receiver.url, events: ["link.app_open"], ...settings };
   const { body: webhook } = await api("POST", `/api/apps/${app.id}/webhooks`, input);
   return { app_id: String(app.id), webhook_id: String(webhook.id) };

@@ -296,10 +296,12 @@ async function tell(world: ReturnType<typeof createWorld>, { ordered }: Setting)
     }
   }
 
+  /** What a person asked for is sent even where nothing else is. */
   const isBusy = () =>
     [...processes].some((process) => process.stopping || process.calls.size > 0) ||
     disk.ask(`select 1 from deliveries as d join destinations as t on t.id = d.destination_id
-      where d.state = 'pending' and t.state in ('active', 'paused') limit 1`).length > 0;
+      where d.state = 'pending' and (t.state in ('active', 'paused')
+        or (d.trigger in ('manual', 'test') and (d.due_at = 0 or d.leased = 1))) limit 1`).length > 0;
 
   flood = random.pick([0, 0, 0, 0.1, 0.4]);
   weather.hints_lost = random.pick([0, 0, 0.3, 1]);

@@ -131,14 +131,7 @@ export function assertPromisesKept(ledger: Ledger, site: Site, promises: Promise
  * Answers the requests that were never recorded: what the dead processes had in flight.
  */
 export async function assertRepeatsExplained(ledger: Ledger, db: Database): Promise<Sent[]> {
-  const recorded = new Map<string, Map<number, string>>();
-  const attempts = await db.query<{ destination_id: string; position: string; number: number; outcome: string }>(
-    sql`select destination_id, position, number, outcome from attempt_history`,
-  );
-  for (const row of attempts) {
-    const id = deliveryId(row);
-    recorded.set(id, (recorded.get(id) ?? new Map()).set(row.number, row.outcome));
-  }
+  const recorded = await readRecorded(db);
   const interrupted: Sent[] = [];
   const wrong: string[] = [];
   for (const [id, sent] of ledger.by_delivery) {
@@ -152,6 +145,19 @@ export async function assertRepeatsExplained(ledger: Ledger, db: Database): Prom
   }
   assertNone(wrong, "sent again without a reason");
   return interrupted;
+}
+
+/** The outcomes of recorded attempts, by their number, of each delivery. */
+export async function readRecorded(db: Database): Promise<Map<string, Map<number, string>>> {
+  const recorded = new Map<string, Map<number, string>>();
+  const attempts = await db.query<{ destination_id: string; position: string; number: number; outcome: string }>(
+    sql`select destination_id, position, number, outcome from attempt_history`,
+  );
+  for (const row of attempts) {
+    const id = deliveryId(row);
+    recorded.set(id, (recorded.get(id) ?? new Map()).set(row.number, row.outcome));
+  }
+  return recorded;
 }
 
 /** What is stored belongs together: whatever is written in one transaction is there as a whole. */

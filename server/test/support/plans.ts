@@ -12,6 +12,7 @@ export const LARGE_TABLES = [
   "click_hours",
   "click_days",
   "click_parts",
+  "click_tallies",
   "app_events",
 ];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;

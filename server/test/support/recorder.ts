@@ -93,6 +93,7 @@ export function controlled() {
     spool,
     fateOf: async () => state.fate,
     now: () => 1,
+    newId: () => "one",
     timers,
     note: (note) => notes.push(note),
   });

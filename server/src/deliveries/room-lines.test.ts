@@ -1,0 +1,79 @@
+// The line itself, and whom the dispatcher serves while there is too little room for all.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CLAIMED, openDispatcher } from "../../test/support/dispatchers.ts";
+import { createManualClock } from "../../test/support/manual-clock.ts";
+import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
+import { createRoomLines } from "./room-lines.ts";
+
+test("who stands in line keeps its place, and goes to the end of another one when it waits for something else", () => {
+  const lines = createRoomLines<{ slow: boolean }>();
+  const [one, two] = [{ slow: true }, { slow: true }];
+  for (const lane of [one, two, one]) lines.join(lane, "chars");
+  assert.equal(lines.first(two, "chars"), one);
+  assert.equal(lines.first({ slow: false }, "chars"), undefined);
+  lines.join(one, "places");
+  assert.deepEqual([lines.first(one, "chars"), lines.first(one, "places")], [two, one]);
+  one.slow = false;
+  lines.join(one, "places");
+  assert.deepEqual([lines.first(two, "places"), lines.first(one, "places")], [undefined, one]);
+  lines.leave(one);
+  lines.leave(two);
+  assert.equal(lines.isEmpty(), true);
+});
+
+test("receivers that are slow with large bodies are served in turn, though not all of them find room", async () => {
+  const WEBHOOKS = 90;
+  const EACH = 12;
+  /** Slow, and not all at once. */
+  const TAKES_MS = 3_000;
+  const bytes = 250_000;
+  const clock = createManualClock();
+  const ids = Array.from({ length: WEBHOOKS }, (_, index) => `dst_${index}`);
+  const waiting = new Map(ids.map((id) => [id, Array.from({ length: EACH }, (_, index) => `p${index}`)]));
+  const started = new Map(ids.map((id) => [id, 0]));
+  let sent = 0;
+  let widest = 0;
+  const { dispatcher } = openDispatcher(clock, {
+    store: {
+      findDue: async () =>
+        ids.flatMap((id) => (waiting.get(id)?.length ? [{ destination_id: id, due_at: clock.at }] : [])),
+      claim: async (id: string, { limit }: { limit: number }) => {
+        const taken = (waiting.get(id) ?? []).splice(0, limit);
+        const claimed = taken.map((position) => ({ ...CLAIMED, position }));
+        return { claimed, next_due_at: waiting.get(id)?.length ? clock.at : null };
+      },
+      release: async (held: readonly { destination_id: string; position: string }[]) => {
+        for (const { destination_id, position } of held) waiting.get(destination_id)?.unshift(position);
+      },
+      readBodies: async (_: string, positions: readonly string[]) =>
+        positions.map((id) => ({ position: id, id, body: "x".repeat(bytes), bytes, target_id: null, erased_at: null })),
+    },
+    destinations: {
+      find: async (id: string) => ({
+        ...{ id, app_id: "app_1", state: "active", ordering: "none", max_in_flight: 1, rate_per_second: null },
+        ...{ retry_schedule: [], timeout_ms: 10_000, misconfigured: null, hide: (text: string) => text },
+        build: ({ body }: { body: string }) => ({ url: id, method: "POST", headers: [], body }),
+        judge: () => ({ kind: "accepted" }),
+      }),
+      onChange() {},
+    },
+    egress: {
+      send: ({ url }: { url: string }) => {
+        started.set(url, (started.get(url) ?? 0) + 1);
+        sent++;
+        const counts = [...started.values()];
+        widest = Math.max(widest, Math.max(...counts) - Math.min(...counts));
+        const answer = { kind: "response", status: 200, headers: {}, snippet: "", truncated: false, duration_ms: 1 };
+        return new Promise((resolve) => clock.after(TAKES_MS + ((sent * 37) % 100), () => resolve(answer)));
+      },
+    },
+  });
+  await dispatcher.start();
+  for (let ticks = 0; sent < WEBHOOKS * EACH; ticks++) {
+    assert.ok(ticks < 20_000, `${sent} of ${WEBHOOKS * EACH} sent`);
+    clock.pass(20);
+    for (let turns = 0; turns < 10; turns++) await yieldToEventLoop();
+  }
+  assert.ok(widest <= 3, `one has ${widest} more than another`);
+});
