@@ -94,7 +94,9 @@ describe("a link without a slug leads to the app of the host", () => {
 });
 
 forEachEngine((engine) => {
-  const shop = async (settings: object) => openShop(settings, { DATABASE_URL: await engine.address() });
+  // What clicks add up to is counted by a dispatcher.
+  const role = { LINKME_ROLE: "edge,api,dispatcher" };
+  const shop = async (settings: object) => openShop(settings, { DATABASE_URL: await engine.address(), ...role });
 
   test("an app that is installed after it claims its path, by network or by token, once", async () => {
     const { api, app_id } = await shop({ ios_store_url: STORE });
