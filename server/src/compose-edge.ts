@@ -7,8 +7,11 @@ import { insertTallies } from "./analytics/tally-store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
+import { linkCsvHandlers } from "./api/link-csv.ts";
+import { linkListHandlers } from "./api/link-lists.ts";
 import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
+import { utmPresetHandlers } from "./api/utm-presets.ts";
 import { createAppEvents } from "./claims/app-events.ts";
 import { createClaims } from "./claims/claims.ts";
 import type { EventLog } from "./events/append.ts";
@@ -132,7 +135,13 @@ export function composeEdge(parts: EdgeParts) {
   return {
     sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
     app_event_handlers: appEventHandlers(app_events),
-    link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
+    link_handlers: {
+      ...linkHandlers(links),
+      ...linkListHandlers(links),
+      ...utmPresetHandlers(links),
+      ...linkCsvHandlers({ db, links, publicUrl: parts.publicUrl, log }),
+      ...analyticsHandlers(analytics),
+    },
     pages: (app: Parameters<typeof registerEdge>[0]) => {
       const { isOwnHost } = links;
       registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });

@@ -2,6 +2,7 @@
 import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
+import { type After, after } from "../platform/page.ts";
 import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
@@ -59,15 +60,6 @@ export interface Removal extends Row {
   id: string;
   removed_at: number;
 }
-
-/** Where a page begins: after this item of a list that is sorted newest first. */
-export interface After {
-  created_at: number;
-  id: string;
-}
-
-const after = (place: After | null): Statement =>
-  place === null ? sql`true` : sql`(created_at, id) < (${place.created_at}, ${place.id})`;
 
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
@@ -154,8 +146,10 @@ export async function deleteKey(db: Database, id: string, app_scope: string | nu
   return deleted[0]?.key_hash ?? null;
 }
 
-/** @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone */
-/** Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused. */
+/**
+ * Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused.
+ * @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone or has as many as it may
+ */
 export async function insertDomain(db: Database, domain: DomainRow, domains_max: number): Promise<void> {
   const inserted = sql`insert into domains (id, app_id, hostname, created_at)
     select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)

@@ -287,6 +287,20 @@ const TABLES: Table[] = [
   },
   {
     method: "POST",
+    url: `/api/apps/${app_id}/links/bulk`,
+    base: { links: [{}] },
+    status: 200,
+    refused: [
+      ["links", []],
+      ["links", {}],
+      ["links", null],
+      ["links", Array.from({ length: 1_001 }, () => ({}))],
+      ["app_id", app_id],
+    ],
+    accepted: [["links", [{ slug: "of-fields" }, 5, null]]],
+  },
+  {
+    method: "POST",
     url: `/api/apps/${app_id}/events`,
     base: { event: "link.click", data: {} },
     status: 202,

@@ -49,6 +49,8 @@ const THEIRS: Record<string, string> = {
   destination_id: theirs.ids["/api/webhooks/{id}"] ?? "",
   target_id: theirs.ids["/api/webhooks/{id}"] ?? "",
   webhook_id: theirs.ids["/api/webhooks/{id}"] ?? "",
+  utm_preset_id: theirs.ids["/api/utm-presets/{id}"] ?? "",
+  utmPresetId: theirs.ids["/api/utm-presets/{id}"] ?? "",
   ios_bundle_id: bundle,
   bundleId: bundle,
   cid,

@@ -139,8 +139,8 @@ export function dueReason(row: DeliveryRow, limits: Limits | null, now: number):
 
 /** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it. */
 export function underWayReason(row: DeliveryRow, limits: Limits | null): string {
-  const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
-  return is_held ? join(UNDER_WAY, limitReason(limits) ?? "") : UNDER_WAY;
+  const is_kept = (limits?.held_until ?? null) !== null && !isAsked(row);
+  return is_kept ? join(UNDER_WAY, limitReason(limits) ?? "") : UNDER_WAY;
 }
 
 function dueSince({ due_at, created_at }: DeliveryRow): number {
@@ -152,7 +152,8 @@ export function waitsForDestination(row: DeliveryRow, destination_state: Destina
   return row.state === "pending" && destination_state !== "active" && !isAsked(row);
 }
 
-function isAsked({ trigger }: DeliveryRow): boolean {
+/** Whether a person asked for this attempt: it waits for no state, no hold and no backlog. */
+export function isAsked({ trigger }: Pick<DeliveryRow, "trigger">): boolean {
   return trigger === "manual" || trigger === "test";
 }
 

@@ -2,9 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLAIMED, openDispatcher } from "../../test/support/dispatchers.ts";
+import { laneDestination, openLane } from "../../test/support/lanes.ts";
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
+import { type ClaimingOptions, createClaiming } from "./claiming.ts";
+import { createLanes } from "./lanes.ts";
 import { createRoomLines } from "./room-lines.ts";
+
+/** Of lanes that are slow. */
+const ROOM_CHARS = 16 * 1024 * 1024;
 
 test("who stands in line keeps its place, and goes to the end of another one when it waits for something else", () => {
   const lines = createRoomLines<{ slow: boolean }>();
@@ -20,6 +26,41 @@ test("who stands in line keeps its place, and goes to the end of another one whe
   lines.leave(one);
   lines.leave(two);
   assert.equal(lines.isEmpty(), true);
+});
+
+test("while one waits for room, what is stored for others that need the same waits in the table", async () => {
+  const lanes = createLanes();
+  let find = async (id: string) => laneDestination({ id });
+  const options = {
+    ...{ lanes, clock: createManualClock(), isRunning: () => true, log() {}, take() {}, putBack() {} },
+    store: { claim: async () => ({ claimed: [], next_due_at: null }), readBodies: async () => [] },
+    destinations: { find: (id: string) => find(id) },
+    ...{ leases: { keep: async () => {} }, settling: { isFull: () => false, isBehind: () => false } },
+    ...{ timers: { schedule() {} }, work: (promise: Promise<void>) => promise },
+  };
+  // The rest of each part is never asked for.
+  const { refill, isCrowded } = createClaiming(options as unknown as ClaimingOptions);
+  const open = (id: string, body_bytes: number, slow = true) =>
+    Object.assign(openLane(lanes, id), { body_bytes, slow });
+  const [full, waiting, large] = [open("dst_full", 0), open("dst_waiting", 250_000), open("dst_large", 250_000)];
+  const [small, fast] = [open("dst_small", 100), open("dst_fast", 250_000, false)];
+  const crowded = () => [large, small, fast].map(isCrowded);
+  async function refillWaiting(): Promise<void> {
+    waiting.due_at = 0;
+    refill(waiting);
+    await yieldToEventLoop();
+  }
+  lanes.reserve(full, 0, ROOM_CHARS);
+  await refillWaiting();
+  assert.deepEqual(crowded(), [true, false, false]);
+  lanes.reserve(full, 0, -ROOM_CHARS);
+  await refillWaiting();
+  assert.deepEqual(crowded(), [false, false, false], "it has found room");
+  lanes.reserve(full, 0, ROOM_CHARS);
+  await refillWaiting();
+  find = async () => assert.fail("the database is away");
+  await refillWaiting();
+  assert.deepEqual(crowded(), [false, false, false], "one whose claim fails holds up nobody");
 });
 
 test("receivers that are slow with large bodies are served in turn, though not all of them find room", async () => {

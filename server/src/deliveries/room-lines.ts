@@ -1,37 +1,37 @@
-// Lanes that found the room of all taken stand in line for it, those that are slow apart from the others: else each place
-// that is left would go to whoever has just left one, and who has nothing in memory would come last. Pure; used by claiming.ts.
-import type { Shortage } from "./lane-memory.ts";
+// Lanes that found the room of all taken stand in line for it, those that are slow apart from the others. Without the lines
+// each place that becomes free would go to the lane that has just freed it, and lanes with nothing in memory would get none.
+// Pure state; used by claiming.ts.
+import type { Loaded, Shortage } from "./lane-memory.ts";
 
-/** A lane as far as its place in a line goes. */
-export interface Standing {
-  readonly slow: boolean;
-}
+/** A lane as far as it is of a kind: slow, or not. */
+type OfKind = Pick<Loaded, "slow">;
 
-export function createRoomLines<Lane extends Standing>() {
+export function createRoomLines<Lane extends OfKind>() {
   const newLines = (): Record<Shortage, Set<Lane>> => ({ places: new Set(), chars: new Set() });
   const lines = { fast: newLines(), slow: newLines() };
-  const places = new Map<Lane, Set<Lane>>();
-  const linesOf = ({ slow }: Standing) => (slow ? lines.slow : lines.fast);
+  /** The one line that each lane stands in. */
+  const line_of = new Map<Lane, Set<Lane>>();
+  const linesOf = ({ slow }: OfKind) => (slow ? lines.slow : lines.fast);
 
   /** At the end of the line; one that stands there keeps its place. */
   function join(lane: Lane, shortage: Shortage): void {
     const line = linesOf(lane)[shortage];
-    if (places.get(lane) === line) return;
+    if (line_of.get(lane) === line) return;
     leave(lane);
     line.add(lane);
-    places.set(lane, line);
+    line_of.set(lane, line);
   }
 
   function leave(lane: Lane): void {
-    places.get(lane)?.delete(lane);
-    places.delete(lane);
+    line_of.get(lane)?.delete(lane);
+    line_of.delete(lane);
   }
 
-  /** Who is the first to be given what was short. */
-  function first(kind: Standing, shortage: Shortage): Lane | undefined {
+  /** Who has waited longest among lanes of this kind. */
+  function first(kind: OfKind, shortage: Shortage): Lane | undefined {
     const [lane] = linesOf(kind)[shortage];
     return lane;
   }
 
-  return { join, leave, first, isEmpty: () => places.size === 0 };
+  return { join, leave, first, isEmpty: () => line_of.size === 0 };
 }

@@ -3,31 +3,22 @@
 import type { Database, Row } from "../platform/database.ts";
 import { eachRow, expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
-import type { LinkRow } from "./link.ts";
+import type { KnownLink, LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
 
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
-export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
-  const found = await db.query<StoredLink>(
-    sql`select * from links where id in (${paddedList(keys)}) or slug in (${paddedList(keys)})`,
+export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, KnownLink>> {
+  const found = await db.query<KnownLink>(
+    sql`select links.*, utm_presets.utm as preset_utm, utm_presets.updated_at as preset_updated_at
+      from links left join utm_presets on utm_presets.id = links.utm_preset_id
+      where links.id in (${paddedList(keys)}) or links.slug in (${paddedList(keys)})`,
   );
   const wanted = new Set(keys);
-  const links = new Map<string, LinkRow>();
+  const links = new Map<string, KnownLink>();
   for (const link of found) if (wanted.has(link.slug)) links.set(link.slug, link);
   for (const link of found) if (wanted.has(link.id)) links.set(link.id, link);
   return links;
-}
-
-/** Newest first, each with the host it is printed with. */
-export function selectListedLinks(
-  db: Database,
-  app_id: string,
-  limit: number,
-): Promise<(StoredLink & { hostname: string | null })[]> {
-  return db.query(sql`select links.*, domains.hostname from links
-    left join domains on domains.id = links.domain_id and domains.app_id = links.app_id
-    where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
 }
 
 /** By the ids of domains. */

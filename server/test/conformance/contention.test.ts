@@ -3,8 +3,7 @@
 // other and never in a circle, for PostgreSQL takes a second to notice that, and nothing is counted twice or not at all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFolding } from "../../src/analytics/folding.ts";
-import { createTallyStore, insertTallies } from "../../src/analytics/tally-store.ts";
+import { insertTallies } from "../../src/analytics/tally-store.ts";
 import { tallyVisits } from "../../src/analytics/visit.ts";
 import { type DeliveryRow, DUE_FIRST } from "../../src/deliveries/delivery.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
@@ -16,6 +15,7 @@ import { createIds } from "../../src/platform/ids.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
 import { rows, sql } from "../../src/platform/sql.ts";
+import { foldingOf } from "../support/folding.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { createRandom, type Random } from "../support/random.ts";
 import { settlementOf } from "../support/settlements.ts";
@@ -155,11 +155,6 @@ const ids = createIds();
 function countClicks(db: Database, clicks: ClickRow[]) {
   const visits = clicks.map((row) => ({ ...row, at: NOW, values: { platform: row.platform, os: row.dest_url } }));
   return db.batch([...recordClicks(clicks), insertTallies(tallyVisits(visits), ids.uuid)]);
-}
-
-function foldingOf(db: Database) {
-  const clock = { now: () => NOW, after: () => () => {} };
-  return createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} });
 }
 
 function clicksOf(name: string, random: Random): ClickRow[] {

@@ -14,6 +14,7 @@ export const LARGE_TABLES = [
   "click_parts",
   "click_tallies",
   "app_events",
+  "links",
 ];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 
