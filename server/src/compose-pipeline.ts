@@ -156,6 +156,8 @@ interface DestinationParts {
   hints: Hints;
 }
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 function composeDestinations(config: Config, parts: DestinationParts) {
   const { db, ids, egress, seal_key, version, notices, hints } = parts;
   return createDestinations({
@@ -194,9 +196,9 @@ function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clo
 function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
   return {
     ...dispatcher,
-    wake(destination_id, due_at, by_itself) {
-      dispatcher.wake(destination_id, due_at, by_itself);
-      hints.due(destination_id);
+    wake(destination_id, due_at, asked_at = due_at) {
+      dispatcher.wake(destination_id, due_at, asked_at);
+      hints.due(destination_id, asked_at !== NEVER);
     },
     forget(destination_id, position, attempt) {
       dispatcher.forget(destination_id, position, attempt);
@@ -212,10 +214,14 @@ function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
 export function listenToOthers(pipeline: Pipeline): void {
   const { hints, store, destinations, presence, dispatcher, replay_runner } = pipeline;
   const wakeAll = async () => {
-    for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
+    for (const { destination_id, due_at, asked_at } of await store.findDue())
+      dispatcher.wake(destination_id, due_at, asked_at ?? NEVER);
   };
   hints.listen({
-    due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
+    due(destination_id, is_asked) {
+      const now = Date.now();
+      dispatcher.wake(destination_id, now, is_asked ? now : NEVER);
+    },
     changed: destinations.hearOf,
     replays: replay_runner.wake,
     dispatchers: presence.hear,

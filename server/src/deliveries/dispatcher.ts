@@ -51,8 +51,11 @@ export interface Dispatcher {
   accept(destination: Destination, ready: readonly Ready[], reserved: number): void;
   /** Nothing was committed of what was reserved. */
   release(destination: Destination, reserved: number): void;
-  /** A hint: something of this destination is due at that time. `by_itself`: nothing that a person asked for. */
-  wake(destination_id: string, due_at: number, by_itself?: boolean): void;
+  /**
+   * A hint: something of this destination is due at that time.
+   * @param asked_at the same of what a person asked for, which may be sent when nothing else is; infinity: nothing is known
+   */
+  wake(destination_id: string, due_at: number, asked_at?: number): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
   /** Lets go of what has not begun of a replay that was canceled, so that it can be taken back. */
@@ -202,11 +205,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Hints.
 
-  function wake(destination_id: string, due_at: number, by_itself = false): void {
+  function wake(destination_id: string, due_at: number, asked_at = due_at): void {
     if (state !== "running") return;
     const lane = lanes.open(destination_id);
     lane.due_at = Math.min(lane.due_at, due_at);
-    if (!by_itself) lane.asked_at = Math.min(lane.asked_at, due_at);
+    lane.asked_at = Math.min(lane.asked_at, asked_at);
     refill(lane);
     watch(lane);
   }
