@@ -1,4 +1,5 @@
-// App events as the management API shows them: what an app's SDK has reported, apart from opens, which are link.app_open.
+// App events as the management API shows them: what an app's SDK has reported, apart from opens, which are
+// link.app_open. Opens by a link that was resolved are here, unless the app wants them as events too.
 // Members that are unknown are absent, never null.
 import { z } from "zod";
 import { Platform } from "./events.ts";

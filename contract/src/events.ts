@@ -47,7 +47,7 @@ const ga = GoogleIds.optional().describe("of the click; only with the app's anal
 
 export const ClickData = z
   .object({
-    link_id: z.string(),
+    link_id: z.string().describe("/ for a visit of /?path=… on a host of the app, which needs no stored link"),
     platform: Platform,
     dest_url: z.string().describe("where the visitor was sent"),
     slug: z.string().optional(),

@@ -31,6 +31,7 @@ import { selectClickFate } from "./links/store.ts";
 import type { Database } from "./platform/database.ts";
 import type { IdSource, Ids } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
+import { createSeldomLog } from "./platform/seldom-log.ts";
 import { createSpool } from "./platform/spool.ts";
 import { createTimeText } from "./platform/time-text.ts";
 
@@ -61,11 +62,19 @@ export function composeEdge(parts: EdgeParts) {
   const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
+  const logFailure = createSeldomLog(log, now);
+  const logClaim = createSeldomLog(log, now, "claims");
   const store = createStoring(event_log);
   const identities = createIdentities({ db, store, hashDevice: createDeviceHash(parts.seal_key), now });
   const callers = createCallers({ db, links, accounts });
-  const claims = createClaims({ db, store, identities, links, accounts, fingerprints, compose, now });
-  const app_events = createAppEvents({ db, store, identities, accounts, ids, compose, now });
+  const claims = createClaims({
+    ...{ db, store, identities, links, accounts, fingerprints, compose, now },
+    note: ({ event, ...fields }) => logClaim(event, { ...fields }),
+  });
+  const app_events = createAppEvents({
+    ...{ db, store, identities, accounts, ids, compose, now },
+    failed: (error) => logFailure("app_event.lost", { error }, "warn"),
+  });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
   const analytics = createAnalytics({ db, findLink: links.findLink, now });

@@ -280,6 +280,9 @@ function toApp(row: store.AppRow): App {
     match_window_seconds: row.match_window_seconds,
     event_retention_days: row.event_retention_days,
     delivery_retention_days: row.delivery_retention_days,
+    emit_open_on_resolve: row.emit_open_on_resolve === 1,
+    match_install_referrer: row.match_install_referrer === 1,
+    app_events_need_write: row.app_events_need_write === 1,
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),
   };

@@ -85,6 +85,8 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
+      // The address of such a call may hold a token.
+      if (route.scope === "sdk") reply.header("referrer-policy", "no-referrer");
       admit(request, { name, route }, door, done);
     },
     // Without waiting for anything, so that the parser's own listeners miss nothing of the body.

@@ -9,7 +9,7 @@ import type { AppEvents } from "../claims/app-events.ts";
 import type { Callers } from "../claims/callers.ts";
 import type { Asking, Claims } from "../claims/claims.ts";
 import { type Device, readDevice, readDeviceHeader } from "../claims/device.ts";
-import { demandKey, identifySdk } from "./access.ts";
+import { demandEventKey, demandKey, identifySdk } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 import { refuseIssues } from "./issues.ts";
 
@@ -19,7 +19,7 @@ export interface SdkDeps {
   accounts: Accounts;
   callers: Callers;
   claims: Claims;
-  app_events: Pick<AppEvents, "record">;
+  app_events: Pick<AppEvents, "record" | "recordOpening">;
 }
 
 /** For processes with the role `edge`. */
@@ -43,8 +43,12 @@ export function sdkHandlers({ accounts, callers, claims, app_events }: SdkDeps):
     },
     async resolveUrl({ body, request }) {
       const caller = await identifySdk(accounts, request.headers);
-      const asked = asking(request, readDevice(body.device), body);
-      return claims.resolveUrl(caller.app, body.url, asked, (app) => demandKey(app, caller));
+      const described = asking(request, readDevice(body.device), body);
+      const { app, payload } = await claims.resolveUrl(caller.app, body.url, described, (owner) =>
+        demandKey(owner, caller),
+      );
+      if (app !== null) await app_events.recordOpening(app, payload, described);
+      return payload;
     },
     async claimDeferred({ body, request }) {
       const device = readDevice(body.device);
@@ -54,7 +58,7 @@ export function sdkHandlers({ accounts, callers, claims, app_events }: SdkDeps):
     },
     async claimInstallReferrer({ body, request }) {
       const device = readDeviceHeader(request.headers["x-linkme-device"]);
-      const app = await appOf(request, () => callers.findReferrerApp(body.referrer));
+      const app = await appOf(request, () => callers.findReferrerApp(body.referrer, request.host));
       return claims.claimReferrer(app, body.referrer, asking(request, device, body));
     },
     async recordAppEvent({ body, request }) {
@@ -65,7 +69,9 @@ export function sdkHandlers({ accounts, callers, claims, app_events }: SdkDeps):
       const bundle_id = parsed.data.bundleId || device.bundle_id;
       const find = async () =>
         (await callers.findEventApp(parsed.data)) ?? (await callers.findCallerApp(bundle_id, request.host));
-      const app = await appOf(request, find);
+      const caller = await identifySdk(accounts, request.headers, ["can_read", "can_write"]);
+      const app = caller.app ?? (await find());
+      demandEventKey(app, caller);
       await app_events.record(app, parsed.data, asking(request, device, parsed.data));
     },
   };

@@ -4,6 +4,7 @@
 import type { AppEvent, AppEventsQuery } from "#contract/app-events.ts";
 import type { App } from "#contract/apps.ts";
 import type { EventData } from "#contract/events.ts";
+import type { LinkPayload } from "#contract/links.ts";
 import { invalid, notFound, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
@@ -30,12 +31,14 @@ export interface AppEventsOptions {
   ids: Pick<Ids, "uuid">;
   compose(event: NewEvent): EventRow;
   now(): number;
+  /** An open could not be kept. */
+  failed?(error: unknown): void;
 }
 
 export type AppEvents = ReturnType<typeof createAppEvents>;
 
 export function createAppEvents(options: AppEventsOptions) {
-  const { db, identities, accounts, ids, compose, now } = options;
+  const { db, identities, accounts, ids, compose, now, failed = () => {} } = options;
 
   /** `POST /api/app-events`. @throws AppError invalid_request, not_found, temporarily_unavailable */
   async function record(app: App, body: AppEventBody, asking: Asking): Promise<void> {
@@ -53,6 +56,22 @@ export function createAppEvents(options: AppEventsOptions) {
     }
     if ((await accounts.findApp(app.id)) === null) throw notFound("app");
     throw unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+  }
+
+  /**
+   * The system has opened an app with a link of it. Samples report the open themselves, so it is only kept, as an app event;
+   * by the app's setting it is told of in its stead. What is only kept may be lost: no app is to fail for it.
+   * @throws AppError temporarily_unavailable, where it is told of
+   */
+  async function recordOpening(app: App, { linkId, path }: LinkPayload, asking: Asking): Promise<void> {
+    const body = { type: "open", linkId, detail: JSON.stringify({ source: "resolve_url", path }) };
+    if (app.emit_open_on_resolve) return record(app, body, asking);
+    try {
+      const row = rowOf(app, "open", body, asking);
+      await options.store(keptItem(row, await identities.learn(app, asking, row.cid), body));
+    } catch (error) {
+      if (!isDatabaseError(error, "unmet")) failed(error);
+    }
   }
 
   function rowOf(app: App, type: string, body: AppEventBody, asking: Asking): store.AppEventRow {
@@ -118,7 +137,7 @@ export function createAppEvents(options: AppEventsOptions) {
     return { items: found.map(presentAppEvent), next_cursor: end === null ? null : encodeCursor([end]) };
   }
 
-  return { record, list };
+  return { record, recordOpening, list };
 }
 
 export function presentAppEvent(row: store.AppEventRow): AppEvent {

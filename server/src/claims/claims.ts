@@ -4,10 +4,10 @@
 import type { App, Domain } from "#contract/apps.ts";
 import type { ATTEMPT_REASONS, ClaimType, EventData, Platform } from "#contract/events.ts";
 import type { LinkPayload } from "#contract/links.ts";
-import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import { AppError, invalid, notFound, refuse, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint, Fingerprints } from "../links/fingerprint.ts";
-import { type LinkRow, type PreparedLink, parseMap } from "../links/link.ts";
+import { type LinkRow, type PreparedLink, parseMap, ROOT_LINK_ID } from "../links/link.ts";
 import { isEmpty } from "../links/query.ts";
 import { chooseTarget } from "../links/routing.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
@@ -15,8 +15,8 @@ import { timeText } from "../platform/time-text.ts";
 import { type Device, platformOf } from "./device.ts";
 import type { Identities, Learned } from "./identities.ts";
 import { googleIdsOf } from "./identity.ts";
-import { rankCandidates } from "./matching.ts";
-import { composePassThrough, composePayload } from "./payload.ts";
+import { type Ambiguity, ambiguityOf, rankCandidates } from "./matching.ts";
+import { composePassThrough, composePayload, rootLinkOf } from "./payload.ts";
 import { demandCid, findCid, noMatch } from "./referrer.ts";
 import * as store from "./store.ts";
 import type { Store } from "./storing.ts";
@@ -53,6 +53,20 @@ export interface ClaimsOptions {
   fingerprints: Fingerprints;
   compose(event: NewEvent): EventRow;
   now(): number;
+  /** Told what an operator may want to know; ids and numbers alone. */
+  note?(note: ClaimNote): void;
+}
+
+/** Clicks of several links fitted a claim without a token, and the best of them was tried first. */
+export interface ClaimNote extends Ambiguity {
+  readonly event: "claim.ambiguous";
+  readonly app_id: string;
+}
+
+/** What an address leads to; no app on the server's own host, where any might be meant. */
+export interface Resolved {
+  readonly app: App | null;
+  readonly payload: LinkPayload;
 }
 
 /** A click that is about to be claimed. */
@@ -69,7 +83,7 @@ type Reason = (typeof ATTEMPT_REASONS)[number];
 export type Claims = ReturnType<typeof createClaims>;
 
 export function createClaims(options: ClaimsOptions) {
-  const { db, identities, links, accounts, fingerprints, compose, now } = options;
+  const { db, identities, links, accounts, fingerprints, compose, now, note = () => {} } = options;
 
   /** `GET /api/deeplink`. @throws AppError invalid_request, not_found, expired */
   async function claimToken(app: App, cid: string | undefined, asking: Asking): Promise<LinkPayload> {
@@ -79,17 +93,24 @@ export function createClaims(options: ClaimsOptions) {
   /** `POST /api/install-referrer`. @throws AppError no_match, not_found, expired */
   async function claimReferrer(app: App, referrer: string, asking: Asking): Promise<LinkPayload> {
     const token = findCid(referrer);
-    if (token === null) throw noMatch();
-    return claimByCid(app, token, "install_referrer", { ...asking, platform: "android" });
+    const on_android = { ...asking, platform: "android" };
+    try {
+      if (token === null) throw noMatch();
+      return await claimByCid(app, token, "install_referrer", on_android);
+    } catch (error) {
+      if (!app.match_install_referrer || !isMiss(error)) throw error;
+      return claimDeferred(app, null, on_android);
+    }
   }
 
   async function claimByCid(app: App, cid: string, claim_type: ClaimType, asking: Asking): Promise<LinkPayload> {
-    const click = await store.selectClick(db, cid);
-    if (click === null || click.app_id !== app.id) throw notFound("click token");
+    const stored = await store.selectClick(db, cid);
+    if (stored === null || stored.app_id !== app.id) throw notFound("click token");
     const at = now();
-    if (at >= click.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
-    const link = await links.findLink(click.link_id);
-    if (link === null) throw notFound("link");
+    if (at >= stored.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
+    const opened = await openedBy(stored);
+    if (opened === null) throw notFound("link");
+    const { link, click } = opened;
     const platform = statedPlatform(asking) ?? clickPlatform(click.platform);
     const claim = { click, link, platform, claim_type, at };
     const is_first =
@@ -107,9 +128,13 @@ export function createClaims(options: ClaimsOptions) {
     const { window, prints } = matchWindow(app, asking, at);
     if (window !== null) {
       const claimant = { ...asking, platform, fingerprints: prints };
-      for (const click of rankCandidates(await store.selectCandidates(db, window), claimant)) {
-        const link = await links.findLink(click.link_id);
-        if (link === null) continue;
+      const candidates = rankCandidates(await store.selectCandidates(db, window), claimant);
+      const ambiguity = ambiguityOf(candidates);
+      if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
+      for (const candidate of candidates) {
+        const opened = await openedBy(candidate);
+        if (opened === null) continue;
+        const { link, click } = opened;
         const claim = { click, link, platform, claim_type: "fingerprint", at } as const;
         const eventsOf = (learned: Learned) => [attemptEvent(attempt, "matched", click), claimEvent(claim, learned)];
         // When somebody else was faster, the next best click is tried.
@@ -119,6 +144,13 @@ export function createClaims(options: ClaimsOptions) {
     const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
     await append(attemptEvent(attempt, reason, null));
     throw noMatch();
+  }
+
+  /** Null when the link is gone. */
+  async function openedBy(click: store.ClaimableClick): Promise<{ link: LinkRow; click: store.ClaimableClick } | null> {
+    if (click.link_id === ROOT_LINK_ID) return rootLinkOf(click);
+    const link = await links.findLink(click.link_id);
+    return link === null ? null : { link, click };
   }
 
   /** Null when the caller's address is not known: nothing can match then. */
@@ -204,7 +236,7 @@ export function createClaims(options: ClaimsOptions) {
   ): Promise<LinkPayload> {
     return composePayload({
       link,
-      url: await links.addressOf(link),
+      url: link.id === ROOT_LINK_ID ? null : await links.addressOf(link),
       web_fallback_url: link.web_fallback_url ?? app.web_fallback_url,
       utm: parseMap(click.utm),
       params: parseMap(click.params),
@@ -213,7 +245,7 @@ export function createClaims(options: ClaimsOptions) {
   }
 
   /**
-   * `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves.
+   * `POST /api/deeplink/resolve-url`. It is no click, and claims nothing. Answers whose app was opened, too.
    * @param admit throws for an app that this caller may not ask about
    */
   async function resolveUrl(
@@ -221,7 +253,7 @@ export function createClaims(options: ClaimsOptions) {
     text: string,
     asking: Asking,
     admit: (app: App) => void,
-  ): Promise<LinkPayload> {
+  ): Promise<Resolved> {
     const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
     if (url === null) throw invalid("url", "an absolute http or https URL");
     const domain = links.isOwnHost(url.hostname) ? null : await accounts.findDomain(url.hostname);
@@ -231,13 +263,14 @@ export function createClaims(options: ClaimsOptions) {
     if (link === null || (caller !== null && link.row.app_id !== caller.id)) {
       const app = domain === null ? null : await accounts.findApp(domain.app_id);
       if (app !== null) admit(app);
-      return composePassThrough(url);
+      return { app, payload: composePassThrough(url) };
     }
     admit(link.app);
     await identities.note(link.app, asking, null);
     const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
     const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
-    return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });
+    const asked = { link: link.row, url: url.href, web_fallback_url, utm, params, token: null };
+    return { app: link.app, payload: composePayload(asked) };
   }
 
   return { claimToken, claimReferrer, claimDeferred, resolveUrl };
@@ -262,6 +295,11 @@ function explainMiss(near: { created_at: number; claimed_at: number | null } | n
 /** What else the transaction demands, the version of the app's destinations, kept changing under it. */
 function notNow() {
   return unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
+}
+
+/** The token of a referrer is of no use. */
+function isMiss(error: unknown): boolean {
+  return error instanceof AppError && ["no_match", "not_found", "expired"].includes(error.code);
 }
 
 function foreignHost(hostname: string) {

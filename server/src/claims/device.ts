@@ -8,6 +8,8 @@ export interface Device {
   readonly platform: Platform | null;
   readonly os_version: string | null;
   readonly locale: string | null;
+  /** An IANA name from most SDKs. */
+  readonly timezone: string | null;
   /** The browser's own, for claims by web pages. */
   readonly user_agent: string | null;
   readonly bundle_id: string | null;
@@ -23,7 +25,7 @@ const OF_VENDOR: readonly unknown[] = ["idfv", "android_id"];
 const OF_ADVERTISING: readonly unknown[] = ["idfa", "adid"];
 
 const UNKNOWN: Device = {
-  ...{ platform: null, os_version: null, locale: null, user_agent: null, bundle_id: null, id: null },
+  ...{ platform: null, os_version: null, locale: null, timezone: null, user_agent: null, bundle_id: null, id: null },
 };
 
 /** The object in a body. */
@@ -35,6 +37,7 @@ export function readDevice(value: unknown): Device {
     platform: readPlatform(device["platform"]),
     os_version: text(device["osVersion"]),
     locale: firstLocale(text(device["locale"]) ?? ""),
+    timezone: text(device["timezone"]),
     user_agent: text(device["userAgent"]),
     bundle_id: text(device["bundleId"]),
     id: readId(device),

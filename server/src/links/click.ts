@@ -102,7 +102,7 @@ function clickData({ link, visitor, chosen, cid, ga }: Visit, dest_url: string):
     link_id: link.row.id,
     platform: visitor.platform,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     hostname: link.hostname,
     cid,
   };
@@ -121,12 +121,17 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
     platform: visitor.platform,
     cid,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     expires_at: visit.expiryText(expires_at),
     methods: claimMethods(visit),
   };
   if (ga !== null) data.ga = ga;
   return data;
+}
+
+/** Absent where a visit needs none. */
+function slugOf({ row }: PreparedLink): { slug?: string } {
+  return row.slug === "" ? {} : { slug: row.slug };
 }
 
 /** The ways in which this token can come back. */

@@ -82,7 +82,7 @@ export interface PreparedLink extends Targets {
   readonly scope: "every_app" | "one_app";
   /** `https://<host>/<deep_link_path>`; opens the app where the system knows the host as the app's. */
   readonly deep_link: Target | null;
-  /** The page with the app's store links, for a desktop without a web address. */
+  /** The page with the app's store links, for a desktop without a web address; without a slug the visit is answered with it. */
   readonly landing: string;
   readonly force_web: boolean;
   readonly passthrough: boolean;
@@ -113,6 +113,9 @@ export interface Plan {
   readonly params_text: string | null;
 }
 
+/** In place of the id of a stored link: visits of `/?path=…` belong to none. No slug and no id can read so. */
+export const ROOT_LINK_ID = "/";
+
 /** A link without a slug: nothing of its own, and what is asked for is passed through to the app's addresses. */
 export function rootRow(app_id: string): KnownLink {
   const nothing = {
@@ -129,7 +132,7 @@ export function rootRow(app_id: string): KnownLink {
     ...{ tags: null, expires_at: null, click_limit: null, expired_url: null, last_click_at: null },
   };
   const flags = { allow_param_passthrough: 1, force_redirect_web: 0, enabled: 1, internal: 1 };
-  return { ...nothing, ...flags, id: "", app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
+  return { ...nothing, ...flags, id: ROOT_LINK_ID, app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
 }
 
 /** The addresses of a link that visitors can be sent to. */
@@ -178,7 +181,7 @@ export function prepareLink(
     row,
     app,
     deep_link: prepareTarget(deepLinkAddress(row, host)),
-    landing: `${place.origin}/d/${row.slug}`,
+    landing: row.id === ROOT_LINK_ID ? `${place.origin}/` : `${place.origin}/d/${row.slug}`,
     force_web: row.force_redirect_web === 1 && targets.web !== null,
     passthrough: row.allow_param_passthrough === 1,
     utm: withPreset(parseMap(row.utm), row.preset_utm),

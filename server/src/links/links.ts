@@ -26,6 +26,7 @@ import { createWriting } from "./writing.ts";
 /** How long a change made by another process may stay unseen. */
 const LINK_TTL_MS = 1_000;
 const LINKS_MAX = 10_000;
+const HOSTNAMES_MAX = 1_000;
 /** How long a visitor waits for a fresh read when an older one is at hand. */
 const STALE_WAIT_MS = 20;
 
@@ -56,6 +57,13 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     now: source.now,
     ttl_ms: LINK_TTL_MS,
     max_entries: LINKS_MAX,
+  });
+  /** By the id of the domain; every claim tells its link's address. */
+  const hostnames = createLookup<string>({
+    load: (domain_ids) => store.selectHostnames(db, domain_ids),
+    now: source.now,
+    ttl_ms: LINK_TTL_MS,
+    max_entries: HOSTNAMES_MAX,
   });
   /** By origin and slug; older than LINK_TTL_MS they serve while the database does not answer. */
   const prepared = createBoundedMap<PreparedLink | null>(LINKS_MAX);
@@ -150,7 +158,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
 
   /** The canonical address of a link: on its domain, else on the server's own host. */
   async function addressOf(link: LinkRow): Promise<string> {
-    const hostname = link.domain_id === null ? null : await store.selectHostname(db, link.domain_id);
+    const hostname = link.domain_id === null ? null : await hostnames.find(link.domain_id);
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
