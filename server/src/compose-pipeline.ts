@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits, type LookUpLimits } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpCauses } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -127,7 +127,7 @@ function composeSending(config: Config, parts: SharedParts) {
 interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */

@@ -5,8 +5,8 @@ import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
 import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
-import { deliveryId } from "../deliveries/delivery.ts";
-import type { LookUpLimits } from "../deliveries/present-limits.ts";
+import { aheadOf, deliveryId } from "../deliveries/delivery.ts";
+import type { LookUpCauses } from "../deliveries/present-limits.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { subjectOf } from "../destinations/filter.ts";
@@ -33,13 +33,13 @@ export type Events = ReturnType<typeof createEvents>;
 export interface EventsOptions {
   event_log: EventLog;
   store: EventStore;
-  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts">;
+  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find">;
   destinations: {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
   };
   /** The limits that may keep a delivery waiting (present-limits.ts). */
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
   ids: Pick<Ids, "uuid">;
   now(): number;
 }
@@ -128,7 +128,9 @@ export function createEvents(options: EventsOptions) {
         if (delivery !== undefined) {
           const last = tried.find((one) => one.destination_id === destination.id);
           const limits = limitsOf(destination);
-          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last }, at);
+          const key = aheadOf(delivery);
+          const ahead = key === null ? null : ((await options.deliveries.find(key)) ?? null);
+          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last, ahead }, at);
         }
         if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
