@@ -5,7 +5,7 @@ import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
 import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
-import { aheadOf, deliveryId } from "../deliveries/delivery.ts";
+import { aheadOf, type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
 import type { LookUpCauses } from "../deliveries/present-limits.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
@@ -20,7 +20,7 @@ import type { EventLog } from "./append.ts";
 import { composeEvent, type EventRow, type NewEvent } from "./event.ts";
 import { erasedFate, fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
-import type { EventFilter, EventStore } from "./store.ts";
+import type { EventFilter, EventStore, OpenReplay } from "./store.ts";
 
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
@@ -135,7 +135,9 @@ export function createEvents(options: EventsOptions) {
         if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
-        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
+        const open = refusal === null ? await store.replaysBefore(destination.id, event) : [];
+        const replay = open.find((one) => takes(one, event, { all, deliveries })) ?? null;
+        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0], replay }, at);
       }),
     );
     return { ...parseEnvelope(event.body), fates };
@@ -204,6 +206,20 @@ function refuseTooMany(
 function tooMany(events: number, why: string): AppError {
   const message = `at most ${Math.max(1, Math.floor(events))} events a call: ${why}`;
   return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
+}
+
+/** Whether a replay goes by the state that the event has where the replay was asked for. */
+function takes(
+  { destination_id, states, events }: OpenReplay,
+  { event }: EventRow,
+  { all, deliveries }: { all: readonly Destination[]; deliveries: readonly DeliveryRow[] },
+): boolean {
+  const state = deliveries.find((one) => one.destination_id === destination_id)?.state ?? "missing";
+  // Without types of its own it misses nothing that its webhook is not set to.
+  const source = all.find(({ id }) => id === destination_id);
+  if (state === "missing" && events === null && source?.events.has(event) !== true) return false;
+  // Written by replays.ts alone.
+  return (JSON.parse(states) as string[]).includes(state);
 }
 
 /** Of events with the same given id the first counts. */

@@ -24,6 +24,7 @@ import { stepWhenDisabled } from "../destinations/missed.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
+import type { OpenReplay } from "./store.ts";
 
 /** A replay takes a range: from the event's date, so long. */
 const REPLAYED_MS = 1_000;
@@ -44,6 +45,8 @@ export interface Found {
   tried?: LastAttempt | undefined;
   /** The delivery that `delivery` waits for (aheadOf). */
   ahead?: DeliveryRow | null;
+  /** A replay to the destination that is to come to the event. */
+  replay?: Pick<OpenReplay, "id" | "state"> | null;
   /** A delivery of the event at another destination, from which it can be sent here. */
   elsewhere?: DeliveryRow | undefined;
 }
@@ -181,7 +184,8 @@ function reasonFor(absence: Absence, { created_at, state }: KnownDestination): s
 }
 
 function stepWithout(event: KnownEvent, destination: KnownDestination, absence: Absence, found: Found): string {
-  const { refusal = null, elsewhere } = found;
+  const { refusal = null, elsewhere, replay = null } = found;
+  if (replay !== null) return stepOfReplay(replay, destination);
   if (refusal === null) return stepByReplay(event, destination, absence);
   // A replay of what is missing leaves out what the filter refuses.
   const refused = `Its filter refuses it: ${refusal.replace(/^Filtered: /, "")}`;
@@ -190,6 +194,14 @@ function stepWithout(event: KnownEvent, destination: KnownDestination, absence: 
     return `${refused} Send it all the same with ${resend}.`;
   }
   return `${refused} Change the filter if such events should arrive. ${stepByReplay(event, destination, absence)}`;
+}
+
+function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">, destination: KnownDestination): string {
+  const replay = `The replay ${id}, which has yet to come to this event,`;
+  if (state !== "paused") return `${replay} is under way: GET /api/replays/${id} says how far it is.`;
+  const is_stopped = destination.state === "off" || destination.state === "disabled";
+  const go_on = is_stopped ? `Turn the webhook on with ${enable(destination.id)}, then go on` : "Go on";
+  return `${replay} is paused: GET /api/replays/${id} says why. ${go_on} with POST /api/replays/${id}/resume.`;
 }
 
 function stepByReplay({ event, created_at }: KnownEvent, { id, state }: KnownDestination, absence: Absence): string {
