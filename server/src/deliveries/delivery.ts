@@ -66,6 +66,8 @@ export interface DeliveryKey {
   position: string;
 }
 
+export const ERASED_BEFORE = "The event was erased before it could be delivered.";
+
 /** Due before everything else, whatever the backlog: what a person asked for now. */
 export const DUE_FIRST = 0;
 
@@ -210,6 +212,15 @@ export function erasedReason(erased_at: number | null | undefined): string | nul
   return (erased_at ?? null) === null ? null : `The event was erased at ${timeText(erased_at ?? 0)}.`;
 }
 
+/** What came of a delivery, and that its event was erased, where it was. */
+export function withErasure(reason: string | null, erased_at: number | null | undefined): string | null {
+  const erased = erasedReason(erased_at);
+  if (erased === null) return reason;
+  return reason === ERASED_BEFORE
+    ? `${erased.replace(/\.$/, "")}, before it could be delivered.`
+    : join(reason, erased);
+}
+
 /** A reason and what comes after it, as sentences. */
 export function join(reason: string, more: string | null): string;
 export function join(reason: string | null, more: string): string;
@@ -232,7 +243,6 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const idle_reason = is_held ? heldReason(row, destination, now) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
   const reason = is_under_way ? underWayReason(row, limits) : idle_reason;
-  const erased = erasedReason(row.erased_at);
   return {
     id: deliveryId(row),
     app_id: row.app_id,
@@ -240,7 +250,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
     event_id,
     event: row.event,
     state: row.state,
-    reason: erased === null ? reason : join(reason, erased),
+    reason: withErasure(reason, row.erased_at),
     attempt_count: row.attempt,
     next_attempt_at: waiting ? timeText(due_at) : null,
     created_at: timeText(row.created_at),

@@ -44,6 +44,9 @@ forEachEngine((engine) => {
     const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
     const api = apiOn(store, clock);
     assert.match((await ask(api))?.limited_because ?? "", NOBODY);
+    const causes = (await api.lookUpCauses())(WEBHOOK);
+    assert.match(causes?.own?.reason ?? "", NOBODY);
+    assert.match(causes?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;

@@ -31,11 +31,16 @@ const NOT_TOLD: Limits = {
   ...NO_LIMITS,
   limited_because: "With SQLite only the process that delivers knows how much it sends.",
 };
-const NOBODY: Limits = {
+/** No more than that is certain: the last one may have stopped just now, and clocks may differ. */
+const NOBODY_KNOWN =
+  "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.";
+const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
+const NOBODY_SENDS: Causes = {
   ...NO_LIMITS,
-  // No more than that is certain: the last one may have stopped just now, and clocks may differ.
-  limited_because:
-    "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.",
+  own: {
+    reason: NOBODY_KNOWN,
+    step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
+  },
 };
 
 export interface PresentLimits {
@@ -75,7 +80,7 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
   async function lookUpCauses(): ReturnType<LookUpCauses> {
     if (!isAlone() && store === null) return () => null;
     const tellers = isAlone() || store === null ? [itself] : await listTellers(store);
-    if (tellers.length === 0) return () => NOBODY;
+    if (tellers.length === 0) return () => NOBODY_SENDS;
     const at = present();
     return (webhook) => ({ ...causesOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
   }

@@ -33,7 +33,7 @@ export type Events = ReturnType<typeof createEvents>;
 export interface EventsOptions {
   event_log: EventLog;
   store: EventStore;
-  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find">;
+  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find" | "probeAt">;
   destinations: {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
@@ -130,7 +130,9 @@ export function createEvents(options: EventsOptions) {
           const limits = limitsOf(destination);
           const key = aheadOf(delivery);
           const ahead = key === null ? null : ((await options.deliveries.find(key)) ?? null);
-          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last, ahead }, at);
+          const is_paused = destination.state === "paused" && delivery.state === "pending";
+          const probe_at = is_paused ? await options.deliveries.probeAt(destination.id) : null;
+          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last, ahead, probe_at }, at);
         }
         if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
@@ -147,7 +149,7 @@ export function createEvents(options: EventsOptions) {
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
       const message =
-        "There is no such event. Check the id; of one whose row was removed by hand, ?app_id= with the id of its app tells what became of it.";
+        "There is no such event. Check the id. If somebody has deleted events from the database itself, the same call with ?app_id= and the id of its app tells what became of this one.";
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);

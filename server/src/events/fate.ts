@@ -16,6 +16,7 @@ import {
   type Standing,
   waitReason,
   waitsForDestination,
+  withErasure,
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { causeOf } from "../deliveries/limit-text.ts";
@@ -43,6 +44,8 @@ export interface Found {
   refusal?: string | null;
   /** The last attempt of `delivery` that is on record, unless it has succeeded. */
   tried?: LastAttempt | undefined;
+  /** When a destination that is paused is tried next. */
+  probe_at?: number | null;
   /** The delivery that `delivery` waits for (aheadOf). */
   ahead?: DeliveryRow | null;
   /** A replay to the destination that is to come to the event. */
@@ -60,10 +63,10 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
     return {
       destination_id,
       state: delivery.state,
-      reason: erased === null ? reason : join(reason, erased),
+      reason: withErasure(reason, event.erased_at),
       delivery_id: deliveryId(delivery),
       // There is nothing left to send.
-      next_step: erased === null ? stepWith(delivery, destination, found.tried, now) : null,
+      next_step: erased === null ? stepWith(delivery, destination, found, now) : null,
     };
   }
   if (erased !== null) return { destination_id, state: "erased", reason: erased, next_step: null };
@@ -117,7 +120,7 @@ function explain(
 function stepWith(
   delivery: DeliveryRow,
   destination: KnownDestination,
-  tried: LastAttempt | undefined,
+  { tried, probe_at = null }: Pick<Found, "tried" | "probe_at">,
   now: number,
 ): string | null {
   const { id, state, limits = null } = destination;
@@ -125,7 +128,7 @@ function stepWith(
   const advice = adviceOn(tried, destination);
   const own_step = limits?.own?.step ?? null;
   if (delivery.state === "failed") {
-    const mend = advice === null ? "Mend what the reason says, then" : `Mend what the reason says. ${advice} Then`;
+    const mend = advice === null ? "Mend what the reason says, then" : `${advice} Then`;
     return `${mend} send it again with ${retry}.`;
   }
   if (delivery.state === "canceled") return `Send it after all with ${retry}.`;
@@ -138,7 +141,8 @@ function stepWith(
   if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
   if (state === "paused") {
     const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
-    return `${mend} sent by itself then; GET /api/webhooks/${id} says when it is tried next. To try this one now: ${retry}.`;
+    const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
+    return `${mend} sent by itself then; the webhook is tried next ${next}. To try this one now: ${retry}.`;
   }
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
 }
@@ -151,9 +155,13 @@ function stepBeforeItsTime(
 ): string | null {
   const ahead = aheadOf(delivery);
   if (ahead !== null) return stepBehind(ahead, delivery);
-  if (isOverdue(delivery, now) && causeOf(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
-  const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) <= now;
-  if (advice === null) return is_due ? (limits?.own?.step ?? null) : null;
+  const own_step = limits?.own?.step ?? null;
+  if (isOverdue(delivery, now)) {
+    if (causeOf(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
+    if (own_step !== null) return own_step;
+  }
+  const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;
+  if (advice === null) return is_due ? own_step : null;
   // What a person has asked for already is due now.
   return delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retryOf(delivery)}.`;
 }
