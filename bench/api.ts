@@ -65,11 +65,15 @@ export function createMeasuredWebhook(
  * app's), and for desktops a page on the app's own domain.
  */
 export async function createLink(server: Server, appId: string): Promise<void> {
-  const domain = { method: "POST", path: `/api/apps/${appId}/domains`, body: { hostname: LINK_HOST } } as const;
-  await callApi(server, domain);
+  await createDomain(server, appId);
   const redirects = { ios: "benchmark://open/spring", web: `https://${LINK_HOST}/landing` };
   const body = { slug: LINK_SLUG, deepLink: "/spring", redirects, utm: { utm_source: "newsletter" } };
   await callApi(server, { method: "POST", path: `/api/apps/${appId}/links`, body });
+}
+
+export async function createDomain(server: Server, appId: string): Promise<string> {
+  const domain = { method: "POST", path: `/api/apps/${appId}/domains`, body: { hostname: LINK_HOST } } as const;
+  return String((await callApi(server, domain))["id"]);
 }
 
 /** Deliveries that the server's own ledger still counts as pending. */

@@ -26,6 +26,9 @@ export type LoadPlan = {
   seconds: number;
   /** requests per second, or null for a closed loop */
   rate: number | null;
+  /** what the first request carries where numbers are written, and how many there are until it begins again */
+  first_number?: number;
+  numbers?: number;
 };
 
 /** Times on the shared clock, in ms. `refused` counts other answers by status, `failed` requests without an answer. */
@@ -117,7 +120,7 @@ function issue(run: Run): void {
     const request = run.issued % run.plan.requests.length;
     const digits = run.plan.requests[request]!.digits_at;
     const bytes = connection.requests[request]!;
-    if (digits >= 0) writeDigits(bytes, digits, run.issued);
+    if (digits >= 0) writeDigits(bytes, digits, numberOf(run));
     connection.sent_at = run.plan.rate === null ? at : run.started_at + (run.issued * 1000) / run.plan.rate;
     connection.busy = true;
     run.issued += 1;
@@ -125,6 +128,10 @@ function issue(run: Run): void {
     // The bytes are ours again before they change: the answer cannot come before the request has left.
     connection.socket.write(bytes);
   }
+}
+
+function numberOf({ plan, issued }: Run): number {
+  return ((plan.first_number ?? 0) + issued) % (plan.numbers ?? Number.POSITIVE_INFINITY);
 }
 
 function settle(run: Run, connection: Connection, response: { bytes: Buffer; start: number; end: number }): void {

@@ -60,6 +60,13 @@ test("An open loop sends each due request once and takes its key from the answer
   assert.deepEqual({ ...result.refused, failed: result.failed, unsent: result.unsent }, { failed: 0, unsent: 0 });
 });
 
+test("Numbers begin where the plan says, and begin again when there are no more", async () => {
+  const port = await serve((_, body) => accept(body));
+  const result = await runLoad({ ...plan, port, first_number: 70, numbers: 100 });
+  const expected = Array.from({ length: 100 }, (_, i) => String((70 + i) % 100).padStart(12, "0"));
+  assert.deepEqual(keysOf(result.accepted).sort(), expected.sort());
+});
+
 test("Open-loop times count from when a request was due, so waiting for a connection is part of them", async () => {
   const held_ms = 300;
   let clock_ms = 1_000;

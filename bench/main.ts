@@ -7,6 +7,7 @@ import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
+import { runClaim } from "./scenarios/claim.ts";
 import { runFanout } from "./scenarios/fanout.ts";
 import { type Bench, runFloor } from "./scenarios/floor.ts";
 import { formatHistory, type History, runHistory } from "./scenarios/history.ts";
@@ -26,6 +27,7 @@ const SINGLES = [
   ["neighbour", runNeighbour],
   ["many", runMany],
   ["fanout", runFanout],
+  ["claim", runClaim],
 ] as const;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -70,7 +72,7 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   if (!wanted("pipeline") && !wanted("redirect")) return [];
   const sink = await startSink();
   const bench: Bench = { sink, connections: options.connections, seconds: options.seconds };
-  const visits: Bench = { ...bench, connections: options.visitors };
+  const visits = { ...bench, connections: options.visitors, links: options.links };
   const rounds: Round[] = [];
   try {
     for (let number = 1; number <= options.rounds; number++) {

@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 
 const SCENARIOS = [
-  ...(["pipeline", "redirect", "backlog", "history", "nodes", "neighbour", "many", "fanout"] as const),
+  ...(["pipeline", "redirect", "backlog", "history", "nodes", "neighbour", "many", "fanout", "claim"] as const),
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
@@ -23,6 +23,10 @@ export type Options = {
   attempts: number;
   /** of the many scenario */
   webhooks: number;
+  /** open ones in the database of the claim scenario */
+  tokens: number;
+  /** in the store of the redirect scenario; 0: one, which every visitor opens */
+  links: number;
   sink: BacklogSink;
   json: boolean;
 };
@@ -30,18 +34,22 @@ export type Options = {
 export const USAGE = `npm run bench -- [scenario ...] [options]
 
   scenario                pipeline, redirect (both by default), backlog, history, nodes (with --engine postgres),
-                          neighbour, many or fanout
+                          neighbour, many, fanout or claim
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
   --connections <n>       pipeline: connections of the backend that sends events (128)
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
+  --links <n>             redirect: links in the store, each visit opens another one; 0 (default): one link
   --events <n>            backlog, nodes: deliveries to pile up (1000000)
   --webhooks <n>          many: webhooks, one in a hundred to a receiver that hangs (5000)
+  --tokens <n>            claim: open click tokens in the database (1000000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
   --attempts <n>          history: finished attempts in the database (10000000)
   --json                  print one JSON document instead of tables`;
+
+type Limit = { fallback: number; min?: number; max: number };
 
 const LIMITS = {
   rounds: { fallback: 3, max: 100 },
@@ -51,6 +59,8 @@ const LIMITS = {
   events: { fallback: 1_000_000, max: 20_000_000 },
   attempts: { fallback: 10_000_000, max: 100_000_000 },
   webhooks: { fallback: 5_000, max: 20_000 },
+  tokens: { fallback: 1_000_000, max: 10_000_000 },
+  links: { fallback: 0, min: 0, max: 5_000_000 },
 };
 
 /** @throws Error with one sentence that says what is accepted */
@@ -68,6 +78,8 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       events: { type: "string" },
       attempts: { type: "string" },
       webhooks: { type: "string" },
+      tokens: { type: "string" },
+      links: { type: "string" },
       sink: { type: "string" },
       json: { type: "boolean" },
     },
@@ -86,6 +98,8 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     events: count("events", values.events),
     attempts: count("attempts", values.attempts),
     webhooks: count("webhooks", values.webhooks),
+    tokens: count("tokens", values.tokens),
+    links: count("links", values.links),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),
     json: values.json ?? false,
   };
@@ -102,11 +116,11 @@ function parseEngine(name: string | undefined, env: NodeJS.ProcessEnv): Engine {
 }
 
 function count(name: keyof typeof LIMITS, text: string | undefined): number {
-  const { fallback, max } = LIMITS[name];
+  const { fallback, min = 1, max }: Limit = LIMITS[name];
   if (text === undefined) return fallback;
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new Error(`--${name} is "${text}"; it takes a whole number from 1 to ${max}.`);
+  const value = text === "" ? Number.NaN : Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new Error(`--${name} is "${text}"; it takes a whole number from ${min} to ${max}.`);
 }
 
 function oneOf<const Name extends string>(what: string, names: readonly Name[], given: string): Name {

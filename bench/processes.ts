@@ -83,11 +83,12 @@ export async function generate(plan: LoadPlan): Promise<LoadResult> {
 /**
  * Starts the server on an empty database and waits until it says that it is ready.
  * @param role as in LINKME_ROLE; all roles when left out
+ * @param more settings beside those that every run has
  */
-export async function startServer(engine: Engine, role?: string): Promise<Server> {
+export async function startServer(engine: Engine, role?: string, more: NodeJS.ProcessEnv = {}): Promise<Server> {
   const directory = mkdtempSync(join(tmpdir(), "linkme-bench-"));
   const database = await createDatabase(engine, directory);
-  const place = { DATABASE_URL: database.url, LINKME_DATA_DIR: directory };
+  const place = { ...more, DATABASE_URL: database.url, LINKME_DATA_DIR: directory };
   const remove = async () => {
     await database.drop();
     rmSync(directory, { recursive: true, force: true });

@@ -16,7 +16,7 @@ export const ROWS = {
 } as const;
 export type RowName = keyof typeof ROWS;
 export type Round = Partial<Record<RowName, Row>>;
-export type Figure = { name: string; value: number; unit: "%" | "x" | "ms" | "MiB" };
+export type Figure = { name: string; value: number; unit: "%" | "x" | "ms" | "MiB" | "/s" };
 export type Goal = Figure & { limit: number; at_least: boolean };
 /** `ratios` are shown beside the goals, and nothing is promised of them. */
 export type Report = {

@@ -1,8 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventInput, IngestBatch } from "#contract/events.ts";
+import { networkOf } from "../server/src/links/fingerprint.ts";
 import { readyLine } from "./processes.ts";
-import { batchBody, browserRequests, EVENT_ID_BYTES, eventBody, ingestRequest, writeDigits } from "./workload.ts";
+import {
+  addressOf,
+  batchBody,
+  browserRequests,
+  claimRequest,
+  EVENT_ID_BYTES,
+  eventBody,
+  ingestRequest,
+  manyLinksRequests,
+  slugOf,
+  writeDigits,
+} from "./workload.ts";
 
 test("The event is 600 bytes that ingest accepts", () => {
   assert.equal(Buffer.byteLength(eventBody()), 600);
@@ -29,6 +41,26 @@ test("A link is opened by an iPhone, an Android phone and a desktop", () => {
     ["iPhone", "Android", "X11"],
   );
   for (const text of texts) assert.match(text, /^GET \/spring HTTP\/1\.1\r\nhost: go\.example\.com\r\n/);
+});
+
+test("Each visit of many opens another link", () => {
+  const [first] = manyLinksRequests("go.example.com");
+  assert.ok(first);
+  writeDigits(first.bytes, first.digits_at, 4_711);
+  assert.match(Buffer.from(first.bytes).toString(), new RegExp(`^GET /${slugOf(4_711)} HTTP/1\\.1\r\nhost: go`));
+});
+
+test("Each claim comes from the address that its token is for, and says how long it is", () => {
+  const { bytes, digits_at } = claimRequest("go.example.com", "app_1");
+  for (const number of [0, 4_711, 987_654_321_012]) {
+    writeDigits(bytes, digits_at, number);
+    const [head = "", body = ""] = Buffer.from(bytes).toString().split("\r\n\r\n");
+    const address = /\r\nx-forwarded-for: (\S+)\r\n/.exec(head)?.[1] ?? "";
+    assert.equal(address, addressOf(number));
+    assert.notEqual(networkOf(address), null);
+    assert.equal(Number(/content-length: (\d+)/.exec(head)?.[1]), Buffer.byteLength(body));
+  }
+  assert.notEqual(networkOf(addressOf(1)), networkOf(addressOf(2)));
 });
 
 test("Only the server's own ready line tells its address", () => {

@@ -1,9 +1,11 @@
 // The bytes that the generator sends: one event of about 600 B for ingest, and the same link opened by three browsers.
 // Pure. The numbered key inside an event body changes with every request; everything else is written once.
 
+export const IPHONE =
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
 /** Browsers that open the link, one after another. */
 const BROWSERS = [
-  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+  IPHONE,
   "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36",
   "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36",
 ];
@@ -11,6 +13,7 @@ const BODY_BYTES = 600;
 /** A key looks like a UUID, so that it is as long as an event id; its last digits are the request's number. */
 const KEY_PREFIX = "00000000-0000-4000-8000-";
 const KEY_DIGITS = 12;
+const COLON = 58;
 /** Deliveries in flight at once: the webhook's `max_in_flight`, and the slots of the `accept+post` floor. */
 export const DELIVERY_SLOTS = 64;
 export const EVENT_ID_BYTES = 36;
@@ -68,15 +71,57 @@ export function browserRequests(path: string, host: string): RequestTemplate[] {
   });
 }
 
+/** The same three, each request another link. */
+export function manyLinksRequests(host: string): RequestTemplate[] {
+  const path = `/${slugOf(0)}`;
+  return browserRequests(path, host).map(({ bytes }) => ({ bytes, digits_at: `GET ${path}`.length - KEY_DIGITS }));
+}
+
+/** The slug of the n-th of many links. */
+export function slugOf(number: number): string {
+  return `b${String(number).padStart(KEY_DIGITS, "0")}`;
+}
+
+/** The address of the n-th phone: one in an IPv6 network of its own. */
+export function addressOf(number: number): string {
+  const digits = String(number).padStart(KEY_DIGITS, "0");
+  return `fd00:${digits.slice(0, 4)}:${digits.slice(4, 8)}:${digits.slice(8)}::1`;
+}
+
+/** What LinkMe's SDK for iOS sends at the first start of an app, through a proxy that names the phone's address. */
+export function claimRequest(host: string, app_id: string): RequestTemplate {
+  const body = JSON.stringify({
+    bundleId: "com.example.benchmark",
+    platform: "ios",
+    device: { platform: "ios", osVersion: "17.4", deviceModel: "iPhone", locale: "en_GB", timezone: "Europe/London" },
+  });
+  const forwarded = `x-forwarded-for: ${addressOf(0)}`;
+  const head = [
+    "POST /api/deferred/claim HTTP/1.1",
+    `host: ${host}`,
+    forwarded,
+    `x-app-id: ${app_id}`,
+    "user-agent: Benchmark/1 CFNetwork/1494.0.7 Darwin/23.4.0",
+    "accept: application/json",
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  const bytes = Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
+  return { bytes, digits_at: bytes.indexOf(forwarded) + "x-forwarded-for: fd00:".length };
+}
+
 /** A batch of `count` events for one ingest call. */
 export function batchBody(count: number): string {
   return `{"events":[${Array.from({ length: count }, eventBody).join(",")}]}`;
 }
 
-/** Writes `number` in decimal over the twelve digits at `at`. */
+/** Writes `number` in decimal over the twelve digits at `at`; colons between them stay. */
 export function writeDigits(bytes: Uint8Array, at: number, number: number): void {
+  let end = at;
+  for (let digits = 0; digits < KEY_DIGITS; end++) if (bytes[end] !== COLON) digits++;
   let rest = number;
-  for (let i = at + KEY_DIGITS - 1; i >= at; i--) {
+  for (let i = end - 1; i >= at; i--) {
+    if (bytes[i] === COLON) continue;
     bytes[i] = 48 + (rest % 10);
     rest = Math.floor(rest / 10);
   }

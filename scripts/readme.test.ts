@@ -30,7 +30,9 @@ interface Step {
 }
 
 const quick_start = readSteps(sectionOf(readFileSync(join(ROOT, "README.md"), "utf8"), QUICK_START));
-const GUIDES = ["docs/guide/first-webhook.md", "docs/guide/verify-signatures.md", "docs/guide/rotate-secrets.md"];
+const GUIDES = ["first-webhook", "verify-signatures", "rotate-secrets", "links", "privacy"].map(
+  (name) => `docs/guide/${name}.md`,
+);
 const OPERATE = "docs/guide/operate.md";
 
 describe("a reader who follows", () => {

@@ -12,6 +12,8 @@ import { generate, type SinkProcess, type Target } from "../processes.ts";
 import type { SinkReport } from "../sink.ts";
 
 const WARM_UP_SECONDS = 2;
+/** More requests than the warm-up can send. */
+const WARM_UP_NUMBERS = 250_000;
 const POLL_MS = 50;
 /** How long nothing may arrive before duplicates are ruled out. */
 const QUIET_MS = 500;
@@ -22,7 +24,8 @@ const DRAIN_MAX_MS = 300_000;
 const FOREIGN_SHARE_MAX = 0.1;
 
 /** What is sent, and how an event is recognised on its way. */
-export type Workload = Pick<LoadPlan, "requests" | "expected_status" | "key_markers" | "key_bytes"> & {
+type Sent = "requests" | "first_number" | "numbers" | "expected_status" | "key_markers" | "key_bytes";
+export type Workload = Pick<LoadPlan, Sent> & {
   /** what stands before the key in a webhook's body; null when nothing is delivered */
   arrival_marker: string | null;
   /** deliveries that the target's ledger counts as pending; null when it keeps none */
@@ -52,10 +55,10 @@ export type Row = {
   notes: string[];
 };
 
-/** A short load that is not measured, then the measured one; losses of both count. */
+/** A short load that is not measured, then the measured one, with other numbers; losses of both count. */
 export async function runWarm(stage: Stage, workload: Workload, load: Load): Promise<Row> {
   const warm = await runPhase(stage, workload, { seconds: WARM_UP_SECONDS, rate: null });
-  const row = await runPhase(stage, workload, load);
+  const row = await runPhase(stage, { ...workload, first_number: WARM_UP_NUMBERS }, load);
   return {
     ...row,
     lost: row.lost + warm.lost,

@@ -1,11 +1,22 @@
 // Scenario `redirect`: one link, opened by iPhones, Android phones and desktops in turn, with a webhook that receives
 // every `link.click`. An event is recognised by the click's token, which the Location header and the webhook carry.
+// With `links` there are so many in the store, and each visit opens another one, which no cache has.
 // Measured twice: as a process that only answers, with everything durable before the 302 and a second process that
 // delivers after the load; and as one process that does both at once, which is what a single server does.
-import { createApp, createLink, createMeasuredWebhook, LINK_HOST, LINK_SLUG, pendingDeliveries } from "../api.ts";
+import { openDatabase } from "../../server/src/platform/database-open.ts";
+import {
+  createApp,
+  createDomain,
+  createLink,
+  createMeasuredWebhook,
+  LINK_HOST,
+  LINK_SLUG,
+  pendingDeliveries,
+} from "../api.ts";
+import { fillLinks } from "../fill.ts";
 import type { Engine } from "../options.ts";
 import { type Server, startServer } from "../processes.ts";
-import { browserRequests, CID_BYTES } from "../workload.ts";
+import { browserRequests, CID_BYTES, manyLinksRequests, type RequestTemplate } from "../workload.ts";
 import type { Bench } from "./floor.ts";
 import { type Row, runPhase, runWarm, type Stage, type Workload } from "./phase.ts";
 
@@ -13,7 +24,9 @@ const QUARTER = 0.25;
 /** No dispatcher; `api` because the link is made, and the ledger read, through it. */
 const EDGE_ROLE = "edge,api";
 
-export async function runRedirectEdgeRole(bench: Bench, engine: Engine): Promise<Row> {
+export type Visits = Bench & { links: number };
+
+export async function runRedirectEdgeRole(bench: Visits, engine: Engine): Promise<Row> {
   const server = await startServer(engine, EDGE_ROLE);
   try {
     const { stage, workload } = await prepare(bench, server);
@@ -25,7 +38,7 @@ export async function runRedirectEdgeRole(bench: Bench, engine: Engine): Promise
 }
 
 /** First as fast as the connections go, then at a quarter of the rate that this delivered. */
-export async function runRedirectAllRoles(bench: Bench, engine: Engine): Promise<{ saturation: Row; quarter: Row }> {
+export async function runRedirectAllRoles(bench: Visits, engine: Engine): Promise<{ saturation: Row; quarter: Row }> {
   const server = await startServer(engine);
   try {
     const { stage, workload } = await prepare(bench, server);
@@ -37,13 +50,14 @@ export async function runRedirectAllRoles(bench: Bench, engine: Engine): Promise
   }
 }
 
-async function prepare(bench: Bench, server: Server): Promise<{ stage: Stage; workload: Workload }> {
+async function prepare(bench: Visits, server: Server): Promise<{ stage: Stage; workload: Workload }> {
   const appId = await createApp(server);
-  await createLink(server, appId);
+  const requests = await createLinks(server, appId, bench.links);
   const hook = { app_id: appId, url: bench.sink.url, event: "link.click" };
   const webhookId = await createMeasuredWebhook(server, hook);
   const workload: Workload = {
-    requests: browserRequests(`/${LINK_SLUG}`, LINK_HOST),
+    requests,
+    numbers: Math.max(1, bench.links),
     expected_status: 302,
     // As a query parameter, and inside the Play Store's encoded referrer.
     key_markers: ["cid=", "cid%3D"],
@@ -53,4 +67,20 @@ async function prepare(bench: Bench, server: Server): Promise<{ stage: Stage; wo
     startDispatcher: null,
   };
   return { stage: { target: server, sink: bench.sink, connections: bench.connections }, workload };
+}
+
+/** One link through the API, or many in the store; and how they are opened. */
+async function createLinks(server: Server, app_id: string, links: number): Promise<RequestTemplate[]> {
+  if (links === 0) {
+    await createLink(server, app_id);
+    return browserRequests(`/${LINK_SLUG}`, LINK_HOST);
+  }
+  const domain_id = await createDomain(server, app_id);
+  const db = await openDatabase(server.database_url);
+  try {
+    await fillLinks(db, { app_id, domain_id }, links);
+  } finally {
+    await db.close();
+  }
+  return manyLinksRequests(LINK_HOST);
 }

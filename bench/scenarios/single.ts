@@ -2,7 +2,7 @@
 // what to say of them.
 import { createApp, createServerKey, createWebhook } from "../api.ts";
 import type { Server, SinkProcess } from "../processes.ts";
-import { formatCount, formatMib, formatTable } from "../report.ts";
+import { formatCount, formatGoals, formatMib, formatTable, type Goal } from "../report.ts";
 import { batchBody, EVENT_ID_BYTES, type RequestTemplate } from "../workload.ts";
 import { sendOneBatch } from "./backlog.ts";
 import type { Row, Workload } from "./phase.ts";
@@ -10,6 +10,7 @@ import type { Row, Workload } from "./phase.ts";
 export type Single = {
   name: string;
   rows: { label: string; row: Row }[];
+  goals?: Goal[];
   /** Figures of their own, as sentences. */
   notes: string[];
   problems: string[];
@@ -46,15 +47,19 @@ export function problemsOf(rows: Single["rows"]): string[] {
   ]);
 }
 
-export function formatSingle({ name, rows, notes, problems }: Single): string {
-  const head = [name, "accepted/s", "delivered/s", "end-to-end ms p50 / p95 / p99", "CPU µs/event", "peak MiB"];
+export function formatSingle({ name, rows, goals = [], notes, problems }: Single): string {
+  const head = [
+    ...[name, "accepted/s", "accept ms p50 / p99", "delivered/s", "end-to-end ms p50 / p95 / p99"],
+    ...["CPU µs/event", "peak MiB"],
+  ];
   const lines = rows.map(({ label, row }) => {
-    const { p50, p95, p99 } = row.end_to_end_ms;
+    const { accept_ms: accept, end_to_end_ms: whole } = row;
     return [
       label,
       formatCount(row.accepted_per_s),
+      formatTimes([accept.p50, accept.p99]),
       formatCount(row.delivered_per_s),
-      [p50, p95, p99].map((value) => value.toFixed(1)).join(" / "),
+      formatTimes([whole.p50, whole.p95, whole.p99]),
       row.cpu_us_per_event.toFixed(1),
       formatMib(row.peak_bytes),
     ];
@@ -62,7 +67,13 @@ export function formatSingle({ name, rows, notes, problems }: Single): string {
   const said = [...notes, ...rows.flatMap(({ label, row }) => row.notes.map((text) => `${label}: ${text}`))];
   return [
     formatTable([head, ...lines]),
+    ...(goals.length > 0 ? [formatGoals(goals)] : []),
     ...said.map((text) => `note     ${text}`),
     ...problems.map((text) => `PROBLEM  ${text}`),
   ].join("\n");
+}
+
+/** A dash where nothing was timed. */
+function formatTimes(times: readonly number[]): string {
+  return times.some(Number.isNaN) ? "-" : times.map((ms) => ms.toFixed(1)).join(" / ");
 }

@@ -8,7 +8,8 @@ export const APP_EVENT_ROUTES = {
     path: "/api/apps/{app_id}/app-events",
     scope: "app_read",
     tag: "Events",
-    summary: "List what the app's SDKs have reported, newest first; opens are events of type link.app_open",
+    summary:
+      "List what the app's SDKs have reported, newest first; the opens that they report are events of type link.app_open",
     params: under("app_id"),
     query: AppEventsQuery,
     status: 200,

@@ -43,6 +43,11 @@ export const AppSettings = z.strictObject({
   android_store_url: WebUrl.nullable(),
   web_fallback_url: WebUrl.nullable(),
   require_api_key: z.boolean().describe("SDK calls must carry x-app-id and a valid x-api-key"),
+  analytics_consent: z
+    .boolean()
+    .describe(
+      "visitors and users have agreed to analytics: a click keeps the cookies of Google Analytics that came with it, and users and devices are tied to their clicks",
+    ),
   match_window_seconds: z.number().int().min(MATCH_WINDOW_MIN_SECONDS).max(MATCH_WINDOW_MAX_SECONDS),
   event_retention_days: RetentionDays.describe(
     "how long events, their deliveries and their clicks are kept; null for ever",
@@ -50,6 +55,19 @@ export const AppSettings = z.strictObject({
   delivery_retention_days: RetentionDays.describe(
     "how long what was sent and answered is kept after a delivery has ended; null as long as its event",
   ),
+  emit_open_on_resolve: z
+    .boolean()
+    .describe(
+      "an app that the system opened with a link is told of as link.app_open, too; for apps that do not report `open` themselves",
+    ),
+  match_install_referrer: z
+    .boolean()
+    .describe(
+      "a Play install referrer without a token that can be claimed is matched by network within the same call; for apps with LinkMe's SDK for Android up to 0.2.13, which do not ask again",
+    ),
+  app_events_need_write: z
+    .boolean()
+    .describe("POST /api/app-events must carry x-app-id and an x-api-key that has can_write"),
 });
 export type AppSettings = z.infer<typeof AppSettings>;
 
@@ -63,9 +81,13 @@ export const APP_DEFAULTS: AppSettings = {
   android_store_url: null,
   web_fallback_url: null,
   require_api_key: false,
+  analytics_consent: false,
   match_window_seconds: MATCH_WINDOW_DEFAULT_SECONDS,
   event_retention_days: EVENT_RETENTION_DEFAULT_DAYS,
   delivery_retention_days: DELIVERY_RETENTION_DEFAULT_DAYS,
+  emit_open_on_resolve: false,
+  match_install_referrer: false,
+  app_events_need_write: false,
 };
 
 const AppName = z.string().trim().min(1, { error: "a name of 1 to 100 characters" }).max(100);

@@ -31,9 +31,23 @@ export const ATTEMPT_REASONS = ["matched", "no_match", "expired", "already_claim
 const StringMap = z.record(z.string(), z.string());
 const test = z.literal(true).optional().describe("present on sample events that were sent by hand");
 
+/** What Google Analytics had stored in the visitor's browser. Only with the app's `analytics_consent`. */
+export const GoogleIds = z
+  .object({
+    client_id: z.string().optional().describe("the two numbers of the cookie `_ga`"),
+    cookies: StringMap.describe("`_ga` and `_ga_<stream>`, as they came with the click"),
+  })
+  .meta({ id: "GoogleIds" });
+export type GoogleIds = z.infer<typeof GoogleIds>;
+const first_cid = z
+  .string()
+  .optional()
+  .describe("the first click that led to this device or user; only with the app's analytics_consent");
+const ga = GoogleIds.optional().describe("of the click; only with the app's analytics_consent");
+
 export const ClickData = z
   .object({
-    link_id: z.string(),
+    link_id: z.string().describe("/ for a visit of /?path=… on a host of the app, which needs no stored link"),
     platform: Platform,
     dest_url: z.string().describe("where the visitor was sent"),
     slug: z.string().optional(),
@@ -43,6 +57,7 @@ export const ClickData = z
     params: StringMap.optional().describe("other parameters of the link and of the request"),
     referrer: z.string().optional().describe("host of the referring page; never its path"),
     force_web: z.literal(true).optional(),
+    ga,
     test,
   })
   .meta({ id: "LinkClickData" });
@@ -56,6 +71,7 @@ export const TokenCreatedData = z
     slug: z.string().optional(),
     expires_at: Timestamp,
     methods: z.array(ClaimType).describe("how this token can be claimed"),
+    ga,
     test,
   })
   .meta({ id: "LinkTokenCreatedData" });
@@ -73,6 +89,8 @@ export const ClaimData = z
     claimed_at: Timestamp,
     clicked_at: Timestamp.optional(),
     user_id: z.string().optional(),
+    first_cid,
+    ga,
     test,
   })
   .meta({ id: "LinkClaimData" });
@@ -84,6 +102,8 @@ export const AppOpenData = z
     link_id: z.string().optional(),
     cid: z.string().optional(),
     user_id: z.string().optional(),
+    first_cid,
+    ga,
     detail: z.string().optional().describe("JSON text, as the SDK sent it"),
     timestamp: z.number().int().optional().describe("the client's clock, in seconds since 1970"),
     test,

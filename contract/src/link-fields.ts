@@ -1,7 +1,7 @@
 // The fields of a link as callers write them, each with the sentence a person reads when it is refused. Pure; used by
 // links.ts for every way in which a link is made or changed.
 import { z } from "zod";
-import { AnyUrl, TimeInput, WebUrl } from "./fields.ts";
+import { AnyUrl, Id, TimeInput, WebUrl } from "./fields.ts";
 
 /** The ten query keys that count as UTM; everything else is a parameter. */
 export const UTM_KEYS = [
@@ -100,6 +100,7 @@ export const NULLABLE_FIELDS = {
   utm: MapText.nullable(),
   utm_override: MapText.nullable(),
   custom_data: MapText.nullable(),
+  utm_preset_id: Id.nullable().describe("a UTM preset of the app, whose values hold where `utm` has none"),
   tags: Tags.nullable(),
   expires_at: TimeInput.nullable().describe("from then on visitors are sent to expired_url"),
   click_limit: ClickLimit.nullable().describe("after so many clicks, too"),

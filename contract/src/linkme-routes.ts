@@ -11,6 +11,7 @@ import {
   ShortLinkCreate,
 } from "./links.ts";
 import { type Route, under } from "./route.ts";
+import { UserIds } from "./users.ts";
 
 const URL_TEXT_MAX_CHARS = 8_192;
 const REFERRER_MAX_CHARS = 8_192;
@@ -30,7 +31,7 @@ export const LINKME_ROUTES = {
     scope: "sdk",
     tag: "SDK",
     summary: "Claim the payload of a click token",
-    query: z.object({ cid: z.string().max(SHORT_TEXT_MAX_CHARS).optional() }),
+    query: z.object({ cid: z.string().max(SHORT_TEXT_MAX_CHARS).optional(), ...UserIds }),
     status: 200,
     answer: LinkPayload,
   },
@@ -41,7 +42,7 @@ export const LINKME_ROUTES = {
     tag: "SDK",
     summary: "Resolve a link that the operating system opened in the app",
     query: AnyQuery,
-    body: z.object({ url: z.string().max(URL_TEXT_MAX_CHARS), device: Device.optional() }),
+    body: z.object({ url: z.string().max(URL_TEXT_MAX_CHARS), device: Device.optional(), ...UserIds }),
     status: 200,
     answer: LinkPayload,
   },
@@ -52,7 +53,10 @@ export const LINKME_ROUTES = {
     tag: "SDK",
     summary: "Claim the newest matching click without a token",
     query: AnyQuery,
-    body: z.object({ bundleId: ShortText.nullish(), platform: ShortText.nullish(), device: Device.optional() }),
+    body: z.object({
+      ...{ bundleId: ShortText.nullish(), platform: ShortText.nullish(), device: Device.optional() },
+      ...UserIds,
+    }),
     status: 200,
     answer: LinkPayload,
   },
@@ -63,7 +67,7 @@ export const LINKME_ROUTES = {
     tag: "SDK",
     summary: "Claim the click token in a Play install referrer",
     query: AnyQuery,
-    body: z.object({ referrer: z.string().max(REFERRER_MAX_CHARS) }),
+    body: z.object({ referrer: z.string().max(REFERRER_MAX_CHARS), ...UserIds }),
     status: 200,
     answer: LinkPayload,
   },

@@ -36,6 +36,7 @@ const CAMEL_FIELDS = {
       forceWeb: FlagInput.nullish(),
     })
     .nullish(),
+  utmPresetId: Id.nullish(),
   utmOverrides: UtmOverride.nullish(),
   allowParamPassthrough: FlagInput.nullish(),
   displayInPortal: FlagInput.nullish(),
@@ -109,6 +110,7 @@ export const Link = z
     og_image_url: Text,
     utm: Text.describe("JSON text"),
     utm_override: Text.describe("JSON text"),
+    utm_preset_id: Text,
     custom_data: Text.describe("JSON text"),
     allow_param_passthrough: Flag,
     force_redirect_web: Flag,

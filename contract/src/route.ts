@@ -27,6 +27,10 @@ export interface Route {
   readonly other?: { readonly status: 200; readonly answer: z.ZodType };
   /** The field `url` of the body is where events go. */
   readonly names_target?: true;
+  /** The body is CSV, and no JSON. */
+  readonly takes_csv?: true;
+  /** The answer is CSV, sent while it is read. */
+  readonly answers_csv?: true;
   /** The answer is a stream of server-sent events without end, and `answer` is the data of each. */
   readonly streams?: true;
 }

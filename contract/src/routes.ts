@@ -27,11 +27,14 @@ import {
   IngestBody,
 } from "./events.ts";
 import { PageQuery } from "./fields.ts";
+import { LINK_LIST_ROUTES } from "./link-list-routes.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { NOTICE_ROUTES } from "./notice-routes.ts";
+import { PERSON_ROUTES } from "./person-routes.ts";
 import { REPLAY_ROUTES } from "./replay-routes.ts";
 import { NoQuery, type Route, under } from "./route.ts";
 import { STREAM_ROUTES } from "./stream-routes.ts";
+import { UTM_PRESET_ROUTES } from "./utm-preset-routes.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const in_app = under("app_id");
@@ -319,7 +322,10 @@ export const ROUTES = {
   ...ANALYTICS_ROUTES,
   ...APP_EVENT_ROUTES,
   ...NOTICE_ROUTES,
+  ...PERSON_ROUTES,
   ...STREAM_ROUTES,
+  ...LINK_LIST_ROUTES,
+  ...UTM_PRESET_ROUTES,
   ...LINKME_ROUTES,
 } as const satisfies Record<string, Route>;
 

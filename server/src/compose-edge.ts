@@ -7,10 +7,17 @@ import { insertTallies } from "./analytics/tally-store.ts";
 import { analyticsHandlers } from "./api/analytics.ts";
 import { registerAssociation } from "./api/association.ts";
 import { registerEdge } from "./api/edge.ts";
+import { linkCsvHandlers } from "./api/link-csv.ts";
+import { linkListHandlers } from "./api/link-lists.ts";
 import { appEventHandlers, sdkHandlers } from "./api/linkme.ts";
 import { linkHandlers } from "./api/links.ts";
+import { utmPresetHandlers } from "./api/utm-presets.ts";
 import { createAppEvents } from "./claims/app-events.ts";
+import { createCallers } from "./claims/callers.ts";
 import { createClaims } from "./claims/claims.ts";
+import { createIdentities } from "./claims/identities.ts";
+import { createDeviceHash } from "./claims/identity.ts";
+import { createStoring } from "./claims/storing.ts";
 import type { EventLog } from "./events/append.ts";
 import { composeEvent, type NewEvent } from "./events/event.ts";
 import { createDrainWatch } from "./links/drain-watch.ts";
@@ -24,6 +31,7 @@ import { selectClickFate } from "./links/store.ts";
 import type { Database } from "./platform/database.ts";
 import type { IdSource, Ids } from "./platform/ids.ts";
 import { log } from "./platform/log.ts";
+import { createSeldomLog } from "./platform/seldom-log.ts";
 import { createSpool } from "./platform/spool.ts";
 import { createTimeText } from "./platform/time-text.ts";
 
@@ -54,8 +62,19 @@ export function composeEdge(parts: EdgeParts) {
   const compose = (event: NewEvent) => composeEvent(event, ids, event.ts ?? now(), timeText);
   const fingerprints = createFingerprints(parts.seal_key);
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
-  const claims = createClaims({ db, log: event_log, links, accounts, fingerprints, compose, now });
-  const app_events = createAppEvents({ db, log: event_log, accounts, ids, compose, now });
+  const logFailure = createSeldomLog(log, now);
+  const logClaim = createSeldomLog(log, now, "claims");
+  const store = createStoring(event_log);
+  const identities = createIdentities({ db, store, hashDevice: createDeviceHash(parts.seal_key), now });
+  const callers = createCallers({ db, links, accounts });
+  const claims = createClaims({
+    ...{ db, store, identities, links, accounts, fingerprints, compose, now },
+    note: ({ event, ...fields }) => logClaim(event, { ...fields }),
+  });
+  const app_events = createAppEvents({
+    ...{ db, store, identities, accounts, ids, compose, now },
+    failed: (error) => logFailure("app_event.lost", { error }, "warn"),
+  });
   const spool = createSpool(parts.data_dir);
   const drain = createDrainWatch({ spool, node: parts.node, now });
   const analytics = createAnalytics({ db, findLink: links.findLink, now });
@@ -121,9 +140,15 @@ export function composeEdge(parts: EdgeParts) {
   }
 
   return {
-    sdk_handlers: sdkHandlers({ accounts, claims, app_events }),
+    sdk_handlers: sdkHandlers({ accounts, callers, claims, app_events }),
     app_event_handlers: appEventHandlers(app_events),
-    link_handlers: { ...linkHandlers(links), ...analyticsHandlers(analytics) },
+    link_handlers: {
+      ...linkHandlers(links),
+      ...linkListHandlers(links),
+      ...utmPresetHandlers(links),
+      ...linkCsvHandlers({ db, links, publicUrl: parts.publicUrl, log }),
+      ...analyticsHandlers(analytics),
+    },
     pages: (app: Parameters<typeof registerEdge>[0]) => {
       const { isOwnHost } = links;
       registerAssociation(app, { isOwnHost, findAppOf, listApps: accounts.listAllApps, now });

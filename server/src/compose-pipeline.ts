@@ -41,12 +41,13 @@ interface PipelineParts {
   db: Database;
   ids: Ids;
   keepingOf: DeliveriesOptions["keepingOf"];
+  hasConsent(app_id: string): Promise<boolean>;
   isAnswering(): Promise<boolean>;
 }
 
 /** From an event to its deliveries and out: the modules that every role shares. */
 export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key">, parts: PipelineParts) {
-  const { db, ids, keepingOf, isAnswering } = parts;
+  const { db, ids, keepingOf, hasConsent, isAnswering } = parts;
   const { now } = Date;
   const clock = { now, after: runAfter };
   const writes = createWriteWatch({ database: db, log, now });
@@ -63,7 +64,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
   const { lookUpCauses } = sending;
-  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses });
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
     store,
@@ -128,17 +129,19 @@ interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
   lookUpCauses: LookUpCauses;
+  hasConsent(app_id: string): Promise<boolean>;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */
 function composeEvents(parts: EventParts) {
-  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses } = parts;
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses, hasConsent } =
+    parts;
   const { now } = clock;
   const store = createEventStore(db);
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
-    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, ids, now }),
+    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, hasConsent, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),
@@ -155,6 +158,8 @@ interface DestinationParts {
   notices: Pick<ReturnType<typeof composeNotices>, "composeNotice">;
   hints: Hints;
 }
+
+const NEVER = Number.POSITIVE_INFINITY;
 
 function composeDestinations(config: Config, parts: DestinationParts) {
   const { db, ids, egress, seal_key, version, notices, hints } = parts;
@@ -194,9 +199,9 @@ function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clo
 function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
   return {
     ...dispatcher,
-    wake(destination_id, due_at, by_itself) {
-      dispatcher.wake(destination_id, due_at, by_itself);
-      hints.due(destination_id);
+    wake(destination_id, due_at, asked_at = due_at) {
+      dispatcher.wake(destination_id, due_at, asked_at);
+      hints.due(destination_id, asked_at !== NEVER);
     },
     forget(destination_id, position, attempt) {
       dispatcher.forget(destination_id, position, attempt);
@@ -212,10 +217,14 @@ function wakeOthersToo(dispatcher: Dispatcher, hints: Hints): Dispatcher {
 export function listenToOthers(pipeline: Pipeline): void {
   const { hints, store, destinations, presence, dispatcher, replay_runner } = pipeline;
   const wakeAll = async () => {
-    for (const { destination_id, due_at } of await store.findDue()) dispatcher.wake(destination_id, due_at);
+    for (const { destination_id, due_at, asked_at } of await store.findDue())
+      dispatcher.wake(destination_id, due_at, asked_at ?? NEVER);
   };
   hints.listen({
-    due: (destination_id) => dispatcher.wake(destination_id, Date.now()),
+    due(destination_id, is_asked) {
+      const now = Date.now();
+      dispatcher.wake(destination_id, now, is_asked ? now : NEVER);
+    },
     changed: destinations.hearOf,
     replays: replay_runner.wake,
     dispatchers: presence.hear,

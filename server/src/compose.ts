@@ -20,7 +20,9 @@ import { replayHandlers } from "./api/replays.ts";
 import { signingKeyHandlers } from "./api/signing-keys.ts";
 import { webhookHandlers } from "./api/webhooks.ts";
 import { createAppEventExpiry } from "./claims/app-event-store.ts";
+import { createIdentityExpiry } from "./claims/identity-store.ts";
 import { composeEdge } from "./compose-edge.ts";
+import { composePersons } from "./compose-persons.ts";
 import { composePipeline, listenToOthers, type Pipeline, runAfter } from "./compose-pipeline.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
@@ -56,7 +58,8 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     domains_max: config.domains_per_app,
   });
   const askDatabase = createReadiness(db);
-  const parts = { db, ids, keepingOf: accounts.findApp, isAnswering: askDatabase };
+  const hasConsent = async (app_id: string) => (await accounts.findApp(app_id))?.analytics_consent ?? false;
+  const parts = { db, ids, keepingOf: accounts.findApp, hasConsent, isAnswering: askDatabase };
   const pipeline = composePipeline(config, secrets, parts);
   const retention = composeRetention(db, ids);
   const folding = composeFolding(db);
@@ -77,6 +80,11 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });
 
+  const persons = composePersons({
+    ...{ db, ids, accounts, erasing: pipeline.erasing },
+    ...{ clock: { now: Date.now, after: runAfter }, seal_key: secrets.seal_key },
+  });
+
   if (config.roles.includes("edge")) notices.watchDrain(edge.drain.look);
 
   const isReady = async () => state.is_ready && !pipeline.writes.isFailing() && (await askDatabase());
@@ -85,7 +93,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     await destinations.refresh(app_id);
     removeRest();
   };
-  const handlers = composeHandlers(config, { accounts, pipeline, edge, isReady, forgetApp });
+  const handlers = composeHandlers(config, { accounts, pipeline, edge, persons, isReady, forgetApp });
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     limits: createRateLimits(config, source.now),
@@ -97,7 +105,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     isOpen: () => state.is_open,
   });
 
-  const life = composeLife(config, { db, app, state, pipeline, retention, folding, edge, removeRest });
+  const life = composeLife(config, { db, app, state, pipeline, retention, folding, edge, persons, removeRest });
   return { app, ...life, address: () => addressOf(app.server, config) };
 }
 
@@ -105,12 +113,14 @@ interface HandlerParts {
   accounts: ReturnType<typeof createAccounts>;
   pipeline: Pipeline;
   edge: Edge;
+  persons: PersonsPart;
   isReady(): Promise<boolean>;
   forgetApp(app_id: string): Promise<void>;
 }
 
 /** What answers calls, by the roles of the process. */
-function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, forgetApp }: HandlerParts) {
+function composeHandlers(config: Config, parts: HandlerParts) {
+  const { accounts, pipeline, edge, persons, isReady, forgetApp } = parts;
   const { destinations, notices } = pipeline;
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
@@ -131,6 +141,7 @@ function composeHandlers(config: Config, { accounts, pipeline, edge, isReady, fo
       pipeline.tail.handlers,
       edge.app_event_handlers,
       edge.link_handlers,
+      persons.handlers,
     );
   }
   if (config.roles.includes("edge")) Object.assign(handlers, edge.sdk_handlers);
@@ -145,12 +156,13 @@ interface LifeParts {
   retention: ReturnType<typeof composeRetention>;
   folding: ReturnType<typeof composeFolding>;
   edge: Edge;
+  persons: PersonsPart;
   removeRest(): void;
 }
 
 /** How all of it starts and stops. */
 function composeLife(config: Config, parts: LifeParts) {
-  const { db, app, state, pipeline, retention, folding, edge, removeRest } = parts;
+  const { db, app, state, pipeline, retention, folding, edge, persons, removeRest } = parts;
   const { dispatcher, notices } = pipeline;
   let removals: NodeJS.Timeout | undefined;
   /** To be called once, when the schema is current and the server listens. A stop may come at any of its awaits, and ends it. */
@@ -169,6 +181,7 @@ function composeLife(config: Config, parts: LifeParts) {
       if (state.is_stopping) return;
       pipeline.replay_runner.start();
       retention.start();
+      persons.start();
       folding.start();
     }
     listenToOthers(pipeline);
@@ -188,7 +201,7 @@ function composeLife(config: Config, parts: LifeParts) {
     pipeline.checks.stop();
     const tail_stopped = pipeline.tail.stop();
     const replaying = pipeline.replay_runner.stop();
-    const removing = retention.stop();
+    const removing = Promise.all([retention.stop(), persons.stop()]);
     const draining = dispatcher.stop(Math.max(0, deadline_ms - STOP_RESERVE_MS));
     const telling = notices.stop();
     await closeApp(app);
@@ -209,6 +222,7 @@ function composeLife(config: Config, parts: LifeParts) {
 }
 
 type Edge = ReturnType<typeof composeEdge>;
+type PersonsPart = ReturnType<typeof composePersons>;
 
 function composeRetention(db: Database, ids: Ids) {
   return createRetention({
@@ -217,6 +231,7 @@ function composeRetention(db: Database, ids: Ids) {
     events: createEventExpiry(db),
     clicks: createClickExpiry(db),
     app_events: createAppEventExpiry(db),
+    identities: createIdentityExpiry(db),
     clock: { now: Date.now, after: runAfter },
     elapsed: () => performance.now(),
     holder: ids.uuid(),

@@ -9,6 +9,14 @@ export type LinkMeClaimType = "direct" | "install_referrer" | "pasteboard" | "fi
 
 export type LinkMeAttemptReason = "matched" | "no_match" | "expired" | "already_claimed";
 
+/** What Google Analytics had stored in the visitor's browser; only from apps with `analytics_consent`. */
+export type LinkMeGoogleIds = {
+  /** The two numbers of the cookie `_ga`. */
+  client_id?: string | undefined;
+  /** `_ga` and `_ga_<stream>`, as they came with the click. */
+  cookies: Record<string, string>;
+};
+
 /** Somebody opened a link. */
 export type LinkClickData = {
   link_id: string;
@@ -28,6 +36,7 @@ export type LinkClickData = {
   referrer?: string | undefined;
   /** The link always leads to the web. */
   force_web?: true | undefined;
+  ga?: LinkMeGoogleIds | undefined;
   /** A sample event that was sent by hand. */
   test?: true | undefined;
 };
@@ -43,6 +52,8 @@ export type LinkTokenCreatedData = {
   expires_at: string;
   /** How this token can be claimed. */
   methods: LinkMeClaimType[];
+  /** Of the click. */
+  ga?: LinkMeGoogleIds | undefined;
   test?: true | undefined;
 };
 
@@ -61,6 +72,10 @@ export type LinkClaimData = {
   /** ISO 8601, UTC, with milliseconds. */
   clicked_at?: string | undefined;
   user_id?: string | undefined;
+  /** The first click that led to this device or user. */
+  first_cid?: string | undefined;
+  /** Of the click. */
+  ga?: LinkMeGoogleIds | undefined;
   test?: true | undefined;
 };
 
@@ -71,6 +86,10 @@ export type LinkAppOpenData = {
   link_id?: string | undefined;
   cid?: string | undefined;
   user_id?: string | undefined;
+  /** The first click that led to this device or user. */
+  first_cid?: string | undefined;
+  /** Of that click. */
+  ga?: LinkMeGoogleIds | undefined;
   /** JSON text, as the app's SDK sent it. */
   detail?: string | undefined;
   /** The clock of the device, in seconds since 1970. */

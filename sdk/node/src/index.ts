@@ -17,6 +17,7 @@ export type {
   LinkMeEvent,
   LinkMeEventData,
   LinkMeEventType,
+  LinkMeGoogleIds,
   LinkMePlatform,
   LinkMeWebhookEnvelope,
   LinkTokenCreatedData,

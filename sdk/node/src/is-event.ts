@@ -32,6 +32,12 @@ const optional =
   (value) =>
     value === undefined || check(value);
 
+const googleIds: Check = (value) => {
+  if (typeof value !== "object" || value === null) return false;
+  const { client_id, cookies } = value as Record<string, unknown>;
+  return optional(text)(client_id) && textMap(cookies);
+};
+
 const platform = oneOf(...PLATFORMS);
 const claimType = oneOf(...CLAIM_TYPES);
 const mark = optional(oneOf(true));
@@ -49,6 +55,7 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     params: optional(textMap),
     referrer: optional(text),
     force_web: mark,
+    ga: optional(googleIds),
     test: mark,
   },
   "link.token_created": {
@@ -59,6 +66,7 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     slug: optional(text),
     expires_at: text,
     methods: listOf(claimType),
+    ga: optional(googleIds),
     test: mark,
   },
   "link.claim": {
@@ -73,6 +81,8 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     claimed_at: text,
     clicked_at: optional(text),
     user_id: optional(text),
+    first_cid: optional(text),
+    ga: optional(googleIds),
     test: mark,
   },
   "link.app_open": {
@@ -81,6 +91,8 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     link_id: optional(text),
     cid: optional(text),
     user_id: optional(text),
+    first_cid: optional(text),
+    ga: optional(googleIds),
     detail: optional(text),
     timestamp: optional(Number.isSafeInteger),
     test: mark,

@@ -15,9 +15,9 @@ import {
   type NewKey,
 } from "#contract/apps.ts";
 import { type AppError, invalid, notFound, refuse } from "../errors.ts";
-import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
+import { composePage, type Page, type PageInput, placeOf } from "../platform/page.ts";
 import { timeText } from "../platform/time-text.ts";
 import {
   type ApiKey,
@@ -38,16 +38,6 @@ const LOOKUP_TTL_MS = 1_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
 const ALL_APPS_MAX = 1_000;
-
-export interface Page<Item> {
-  items: Item[];
-  next_cursor: string | null;
-}
-
-export interface PageInput {
-  limit: number;
-  cursor?: string | undefined;
-}
 
 export interface AccountsOptions {
   db: Database;
@@ -263,20 +253,6 @@ function takeOver(key: string, kind: Key["kind"], by: ApiKey | null): string {
   return key;
 }
 
-function placeOf(page: PageInput): store.After | null {
-  if (page.cursor === undefined) return null;
-  const [created_at, id] = decodeCursor(page.cursor, ["number", "string"]);
-  return { created_at: Number(created_at), id: String(id) };
-}
-
-/** The rows were asked for with one more than the limit, which tells whether another page follows. */
-function composePage<Row extends store.After, Item>(rows: Row[], limit: number, show: (row: Row) => Item): Page<Item> {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const next_cursor = rows.length > limit && last ? encodeCursor([last.created_at, last.id]) : null;
-  return { items: shown.map(show), next_cursor };
-}
-
 /** The columns of the settings that are given; absent ones are left out. */
 function toColumns(settings: Partial<AppSettings> & { name?: string | undefined }): Partial<store.AppRow> {
   const columns = Object.entries(settings).flatMap(([name, value]) => {
@@ -300,9 +276,13 @@ function toApp(row: store.AppRow): App {
     android_store_url: row.android_store_url,
     web_fallback_url: row.web_fallback_url,
     require_api_key: row.require_api_key === 1,
+    analytics_consent: row.analytics_consent === 1,
     match_window_seconds: row.match_window_seconds,
     event_retention_days: row.event_retention_days,
     delivery_retention_days: row.delivery_retention_days,
+    emit_open_on_resolve: row.emit_open_on_resolve === 1,
+    match_install_referrer: row.match_install_referrer === 1,
+    app_events_need_write: row.app_events_need_write === 1,
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),
   };

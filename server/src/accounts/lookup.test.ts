@@ -91,6 +91,19 @@ test("clear forgets everything, also what is being read", async () => {
   assert.equal(table.lookup.peek("b"), undefined);
 });
 
+test("the oldest makes room also after everything, or one of many, was forgotten", async () => {
+  const table = setup({ max_entries: 3 });
+  const kept = (keys: string) => [...keys].filter((key) => table.lookup.peek(key) !== undefined).join("");
+  for (const key of "abcd") await found(table, key);
+  assert.equal(kept("abcd"), "bcd");
+  table.lookup.clear();
+  for (const key of "efgh") await found(table, key);
+  assert.equal(kept("bcdefgh"), "fgh");
+  table.lookup.forget("f");
+  for (const key of "ijf") await found(table, key);
+  assert.equal(kept("fghij"), "fij");
+});
+
 test("a read that fails fails for those who waited, and is tried again for the next", async () => {
   const table = setup();
   const failing = assert.rejects(table.lookup.find("a"), /gone/);

@@ -32,6 +32,8 @@ interface Waiting<Value> {
 
 export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value> {
   const cache = new Map<string, { value: Value | null; until: number }>();
+  /** One for ever, which stands at the oldest entry: see bounded-map.ts. */
+  const by_age = cache.keys();
   const waiting = new Map<string, Waiting<Value>>();
   /** What is being read now; an entry that was forgotten meanwhile is gone from here, and its result is not kept. */
   const loading = new Map<string, Waiting<Value>>();
@@ -85,7 +87,7 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   function remember(key: string, entry: { value: Value | null; until: number }): void {
     cache.delete(key);
     if (cache.size >= options.max_entries) {
-      const oldest = cache.keys().next();
+      const oldest = by_age.next();
       if (!oldest.done) cache.delete(oldest.value);
     }
     cache.set(key, entry);

@@ -2,6 +2,7 @@
 import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
+import { type After, after } from "../platform/page.ts";
 import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
@@ -22,9 +23,13 @@ export interface AppRow extends Row {
   android_store_url: string | null;
   web_fallback_url: string | null;
   require_api_key: number;
+  analytics_consent: number;
   match_window_seconds: number;
   event_retention_days: number | null;
   delivery_retention_days: number | null;
+  emit_open_on_resolve: number;
+  match_install_referrer: number;
+  app_events_need_write: number;
   created_at: number;
   updated_at: number;
 }
@@ -57,26 +62,19 @@ export interface Removal extends Row {
   removed_at: number;
 }
 
-/** Where a page begins: after this item of a list that is sorted newest first. */
-export interface After {
-  created_at: number;
-  id: string;
-}
-
-const after = (place: After | null): Statement =>
-  place === null ? sql`true` : sql`(created_at, id) < (${place.created_at}, ${place.id})`;
-
 /** Unmet while what belonged to a deleted app of that id is being removed. */
 export async function insertApp(db: Database, app: AppRow): Promise<void> {
   // None that an earlier app of the id has had: a process that has not heard of it would send its events to the webhooks of that.
   const first_version = app.created_at;
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
-      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, match_window_seconds,
-      event_retention_days, delivery_retention_days, destinations_version, created_at, updated_at)
+      android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, analytics_consent, match_window_seconds,
+      event_retention_days, delivery_retention_days, emit_open_on_resolve, match_install_referrer, app_events_need_write,
+      destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
-      ${app.web_fallback_url}, ${app.require_api_key}, ${app.match_window_seconds}, ${app.event_retention_days},
-      ${app.delivery_retention_days}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
+      ${app.web_fallback_url}, ${app.require_api_key}, ${app.analytics_consent}, ${app.match_window_seconds},
+      ${app.event_retention_days}, ${app.delivery_retention_days}, ${app.emit_open_on_resolve}, ${app.match_install_referrer},
+      ${app.app_events_need_write}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
 }
@@ -149,8 +147,10 @@ export async function deleteKey(db: Database, id: string, app_scope: string | nu
   return deleted[0]?.key_hash ?? null;
 }
 
-/** @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone */
-/** Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused. */
+/**
+ * Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused.
+ * @throws DatabaseError "unique" when the host is taken, "unmet" when the app is gone or has as many as it may
+ */
 export async function insertDomain(db: Database, domain: DomainRow, domains_max: number): Promise<void> {
   const inserted = sql`insert into domains (id, app_id, hostname, created_at)
     select cast(${domain.id} as text), id, cast(${domain.hostname} as text), cast(${domain.created_at} as bigint)
@@ -223,6 +223,8 @@ export function removalSteps(removal: Removal): Statement[] {
         where app_id = ${id} and position < ${position} order by position limit ${REMOVAL_STEP_ROWS}) returning position`,
       sql`delete from app_events where (app_id, id) in (select app_id, id from app_events
         where app_id = ${id} and id < ${position} order by id limit ${REMOVAL_STEP_ROWS}) returning id`,
+      sql`delete from identities where (app_id, kind, key) in (select app_id, kind, key from identities
+        where app_id = ${id} order by kind, key limit ${REMOVAL_STEP_ROWS}) returning key`,
     ];
   }
   return [

@@ -24,14 +24,11 @@ function controlled() {
     selectThere: async (apps: readonly string[], links: readonly string[]) => ({ apps: [...apps], links: [...links] }),
     async fold(ids: readonly string[], _: unknown, { hours }: { hours: { link_id: string; clicks: number }[] }) {
       if (state.error !== null) throw state.error;
-      for (const id of ids)
-        assert.equal(
-          waiting.splice(
-            waiting.findIndex((one) => one.id === id),
-            1,
-          )[0]?.id,
-          id,
-        );
+      for (const id of ids) {
+        const at = waiting.findIndex((one) => one.id === id);
+        assert.notEqual(at, -1, `${id} was folded before`);
+        waiting.splice(at, 1);
+      }
       state.elapsed += state.step_ms;
       state.steps++;
       for (const { link_id, clicks } of hours) if (link_id === "") state.clicks += clicks;

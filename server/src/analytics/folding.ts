@@ -19,7 +19,6 @@ const FAST_MS = 5;
 const SLOW_MS = 10;
 /** Steps of the last run, at a stop; what is left then waits for whoever folds next. */
 const LAST_STEPS_MAX = 20;
-
 /** Of what cannot be read, so many are told of. */
 const UNREADABLE_MAX = 100;
 
@@ -48,6 +47,7 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
   let run: Promise<void> | undefined;
   let step_rows = STEP_ROWS.first;
   let is_failing = false;
+  /** Ids that were told of. */
   const unreadable = new Set<string>();
   let cancelTimer = () => {};
   let endRest = () => {};
@@ -79,8 +79,10 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
     return waiting.flatMap(({ id, app_id, tallies: text }) => {
       const tallies = readTallies(text);
       if (tallies !== null) return [{ id, app_id, tallies }];
-      if (!unreadable.has(id) && unreadable.size < UNREADABLE_MAX) log("counts.unreadable", { id, app_id }, "warn");
-      if (unreadable.size < UNREADABLE_MAX) unreadable.add(id);
+      if (!unreadable.has(id) && unreadable.size < UNREADABLE_MAX) {
+        unreadable.add(id);
+        log("counts.unreadable", { id, app_id }, "warn");
+      }
       return [];
     });
   }
@@ -91,7 +93,7 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
     const links = idsOf(counts, "link_id").filter((id) => id !== WHOLE_APP);
     const there = await store.selectThere(idsOf(counts, "app_id"), links);
     try {
-      await store.fold(ids, there, only(counts, there));
+      await store.fold(ids, there, countsOfThose(counts, there));
     } catch (error) {
       if (isDatabaseError(error, "unmet")) return null;
       throw error;
@@ -133,7 +135,7 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
     void loop();
   }
 
-  /** To be called when nothing more is recorded here. Ends the step under way, then folds what that was. */
+  /** To be called when nothing more is recorded here: waits for the step under way, then folds what was recorded last. */
   async function stop(): Promise<void> {
     const was_running = state === "running";
     state = "stopping";
@@ -170,7 +172,7 @@ function idsOf({ hours }: Counts, name: "app_id" | "link_id"): string[] {
 }
 
 /** Nothing is counted of an app that is gone, and of a link that is gone only what it adds to its app. */
-function only({ hours, days, parts }: Counts, there: { apps: string[]; links: string[] }): Counts {
+function countsOfThose({ hours, days, parts }: Counts, there: { apps: string[]; links: string[] }): Counts {
   const apps = new Set(there.apps);
   const links = new Set([...there.links, WHOLE_APP]);
   const isThere = ({ app_id, link_id }: { app_id: string; link_id: string }) => apps.has(app_id) && links.has(link_id);

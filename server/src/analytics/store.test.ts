@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
+import { foldingOf } from "../../test/support/folding.ts";
 import { BLANK } from "../../test/support/links.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
 import { createAccounts } from "../accounts/accounts.ts";
@@ -11,10 +12,9 @@ import type { Database } from "../platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
 import { createAnalytics } from "./analytics.ts";
-import { createFolding } from "./folding.ts";
 import { createRobots } from "./robots.ts";
 import { createAnalyticsStore } from "./store.ts";
-import { createTallyStore, insertTallies, LINK_VALUES_MAX } from "./tally-store.ts";
+import { insertTallies, LINK_VALUES_MAX } from "./tally-store.ts";
 import { DAY_MS, HOUR_MS, type TalliesOfApp, tallyBots, tallyVisits, type Visit } from "./visit.ts";
 
 const DAY = Date.UTC(2026, 2, 1);
@@ -32,8 +32,7 @@ forEachEngine((engine) => {
     const store = createAnalyticsStore(db);
     const ids = createIds();
     const write = (tallies: TalliesOfApp[]) => db.query(insertTallies(tallies, ids.uuid));
-    const clock = { now: () => DAY, after: () => () => {} };
-    const { fold } = createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} });
+    const { fold } = foldingOf(db);
     const add = async (visits: Visit[]) => {
       await write(tallyVisits(visits));
       await fold();

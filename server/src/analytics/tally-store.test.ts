@@ -3,17 +3,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
+import { foldingOf } from "../../test/support/folding.ts";
 import { BLANK } from "../../test/support/links.ts";
 import { deleteLink, insertLinks } from "../links/writing-store.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
 import { createIds } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
-import { createFolding } from "./folding.ts";
-import { createTallyStore, insertTallies } from "./tally-store.ts";
+import { insertTallies } from "./tally-store.ts";
 import { tallyVisits } from "./visit.ts";
 
 const AT = Date.UTC(2026, 2, 1, 5);
 const LINKS = ["lnk_1", "lnk_2", "lnk_3"];
+/** Neither so short that steps grow nor so long that they shrink. */
+const STEP_MS = 6;
 const ids = createIds();
 
 forEachEngine((engine) => {
@@ -113,18 +115,11 @@ forEachEngine((engine) => {
         return db.batch(statements);
       },
     };
-    await foldingOf(counting).fold();
+    await foldingOf(counting, STEP_MS).fold();
     assert.deepEqual(await countsOf(db), { clicks: 300, of_links: 300, values: 300, left: 0 });
     assert.ok(written.length > 3 && Math.max(...written) <= 600, written.join());
   });
 });
-
-/** Every step takes neither long nor short. */
-function foldingOf(db: Database) {
-  const clock = { now: () => AT, after: () => () => {} };
-  let elapsed = 0;
-  return createFolding({ store: createTallyStore(db), clock, elapsed: () => (elapsed += 6), log: () => {} });
-}
 
 function clicks(count: number, source = "mail") {
   return Array.from({ length: count }, (_, n) => {

@@ -64,19 +64,18 @@ export function tallyVisits(visits: readonly Visit[]): TalliesOfApp[] {
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return [...by_app].flatMap(([app_id, counts]) => {
-    return rowsOf(
-      app_id,
-      [...counts].map(([text, clicks]) => `[${clicks},0,${text}]`),
-    );
+    const tallies = [...counts].map(([text, clicks]) => `[${clicks},0,${text}]`);
+    return rowsOf(app_id, tallies);
   });
 }
 
 /** The same of what left no click. */
-export function tallyBots(app_id: string, seen: readonly { link_id: string; at: number; bots: number }[]) {
-  return rowsOf(
-    app_id,
-    seen.map(({ link_id, at, bots }) => `[0,${bots},${textOf({ link_id, at, values: {} })}]`),
-  );
+export function tallyBots(
+  app_id: string,
+  seen: readonly { link_id: string; at: number; bots: number }[],
+): TalliesOfApp[] {
+  const tallies = seen.map(({ link_id, at, bots }) => `[0,${bots},${textOf({ link_id, at, values: {} })}]`);
+  return rowsOf(app_id, tallies);
 }
 
 function rowsOf(app_id: string, tallies: readonly string[]): TalliesOfApp[] {

@@ -97,14 +97,19 @@ function unknownToken(): AppError {
 
 /**
  * Who calls an SDK endpoint, by `x-app-id` and `x-api-key`. A header that is sent must be right, even where none is needed.
- * @throws AppError 401 for a key that is not valid, 403 for one without `can_read` or of another app, 404 for an unknown app
+ * @param rights of which a key needs one
+ * @throws AppError 401 for a key that is not valid, 403 for one without a right or of another app, 404 for an unknown app
  */
-export async function identifySdk(accounts: Accounts, headers: Headers): Promise<SdkCaller> {
+export async function identifySdk(
+  accounts: Accounts,
+  headers: Headers,
+  rights: readonly ("can_read" | "can_write")[] = ["can_read"],
+): Promise<SdkCaller> {
   const app_id = one(headers["x-app-id"]);
   const presented = one(headers["x-api-key"]);
   const key = presented === null ? null : await accounts.findKey(presented);
   if (presented !== null && key === null) throw refuse("unauthorized", "x-api-key is not known, or has expired.");
-  if (key !== null && !key.can_read) throw lacks("can_read");
+  if (key !== null && !rights.some((right) => key[right])) throw lacks("can_read");
   if (key !== null && app_id !== null && key.app_id !== app_id) {
     throw refuse("forbidden", "x-api-key belongs to another app than x-app-id.");
   }
@@ -120,6 +125,17 @@ export function demandKey(app: App, caller: SdkCaller): void {
   if (app.require_api_key && caller.key?.app_id !== app.id) {
     throw refuse("unauthorized", "This app demands x-app-id and a valid x-api-key.");
   }
+}
+
+/** The same for app events, for which an app may demand a key that writes; else one that reads is enough, as web pages have. */
+export function demandEventKey(app: App, caller: SdkCaller): void {
+  demandKey(app, caller);
+  const { key } = caller;
+  const right = app.app_events_need_write ? "can_write" : "can_read";
+  if (app.app_events_need_write && key?.app_id !== app.id) {
+    throw refuse("unauthorized", "App events of this app demand x-app-id and a valid x-api-key that has can_write.");
+  }
+  if (key !== null && !key[right]) throw lacks(right);
 }
 
 function one(header: string | string[] | undefined): string | null {

@@ -120,14 +120,18 @@ forEachEngine((engine) => {
   });
 
   test("what an app has reported goes with it", async () => {
-    const { api, app_id } = await start();
+    const { api, app_id } = await start({ analytics_consent: true });
     const other = await api.createApp();
+    const cid = await click(api, app_id, "hello");
     for (const id of [app_id, other]) {
-      await send(api, "POST", "/api/app-events", { type: "install" }, { headers: { "x-app-id": id } });
+      const body = { type: "install", cid, userId: "ada" };
+      await send(api, "POST", "/api/app-events", body, { headers: { "x-app-id": id } });
     }
+    assert.equal((await api.db.query(sql`select key from identities`)).length, 1);
     assert.equal((await api.call("DELETE", `/api/apps/${app_id}`)).status, 204);
     const left = async () => (await api.db.query(sql`select app_id from app_events`)).map((row) => row["app_id"]);
     await waitUntil(async () => (await left()).length < 2, "the removal");
+    await waitUntil(async () => (await api.db.query(sql`select key from identities`)).length === 0, "who was known");
     assert.deepEqual(await left(), [other]);
     const { status } = await send(api, "POST", "/api/app-events", { type: "x" }, { headers: { "x-app-id": app_id } });
     assert.equal(status, 404);

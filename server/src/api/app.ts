@@ -6,12 +6,14 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import fastifyCors from "@fastify/cors";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Route } from "#contract/route.ts";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
 import { refuse, unavailable } from "../errors.ts";
 import { unavailablePage } from "../links/pages.ts";
 import { log } from "../platform/log.ts";
 import type { Gate } from "./access.ts";
 import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
+import { parseCsvBody } from "./csv-body.ts";
 import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
 import { parseJsonBody } from "./json-body.ts";
@@ -125,12 +127,21 @@ async function registerRoutes(
   { handlers, gate, limits, pages = [], urlProblem }: AppOptions,
 ): Promise<void> {
   const isSdk = (name: RouteName) => ROUTES[name].scope === "sdk";
+  const takesCsv = (name: RouteName) => (ROUTES[name] satisfies Route as Route).takes_csv === true;
   const door = { gate, limits, load: createLoad(), urlProblem };
   bind(
     app,
-    pick(handlers, (name) => !isSdk(name)),
+    pick(handlers, (name) => !isSdk(name) && !takesCsv(name)),
     door,
   );
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    // parseAs says that it is one.
+    scope.addContentTypeParser("text/csv", { parseAs: "buffer" }, async (_: unknown, body: unknown) =>
+      parseCsvBody(body as Buffer),
+    );
+    bind(scope, pick(handlers, takesCsv), door);
+  });
   const sdk = pick(handlers, isSdk);
   await app.register(async (scope) => {
     // Web pages of other origins call the SDK endpoints, whose routes say so; the rest stays out of their reach, the

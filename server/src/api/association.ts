@@ -44,7 +44,9 @@ export function registerAssociation(app: FastifyInstance, deps: AssociationDeps)
   function answer(file: object | null, needed: string, reply: FastifyReply): FastifyReply {
     if (file === null)
       throw refuse("not_found", `The app of this host has no such file: set ${needed} in its settings.`);
-    return reply.header("cache-control", CACHE_CONTROL).type("application/json").send(JSON.stringify(file));
+    // As bytes: to a text Fastify would add a charset, and validators that take the type by the letter find another one.
+    const bytes = Buffer.from(JSON.stringify(file));
+    return reply.header("cache-control", CACHE_CONTROL).type("application/json").send(bytes);
   }
 
   for (const path of ["/apple-app-site-association", "/.well-known/apple-app-site-association"]) {

@@ -1,5 +1,6 @@
 // Turns rows of the route table into Fastify routes: scope, validation, status and answer. Called by app.ts.
 // A handler sees parsed values only, and answers a value of the route's answer type.
+import type { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { z } from "zod";
 import type { ErrorDetail } from "#contract/errors.ts";
@@ -36,7 +37,9 @@ export interface StreamCall<R extends Route> extends Call<R> {
 
 export type Handler<R extends Route> = R extends { streams: true }
   ? (call: StreamCall<R>) => Promise<void>
-  : (call: Call<R>) => Answer<R["answer"]> | Other<R>;
+  : R extends { answers_csv: true }
+    ? (call: Call<R>) => Promise<Readable>
+    : (call: Call<R>) => Answer<R["answer"]> | Other<R>;
 export type Handlers<Names extends RouteName = RouteName> = { [Name in Names]: Handler<Routes[Name]> };
 
 declare module "fastify" {
@@ -75,13 +78,15 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
   const route: Route = ROUTES[name];
   const has_answer = route.answer !== null;
   app.route({
-    // A stream has no end that its HEAD could wait for.
-    exposeHeadRoute: route.streams !== true,
+    // A stream has no end that its HEAD could wait for, and a file is not made for nothing.
+    exposeHeadRoute: route.streams !== true && route.answers_csv !== true,
     method: route.method satisfies HTTPMethods,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
     config: { route_name: name, ...(route.scope === "sdk" && { cors: ANY_ORIGIN }) },
     onRequest(request, reply, done) {
       reply.header("cache-control", "no-store");
+      // The address of such a call may hold a token.
+      if (route.scope === "sdk") reply.header("referrer-policy", "no-referrer");
       admit(request, { name, route }, door, done);
     },
     // Without waiting for anything, so that the parser's own listeners miss nothing of the body.
@@ -94,6 +99,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
       if (route.streams === true) return handler(withGate(call, route, door.gate));
       reply.code(route.status);
       const answer = await handler(call);
+      if (route.answers_csv === true) reply.type("text/csv; charset=utf-8");
       return has_answer ? answer : null;
     },
   });

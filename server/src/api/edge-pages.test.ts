@@ -1,7 +1,7 @@
 // The pages and files around a link, over HTTP: what browsers inside of apps get, the way to the App Store, the explanation,
-// QR codes, links without a slug, and the files by which phones learn of an app.
+// QR codes, and the files by which phones learn of an app.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import { openApi, type TestApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { waitUntil } from "../../test/support/wait.ts";
@@ -100,7 +100,9 @@ forEachEngine((engine) => {
       ],
     );
     await api.call("PATCH", `/api/apps/${app_id}`, { android_store_url: null });
-    assert.equal((await open(api, "/d/hello/android")).status, 404);
+    // While the database is slow a visitor is sent by the app's settings of a moment ago.
+    const isGone = async () => (await open(api, "/d/hello/android")).status === 404;
+    await waitUntil(isGone, "the store to be gone from the link");
   });
 
   test("phones are told of a host's app, and of every app on the server's own host", async () => {
@@ -123,7 +125,7 @@ forEachEngine((engine) => {
           [200, "public, max-age=300"],
           `${host}${url}`,
         );
-        assert.match(String(answer.headers["content-type"]), /^application\/json/);
+        assert.equal(answer.headers["content-type"], "application/json", "by the letter");
         assert.ok(JSON.stringify(answer.body).includes(text));
       }
       for (const host of ["go.bare.example", "other.example"]) {
@@ -172,31 +174,6 @@ test("a QR code shows the link's own address, in the form and size that are aske
   assert.equal((await open(api, "/qr/none")).status, 404);
 });
 
-describe("a link without a slug leads to the app of the host", () => {
-  for (const [name, agent, host, expected] of [
-    ["a phone to its store", IPHONE, HOST, STORE],
-    ["Android to Play", PIXEL, HOST, `${PLAY}&referrer=utm_source%3Dmail`],
-    ["a desktop to the web, with what was asked for", MAC, HOST, "https://w.example/?path=settings&utm_source=mail"],
-    ["nobody on another host", MAC, "other.example", 404],
-    ["nobody on the server's own host", MAC, "links.test", 404],
-  ] as const) {
-    test(`${name}, and leaves no click`, async () => {
-      const settings = { ios_store_url: STORE, android_store_url: PLAY, web_fallback_url: "https://w.example/" };
-      const { api, app_id } = await openShop({}, settings);
-      const answer = await open(api, "/?path=settings&utm_source=mail", { "user-agent": agent, host });
-      assert.equal(answer.headers["location"] ?? answer.status, expected);
-      assert.deepEqual(await dataOf(api, app_id, "link.click"), []);
-    });
-  }
-
-  test("and where it has no address, a page says so", async () => {
-    const { api } = await openShop({}, {});
-    const { status, body } = await open(api, "/?path=settings");
-    assert.equal(status, 200);
-    assert.doesNotMatch(body, /<svg|href=/);
-  });
-});
-
 test("other origins may call the SDK endpoints on an app's host, after a preflight", async () => {
   const { api } = await openShop({}, {});
   const origin = "https://www.shop.example";
@@ -212,6 +189,10 @@ test("other origins may call the SDK endpoints on an app's host, after a preflig
     assert.deepEqual([preflight.status, preflight.headers["access-control-allow-origin"]], [204, "*"], url);
     assert.match(String(preflight.headers["access-control-allow-headers"]), /x-app-id/i);
   }
+  const told = ["access-control-allow-origin", "cache-control", "referrer-policy"];
   const missed = await open(api, `/api/deeplink?cid=${"0".repeat(32)}`, { origin });
-  assert.deepEqual([missed.headers["access-control-allow-origin"], missed.headers["cache-control"]], ["*", "no-store"]);
+  assert.deepEqual(
+    told.map((name) => missed.headers[name]),
+    ["*", "no-store", "no-referrer"],
+  );
 });

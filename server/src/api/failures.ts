@@ -30,11 +30,19 @@ export function describeFailure(error: unknown, request_id: string): Failure {
 }
 
 function compose(refusal: AppError, request_id: string, is_bug: boolean): Failure {
-  const { code, message, details, retry_after_seconds, suggestions } = refusal;
-  const body: ErrorBody = { error: code, message, request_id };
-  if (details !== undefined) body.details = [...details];
-  if (suggestions !== undefined) body.suggestions = [...suggestions];
-  return { status: ERROR_STATUS[code], body, retry_after_seconds, is_bug };
+  const { code, retry_after_seconds } = refusal;
+  const { error, message, ...rest } = presentRefusal(refusal);
+  return { status: ERROR_STATUS[code], body: { error, message, request_id, ...rest }, retry_after_seconds, is_bug };
+}
+
+/** What a refusal says, of a request or of one thing among many in it. */
+export function presentRefusal({ code, message, details, suggestions }: AppError): Omit<ErrorBody, "request_id"> {
+  return {
+    error: code,
+    message,
+    ...(details !== undefined && { details: [...details] }),
+    ...(suggestions !== undefined && { suggestions: [...suggestions] }),
+  };
 }
 
 function toRefusal(error: unknown): AppError | null {
@@ -52,6 +60,10 @@ function fromFramework(error: unknown): AppError | null {
   const status = error.statusCode;
   if (status < 400 || status > 499) return null;
   if (status === 413) return new AppError("too_large", "The body is larger than 1 MiB; send less at once.");
-  if (status === 415) return new AppError("unsupported_media_type", "Send the body as content-type: application/json.");
+  if (status === 415)
+    return new AppError(
+      "unsupported_media_type",
+      "Send the body as content-type: application/json, or text/csv for an import.",
+    );
   return new AppError(CODE_BY_STATUS[status] ?? "invalid_request", error.message);
 }

@@ -13,7 +13,7 @@ type Issue = z.core.$ZodIssue;
 /** The schema that has found them, and where the value came from, to speak of it when it is wrong as a whole. */
 interface Source {
   schema: z.core.$ZodType;
-  part: "body" | "query";
+  part: "body" | "query" | "link";
 }
 
 /** @param known what is wrong besides, other than by the schema */

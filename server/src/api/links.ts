@@ -14,7 +14,7 @@ type Names =
   | "deleteLink";
 
 /** What people make shows in the Portal unless they say otherwise; LinkMe's own call hides what does not say. */
-const SHOWN = 0;
+export const SHOWN = 0;
 
 export function linkHandlers(links: Links): Handlers<Names> {
   return {

@@ -77,7 +77,7 @@ function anyJson(_name: string, value: unknown): unknown {
 
 interface Operation {
   operationId: RouteName;
-  requestBody?: { required: boolean };
+  requestBody?: { required: boolean; content?: unknown };
   responses: Record<string, { description: string; content?: unknown }>;
 }
 
@@ -90,11 +90,14 @@ type Document = ReturnType<FastifyInstance["swagger"]> & {
 function tidy(document: Document): Document {
   for (const operation of Object.values(document.paths).flatMap(Object.values<Operation>)) {
     const route: Route = ROUTES[operation.operationId];
+    if (operation.requestBody && route.takes_csv)
+      operation.requestBody.content = as("text/csv", operation.requestBody.content);
     if (operation.requestBody) operation.requestBody.required = route.body?.safeParse(undefined).success !== true;
     for (const [status, response] of Object.entries(operation.responses)) {
       response.description = MEANING[status] ?? "Done.";
       if (status === "204") delete response.content;
-      if (status === "200" && route.streams === true) response.content = asStream(response.content);
+      if (status === "200" && route.streams === true) response.content = as("text/event-stream", response.content);
+      if (status === "200" && route.answers_csv === true) response.content = as("text/csv", response.content);
     }
   }
   const { schemas } = document.components;
@@ -103,9 +106,9 @@ function tidy(document: Document): Document {
   return document;
 }
 
-/** What the plugins take for a body is the data of each message. */
-function asStream(content: unknown): unknown {
-  return { "text/event-stream": Object.values(content as Record<string, unknown>)[0] };
+/** What the plugins take for JSON: of a stream, the data of each message. */
+function as(media_type: string, content: unknown): unknown {
+  return { [media_type]: Object.values(content as Record<string, unknown>)[0] };
 }
 
 /** The names of the schemas that `from` refers to, directly or through others. */

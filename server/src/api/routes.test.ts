@@ -160,7 +160,11 @@ for (const name of LISTS) {
   });
 }
 
-const WITH_BODY = NAMES.filter((name) => (ROUTES[name] satisfies Route as Route).body !== undefined);
+// What takes CSV has tests of its own.
+const WITH_BODY = NAMES.filter((name) => {
+  const { body, takes_csv }: Route = ROUTES[name];
+  return body !== undefined && takes_csv !== true;
+});
 for (const name of WITH_BODY) {
   const is_linkme = ["SDK", "Links"].includes(ROUTES[name].tag);
 
@@ -186,7 +190,7 @@ for (const name of WITH_BODY) {
       assertRefused(await send(name, url, { headers }, body), code, what);
     }
     if (is_linkme) return;
-    const answer = await send(name, url, {}, { ...BODIES[name], surprise: 1 });
+    const answer = await send(name, url, {}, { ...Object(BODIES[name]), surprise: 1 });
     assertRefused(answer, "invalid_request", "an unknown field");
     assert.deepEqual(
       answer.body.details.map(({ path }: { path: string }) => path),

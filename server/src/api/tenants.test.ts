@@ -49,12 +49,14 @@ const THEIRS: Record<string, string> = {
   destination_id: theirs.ids["/api/webhooks/{id}"] ?? "",
   target_id: theirs.ids["/api/webhooks/{id}"] ?? "",
   webhook_id: theirs.ids["/api/webhooks/{id}"] ?? "",
+  utm_preset_id: theirs.ids["/api/utm-presets/{id}"] ?? "",
+  utmPresetId: theirs.ids["/api/utm-presets/{id}"] ?? "",
   ios_bundle_id: bundle,
   bundleId: bundle,
   cid,
 };
 /** They name nothing of this server: a team at Apple, a user of whoever sends the event, a name for campaigns. */
-const OF_OTHERS = ["ios_team_id", "userId", "utm_id"];
+const OF_OTHERS = ["ios_team_id", "userId", "user_id", "device_id", "utm_id"];
 /** Where the route takes anything, what it reads. */
 const READ: Partial<Record<RouteName, z.ZodType>> = { recordAppEvent: AppEventBody };
 

@@ -16,6 +16,9 @@ export interface AppEventRow extends Row {
   detail: string | null;
   client_time: number | null;
   created_at: number;
+  device: string | null;
+  /** As events of type link.app_open tell it. */
+  first_cid: string | null;
 }
 
 /** Unmet when the app is gone: nothing of it may come after its removal. */
@@ -25,9 +28,10 @@ export function keepApp(app_id: string): Statement {
 
 export function insertAppEvent(row: AppEventRow): Statement {
   return sql`insert into app_events
-      (app_id, id, type, platform, cid, link_id, user_id, detail, client_time, created_at)
+      (app_id, id, type, platform, cid, link_id, user_id, detail, client_time, created_at,
+      device, first_cid)
     values (${row.app_id}, ${row.id}, ${row.type}, ${row.platform}, ${row.cid}, ${row.link_id}, ${row.user_id},
-      ${row.detail}, ${row.client_time}, ${row.created_at})`;
+      ${row.detail}, ${row.client_time}, ${row.created_at}, ${row.device}, ${row.first_cid})`;
 }
 
 /** A token looks the same from wherever an app has it; what the app says of a claim by token is more than that. */

@@ -3,14 +3,10 @@
 import { z } from "zod";
 import { APP_EVENT_TYPE_MAX_CHARS } from "#contract/app-events.ts";
 import type { ClaimType } from "#contract/events.ts";
+import { UserIds } from "#contract/users.ts";
 
 const ID_MAX_CHARS = 200;
 const DETAIL_MAX_CHARS = 16_000;
-
-const Id = z
-  .union([z.string().max(ID_MAX_CHARS), z.number()])
-  .transform(String)
-  .nullish();
 
 /** Unknown members are ignored, as LinkMe's SDKs expect. */
 export const AppEventBody = z.object({
@@ -21,7 +17,7 @@ export const AppEventBody = z.object({
   cid: z.string().max(ID_MAX_CHARS).nullish(),
   linkId: z.string().max(ID_MAX_CHARS).nullish(),
   bundleId: z.string().max(ID_MAX_CHARS).nullish(),
-  userId: Id,
+  ...UserIds,
   detail: z.union([z.string().max(DETAIL_MAX_CHARS), z.record(z.string(), z.unknown())]).nullish(),
   props: z.unknown().optional(),
   device: z.unknown().optional(),

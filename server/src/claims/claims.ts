@@ -4,45 +4,42 @@
 import type { App, Domain } from "#contract/apps.ts";
 import type { ATTEMPT_REASONS, ClaimType, EventData, Platform } from "#contract/events.ts";
 import type { LinkPayload } from "#contract/links.ts";
-import { invalid, notFound, refuse, unavailable } from "../errors.ts";
+import { AppError, invalid, notFound, refuse, unavailable } from "../errors.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint, Fingerprints } from "../links/fingerprint.ts";
-import { type LinkRow, type PreparedLink, parseMap } from "../links/link.ts";
+import { type LinkRow, type PreparedLink, parseMap, ROOT_LINK_ID } from "../links/link.ts";
 import { isEmpty } from "../links/query.ts";
 import { chooseTarget } from "../links/routing.ts";
-import { hostWithoutPort } from "../links/target.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
-import type { Statement } from "../platform/sql.ts";
 import { timeText } from "../platform/time-text.ts";
-import type { AppEventBody } from "./app-event.ts";
 import { type Device, platformOf } from "./device.ts";
-import { rankCandidates } from "./matching.ts";
-import { composePassThrough, composePayload } from "./payload.ts";
-import { findCid, readCid } from "./referrer.ts";
+import type { Identities, Learned } from "./identities.ts";
+import { googleIdsOf } from "./identity.ts";
+import { type Ambiguity, ambiguityOf, rankCandidates } from "./matching.ts";
+import { composePassThrough, composePayload, rootLinkOf } from "./payload.ts";
+import { demandCid, findCid, noMatch } from "./referrer.ts";
 import * as store from "./store.ts";
+import type { Store } from "./storing.ts";
 
 const RETRY_AFTER_SECONDS = 1;
+/** A claim is composed anew while others tie the same device, or destinations change under it. */
+const TRIES_MAX = 3;
 
 /** Who asks, apart from the app that it belongs to. */
 export interface Asking {
   readonly ip: string;
   readonly user_agent: string;
   readonly device: Device;
+  /** The user, as the app names them; of use with the app's consent setting alone. */
+  readonly user_id: string | null;
   /** As the body states it; not checked yet. */
   readonly platform?: unknown;
 }
 
-/** The part of the event log that claims use: the guard and the events of an item, all or nothing. */
-export interface ClaimLog {
-  channel<Item>(
-    eventsOf: (item: Item) => readonly EventRow[],
-    compose: (items: readonly Item[]) => { statements: Statement[] },
-  ): (item: Item) => Promise<unknown>;
-}
-
 export interface ClaimsOptions {
   db: Database;
-  log: ClaimLog;
+  store: Store;
+  identities: Identities;
   links: {
     findLink(id: string): Promise<LinkRow | null>;
     addressOf(link: LinkRow): Promise<string>;
@@ -56,64 +53,37 @@ export interface ClaimsOptions {
   fingerprints: Fingerprints;
   compose(event: NewEvent): EventRow;
   now(): number;
+  /** Told what an operator may want to know; ids and numbers alone. */
+  note?(note: ClaimNote): void;
 }
 
-interface Item {
-  readonly guard: Statement | null;
-  readonly events: readonly EventRow[];
+/** Clicks of several links fitted a claim without a token, and the best of them was tried first. */
+export interface ClaimNote extends Ambiguity {
+  readonly event: "claim.ambiguous";
+  readonly app_id: string;
+}
+
+/** What an address leads to; no app on the server's own host, where any might be meant. */
+export interface Resolved {
+  readonly app: App | null;
+  readonly payload: LinkPayload;
+}
+
+/** A click that is about to be claimed. */
+interface Claim {
+  readonly click: store.ClaimableClick;
+  readonly link: LinkRow;
+  readonly platform: Platform;
+  readonly claim_type: ClaimType;
+  readonly at: number;
 }
 
 type Reason = (typeof ATTEMPT_REASONS)[number];
 
 export type Claims = ReturnType<typeof createClaims>;
 
-export function createClaims({ db, log, links, accounts, fingerprints, compose, now }: ClaimsOptions) {
-  const submit = log.channel<Item>(
-    ({ events }) => events,
-    (items) => ({ statements: items.flatMap(({ guard }) => (guard === null ? [] : [guard])) }),
-  );
-
-  /**
-   * The app of a caller that does not name it: by bundle id or package name, else by host, else the only one there is.
-   * @throws AppError invalid_request
-   */
-  async function findCallerApp(bundle_id: string | null, host: string): Promise<App> {
-    const by_bundle = bundle_id ? await store.selectAppsByBundle(db, bundle_id) : [];
-    const hostname = hostWithoutPort(host);
-    const by_host = by_bundle.length === 1 || hostname === null ? null : await accounts.findDomain(hostname);
-    const first = by_bundle.length === 1 || by_host !== null ? by_bundle : await store.selectFirstApps(db);
-    const id = by_host?.app_id ?? (first.length === 1 ? first[0]?.id : undefined);
-    const app = id === undefined ? null : await accounts.findApp(id);
-    if (app === null) throw invalid("x-app-id", "the id of your app in this header: nothing else says which app calls");
-    return app;
-  }
-
-  /** The app of a token, for a caller that names no other. @throws AppError invalid_request, not_found */
-  function findTokenApp(cid: string | undefined): Promise<App> {
-    return appOfClick(demandCid(cid));
-  }
-
-  /** The app of the token in a referrer, likewise. @throws AppError no_match, not_found */
-  async function findReferrerApp(referrer: string): Promise<App> {
-    const token = findCid(referrer);
-    if (token === null) throw noMatch();
-    return appOfClick(token);
-  }
-
-  async function appOfClick(cid: string): Promise<App> {
-    const click = await store.selectClick(db, cid);
-    const app = click === null ? null : await accounts.findApp(click.app_id);
-    if (app === null) throw notFound("click token");
-    return app;
-  }
-
-  /** The app whose click, else whose link, an app event names; null when it names none that is known. */
-  async function findEventApp(body: AppEventBody): Promise<App | null> {
-    const cid = readCid(body.cid);
-    const click = cid === null ? null : await store.selectClick(db, cid);
-    const named = click ?? (body.linkId ? await links.findLink(body.linkId) : null);
-    return named === null ? null : accounts.findApp(named.app_id);
-  }
+export function createClaims(options: ClaimsOptions) {
+  const { db, identities, links, accounts, fingerprints, compose, now, note = () => {} } = options;
 
   /** `GET /api/deeplink`. @throws AppError invalid_request, not_found, expired */
   async function claimToken(app: App, cid: string | undefined, asking: Asking): Promise<LinkPayload> {
@@ -123,20 +93,30 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   /** `POST /api/install-referrer`. @throws AppError no_match, not_found, expired */
   async function claimReferrer(app: App, referrer: string, asking: Asking): Promise<LinkPayload> {
     const token = findCid(referrer);
-    if (token === null) throw noMatch();
-    return claimByCid(app, token, "install_referrer", { ...asking, platform: "android" });
+    const on_android = { ...asking, platform: "android" };
+    try {
+      if (token === null) throw noMatch();
+      return await claimByCid(app, token, "install_referrer", on_android);
+    } catch (error) {
+      if (!app.match_install_referrer || !isMiss(error)) throw error;
+      return claimDeferred(app, null, on_android);
+    }
   }
 
   async function claimByCid(app: App, cid: string, claim_type: ClaimType, asking: Asking): Promise<LinkPayload> {
-    const click = await store.selectClick(db, cid);
-    if (click === null || click.app_id !== app.id) throw notFound("click token");
+    const stored = await store.selectClick(db, cid);
+    if (stored === null || stored.app_id !== app.id) throw notFound("click token");
     const at = now();
-    if (at >= click.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
-    const link = await links.findLink(click.link_id);
-    if (link === null) throw notFound("link");
+    if (at >= stored.expires_at) throw refuse("expired", "This click token is too old to be claimed.");
+    const opened = await openedBy(stored);
+    if (opened === null) throw notFound("link");
+    const { link, click } = opened;
     const platform = statedPlatform(asking) ?? clickPlatform(click.platform);
-    const event = claimEvent({ click, link, platform, claim_type, at });
-    const is_first = click.claimed_at === null && (await claimOnce(click.cid, claim_type, at, [event]));
+    const claim = { click, link, platform, claim_type, at };
+    const is_first =
+      click.claimed_at === null && (await claimOnce(app, asking, claim, (learned) => [claimEvent(claim, learned)]));
+    // The claim before may have been of somebody who was not known yet.
+    if (!is_first) await identities.note(app, asking, click);
     return payloadOf(app, link, click, !is_first);
   }
 
@@ -148,20 +128,29 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     const { window, prints } = matchWindow(app, asking, at);
     if (window !== null) {
       const claimant = { ...asking, platform, fingerprints: prints };
-      for (const click of rankCandidates(await store.selectCandidates(db, window), claimant)) {
-        const link = await links.findLink(click.link_id);
-        if (link === null) continue;
-        const events = [
-          attemptEvent(attempt, "matched", click),
-          claimEvent({ click, link, platform, claim_type: "fingerprint", at }),
-        ];
+      const candidates = rankCandidates(await store.selectCandidates(db, window), claimant);
+      const ambiguity = ambiguityOf(candidates);
+      if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
+      for (const candidate of candidates) {
+        const opened = await openedBy(candidate);
+        if (opened === null) continue;
+        const { link, click } = opened;
+        const claim = { click, link, platform, claim_type: "fingerprint", at } as const;
+        const eventsOf = (learned: Learned) => [attemptEvent(attempt, "matched", click), claimEvent(claim, learned)];
         // When somebody else was faster, the next best click is tried.
-        if (await claimOnce(click.cid, "fingerprint", at, events)) return payloadOf(app, link, click, false);
+        if (await claimOnce(app, asking, claim, eventsOf)) return payloadOf(app, link, click, false);
       }
     }
     const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
     await append(attemptEvent(attempt, reason, null));
     throw noMatch();
+  }
+
+  /** Null when the link is gone. */
+  async function openedBy(click: store.ClaimableClick): Promise<{ link: LinkRow; click: store.ClaimableClick } | null> {
+    if (click.link_id === ROOT_LINK_ID) return rootLinkOf(click);
+    const link = await links.findLink(click.link_id);
+    return link === null ? null : { link, click };
   }
 
   /** Null when the caller's address is not known: nothing can match then. */
@@ -173,32 +162,35 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   }
 
   /** False when the token has been claimed meanwhile. */
-  async function claimOnce(cid: string, claim_type: ClaimType, at: number, events: EventRow[]): Promise<boolean> {
-    try {
-      await submit({ guard: store.claimClick(cid, claim_type, at), events });
-      return true;
-    } catch (error) {
-      if (!isDatabaseError(error, "unmet")) throw error;
-      const click = await store.selectClick(db, cid);
-      if (click === null || click.claimed_at !== null) return false;
-      throw notNow();
+  async function claimOnce(
+    app: App,
+    asking: Asking,
+    { click, claim_type, at }: Claim,
+    eventsOf: (learned: Learned) => EventRow[],
+  ): Promise<boolean> {
+    for (let left = TRIES_MAX; left > 0; left--) {
+      const learned = await identities.learn(app, asking, click);
+      const statement = store.claimClick(click.cid, claim_type, at, learned.person);
+      const clicks = [{ cid: click.cid, statement }];
+      try {
+        await options.store({ app_id: app.id, events: eventsOf(learned), clicks, identities: learned.identities });
+        return true;
+      } catch (error) {
+        if (!isDatabaseError(error, "unmet")) throw error;
+        const now_is = await store.selectClick(db, click.cid);
+        if (now_is === null || now_is.claimed_at !== null) return false;
+      }
     }
+    throw notNow();
   }
 
   async function append(event: EventRow): Promise<void> {
-    await submit({ guard: null, events: [event] }).catch((error: unknown) => {
+    await options.store({ app_id: event.app_id, events: [event] }).catch((error: unknown) => {
       throw isDatabaseError(error, "unmet") ? notNow() : error;
     });
   }
 
-  function claimEvent(claim: {
-    click: store.ClaimableClick;
-    link: LinkRow;
-    platform: Platform;
-    claim_type: ClaimType;
-    at: number;
-  }): EventRow {
-    const { click, link, platform, claim_type, at } = claim;
+  function claimEvent({ click, link, platform, claim_type, at }: Claim, { person, told }: Learned): EventRow {
     const data: EventData["link.claim"] = {
       link_id: click.link_id,
       platform,
@@ -213,7 +205,12 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     const utm = parseMap(click.utm);
     if (!isEmpty(params)) data.params = params;
     if (!isEmpty(utm)) data.utm = utm;
-    return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data });
+    if (told.user_id !== undefined) data.user_id = told.user_id;
+    if (told.first_cid !== undefined) data.first_cid = told.first_cid;
+    // Nothing is told without the consent of now, whatever was kept with that of then.
+    if (told.first_cid !== undefined && click.ga !== null) data.ga = googleIdsOf(click.ga);
+    const about = { cid: click.cid, user_id: told.user_id ?? null, device: person.device };
+    return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data, about });
   }
 
   function attemptEvent(
@@ -226,7 +223,8 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     const data: EventData["link.deferred_claim_attempt"] = { platform, matched, method: "fingerprint", reason };
     if (click !== null) Object.assign(data, { link_id: click.link_id, cid: click.cid });
     if (bundle_id) data.bundle_id = bundle_id;
-    const event = { app_id, event: "link.deferred_claim_attempt", ts: at, data } as const;
+    const about = { cid: click?.cid ?? null };
+    const event = { app_id, event: "link.deferred_claim_attempt", ts: at, data, about } as const;
     return compose(click === null ? event : { ...event, link_id: click.link_id });
   }
 
@@ -238,7 +236,7 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   ): Promise<LinkPayload> {
     return composePayload({
       link,
-      url: await links.addressOf(link),
+      url: link.id === ROOT_LINK_ID ? null : await links.addressOf(link),
       web_fallback_url: link.web_fallback_url ?? app.web_fallback_url,
       utm: parseMap(click.utm),
       params: parseMap(click.params),
@@ -247,10 +245,15 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
   }
 
   /**
-   * `POST /api/deeplink/resolve-url`. It is no click and no open: samples report the open as an app event themselves.
+   * `POST /api/deeplink/resolve-url`. It is no click, and claims nothing. Answers whose app was opened, too.
    * @param admit throws for an app that this caller may not ask about
    */
-  async function resolveUrl(caller: App | null, text: string, admit: (app: App) => void): Promise<LinkPayload> {
+  async function resolveUrl(
+    caller: App | null,
+    text: string,
+    asking: Asking,
+    admit: (app: App) => void,
+  ): Promise<Resolved> {
     const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
     if (url === null) throw invalid("url", "an absolute http or https URL");
     const domain = links.isOwnHost(url.hostname) ? null : await accounts.findDomain(url.hostname);
@@ -260,24 +263,17 @@ export function createClaims({ db, log, links, accounts, fingerprints, compose, 
     if (link === null || (caller !== null && link.row.app_id !== caller.id)) {
       const app = domain === null ? null : await accounts.findApp(domain.app_id);
       if (app !== null) admit(app);
-      return composePassThrough(url);
+      return { app, payload: composePassThrough(url) };
     }
     admit(link.app);
+    await identities.note(link.app, asking, null);
     const { utm, params } = chooseTarget(link, "web", url.search.slice(1));
     const web_fallback_url = link.row.web_fallback_url ?? link.app.web_fallback_url;
-    return composePayload({ link: link.row, url: url.href, web_fallback_url, utm, params, token: null });
+    const asked = { link: link.row, url: url.href, web_fallback_url, utm, params, token: null };
+    return { app: link.app, payload: composePayload(asked) };
   }
 
-  return {
-    ...{ findCallerApp, findTokenApp, findReferrerApp, findEventApp },
-    ...{ claimToken, claimReferrer, claimDeferred, resolveUrl },
-  };
-}
-
-function demandCid(text: string | undefined): string {
-  const cid = readCid(text);
-  if (cid === null) throw invalid("cid", "a click token: 8 to 64 hexadecimal digits");
-  return cid;
+  return { claimToken, claimReferrer, claimDeferred, resolveUrl };
 }
 
 /** A claim says where it happens; a caller that does not is taken for where the click happened. */
@@ -301,8 +297,9 @@ function notNow() {
   return unavailable("The event could not be stored. Send the same request again.", RETRY_AFTER_SECONDS);
 }
 
-function noMatch() {
-  return refuse("no_match", "No click matches this device. Nothing has to be done.");
+/** The token of a referrer is of no use. */
+function isMiss(error: unknown): boolean {
+  return error instanceof AppError && ["no_match", "not_found", "expired"].includes(error.code);
 }
 
 function foreignHost(hostname: string) {

@@ -3,8 +3,10 @@
 // So the network decides who may match, and everything else only who comes first.
 import type { Platform } from "#contract/events.ts";
 import type { Fingerprint } from "../links/fingerprint.ts";
+import { ROOT_LINK_ID } from "../links/link.ts";
 import { describeAgent } from "../links/visitor.ts";
 import type { Device } from "./device.ts";
+import { isZoneOf } from "./time-zones.ts";
 
 /** A click that may be the one. */
 export interface Candidate {
@@ -25,13 +27,31 @@ export interface Claimant {
   readonly fingerprints: readonly Fingerprint[];
 }
 
-/** Candidates that fit, the best first: same User-Agent, then same system version, then same language, then the newest. */
+/**
+ * Candidates that fit, the best first: same User-Agent, then same system version, then same language, then a time zone of
+ * the language's region, then the newest.
+ */
 export function rankCandidates<Click extends Candidate>(candidates: readonly Click[], claimant: Claimant): Click[] {
-  const scored = candidates
-    .filter((candidate) => isPossible(candidate, claimant))
-    .map((candidate) => ({ candidate, score: score(candidate, claimant) }));
+  const possible = candidates.filter((candidate) => isPossible(candidate, claimant));
+  if (possible.length < 2) return possible;
+  const scored = possible.map((candidate) => ({ candidate, score: score(candidate, claimant) }));
   scored.sort((one, other) => other.score - one.score || newestFirst(one.candidate, other.candidate));
   return scored.map(({ candidate }) => candidate);
+}
+
+/** How much was to choose from. */
+export interface Ambiguity {
+  readonly candidates: number;
+  readonly links: number;
+}
+
+/** Null while all that fit lead to the same link: then it does not matter which of them is taken. */
+export function ambiguityOf(
+  candidates: readonly { readonly link_id: string; readonly params: string | null }[],
+): Ambiguity | null {
+  // Without a slug the parameters say where it leads.
+  const links = new Set(candidates.map(({ link_id, params }) => (link_id === ROOT_LINK_ID ? params : link_id))).size;
+  return links < 2 ? null : { candidates: candidates.length, links };
 }
 
 /** A click of an unknown or desktop-looking client may belong to anybody: apps open links with libraries of their own. */
@@ -44,8 +64,14 @@ function isPossible(candidate: Candidate, { platform, device, user_agent }: Clai
 function score(candidate: Candidate, { device, fingerprints }: Claimant): number {
   const same_agent = candidate.ua_hash !== null && fingerprints.some(({ ua_hash }) => ua_hash === candidate.ua_hash);
   const same_system = sameVersion(candidate.os_version, device.os_version);
-  const same_language = candidate.locale !== null && candidate.locale === device.locale;
-  return (same_agent ? 4 : 0) + (same_system ? 2 : 0) + (same_language ? 1 : 0);
+  const { locale } = candidate;
+  return (same_agent ? 8 : 0) + (same_system ? 4 : 0) + (locale === null ? 0 : placeScore(locale, device));
+}
+
+/** The language of the browser, as far as device and region fit it. Its address says nothing more: all have the same. */
+function placeScore(locale: string, device: Device): number {
+  const same_zone = device.timezone !== null && isZoneOf(locale, device.timezone);
+  return (locale === device.locale ? 2 : 0) + (same_zone ? 1 : 0);
 }
 
 /** `17.4` is `17.4.1`: clients name as many parts as they like. */

@@ -2,13 +2,13 @@
 // The order of members is part of the format: old Android SDKs read the text with regular expressions, the first
 // occurrence of a name counts and a map ends at the first brace, so scalars stand before maps, and maps are flat.
 import type { LinkPayload } from "#contract/links.ts";
-import { type LinkRow, parseMap } from "../links/link.ts";
+import { type LinkRow, parseMap, ROOT_LINK_ID, rootRow } from "../links/link.ts";
 import { readQuery, type StringMap } from "../links/query.ts";
 
 export interface PayloadInput {
   readonly link: LinkRow;
-  /** The link's own address, or the one that was resolved. */
-  readonly url: string;
+  /** The link's own address, or the one that was resolved; null where neither is known. */
+  readonly url: string | null;
   readonly web_fallback_url: string | null;
   readonly utm: StringMap;
   readonly params: StringMap;
@@ -16,13 +16,14 @@ export interface PayloadInput {
   readonly token: { readonly cid: string; readonly duplicate: boolean } | null;
 }
 
+/** A link without a slug has no id for apps to know, and no address but the one it was opened by. */
 export function composePayload({ link, url, web_fallback_url, utm, params, token }: PayloadInput): LinkPayload {
   const forced = link.force_redirect_web === 1 && web_fallback_url !== null;
   return {
-    linkId: link.id,
+    ...(link.id === ROOT_LINK_ID ? {} : { linkId: link.id }),
     ...(token === null ? {} : { cid: token.cid }),
     ...(link.deep_link_path ? { path: link.deep_link_path } : {}),
-    url,
+    ...(url === null ? {} : { url }),
     isLinkMe: true,
     duplicate: token?.duplicate ?? false,
     forceRedirectWeb: forced,
@@ -51,4 +52,13 @@ export function composePassThrough(url: URL): LinkPayload {
     utm,
     custom: {},
   };
+}
+
+/** The link of a visit of `/?path=…`, by what its click has kept: the path is where it leads, the rest are its parameters. */
+export function rootLinkOf<Click extends { readonly app_id: string; readonly params: string | null }>(
+  click: Click,
+): { link: LinkRow; click: Click } {
+  const { path, ...rest } = parseMap(click.params);
+  const link = { ...rootRow(click.app_id), deep_link_path: path ?? null };
+  return { link, click: { ...click, params: JSON.stringify(rest) } };
 }

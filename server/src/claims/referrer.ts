@@ -1,5 +1,7 @@
 // Finds the click token in what the Play Install Referrer delivered: a query string, percent-encoded once or twice; a
-// link with `?cid=`; or `linkme:cid=<hex>`. Organic installs carry none. Pure; called by claims.ts.
+// link with `?cid=`; or `linkme:cid=<hex>`. Organic installs carry none. Pure; called by
+// claims.ts and callers.ts.
+import { invalid, refuse } from "../errors.ts";
 
 /** A token as LinkMe's SDKs accept it; ours are 32 lower-case digits. */
 const CID = /^[A-Fa-f0-9]{8,64}$/;
@@ -32,4 +34,15 @@ function decode(text: string): string {
     // Not percent-encoded after all.
     return text;
   }
+}
+
+/** @throws AppError invalid_request */
+export function demandCid(text: string | undefined): string {
+  const cid = readCid(text);
+  if (cid === null) throw invalid("cid", "a click token: 8 to 64 hexadecimal digits");
+  return cid;
+}
+
+export function noMatch() {
+  return refuse("no_match", "No click matches this device. Nothing has to be done.");
 }

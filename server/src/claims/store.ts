@@ -2,6 +2,7 @@
 import type { ClaimType } from "#contract/events.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { expectRows, list, type Statement, sql } from "../platform/sql.ts";
+import type { Person } from "./identity.ts";
 import type { Candidate } from "./matching.ts";
 
 /** Enough to rank; more clicks than this from one network in one window are told apart by age alone. */
@@ -17,6 +18,9 @@ export interface ClaimableClick extends Row {
   created_at: number;
   expires_at: number;
   claimed_at: number | null;
+  user_id: string | null;
+  device: string | null;
+  ga: string | null;
 }
 
 /** Where to look for a claim without a token. */
@@ -29,15 +33,16 @@ export interface Window {
 
 export async function selectClick(db: Database, cid: string): Promise<ClaimableClick | null> {
   const found = await db.query<ClaimableClick>(
-    sql`select cid, app_id, link_id, platform, utm, params, created_at, expires_at, claimed_at from clicks where cid = ${cid}`,
+    sql`select cid, app_id, link_id, platform, utm, params, created_at, expires_at, claimed_at, user_id, device, ga
+      from clicks where cid = ${cid}`,
   );
   return found[0] ?? null;
 }
 
 /** Unclaimed clicks of the window, newest first; the index clicks_match holds exactly those that still have a hash. */
 export function selectCandidates(db: Database, window: Window): Promise<(ClaimableClick & Candidate)[]> {
-  return db.query(sql`select cid, app_id, link_id, platform, utm, params, created_at, expires_at, claimed_at, ua_hash,
-      os_version, locale from clicks
+  return db.query(sql`select cid, app_id, link_id, platform, utm, params, created_at, expires_at, claimed_at, user_id,
+      device, ga, ua_hash, os_version, locale from clicks
     where app_id = ${window.app_id} and ip_hash in (${list(window.ip_hashes)})
       and created_at >= ${window.since} and created_at <= ${window.now} and claimed_at is null
     order by created_at desc, cid desc limit ${CANDIDATES_MAX}`);
@@ -56,10 +61,11 @@ export async function selectNearMiss(
 }
 
 /** Claims a click, once: the second of two claims that race finds no row, and its transaction is undone. */
-export function claimClick(cid: string, claim_type: ClaimType, now: number): Statement {
+export function claimClick(cid: string, claim_type: ClaimType, now: number, { user_id, device }: Person): Statement {
   return expectRows(
     1,
-    sql`update clicks set claimed_at = ${now}, claim_type = ${claim_type}
+    sql`update clicks set claimed_at = ${now}, claim_type = ${claim_type},
+        user_id = coalesce(user_id, ${user_id}), device = coalesce(device, ${device})
       where cid = ${cid} and claimed_at is null returning cid`,
   );
 }

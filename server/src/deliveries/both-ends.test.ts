@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alternately, BEHIND_MS, countNewest, type Ends, noteClaim } from "./both-ends.ts";
+import { alternately, BEHIND_MS, countNewest, type Ends, noteOldest } from "./both-ends.ts";
 
 const NOW = 1_000_000;
 
 test("a lane that keeps up takes the oldest first", () => {
   const ends: Ends = { is_behind: false, singles: 0 };
   for (const next of [null, NOW, NOW + 1, NOW - BEHIND_MS]) {
-    noteClaim(ends, next, NOW);
+    noteOldest(ends, next, NOW);
     assert.deepEqual([countNewest(ends, 100), countNewest(ends, 1)], [0, 0], String(next));
   }
 });
 
 test("a lane that is behind takes half of each claim from either end, and a single one from each alternately", () => {
   const ends: Ends = { is_behind: false, singles: 0 };
-  noteClaim(ends, NOW - BEHIND_MS - 1, NOW);
+  noteOldest(ends, NOW - BEHIND_MS - 1, NOW);
   assert.deepEqual(
     [100, 7, 2].map((limit) => countNewest(ends, limit)),
     [50, 3, 1],

@@ -21,7 +21,7 @@ export async function claimBothEnds(
 ): ReturnType<DeliveryStore["claim"]> {
   const newest = countNewest(lane.ends, bounds.limit);
   const { claimed, next_due_at } = await store.claim(lane.id, { ...bounds, newest });
-  noteClaim(lane.ends, next_due_at, bounds.now);
+  noteOldest(lane.ends, next_due_at, bounds.now);
   return { claimed: alternately(claimed, newest), next_due_at };
 }
 
@@ -31,8 +31,8 @@ export function countNewest(ends: Ends, limit: number): number {
   return limit > 1 ? Math.floor(limit / 2) : ends.singles++ % 2;
 }
 
-/** What a claim tells: when the oldest that is left is due. */
-export function noteClaim(ends: Ends, next_due_at: number | null, now: number): void {
+/** What a claim and each poll tell: when the oldest that is left is due. */
+export function noteOldest(ends: Ends, next_due_at: number | null, now: number): void {
   ends.is_behind = next_due_at !== null && now - next_due_at > BEHIND_MS;
 }
 

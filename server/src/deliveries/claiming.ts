@@ -7,7 +7,7 @@ import { type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./atte
 import { claimBothEnds } from "./both-ends.ts";
 import type { ClaimBounds, Envelope } from "./claim-store.ts";
 import { ERASED_BEFORE } from "./delivery.ts";
-import { type Shortage, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
+import { hasLarge, SHORTAGES, type Shortage, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { LEASE_MS, type Leased, type Leases } from "./leases.ts";
 import { createRoomLines } from "./room-lines.ts";
@@ -16,10 +16,11 @@ import type { DeliveryStore } from "./store.ts";
 import type { Timers } from "./timers.ts";
 import type { Turns } from "./turns.ts";
 
+/** Between two looks at the table; a lane whose claim failed rests as long. */
 export const POLL_MS = 1_000;
+/** Between two looks for lanes that have become slow; a lane that found no room looks again after so long. */
 export const SLOW_CHECK_MS = 250;
 const CLAIM_MAX = 100;
-const SHORTAGES: readonly Shortage[] = ["places", "chars"];
 
 export interface ClaimingOptions {
   store: Pick<DeliveryStore, "claim" | "claimProbe" | "readBodies" | "canceledOf" | "countRecords">;
@@ -67,7 +68,7 @@ export function createClaiming(options: ClaimingOptions) {
   const { store, destinations, clock, lanes, settling, isRunning, giveBack } = options;
   const lines = createRoomLines<Lane>();
 
-  /** Claims for the lane when something is due and there is room; goes on until one of both ends. */
+  /** Claims for the lane when something is due and there is room, after those that wait for room; goes on until one of both ends. */
   function refill(lane: Lane): void {
     if (!isRunning() || settling.isFull() || settling.isBehind()) return;
     if (!lines.isEmpty()) serveLines(lane);
@@ -78,7 +79,7 @@ export function createClaiming(options: ClaimingOptions) {
     else wait(lane, shortage);
   }
 
-  /** Whoever has waited longest for room that this lane may have left comes first, when there is enough, or it asked long ago. */
+  /** Lets those claim that have waited longest for the room of this lane's kind: when there is enough of it, and else when it is time to look. */
   function serveLines(lane: Lane): void {
     for (const shortage of SHORTAGES) {
       const first = lines.first(lane, shortage);
@@ -87,9 +88,14 @@ export function createClaiming(options: ClaimingOptions) {
     }
   }
 
-  /** Whether lanes of its kind stand in line for what it needs as well: places, and what is large wants characters too. */
+  /** Whether what is stored now should wait in the table, for others have waited longer. */
+  function isCrowded(lane: Lane): boolean {
+    return !lines.isEmpty() && SHORTAGES.some((shortage) => isWaitedFor(lane, shortage));
+  }
+
+  /** Whether lanes of its kind stand in line for what it needs too: places and, where its bodies are large, characters. */
   function isWaitedFor(lane: Lane, shortage: Shortage): boolean {
-    return lines.first(lane, shortage) !== undefined && (shortage === "places" || lane.body_bytes > SMALL_BODY_BYTES);
+    return lines.first(lane, shortage) !== undefined && (shortage === "places" || hasLarge(lane));
   }
 
   function wait(lane: Lane, shortage: Shortage): void {
@@ -239,11 +245,6 @@ export function createClaiming(options: ClaimingOptions) {
 
   function abandon(ready: Claimed, reason: string): void {
     settling.record(ready, giveUp(ready, reason, clock.now()));
-  }
-
-  /** Whether what is stored now should wait in the table, for others have waited longer. */
-  function isCrowded(lane: Lane): boolean {
-    return !lines.isEmpty() && SHORTAGES.some((shortage) => isWaitedFor(lane, shortage));
   }
 
   return { refill, watch, forgetCanceled, isCrowded };

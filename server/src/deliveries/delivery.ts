@@ -183,7 +183,8 @@ export function waitsForDestination(row: DeliveryRow, destination_state: Destina
   return row.state === "pending" && destination_state !== "active" && !isAsked(row);
 }
 
-function isAsked({ trigger }: DeliveryRow): boolean {
+/** Whether a person asked for this attempt: it waits for no state, no hold and no backlog. */
+export function isAsked({ trigger }: Pick<DeliveryRow, "trigger">): boolean {
   return trigger === "manual" || trigger === "test";
 }
 

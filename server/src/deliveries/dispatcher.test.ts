@@ -227,7 +227,7 @@ for (const [what, destination] of Object.entries({
     async function pass(seconds: number): Promise<number[]> {
       for (let step = 0; step < 4 * seconds; step++) {
         await yieldToEventLoop();
-        dispatcher.wake("dst_1", clock.at, true);
+        dispatcher.wake("dst_1", clock.at, Number.POSITIVE_INFINITY);
         clock.pass(250);
       }
       return claims.splice(0);

@@ -7,8 +7,9 @@ import type { Committer } from "../platform/committer.ts";
 import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
+import { noteOldest } from "./both-ends.ts";
 import { createClaiming, POLL_MS, SLOW_CHECK_MS } from "./claiming.ts";
-import { deliveryId } from "./delivery.ts";
+import { DUE_FIRST, deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, LEASE_MS, type Leased } from "./leases.ts";
@@ -51,8 +52,11 @@ export interface Dispatcher {
   accept(destination: Destination, ready: readonly Ready[], reserved: number): void;
   /** Nothing was committed of what was reserved. */
   release(destination: Destination, reserved: number): void;
-  /** A hint: something of this destination is due at that time. `by_itself`: nothing that a person asked for. */
-  wake(destination_id: string, due_at: number, by_itself?: boolean): void;
+  /**
+   * A hint: something of this destination is due at that time.
+   * @param asked_at the same of what a person asked for, which may be sent when nothing else is; infinity: nothing is known
+   */
+  wake(destination_id: string, due_at: number, asked_at?: number): void;
   /** Drops a delivery that was canceled or claimed anew: it is not sent as this attempt, nor as an earlier one. */
   forget(destination_id: string, position: string, attempt: number): void;
   /** Lets go of what has not begun of a replay that was canceled, so that it can be taken back. */
@@ -203,11 +207,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   // Hints.
 
-  function wake(destination_id: string, due_at: number, by_itself = false): void {
+  function wake(destination_id: string, due_at: number, asked_at = due_at): void {
     if (state !== "running") return;
     const lane = lanes.open(destination_id);
     lane.due_at = Math.min(lane.due_at, due_at);
-    if (!by_itself) lane.asked_at = Math.min(lane.asked_at, due_at);
+    lane.asked_at = Math.min(lane.asked_at, asked_at);
     refill(lane);
     watch(lane);
   }
@@ -295,6 +299,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         const lane = lanes.open(destination_id);
         // A hint that came meanwhile stays.
         lane.asked_at = Math.min(lane.asked_at, asked_at ?? Number.POSITIVE_INFINITY);
+        // What a person asked for is due before all else, and says nothing of the others.
+        if (!lane.claiming && due_at !== DUE_FIRST) noteOldest(lane.ends, due_at, clock.now());
         const { destination } = lane;
         // Probes have times of their own, the end of an order has none, and what is not known yet may be either.
         const is_due = destination === null || destination.state === "paused" || destination.ordering === "leaving";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLaneMemory, emptyLoad, type Loaded } from "./lane-memory.ts";
+import { createLaneMemory, emptyLoad, type Loaded, SHORTAGES } from "./lane-memory.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const FAST = { slow: false };
@@ -51,4 +51,37 @@ test("bodies that are being sent count until they are not", () => {
   memory.addSent(one, -1);
   assert.equal(memory.maySendLarge(FAST), true);
   assert.equal(one.load.chars, 0);
+});
+
+test("room is short before all of it is taken, and what is taken is missing for others of that kind alone", () => {
+  const memory = createLaneMemory();
+  const [many, large] = [lane(), lane()];
+  const at = (may_be_large = true) => [
+    memory.isShort(FAST, "places"),
+    memory.isShort(FAST, "chars"),
+    memory.shortageOf(FAST, may_be_large),
+  ];
+  memory.add(many, 4_950, 30 * MEBIBYTE);
+  assert.deepEqual(at(), [false, false, null]);
+  memory.add(many, 1, MEBIBYTE);
+  assert.deepEqual(at(), [true, true, null]);
+  memory.add(large, 1, MEBIBYTE);
+  assert.deepEqual([at(), at(false)], [[true, true, "chars"], [true, true, null]]); // biome-ignore format: a table
+  memory.add(many, 48, 0);
+  assert.deepEqual([at(), at(false)], [[true, true, "places"], [true, true, "places"]]); // biome-ignore format: a table
+  for (const shortage of SHORTAGES) assert.equal(memory.isShort(SLOW, shortage), false);
+  assert.equal(memory.shortageOf(SLOW, true), null);
+});
+
+test("what is missing is always short, or whoever waits for it would be tried again and again", () => {
+  for (const slow of [false, true]) {
+    const memory = createLaneMemory();
+    const one = lane(slow);
+    for (let step = 0; step < 200; step++) {
+      memory.add(one, 26, 170_000);
+      const shortage = memory.shortageOf(one, true);
+      if (shortage !== null) assert.equal(memory.isShort(one, shortage), true, `${step} ${shortage}`);
+    }
+    assert.equal(memory.shortageOf(one, true), "places");
+  }
 });

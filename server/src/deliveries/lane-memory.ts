@@ -44,7 +44,8 @@ const SENT_MAX_CHARS = ROOMS.fast.sent_chars + ROOMS.slow.sent_chars;
 type Kind = "fast" | "slow";
 
 /** What of the room for all lanes of a kind is taken: deliveries, or the characters of large bodies. */
-export type Shortage = "places" | "chars";
+export const SHORTAGES = ["places", "chars"] as const;
+export type Shortage = (typeof SHORTAGES)[number];
 /** So many places are worth a claim. */
 const PLACES_MIN = 50;
 
@@ -71,6 +72,11 @@ export function emptyLoad(): LaneLoad {
 /** Of a body, in characters. Small ones are no reason to wait for large ones of others. */
 export function weightOf(chars: number): number {
   return chars > SMALL_BODY_BYTES ? chars : 0;
+}
+
+/** As far as is known: what was looked at last was large on average. */
+export function hasLarge({ body_bytes }: { readonly body_bytes: number }): boolean {
+  return body_bytes > SMALL_BODY_BYTES;
 }
 
 export type LaneMemory = ReturnType<typeof createLaneMemory>;

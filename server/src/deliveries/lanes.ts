@@ -7,8 +7,9 @@ import type { Destination } from "../destinations/destination.ts";
 import { append, createLinkedList, type LinkedList, type Listed, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
+import { isAsked } from "./delivery.ts";
 import { createLaneLimits } from "./lane-limits.ts";
-import { createLaneMemory, emptyLoad, type LaneLoad, QUEUE_MAX, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
+import { createLaneMemory, emptyLoad, hasLarge, type LaneLoad, QUEUE_MAX, weightOf } from "./lane-memory.ts";
 import {
   type Bounds,
   COUNTED_MS,
@@ -374,13 +375,4 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     /** What lanes hold in memory altogether. */
     used: memory.counts,
   };
-}
-
-/** As far as is known: what was looked at last was large on average. */
-function hasLarge({ body_bytes }: Lane): boolean {
-  return body_bytes > SMALL_BODY_BYTES;
-}
-
-function isAsked({ trigger }: Ready): boolean {
-  return trigger === "manual" || trigger === "test";
 }

@@ -6,7 +6,7 @@ import { timeText } from "../platform/time-text.ts";
 import { type Because, heldFor, type Limit, rateOf } from "./limit.ts";
 import type { Bound } from "./share.ts";
 
-/** What is to come sooner is as good as now: dispatchers tell others every 3 s. */
+/** What is to come sooner is as good as now: others hear of it a beat of presence.ts later. */
 const NOW_MS = 2_000;
 
 /** What was learned, or what a dispatcher has for each receiver, whatever that bears. */

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
-import { BEAT_MS, createPresence, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
+import { BEAT_MS, createPresence, OLD_MS, PRUNED_AFTER, type Presence, SILENT_BEATS_MAX } from "./presence.ts";
 import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
 
 const WEBHOOK = { id: "dst_a", max_in_flight: 6, rate_per_second: 12 };
@@ -49,7 +49,7 @@ forEachEngine((engine) => {
     await cluster.beat();
     assert.equal(a.presence.nodes().length, 1);
     assert.equal((await store.listNodes()).length, 2);
-    for (let beats = 0; beats < 15; beats++) await cluster.beat();
+    for (let beats = 0; beats < PRUNED_AFTER - SILENT_BEATS_MAX; beats++) await cluster.beat();
     assert.deepEqual(
       (await store.listNodes()).map(({ id }) => id),
       ["a"],
@@ -84,8 +84,8 @@ forEachEngine((engine) => {
   test("what an earlier run left counts for nothing, unless it is from just now", async () => {
     const store = createPresenceStore(await engine.open());
     const cluster = createCluster(store);
-    await store.announce({ id: "old", seen_at: cluster.now() - 20_001, limits: null }, true);
-    await store.announce({ id: "late", seen_at: cluster.now() - 20_000, limits: null }, true);
+    await store.announce({ id: "old", seen_at: cluster.now() - OLD_MS - 1, limits: null }, true);
+    await store.announce({ id: "late", seen_at: cluster.now() - OLD_MS, limits: null }, true);
     const a = await cluster.join("a");
     assert.equal(a.presence.nodes().length, 2);
     for (let beats = 0; beats < SILENT_BEATS_MAX; beats++) await cluster.beat();

@@ -10,15 +10,15 @@ import type { NodeRow, PresenceStore } from "./presence-store.ts";
 import { type Bound, shareOf } from "./share.ts";
 
 /** Between two words of a dispatcher. */
-export const BEAT_MS = 3_000;
+export const BEAT_MS = 1_500;
 /** The same when the last one failed. */
 const RETRY_MS = 1_000;
-/** Beats of this process during which the row of another one has not changed: 15 s of a database that answers. */
-export const SILENT_BEATS_MAX = 5;
+/** Beats of this process during which the row of another one has not changed: 6 s of a database that answers. */
+export const SILENT_BEATS_MAX = 4;
 /** So many, and the row is removed. */
-const PRUNED_AFTER = 20;
-/** A row of this age does not count when it is first seen: 15 s, and 5 s by which two clocks may differ. */
-export const OLD_MS = 20_000;
+export const PRUNED_AFTER = 40;
+/** A row of this age does not count when it is first seen: 6 s, and 5 s by which two clocks may differ. */
+export const OLD_MS = 11_000;
 /** A stop waits no longer for its row to go; the others notice. */
 const LEAVE_MAX_MS = 1_000;
 

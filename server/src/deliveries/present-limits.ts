@@ -1,6 +1,6 @@
 // How much each webhook is sent at present, by all dispatchers that are there: what the management API shows, whichever process
 // answers. One that is the only dispatcher knows it from memory; any other reads what they told with their last beat
-// (presence.ts), 3 s ago at the most as a rule.
+// (presence.ts), 1.5 s ago at the most as a rule.
 import type { Limits } from "../destinations/health.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import type { Dispatcher } from "./dispatcher.ts";

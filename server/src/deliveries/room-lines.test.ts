@@ -2,24 +2,82 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLAIMED, openDispatcher } from "../../test/support/dispatchers.ts";
+import { laneDestination, openLane } from "../../test/support/lanes.ts";
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
+import { type ClaimingOptions, createClaiming } from "./claiming.ts";
+import { createLanes } from "./lanes.ts";
 import { createRoomLines } from "./room-lines.ts";
 
+/** Of lanes that are slow. */
+const ROOM_CHARS = 16 * 1024 * 1024;
+
 test("who stands in line keeps its place, and goes to the end of another one when it waits for something else", () => {
-  const lines = createRoomLines<{ slow: boolean }>();
-  const [one, two] = [{ slow: true }, { slow: true }];
+  const lines = createRoomLines<ReturnType<typeof lane>>();
+  const [one, two] = [lane({ slow: true }), lane({ slow: true })];
   for (const lane of [one, two, one]) lines.join(lane, "chars");
   assert.equal(lines.first(two, "chars"), one);
-  assert.equal(lines.first({ slow: false }, "chars"), undefined);
+  assert.equal(lines.first(lane({}), "chars"), undefined);
   lines.join(one, "places");
   assert.deepEqual([lines.first(one, "chars"), lines.first(one, "places")], [two, one]);
   one.slow = false;
-  lines.join(one, "places");
   assert.deepEqual([lines.first(two, "places"), lines.first(one, "places")], [undefined, one]);
   lines.leave(one);
   lines.leave(two);
   assert.equal(lines.isEmpty(), true);
+});
+
+test("those that keep up and those that are behind are served in turn, and who falls behind meanwhile is one of these", () => {
+  const lines = createRoomLines<ReturnType<typeof lane>>();
+  const behind = [lane({ is_behind: true }), lane({ is_behind: true })];
+  const [quiet, late] = [lane({}), lane({})];
+  for (const one of [...behind, late, quiet]) lines.join(one, "places");
+  late.ends.is_behind = true;
+  const served = behind.concat(quiet, late).map(() => {
+    const first = lines.first(quiet, "places");
+    if (first !== undefined) lines.leave(first);
+    return first;
+  });
+  assert.deepEqual(
+    served.map((one) => [...behind, quiet, late].indexOf(one ?? quiet)),
+    [2, 0, 1, 3],
+  );
+  assert.equal(lines.isEmpty(), true);
+});
+
+test("while one waits for room, what is stored for others that need the same waits in the table", async () => {
+  const lanes = createLanes();
+  let find = async (id: string) => laneDestination({ id });
+  const options = {
+    ...{ lanes, clock: createManualClock(), isRunning: () => true, log() {}, take() {}, putBack() {} },
+    store: { claim: async () => ({ claimed: [], next_due_at: null }), readBodies: async () => [] },
+    destinations: { find: (id: string) => find(id) },
+    ...{ leases: { keep: async () => {} }, settling: { isFull: () => false, isBehind: () => false } },
+    ...{ timers: { schedule() {} }, work: (promise: Promise<void>) => promise },
+  };
+  // The rest of each part is never asked for.
+  const { refill, isCrowded } = createClaiming(options as unknown as ClaimingOptions);
+  const open = (id: string, body_bytes: number, slow = true) =>
+    Object.assign(openLane(lanes, id), { body_bytes, slow });
+  const [full, waiting, large] = [open("dst_full", 0), open("dst_waiting", 250_000), open("dst_large", 250_000)];
+  const [small, fast] = [open("dst_small", 100), open("dst_fast", 250_000, false)];
+  const crowded = () => [large, small, fast].map(isCrowded);
+  async function refillWaiting(): Promise<void> {
+    waiting.due_at = 0;
+    refill(waiting);
+    await yieldToEventLoop();
+  }
+  lanes.reserve(full, 0, ROOM_CHARS);
+  await refillWaiting();
+  assert.deepEqual(crowded(), [true, false, false]);
+  lanes.reserve(full, 0, -ROOM_CHARS);
+  await refillWaiting();
+  assert.deepEqual(crowded(), [false, false, false], "it has found room");
+  lanes.reserve(full, 0, ROOM_CHARS);
+  await refillWaiting();
+  find = async () => assert.fail("the database is away");
+  await refillWaiting();
+  assert.deepEqual(crowded(), [false, false, false], "one whose claim fails holds up nobody");
 });
 
 test("receivers that are slow with large bodies are served in turn, though not all of them find room", async () => {
@@ -77,3 +135,87 @@ test("receivers that are slow with large bodies are served in turn, though not a
   }
   assert.ok(widest <= 3, `one has ${widest} more than another`);
 });
+
+test("lanes that became slow while they stood in line hold up nobody that is fast", async () => {
+  const { put, pass, sent } = await openWaiting(
+    Array.from({ length: 56 }, (_, index) => `hangs_${index}`),
+    400,
+  );
+  await pass(3_000);
+  put("fast", 200);
+  await pass(2_000);
+  assert.equal(sent.get("fast"), 200);
+});
+
+test("what is new of a webhook that keeps up waits for few of those that are far behind", async () => {
+  const { put, pass, sent } = await openWaiting(
+    Array.from({ length: 300 }, (_, index) => `far_behind_${index}`),
+    1_000,
+  );
+  await pass(3_000);
+  for (let round = 1; round <= 5; round++) {
+    put("quiet", 1);
+    await pass(1_000);
+    assert.equal(sent.get("quiet"), round);
+  }
+});
+
+function lane({ slow = false, is_behind = false }) {
+  return { slow, ends: { is_behind } };
+}
+
+/** Webhooks for each of which so many wait since long ago. Those of a name with "hangs" never answer, the others after 300 ms. */
+async function openWaiting(ids: readonly string[], each: number) {
+  const clock = createManualClock();
+  const waiting = new Map(ids.map((id) => [id, { count: each, due_at: clock.at - 60_000 }]));
+  const sent = new Map<string, number>();
+  let last = 0;
+  const { dispatcher } = openDispatcher(clock, {
+    store: {
+      findDue: async () =>
+        [...waiting].flatMap(([id, { count, due_at }]) => (count > 0 ? [{ destination_id: id, due_at }] : [])),
+      claim: async (id: string, { limit }: { limit: number }) => {
+        const left = waiting.get(id) ?? { count: 0, due_at: clock.at };
+        const count = Math.min(left.count, limit);
+        left.count -= count;
+        const claimed = Array.from({ length: count }, () => ({ ...CLAIMED, position: `${last++}` }));
+        return { claimed, next_due_at: left.count > 0 ? left.due_at : null };
+      },
+      release: async (held: readonly { destination_id: string }[]) => {
+        for (const { destination_id } of held) {
+          const left = waiting.get(destination_id);
+          if (left !== undefined) left.count++;
+        }
+      },
+    },
+    destinations: {
+      find: async (id: string) => ({
+        ...{ id, app_id: "app_1", state: "active", ordering: "none", max_in_flight: 50, rate_per_second: null },
+        ...{ retry_schedule: [], timeout_ms: 30_000, misconfigured: null, hide: (text: string) => text },
+        build: ({ body }: { body: string }) => ({ url: id, method: "POST", headers: [], body }),
+        judge: () => ({ kind: "accepted" }),
+      }),
+      onChange() {},
+    },
+    egress: {
+      send: ({ url }: { url: string }) => {
+        sent.set(url, (sent.get(url) ?? 0) + 1);
+        if (url.startsWith("hangs")) return new Promise(() => {});
+        const answer = { kind: "response", status: 200, headers: {}, snippet: "", truncated: false, duration_ms: 1 };
+        return new Promise((resolve) => clock.after(300, () => resolve(answer)));
+      },
+    },
+  });
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 20) {
+      clock.pass(20);
+      for (let turns = 0; turns < 10; turns++) await yieldToEventLoop();
+    }
+  };
+  const put = (id: string, count: number) => {
+    waiting.set(id, { count, due_at: clock.at });
+    dispatcher.wake(id, clock.at, Number.POSITIVE_INFINITY);
+  };
+  await dispatcher.start();
+  return { put, pass, sent };
+}

@@ -1,6 +1,7 @@
 // What may be sent of what a dispatcher holds, as its destination is now. Pure; used by dispatcher.ts.
 import type { Destination } from "../destinations/destination.ts";
 import type { Ready } from "./attempt.ts";
+import { isAsked } from "./delivery.ts";
 import { isLeased } from "./leases.ts";
 
 /** Nothing is sent without a lease. */
@@ -9,9 +10,9 @@ export function maySend(ready: Ready, destination: Destination, now: number): bo
 }
 
 /** What a person asked for is sent even while the destination is off, and a probe while it is paused. */
-export function isSendable({ trigger }: Ready, destination: Destination): boolean {
-  if (isSending(destination) || trigger === "manual" || trigger === "test") return true;
-  return trigger === "probe" && destination.state === "paused";
+export function isSendable(ready: Ready, destination: Destination): boolean {
+  if (isSending(destination) || isAsked(ready)) return true;
+  return ready.trigger === "probe" && destination.state === "paused";
 }
 
 export function isSending(destination: Destination): boolean {

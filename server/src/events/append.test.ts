@@ -114,21 +114,21 @@ forEachEngine((engine) => {
   test("nobody is woken for an event that a paused destination gets, but for a test", async () => {
     const { db, destinations, clock } = await openWorld(engine);
     const hook = await destinations.createWebhook("shop", WebhookCreate.parse({ url: URL_OK, events: ["link.click"] }));
-    const woken: [id: string, by_itself: boolean | undefined][] = [];
+    const woken: [id: string, is_asked: boolean][] = [];
     const nothing = { reserve: () => 0, release: () => {}, accept: () => {} };
     const event_log = createEventLog({
       ...{ committer: createCommitter(db), destinations, now: () => clock.at },
-      dispatcher: { ...nothing, wake: (id, _, by_itself) => void woken.push([id, by_itself]) },
+      dispatcher: { ...nothing, wake: (id, _, asked_at) => void woken.push([id, asked_at === clock.at]) },
     });
     const submit = event_log.channel<EventRow>((event) => [event]);
     await submit(eventOf(1));
-    assert.deepEqual(woken.splice(0), [[hook.id, true]]);
+    assert.deepEqual(woken.splice(0), [[hook.id, false]]);
     await db.query(sql`update destinations set state = 'paused' where id = ${hook.id}`);
     await db.query(sql`update apps set destinations_version = destinations_version + 1 where id = 'shop'`);
     await submit(eventOf(2));
     assert.deepEqual(woken, []);
     await submit({ ...eventOf(3), target_id: hook.id });
-    assert.deepEqual(woken, [[hook.id, false]]);
+    assert.deepEqual(woken, [[hook.id, true]]);
   });
 });
 

@@ -63,7 +63,7 @@ interface Plan {
   given_at: number;
   apps: Set<string>;
   ready: [Destination, readonly Ready[]][];
-  /** Destinations that have something due, and those of them that a person asked to be sent something. */
+  /** Destinations that have something due, and those that a person asked to be sent something. */
   due: Set<string>;
   asked: Set<string>;
 }
@@ -198,7 +198,7 @@ function finish(plan: Plan, rows: readonly Row[][], options: EventLogOptions): R
   }
   const now = options.now();
   for (const destination_id of plan.due) {
-    options.dispatcher.wake(destination_id, now, !plan.asked.has(destination_id));
+    options.dispatcher.wake(destination_id, now, plan.asked.has(destination_id) ? now : Number.POSITIVE_INFINITY);
   }
   return stored;
 }

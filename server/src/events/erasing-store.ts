@@ -15,7 +15,8 @@ export function createErasingStore({ transaction }: Pick<Database, "transaction"
       const destination_ids = found.map(({ id }) => id);
       const deliveries = await eraseDeliveries(within, { position, destination_ids }, now);
       // Last, as where events expire: who changes both never waits for the other in a circle.
-      const erased = await within(sql`update events set body = ${tombstoneOf(event, now)}, erased_at = ${now}
+      const erased = await within(sql`update events set body = ${tombstoneOf(event, now)}, erased_at = ${now},
+          cid = null, user_id = null, device = null
         where app_id = ${app_id} and position = ${position} and erased_at is null returning position`);
       return { is_first: erased.length > 0, deliveries };
     });

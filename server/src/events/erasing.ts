@@ -26,13 +26,17 @@ export function createErasing({ store, events, dispatcher, log, now }: ErasingOp
     if (app_scope === null && (await events.isShared(event))) {
       throw invalid("app_id", "the id of the event's app: another app has an event with the same id");
     }
+    const { is_first, ended } = await eraseStored(event);
+    if (is_first) log("event.erased", { event_id: event.id, app_id: event.app_id, ended });
+  }
+
+  /** The same of one that was found already, without a word. */
+  async function eraseStored(event: EventRow): Promise<{ is_first: boolean; ended: number }> {
     const first = await erase(event);
     // Once more: a delivery that was made meanwhile may have been claimed while the event could still be read. What is
     // claimed from now on finds the tombstone.
     const late = await erase(event);
-    if (!first.is_first) return;
-    const ended = [...first.deliveries, ...late.deliveries].filter(isPending).length;
-    log("event.erased", { event_id: event.id, app_id: event.app_id, ended });
+    return { is_first: first.is_first, ended: [...first.deliveries, ...late.deliveries].filter(isPending).length };
   }
 
   async function erase(event: EventRow) {
@@ -46,5 +50,5 @@ export function createErasing({ store, events, dispatcher, log, now }: ErasingOp
     return erased;
   }
 
-  return { eraseEvent };
+  return { eraseEvent, eraseStored };
 }

@@ -17,7 +17,7 @@ import { isDatabaseError } from "../platform/database.ts";
 import type { Ids } from "../platform/ids.ts";
 import { createTimeText } from "../platform/time-text.ts";
 import type { EventLog } from "./append.ts";
-import { composeEvent, type EventRow, type NewEvent } from "./event.ts";
+import { aboutOf, composeEvent, type EventRow, type NewEvent } from "./event.ts";
 import { erasedFate, fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore, OpenReplay } from "./store.ts";
@@ -40,6 +40,8 @@ export interface EventsOptions {
   };
   /** The limits that may keep a delivery waiting (present-limits.ts). */
   lookUpCauses: LookUpCauses;
+  /** Whether an app's events are to be found by whom they are about; absent: of none. */
+  hasConsent?(app_id: string): Promise<boolean>;
   ids: Pick<Ids, "uuid">;
   now(): number;
 }
@@ -55,9 +57,10 @@ export function createEvents(options: EventsOptions) {
    */
   async function ingest(app_id: string, inputs: readonly z.infer<typeof EventInput>[]) {
     refuseTooMany(inputs, await destinations.ofApp(app_id));
+    const is_traced = (await options.hasConsent?.(app_id)) ?? false;
     const at = now();
     const { first, repeated } = splitRepeated(inputs);
-    const events = first.map((input) => toEvent(app_id, input, at));
+    const events = first.map((input) => toEvent(app_id, input, at, is_traced));
     const stored = await storeAll(app_id, events);
     const accepted: string[] = [];
     const duplicates: string[] = [];
@@ -80,10 +83,11 @@ export function createEvents(options: EventsOptions) {
     }
   }
 
-  function toEvent(app_id: string, input: z.infer<typeof EventInput>, at: number): EventRow {
+  function toEvent(app_id: string, input: z.infer<typeof EventInput>, at: number, is_traced: boolean): EventRow {
     const link_id = typeof input.data["link_id"] === "string" ? input.data["link_id"] : undefined;
     const ts = input.ts === undefined ? undefined : Date.parse(input.ts);
-    const event: NewEvent = { app_id, event: input.event, data: input.data, link_id, id: input.id, ts };
+    const about = is_traced ? aboutOf(input.data) : undefined;
+    const event: NewEvent = { app_id, event: input.event, data: input.data, link_id, id: input.id, ts, about };
     return composeEvent(event, ids, at, timeText);
   }
 

@@ -41,15 +41,19 @@ export function guardVersion(app_id: string, version: number): Statement {
 
 /** Events whose ids the server made. A row that exists already is the same event, drained from a spool again. */
 export function insertEvents(events: readonly EventRow[]): Statement {
+  if (events.some(isAboutSomebody)) {
+    return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body, cid, user_id, device)
+      values ${rows(events.map(allFields))} on conflict do nothing`;
+  }
   return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body)
     values ${rows(events.map(fields))} on conflict do nothing`;
 }
 
 /** Events whose ids the callers gave: the positions that were stored come back, a duplicate stores nothing. */
 export function insertGivenEvents(events: readonly EventRow[]): Statement {
-  return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body)
-    select column1, column2, column3, column4, column5, column6, column7, column8
-    from (values ${rows(events.map(fields), TYPES)}) as v
+  return sql`insert into events (app_id, position, id, event, link_id, target_id, created_at, body, cid, user_id, device)
+    select column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
+    from (values ${rows(events.map(allFields), TYPES)}) as v
     where not exists (select 1 from events where app_id = column1 and position = column3)
     on conflict do nothing returning position`;
 }
@@ -68,10 +72,19 @@ export function journalNewEvents(
   return insertJournalUnless(known, entries, ["text", "text"]);
 }
 
-const TYPES = ["text", "text", "text", "text", "text", "text", "bigint", "text"] as const;
+const TYPES = ["text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text"] as const;
 
 function fields(row: EventRow): SqlValue[] {
   return [row.app_id, row.position, row.id, row.event, row.link_id, row.target_id, row.created_at, row.body];
+}
+
+function allFields(row: EventRow): SqlValue[] {
+  return [...fields(row), row.cid ?? null, row.user_id ?? null, row.device ?? null];
+}
+
+/** Clicks are not, and there is most of them: they pay nothing for the columns. */
+function isAboutSomebody({ cid, user_id, device }: EventRow): boolean {
+  return cid != null || user_id != null || device != null;
 }
 
 export function createEventStore({ query }: Pick<Database, "query">) {

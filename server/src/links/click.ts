@@ -1,6 +1,6 @@
 // A click: its row, which is its token too, and its two events. Pure; called by redirect.ts for every recorded visit.
 // Members of an event's `data` that are not known are absent, never null.
-import type { ClaimType, EventData } from "#contract/events.ts";
+import type { ClaimType, EventData, GoogleIds } from "#contract/events.ts";
 import type { Visit as CountedVisit } from "../analytics/visit.ts";
 import type { EventRow, NewEvent } from "../events/event.ts";
 import type { Fingerprint } from "./fingerprint.ts";
@@ -24,6 +24,8 @@ export interface ClickRow {
   readonly locale: string | null;
   readonly ip_hash: string | null;
   readonly ua_hash: string | null;
+  /** GoogleIds as JSON text; absent from clicks that an older version has spooled. */
+  readonly ga?: string | null;
   readonly created_at: number;
   readonly expires_at: number;
 }
@@ -45,6 +47,8 @@ export interface Visit {
   readonly cid: string;
   readonly now: number;
   readonly country: string | null;
+  /** Null without the app's consent setting. */
+  readonly ga: GoogleIds | null;
   /** Writes when the token expires. */
   expiryText(at_ms: number): string;
 }
@@ -66,6 +70,7 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
     locale: visitor.locale,
     ip_hash: fingerprint.ip_hash,
     ua_hash: fingerprint.ua_hash,
+    ga: visit.ga === null ? null : JSON.stringify(visit.ga),
     created_at: now,
     expires_at,
   };
@@ -92,12 +97,12 @@ export function countedVisit({ row, values = {} }: Click): CountedVisit {
   return { app_id, link_id, at: created_at, values: { ...values, platform } };
 }
 
-function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Record<string, unknown> {
+function clickData({ link, visitor, chosen, cid, ga }: Visit, dest_url: string): Record<string, unknown> {
   const data: EventData["link.click"] = {
     link_id: link.row.id,
     platform: visitor.platform,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     hostname: link.hostname,
     cid,
   };
@@ -105,20 +110,28 @@ function clickData({ link, visitor, chosen, cid }: Visit, dest_url: string): Rec
   if (chosen.params_text !== null) data.params = chosen.params;
   if (visitor.referrer !== null) data.referrer = visitor.referrer;
   if (chosen.force_web) data.force_web = true;
+  if (ga !== null) data.ga = ga;
   return data;
 }
 
 function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<string, unknown> {
-  const { link, visitor, cid } = visit;
-  return {
+  const { link, visitor, cid, ga } = visit;
+  const data: EventData["link.token_created"] = {
     link_id: link.row.id,
     platform: visitor.platform,
     cid,
     dest_url,
-    slug: link.row.slug,
+    ...slugOf(link),
     expires_at: visit.expiryText(expires_at),
     methods: claimMethods(visit),
-  } satisfies EventData["link.token_created"];
+  };
+  if (ga !== null) data.ga = ga;
+  return data;
+}
+
+/** Absent where a visit needs none. */
+function slugOf({ row }: PreparedLink): { slug?: string } {
+  return row.slug === "" ? {} : { slug: row.slug };
 }
 
 /** The ways in which this token can come back. */

@@ -2,9 +2,10 @@
 // functions that decide for visitors. It tells nothing that a visitor could not find out by visiting: of the addresses of
 // rules that are not reached it says not even whether there are any.
 import type { Platform } from "#contract/events.ts";
-import type { PreparedLink } from "./link.ts";
+import { UTM_KEYS } from "#contract/links.ts";
+import { type PreparedLink, parseMap } from "./link.ts";
 import { escapeHtml, type Page, page } from "./page.ts";
-import type { StringMap } from "./query.ts";
+import { isOfVisit, readQuery, type StringMap } from "./query.ts";
 import { chooseTarget, chooseWay, explainRules, type Way, withCid } from "./routing.ts";
 import type { Visitor } from "./visitor.ts";
 
@@ -21,8 +22,12 @@ export interface ExplainedVisit {
   readonly address: string;
   readonly cid_in: "address" | "play_referrer" | "pasteboard" | "nowhere";
   readonly utm: StringMap;
+  /** Where each value of `utm` comes from. */
+  readonly utm_from: Readonly<Record<string, UtmOrigin>>;
   readonly params: StringMap;
 }
+
+export type UtmOrigin = "link" | "preset" | "visit";
 
 export interface Explanation {
   readonly kind: "explanation";
@@ -82,8 +87,21 @@ function explainOn(link: PreparedLink, agent: Pick<Visitor, "platform" | "in_app
     address: withCid(chosen, CID_SIGN),
     cid_in: answer === "pasteboard" ? "pasteboard" : chosen.takes_cid ? in_address : "nowhere",
     utm: chosen.utm,
+    utm_from: originsOf(chosen.utm, link, query),
     params: chosen.params,
   };
+}
+
+function originsOf(utm: StringMap, link: PreparedLink, query: string): Record<string, UtmOrigin> {
+  const incoming = readQuery(query).utm;
+  const own = parseMap(link.row.utm);
+  const from: Record<string, UtmOrigin> = {};
+  for (const key of UTM_KEYS) {
+    if (utm[key] === undefined) continue;
+    const is_of_visit = isOfVisit(key, link.utm, incoming, link);
+    from[key] = is_of_visit ? "visit" : own[key] === undefined ? "preset" : "link";
+  }
+  return from;
 }
 
 export function explanationPage({
@@ -135,7 +153,7 @@ function section(name: string, visit: ExplainedVisit): string {
     Answer: ANSWERS[visit.answer],
     Address: visit.address,
     "Token in": visit.cid_in.replaceAll("_", " "),
-    UTM: mapText(visit.utm),
+    UTM: mapText(visit.utm, visit.utm_from),
     Parameters: mapText(visit.params),
   });
   return `<h2>${name}</h2>\n${facts}`;
@@ -146,7 +164,9 @@ function list(facts: Readonly<Record<string, string>>): string {
   return `<dl>${items.join("")}</dl>`;
 }
 
-function mapText(map: StringMap): string {
-  const pairs = Object.entries(map).map(([key, value]) => `${key}=${value}`);
+function mapText(map: StringMap, from: Readonly<Record<string, UtmOrigin>> = {}): string {
+  const pairs = Object.entries(map).map(([key, value]) => {
+    return `${key}=${value}${from[key] === undefined ? "" : ` (of the ${from[key]})`}`;
+  });
   return pairs.length === 0 ? "none" : pairs.join(", ");
 }

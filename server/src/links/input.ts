@@ -10,10 +10,15 @@ export interface LinkIdentity {
   readonly now: number;
 }
 
+/** They say nothing when they are empty, which is kept as none: a CSV file knows no other difference. */
+const TEXTS = ["deep_link_path", "og_title", "og_description"] as const;
+
 /** The columns of what is named, and of nothing else. */
 export function toColumns({ tags, expires_at, ...same }: LinkPatch): Partial<LinkRow> {
+  const texts = Object.fromEntries(TEXTS.flatMap((name) => (same[name] === "" ? [[name, null]] : [])));
   return {
     ...same,
+    ...texts,
     ...(tags !== undefined && { tags: tags === null || tags.length === 0 ? null : JSON.stringify(tags) }),
     ...(expires_at !== undefined && { expires_at: expires_at === null ? null : Date.parse(expires_at) }),
   };
@@ -31,18 +36,19 @@ export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: L
     app_id,
     slug: "",
     domain_id,
-    deep_link_path: input.deep_link_path ?? input.deepLink ?? null,
+    deep_link_path: (input.deep_link_path ?? input.deepLink) || null,
     deep_link_params: input.deep_link_params ?? jsonOrNull(input.deepLinkParams),
     ios_custom_url: input.ios_custom_url ?? redirects?.ios ?? null,
     android_custom_url: input.android_custom_url ?? redirects?.android ?? null,
     ios_store_url: input.ios_store_url ?? input.iosStoreUrl ?? null,
     android_store_url: input.android_store_url ?? input.androidStoreUrl ?? null,
     web_fallback_url: input.web_fallback_url ?? redirects?.web ?? null,
-    og_title: input.og_title ?? null,
-    og_description: input.og_description ?? null,
+    og_title: input.og_title || null,
+    og_description: input.og_description || null,
     og_image_url: input.og_image_url ?? null,
     utm: typeof input.utm === "string" ? input.utm : jsonOrNull(input.utm),
     utm_override: input.utm_override ?? jsonOrNull(input.utmOverrides),
+    utm_preset_id: input.utm_preset_id ?? input.utmPresetId ?? null,
     custom_data: input.custom_data ?? jsonOrNull(input.customData),
     allow_param_passthrough: input.allow_param_passthrough ?? input.allowParamPassthrough ?? 0,
     force_redirect_web: input.force_redirect_web ?? redirects?.forceWeb ?? 0,

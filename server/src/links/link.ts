@@ -2,6 +2,7 @@
 // Pure; called by links.ts, routing.ts and claims/.
 import type { App } from "#contract/apps.ts";
 import type { Platform } from "#contract/events.ts";
+import type { LinkState } from "#contract/link-lists.ts";
 import type { Link, ListedLink, UtmKey } from "#contract/links.ts";
 import { timeText } from "../platform/time-text.ts";
 import { EMPTY, type StringMap } from "./query.ts";
@@ -25,6 +26,7 @@ export interface LinkRow {
   readonly og_image_url: string | null;
   readonly utm: string | null;
   readonly utm_override: string | null;
+  readonly utm_preset_id: string | null;
   readonly custom_data: string | null;
   readonly allow_param_passthrough: number;
   readonly force_redirect_web: number;
@@ -44,6 +46,13 @@ export interface LinkRow {
   readonly expired_url: string | null;
 }
 
+/** With what it takes from its UTM preset: both are null where it has none. */
+export interface KnownLink extends LinkRow {
+  /** JSON text of an object. */
+  readonly preset_utm: string | null;
+  readonly preset_updated_at: number | null;
+}
+
 /** Why a link leads nowhere any more; null while it does. */
 export function endOf(
   row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
@@ -53,9 +62,17 @@ export function endOf(
   return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
 }
 
+/** What a list says of a link: whether it leads on, and why not. */
+export function stateOf(
+  row: Pick<LinkRow, "enabled" | "expires_at" | "click_limit" | "click_count">,
+  now: number,
+): LinkState {
+  return row.enabled === 1 ? (endOf(row, now) ?? "active") : "disabled";
+}
+
 /** A link ready for the hot path on one host: every address checked and taken apart. */
 export interface PreparedLink extends Targets {
-  readonly row: LinkRow;
+  readonly row: KnownLink;
   readonly app: App;
   /** Scheme and host under which it was opened, like `https://go.example.com`. */
   readonly origin: string;
@@ -65,7 +82,7 @@ export interface PreparedLink extends Targets {
   readonly scope: "every_app" | "one_app";
   /** `https://<host>/<deep_link_path>`; opens the app where the system knows the host as the app's. */
   readonly deep_link: Target | null;
-  /** The page with the app's store links, for a desktop without a web address. */
+  /** The page with the app's store links, for a desktop without a web address; without a slug the visit is answered with it. */
   readonly landing: string;
   readonly force_web: boolean;
   readonly passthrough: boolean;
@@ -96,8 +113,11 @@ export interface Plan {
   readonly params_text: string | null;
 }
 
+/** In place of the id of a stored link: visits of `/?path=…` belong to none. No slug and no id can read so. */
+export const ROOT_LINK_ID = "/";
+
 /** A link without a slug: nothing of its own, and what is asked for is passed through to the app's addresses. */
-export function rootRow(app_id: string): LinkRow {
+export function rootRow(app_id: string): KnownLink {
   const nothing = {
     ...{
       domain_id: null,
@@ -108,10 +128,11 @@ export function rootRow(app_id: string): LinkRow {
     },
     ...{ ios_store_url: null, android_store_url: null, web_fallback_url: null },
     ...{ og_title: null, og_description: null, og_image_url: null, utm: null, utm_override: null, custom_data: null },
+    ...{ utm_preset_id: null, preset_utm: null, preset_updated_at: null },
     ...{ tags: null, expires_at: null, click_limit: null, expired_url: null, last_click_at: null },
   };
   const flags = { allow_param_passthrough: 1, force_redirect_web: 0, enabled: 1, internal: 1 };
-  return { ...nothing, ...flags, id: "", app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
+  return { ...nothing, ...flags, id: ROOT_LINK_ID, app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
 }
 
 /** The addresses of a link that visitors can be sent to. */
@@ -148,7 +169,7 @@ export type Place = Pick<PreparedLink, "origin" | "hostname" | "scope">;
  * @param own_hosts those of `webHosts` that are registered for the app
  */
 export function prepareLink(
-  stored: { row: LinkRow; app: App; targets: Targets },
+  stored: { row: KnownLink; app: App; targets: Targets },
   place: Place,
   own_hosts: readonly string[],
 ): PreparedLink {
@@ -160,15 +181,20 @@ export function prepareLink(
     row,
     app,
     deep_link: prepareTarget(deepLinkAddress(row, host)),
-    landing: `${place.origin}/d/${row.slug}`,
+    landing: row.id === ROOT_LINK_ID ? `${place.origin}/` : `${place.origin}/d/${row.slug}`,
     force_web: row.force_redirect_web === 1 && targets.web !== null,
     passthrough: row.allow_param_passthrough === 1,
-    utm: parseMap(row.utm),
+    utm: withPreset(parseMap(row.utm), row.preset_utm),
     override: parseFlags(row.utm_override),
     params: parseMap(row.deep_link_params),
     own_hosts: new Set([...own_hosts, place.hostname]),
     plans: {},
   };
+}
+
+/** The link's own values win. */
+function withPreset(own: StringMap, preset_utm: string | null): StringMap {
+  return preset_utm === null ? own : { ...parseMap(preset_utm), ...own };
 }
 
 /** Null also where the path is the link itself: that would send the visitor in a circle. */
@@ -231,6 +257,7 @@ export function presentLink(row: LinkRow): Link {
     og_image_url: row.og_image_url,
     utm: row.utm,
     utm_override: row.utm_override,
+    utm_preset_id: row.utm_preset_id,
     custom_data: row.custom_data,
     allow_param_passthrough: flag(row.allow_param_passthrough),
     force_redirect_web: flag(row.force_redirect_web),

@@ -2,22 +2,23 @@
 // A link that was read is remembered for LINK_TTL_MS; a change made by this process holds at once. When the database does
 // not answer, a link that is remembered goes on being served: a slow database never stops a redirect.
 import type { App, Domain } from "#contract/apps.ts";
-import { type ListedLink, SLUG_PATTERN } from "#contract/links.ts";
+import { SLUG_PATTERN } from "#contract/links.ts";
 import { createLookup } from "../accounts/lookup.ts";
-import { notFound } from "../errors.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
 import {
+  type KnownLink,
   type LinkRow,
   linkOrigin,
   type PreparedLink,
   prepareLink,
   prepareTargets,
-  presentListedLink,
   rootRow,
   webHosts,
 } from "./link.ts";
+import { createListing } from "./listing.ts";
+import { createPresets } from "./presets.ts";
 import * as store from "./store.ts";
 import { hostWithoutPort, isBareIp } from "./target.ts";
 import { createWriting } from "./writing.ts";
@@ -25,9 +26,9 @@ import { createWriting } from "./writing.ts";
 /** How long a change made by another process may stay unseen. */
 const LINK_TTL_MS = 1_000;
 const LINKS_MAX = 10_000;
+const HOSTNAMES_MAX = 1_000;
 /** How long a visitor waits for a fresh read when an older one is at hand. */
 const STALE_WAIT_MS = 20;
-const LIST_MAX = 1_000;
 
 /** What links need of accounts: cached look-ups; `peek` answers undefined when `find` has to read. */
 export interface LinkAccounts {
@@ -51,15 +52,22 @@ export interface LinksOptions {
 export type Links = ReturnType<typeof createLinks>;
 
 export function createLinks({ db, ids, source, accounts, publicUrl, links_max }: LinksOptions) {
-  const links = createLookup<LinkRow>({
+  const links = createLookup<KnownLink>({
     load: (keys) => store.selectLinks(db, keys),
     now: source.now,
     ttl_ms: LINK_TTL_MS,
     max_entries: LINKS_MAX,
   });
+  /** By the id of the domain; every claim tells its link's address. */
+  const hostnames = createLookup<string>({
+    load: (domain_ids) => store.selectHostnames(db, domain_ids),
+    now: source.now,
+    ttl_ms: LINK_TTL_MS,
+    max_entries: HOSTNAMES_MAX,
+  });
   /** By origin and slug; older than LINK_TTL_MS they serve while the database does not answer. */
   const prepared = createBoundedMap<PreparedLink | null>(LINKS_MAX);
-  /** When this process last changed a link, by its id: what was known before is not served while the database is slow. */
+  /** When this process last changed a link or a preset, by its id: what was known before is not served while the database is slow. */
   const changed_at = createBoundedMap<number>(LINKS_MAX);
 
   const writing = createWriting({
@@ -70,13 +78,6 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
       if (updated_at !== null) changed_at.set(link.id, updated_at);
     },
   });
-
-  /** Newest first. LinkMe's list has no pages, so it ends after LIST_MAX links. */
-  async function list(app_id: string): Promise<ListedLink[]> {
-    if ((await accounts.findApp(app_id)) === null) throw notFound("app");
-    const found = await store.selectListedLinks(db, app_id, LIST_MAX);
-    return found.map(({ hostname, ...row }) => presentListedLink(row, hostname, publicUrl()));
-  }
 
   /** True for the hosts on which the links of every app answer. */
   function isOwnHost(hostname: string): boolean {
@@ -101,8 +102,12 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     const known = prepared.get(key) ?? null;
     if (known !== null && isCurrent(known, slug)) return enabled(known);
     if (known === null) return read(origin, slug);
-    const is_old = known.row.updated_at < (changed_at.get(known.row.id) ?? 0);
-    return readInTime(known, read(origin, slug), is_old ? null : STALE_WAIT_MS);
+    return readInTime(known, read(origin, slug), isOld(known.row) ? null : STALE_WAIT_MS);
+  }
+
+  function isOld(row: KnownLink): boolean {
+    if (row.updated_at < (changed_at.get(row.id) ?? 0)) return true;
+    return (row.preset_updated_at ?? 0) < (changed_at.get(row.utm_preset_id ?? "") ?? 0);
   }
 
   /** True when nothing that the prepared link was made of has been read anew, changed or forgotten since. */
@@ -153,11 +158,20 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
 
   /** The canonical address of a link: on its domain, else on the server's own host. */
   async function addressOf(link: LinkRow): Promise<string> {
-    const hostname = link.domain_id === null ? null : await store.selectHostname(db, link.domain_id);
+    const hostname = link.domain_id === null ? null : await hostnames.find(link.domain_id);
     return `${linkOrigin(hostname, publicUrl())}/${link.slug}`;
   }
 
-  return { ...writing, list, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
+  const presets = createPresets({
+    ...{ db, ids, source },
+    changed(preset_id, updated_at) {
+      // Which links use it is not known here.
+      links.clear();
+      changed_at.set(preset_id, updated_at);
+    },
+  });
+  const listing = createListing({ db, accounts, now: source.now, publicUrl });
+  return { ...writing, ...listing, ...presets, resolve, resolveRoot, addressOf, isOwnHost, findLink: links.find };
 }
 
 /** The fresh read, unless it fails or takes longer than a visitor should wait, if at all: then what was known before. */

@@ -4,7 +4,6 @@
 import type { PreparedLink } from "./link.ts";
 import { escapeHtml, type Page, page } from "./page.ts";
 import { drawSvg } from "./qr.ts";
-import type { Target } from "./target.ts";
 
 const INLINE_PIXELS = 180;
 
@@ -28,19 +27,24 @@ export function previewPage(link: PreparedLink, address: string): Page {
   return page(title, tags, `<h1>${escapeHtml(title)}</h1>\n<p>${escapeHtml(og_description ?? "")}</p>`);
 }
 
+/** Where the page leads, by store and to the web; null where the link leads to none. */
+export interface Ways {
+  readonly ios: string | null;
+  readonly android: string | null;
+  readonly web: string | null;
+}
+
 /**
- * Where to get the app, for a visitor whom no address of the link fits. The store links are the link's own, so that
- * following one is a click. An iPad that calls itself a Mac finds the App Store here too.
+ * Where to get the app, for a visitor whom no address of the link fits. An iPad that calls itself a Mac finds the App Store
+ * here too.
  * @param address of the link, shown as a QR code for the phone at hand; null where there is no slug
  */
-export function landingPage(link: PreparedLink, address: string | null): Page {
+export function landingPage(link: PreparedLink, { ios, android, web }: Ways, address: string | null): Page {
   const title = link.row.og_title ?? link.app.name;
-  const own = (store: string, target: Target | null) =>
-    target === null ? null : address === null ? browserAddress(target) : `/d/${link.row.slug}/${store}`;
   const buttons: [string, string | null][] = [
-    ["Download on the App Store", own("ios", link.store.ios)],
-    ["Get it on Google Play", own("android", link.store.android)],
-    ["Continue in the browser", browserAddress(link.web)],
+    ["Download on the App Store", ios],
+    ["Get it on Google Play", android],
+    ["Continue in the browser", web],
   ];
   const anchors = buttons.flatMap(([label, to]) =>
     to === null ? [] : [`<a href="${escapeHtml(to)}" rel="noopener noreferrer">${label}</a>`],
@@ -79,9 +83,4 @@ export function unavailablePage(retry_after_seconds: number): Page {
   const body = "<h1>Please try again</h1>\n<p>This link cannot be looked up right now. Try again in a moment.</p>";
   const made = page("Please try again", [], body);
   return { html: made.html, headers: { ...made.headers, "retry-after": String(retry_after_seconds) } };
-}
-
-/** A desktop browser opens http and https only. */
-function browserAddress(target: Target | null): string | null {
-  return target !== null && target.host !== null ? target.text : null;
 }

@@ -55,12 +55,20 @@ export function mergeUtm(
   if (!rules.passthrough || incoming === EMPTY) return stored;
   const merged: Record<string, string> = {};
   for (const key of UTM_KEYS) {
-    const own = stored[key];
-    const other = incoming[key];
-    const value = other !== undefined && (own === undefined || rules.override[key] === true) ? other : own;
+    const value = isOfVisit(key, stored, incoming, rules) ? incoming[key] : stored[key];
     if (value !== undefined) merged[key] = value;
   }
   return merged;
+}
+
+/** Whether the merged value of this key comes from the visit, and not from what is stored. */
+export function isOfVisit(
+  key: UtmKey,
+  stored: StringMap,
+  incoming: StringMap,
+  { passthrough, override }: { passthrough: boolean; override: Readonly<Partial<Record<UtmKey, boolean>>> },
+): boolean {
+  return passthrough && incoming[key] !== undefined && (stored[key] === undefined || override[key] === true);
 }
 
 /** The parameters that a click carries: the link's own, and with passthrough those of the request beside them. */

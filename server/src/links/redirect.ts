@@ -9,12 +9,13 @@ import { intentAddress, openPage, pasteboardPage } from "./app-pages.ts";
 import { type Click, newClick } from "./click.ts";
 import { type Explanation, explainVisit } from "./explain.ts";
 import type { Fingerprints } from "./fingerprint.ts";
-import { endOf, type LinkRow, type Plan, type PreparedLink } from "./link.ts";
+import { readGoogleIds } from "./google-ids.ts";
+import { endOf, type LinkRow, type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
 import type { Page } from "./page.ts";
 import { endedPage, landingPage, missingPage, previewPage, unavailablePage } from "./pages.ts";
 import { type Drawing, drawQr, type QrImage } from "./qr.ts";
 import type { Recorded } from "./recorder.ts";
-import { chooseBeside, chooseStore, chooseTarget, chooseWay, type Way, withCid } from "./routing.ts";
+import { chooseBeside, chooseStore, chooseTarget, chooseWay, chooseWays, type Way, withCid } from "./routing.ts";
 import { prepareTarget } from "./target.ts";
 import { createAgentMemory, describeVisitor, type Headers, type Visitor } from "./visitor.ts";
 
@@ -98,10 +99,12 @@ export function createRedirect(options: RedirectOptions) {
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = options.cid();
     const country = countryOf(opening.ip);
-    const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, expiryText }, compose);
+    const ga = link.app.analytics_consent ? readGoogleIds(opening.headers["cookie"]) : null;
+    const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, ga, expiryText }, compose);
     if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
     const durable_cid = (await record(click)) === "unrecorded" ? null : cid;
     const location = durable_cid === null ? chosen.without_cid : withCid(chosen, durable_cid);
+    if (link.row.id === ROOT_LINK_ID && chosen.kind === "landing") return landAtRoot(link, opening, durable_cid);
     if (way === "open_page") return page(200, openInApp(link, opening, visitor, { location, cid: durable_cid }));
     // Without a token there is nothing to copy.
     if (way === "pasteboard" && durable_cid !== null) return page(200, pasteboardPage(link, location, durable_cid));
@@ -131,13 +134,13 @@ export function createRedirect(options: RedirectOptions) {
   }
 
   /** The page with the store links; looking at it is no click. */
-  async function land(opening: Pick<Opening, "origin" | "slug">): Promise<EdgeAnswer> {
+  async function land(opening: Pick<Opening, "origin" | "slug" | "query">): Promise<EdgeAnswer> {
     const link = await find(opening);
     if (link === "unavailable") return unavailable();
     if (link === null) return missing();
     const ended = answerEnded(link);
     if (ended !== null) return ended;
-    return page(200, landingPage(link, await canonicalAddress(link)));
+    return page(200, landingPage(link, chooseWays(link, opening.query, null), await canonicalAddress(link)));
   }
 
   /** A store's link on that page: a click of its own, for the visitor said so by following it. */
@@ -157,16 +160,23 @@ export function createRedirect(options: RedirectOptions) {
     return visit({ link, opening, visitor, chosen, way: chooseWay(link, asker, chosen.kind) });
   }
 
-  /** `/?path=…` on an app's host. There is no link, so there is no click: the app reads the path from the address. */
+  /** `/?path=…` on an app's host: a link without a slug. Its click can be claimed, and the app reads the path from that. */
   async function openRoot(opening: Opening): Promise<EdgeAnswer> {
     const link = await options.resolveRoot(opening.origin).catch(explain);
     if (link === "unavailable") return unavailable();
     if (link === null) return missing();
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
-    if (visitor.crawler) return page(200, previewPage(link, `${opening.origin}/?${opening.query}`));
+    if (visitor.crawler) {
+      if (visitor.recordable) countRobot(link.row);
+      return page(200, previewPage(link, `${opening.origin}/?${opening.query}`));
+    }
     const chosen = chooseTarget(link, visitor.platform, opening.query);
-    if (chosen.kind === "landing") return page(200, landingPage(link, null));
-    return { kind: "redirect", location: chosen.without_cid };
+    if (chosen.kind === "landing" && !visitor.recordable) return landAtRoot(link, opening, null);
+    return visit({ link, opening, visitor, chosen, way: chooseWay(link, visitor, chosen.kind) });
+  }
+
+  function landAtRoot(link: PreparedLink, { query }: Opening, cid: string | null): EdgeAnswer {
+    return page(200, landingPage(link, chooseWays(link, query, cid), null));
   }
 
   /** A QR code of the link's address. */

@@ -1,9 +1,10 @@
 // Where a visit goes, and what its click carries. Pure; called by redirect.ts.
 // The order of targets, the UTM merge and the places of the token are LinkMe's documented redirect rules.
 import type { Platform } from "#contract/events.ts";
-import type { Plan, PreparedLink } from "./link.ts";
+import { type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
+import type { Ways } from "./pages.ts";
 import { EMPTY, isEmpty, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
-import { isOnHost, type Target, withParameters, withReferrer } from "./target.ts";
+import { isOnHost, queryText, type Target, withParameters, withReferrer } from "./target.ts";
 import type { Agent } from "./visitor.ts";
 
 /** Stands where the token will be. Hexadecimal, so that no encoding changes it. */
@@ -91,14 +92,31 @@ export interface Beside {
 }
 
 export function chooseBeside(link: PreparedLink, platform: Platform, query: string, cid: string | null): Beside {
+  const addressOf = addressesWith(link, query, cid);
+  return { store: platform === "web" ? null : addressOf(link.store[platform]), web: addressOf(link.web) };
+}
+
+/** Where the link's page leads: to the stores by links of its own, which are visits; that without a slug has none. */
+export function chooseWays(link: PreparedLink, query: string, cid: string | null): Ways {
+  const addressOf = addressesWith(link, query, cid);
+  const storeOf = (store: "ios" | "android") => {
+    const target = link.store[store];
+    if (link.row.id === ROOT_LINK_ID) return forBrowser(target, addressOf);
+    return target === null ? null : `/d/${link.row.slug}/${store}${passedQuery(link, query)}`;
+  };
+  return { ios: storeOf("ios"), android: storeOf("android"), web: forBrowser(link.web, addressOf) };
+}
+
+/** A desktop browser opens http and https only. */
+function forBrowser(target: Target | null, addressOf: (target: Target) => string | null): string | null {
+  return target === null || target.host === null ? null : addressOf(target);
+}
+
+function addressesWith(link: PreparedLink, query: string, cid: string | null) {
   const incoming = readQuery(query);
   const utm = mergeUtm(link.utm, incoming.utm, link);
   const additions = { utm, passed: link.passthrough ? incoming.params : EMPTY, cid };
-  const store = platform === "web" ? null : link.store[platform];
-  return {
-    store: store === null ? null : address(link, store, additions),
-    web: link.web === null ? null : address(link, link.web, additions),
-  };
+  return (target: Target | null) => (target === null ? null : address(link, target, additions));
 }
 
 /** The address of a visit whose click has this token. */
@@ -111,9 +129,10 @@ function plan(link: PreparedLink, target: Target | null, query: string): Plan {
   const utm = mergeUtm(link.utm, incoming.utm, link);
   const passed = link.passthrough ? incoming.params : EMPTY;
   const params = mergeParams(link.params, incoming.params, link.passthrough);
-  const without_cid = target === null ? link.landing : address(link, target, { utm, passed, cid: null });
+  const landing = link.landing + passedQuery(link, query);
+  const without_cid = target === null ? landing : address(link, target, { utm, passed, cid: null });
   const place = unusedPlace(without_cid);
-  const text = target === null ? link.landing : address(link, target, { utm, passed, cid: place });
+  const text = target === null ? landing : address(link, target, { utm, passed, cid: place });
   const at = text.indexOf(place);
   return {
     before: at < 0 ? text : text.slice(0, at),
@@ -127,6 +146,16 @@ function plan(link: PreparedLink, target: Target | null, query: string): Plan {
     utm_text: isEmpty(utm) ? null : JSON.stringify(utm),
     params_text: isEmpty(params) ? null : JSON.stringify(params),
   };
+}
+
+/**
+ * What the link passes on of a visit's query, as a query of its own: for the link's page, whose store links are visits again.
+ * @example passedQuery(link, "ref=7&cid=…") // "?ref=7"
+ */
+export function passedQuery(link: PreparedLink, query: string): string {
+  if (!link.passthrough || query === "") return "";
+  const { utm, params } = readQuery(query);
+  return queryText({ ...utm, ...params });
 }
 
 function kindOf(link: PreparedLink, target: Target | null): Plan["kind"] {

@@ -1,38 +1,32 @@
 // The tables links, as they are opened, and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of
 // their own, and how links are made and changed is in writing-store.ts.
 import type { Database, Row } from "../platform/database.ts";
-import { expectRows, list, rows, type Statement, sql } from "../platform/sql.ts";
+import { eachRow, expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
-import type { LinkRow } from "./link.ts";
+import type { KnownLink, LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
 
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
-export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, LinkRow>> {
-  const found = await db.query<StoredLink>(
-    sql`select * from links where id in (${list(keys)}) or slug in (${list(keys)})`,
+export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, KnownLink>> {
+  const found = await db.query<KnownLink>(
+    sql`select links.*, utm_presets.utm as preset_utm, utm_presets.updated_at as preset_updated_at
+      from links left join utm_presets on utm_presets.id = links.utm_preset_id
+      where links.id in (${paddedList(keys)}) or links.slug in (${paddedList(keys)})`,
   );
   const wanted = new Set(keys);
-  const links = new Map<string, LinkRow>();
+  const links = new Map<string, KnownLink>();
   for (const link of found) if (wanted.has(link.slug)) links.set(link.slug, link);
   for (const link of found) if (wanted.has(link.id)) links.set(link.id, link);
   return links;
 }
 
-/** Newest first, each with the host it is printed with. */
-export function selectListedLinks(
-  db: Database,
-  app_id: string,
-  limit: number,
-): Promise<(StoredLink & { hostname: string | null })[]> {
-  return db.query(sql`select links.*, domains.hostname from links
-    left join domains on domains.id = links.domain_id and domains.app_id = links.app_id
-    where links.app_id = ${app_id} order by links.created_at desc, links.id desc limit ${limit}`);
-}
-
-export async function selectHostname(db: Database, domain_id: string): Promise<string | null> {
-  const found = await db.query<{ hostname: string }>(sql`select hostname from domains where id = ${domain_id}`);
-  return found[0]?.hostname ?? null;
+/** By the ids of domains. */
+export async function selectHostnames(db: Database, ids: readonly string[]): Promise<Map<string, string>> {
+  const found = await db.query<{ id: string; hostname: string }>(
+    sql`select id, hostname from domains where id in (${paddedList(ids)})`,
+  );
+  return new Map(found.map(({ id, hostname }) => [id, hostname]));
 }
 
 /**
@@ -53,6 +47,7 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
     click.locale,
     click.ip_hash,
     click.ua_hash,
+    click.ga ?? null,
     click.created_at,
     click.expires_at,
   ]);
@@ -60,22 +55,24 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
     expectRows(
       clicks.length,
       sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
-        created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
+        ga, created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
     ),
-    countClicks(countByLink(clicks)),
+    ...countClicks(countByLink(clicks)),
   ];
 }
 
 /**
- * VALUES names its columns column1, column2, … on both engines. PostgreSQL changes the rows of an update in the order of its
- * plan, which for few links is where they happen to lie: locked by id first, two processes never wait in a circle.
+ * PostgreSQL changes the rows of an update in the order of its plan, which for few links is where they happen to lie: locked
+ * by id first, two processes never wait in a circle. SQLite has one writer, for which the first statement is a look at each.
  */
-function countClicks(counts: readonly (readonly [string, number, number])[]): Statement {
-  return sql`with counted as (values ${rows(counts, ["text", "bigint", "bigint"])}),
-      locked as (select id from links where id in (select column1 from counted) order by id /* locked */)
-    update links set click_count = click_count + counted.column2,
-      last_click_at = case when last_click_at > counted.column3 then last_click_at else counted.column3 end
-    from locked join counted on counted.column1 = locked.id where links.id = locked.id`;
+function countClicks(counts: readonly (readonly [string, number, number])[]): Statement[] {
+  const ids = counts.map(([link_id]) => link_id);
+  return [
+    sql`select id from links where id in (${paddedList(ids)}) order by id /* locked */`,
+    sql`update links set click_count = click_count + column2,
+      last_click_at = case when last_click_at > column3 then last_click_at else column3 end
+      ${eachRow(counts, ["text", "bigint", "bigint"])} where links.id = column1`,
+  ];
 }
 
 /** What explains that a click was not taken: it is stored, or its app is gone and nothing can be stored for it. */

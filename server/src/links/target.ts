@@ -89,6 +89,13 @@ export function withReferrer(target: Target, values: StringMap): string {
   return withParameters(target, EMPTY, { [STORE_REFERRER]: referrer.slice(1) });
 }
 
+/** With its question mark; empty without parameters. */
+export function queryText(values: StringMap): string {
+  let query = "";
+  for (const key in values) query += pair(key, values[key]);
+  return query === "" ? "" : `?${query.slice(1)}`;
+}
+
 /** True when the address is on one of these hosts. */
 export function isOnHost(target: Target, hosts: ReadonlySet<string>): boolean {
   return target.host !== null && hosts.has(target.host);

@@ -44,8 +44,9 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
   }
 
   /**
-   * Each by itself: what is wrong with one is its result, and keeps no other back. In the order of the inputs.
-   * @throws AppError not_found for the app, conflict when it may not have so many more
+   * Each by itself: what is wrong with one is its result, and keeps no other back. In the order of the inputs, of which there
+   * are a hundred or so at the most: they are one transaction.
+   * @throws AppError not_found for the app
    */
   async function createMany(app_id: string, inputs: readonly LinkCreate[], internal: Hidden = 1): Promise<Made[]> {
     const domain = await store.selectDefaultDomain(db, app_id);
@@ -75,16 +76,16 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
         .filter((draft) => !results.has(draft) && (tries === 1 || draft.given === null))
         .map((draft) => ({ draft, row: { ...draft.row, slug: draft.given ?? randomSlug(source) } }))
         .filter(({ row }) => isFreeText(row.slug));
-      if (asked.length === 0) return;
-      const inserted = await store.insertLinks(
-        db,
-        asked.map(({ row }) => row),
-        links_max,
-      );
-      if (inserted.kind === "no_app") throw notFound("app");
-      if (inserted.kind === "limit") throw tooMany(links_max, asked.length);
-      for (const { draft, row } of asked) {
-        if (!inserted.ids.has(row.id)) continue;
+      // Of those with the same slug the first one may have it.
+      const first = [...new Map(asked.toReversed().map((one) => [one.row.slug, one])).values()].toReversed();
+      if (first.length === 0) return;
+      const rows = first.map(({ row }) => row);
+      const outcome = await store.insertLinks(db, rows, links_max);
+      if (outcome === null) throw notFound("app");
+      for (const { draft, row } of first) {
+        if (outcome.no_preset.has(row.id)) results.set(draft, noPreset());
+        if (outcome.too_many.has(row.id)) results.set(draft, tooMany(links_max));
+        if (!outcome.inserted.has(row.id)) continue;
         changed(row, null);
         const { id, app_id, domain_id, slug } = row;
         results.set(draft, { id, app_id, domain_id, slug, slugUrl: `${origin}/${slug}` });
@@ -95,7 +96,7 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
   /** Slugs like these that no link has, at most SUGGESTIONS_MAX for each. */
   async function suggest(slugs: readonly string[]): Promise<Map<string, string[]>> {
     const likes = new Map(slugs.slice(0, SUGGESTED_MAX).map((slug) => [slug, slugsLike(slug, source)]));
-    const taken = await store.selectTakenSlugs(db, [...likes.values()].flat());
+    const taken = await store.selectTakenSlugs(db.query, [...likes.values()].flat());
     return new Map(
       [...likes].map(([slug, like]) => [slug, like.filter((one) => !taken.has(one)).slice(0, SUGGESTIONS_MAX)]),
     );
@@ -113,13 +114,14 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
     const { slug } = columns;
     if (slug !== undefined && !isFreeText(slug)) throw slugTaken(slug, (await suggest([slug])).get(slug));
     const updated_at = source.now();
-    let after: LinkRow | null;
+    let after: LinkRow | "no_preset" | null;
     try {
-      after = await store.updateLink(db, row.id, { ...columns, updated_at });
+      after = await store.updateLink(db, row, { ...columns, updated_at });
     } catch (error) {
       if (slug === undefined || !isDatabaseError(error, "unique")) throw error;
       throw slugTaken(slug, (await suggest([slug])).get(slug));
     }
+    if (after === "no_preset") throw noPreset();
     if (after === null) throw notFound("link");
     changed(row, updated_at);
     changed(after, updated_at);
@@ -146,12 +148,15 @@ export function createWriting({ db, ids, source, links_max, publicUrl, changed }
   return { create, createMany, get, patch, remove };
 }
 
-function tooMany(links_max: number, count: number): AppError {
-  const more = count === 1 ? "it has so many" : `these ${count} would be more`;
+function tooMany(links_max: number): AppError {
   return refuse(
     "conflict",
-    `An app may have ${links_max} links, and ${more}. Delete some, or raise LINKME_LINKS_PER_APP.`,
+    `An app may have ${links_max} links, and it has so many. Delete some, or raise LINKME_LINKS_PER_APP.`,
   );
+}
+
+function noPreset(): AppError {
+  return notFound("UTM preset", "utm_preset_id");
 }
 
 function slugTaken(slug: string, suggestions: readonly string[] = []): AppError {

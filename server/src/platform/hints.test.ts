@@ -7,9 +7,9 @@ import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 test("hints that come together are sent once, after a moment, and heard by the others alone", async () => {
   const world = createWorld();
   const [one, other] = [world.join("one"), world.join("other")];
-  one.hints.due("d1");
-  one.hints.due("d1");
-  one.hints.due("d2");
+  one.hints.due("d1", true);
+  one.hints.due("d1", false);
+  one.hints.due("d2", false);
   one.hints.changed("a1");
   one.hints.replays();
   one.hints.dispatchers();
@@ -20,7 +20,7 @@ test("hints that come together are sent once, after a moment, and heard by the o
   assert.equal(world.sent.length, 1);
   assert.deepEqual(other.heard, [
     "changed a1",
-    "due d1",
+    "asked d1",
     "due d2",
     "replays",
     "dispatchers",
@@ -28,7 +28,7 @@ test("hints that come together are sent once, after a moment, and heard by the o
     "canceled r1",
   ]);
   assert.deepEqual(one.heard, []);
-  other.hints.due("d3");
+  other.hints.due("d3", false);
   await world.pass();
   assert.deepEqual(one.heard, ["due d3"]);
   await world.pass();
@@ -45,7 +45,7 @@ test("too many hints, or too long ones, become one to look for everything", asyn
   for (const [expected, list] of ids) {
     const world = createWorld();
     const [one, other] = [world.join("one"), world.join("other")];
-    for (const id of list) one.hints.due(id);
+    for (const id of list) one.hints.due(id, false);
     await world.pass();
     assert.deepEqual(other.heard, expected === "all" ? ["all"] : list.map((id) => `due ${id}`));
     assert.ok((world.sent[0]?.length ?? 0) <= WIRE_TEXT_MAX_CHARS);
@@ -57,9 +57,9 @@ test("what comes while others are being sent goes with the next, also when sendi
   const [one, other] = [world.join("one"), world.join("other")];
   const failing = Promise.withResolvers<void>();
   world.wait = failing.promise;
-  one.hints.due("lost");
+  one.hints.due("lost", false);
   await world.pass();
-  one.hints.due("kept");
+  one.hints.due("kept", false);
   await world.pass();
   failing.reject(new Error("the database is away"));
   world.wait = Promise.resolve();
@@ -107,7 +107,7 @@ test("of replays that are canceled as many are told as go with all else; the res
   for (let n = 0; n < 100; n++) {
     one.hints.dropped({ destination_id: `dst_${"d".repeat(32)}`, position: `${n}`.padStart(36, "0"), attempt: 1 });
     one.hints.canceled(`rpl_${n}`.padEnd(36, "r"));
-    one.hints.due(`dst_${n}`.padEnd(36, "d"));
+    one.hints.due(`dst_${n}`.padEnd(36, "d"), false);
   }
   await world.pass();
   assert.ok((world.sent[0]?.length ?? 0) <= WIRE_TEXT_MAX_CHARS);
@@ -133,7 +133,8 @@ test("texts that are no hints are passed over", () => {
   for (const text of texts) world.say(text);
   assert.deepEqual(heard, []);
   world.say('{"from":"x","due":["d"],"later":true}');
-  assert.deepEqual(heard, ["due d"]);
+  // Whether a person asked is not said: maybe.
+  assert.deepEqual(heard, ["asked d"]);
 });
 
 test("whoever begins to listen again looks for everything, for what was sent meanwhile is lost", () => {
@@ -146,9 +147,9 @@ test("whoever begins to listen again looks for everything, for what was sent mea
 test("a process that stops sends nothing more and listens no more", async () => {
   const world = createWorld();
   const { hints } = world.join("one");
-  hints.due("d1");
+  hints.due("d1", false);
   await hints.stop();
-  hints.due("d2");
+  hints.due("d2", false);
   await world.pass();
   assert.deepEqual([world.sent, world.ears.size], [[], 0]);
 });
@@ -165,7 +166,7 @@ test("that a dispatcher has left is said before its process lets go", async () =
 
 test("without a wire hints go nowhere", async () => {
   const hints = createHints({ wire: undefined, sender: "one", after: () => assert.fail("no timer"), log: () => {} });
-  hints.due("d1");
+  hints.due("d1", false);
   hints.changed("a1");
   hints.replays();
   hints.dispatchers();
@@ -199,7 +200,7 @@ function createWorld() {
     };
     const hints = createHints({ wire, sender, after, log: () => {} });
     hints.listen({
-      due: (id) => void heard.push(`due ${id}`),
+      due: (id, is_asked) => void heard.push(`${is_asked ? "asked" : "due"} ${id}`),
       changed: (id) => void heard.push(`changed ${id}`),
       replays: () => void heard.push("replays"),
       dispatchers: () => void heard.push("dispatchers"),

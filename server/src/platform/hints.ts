@@ -22,7 +22,8 @@ export interface Dropped {
 
 /** What one process says to the others, and what they hear. */
 interface Telling {
-  due(destination_id: string): void;
+  /** @param is_asked whether some of it is what a person asked for: a webhook that rests or is off is sent nothing else */
+  due(destination_id: string, is_asked: boolean): void;
   changed(app_id: string): void;
   replays(): void;
   dispatchers(): void;
@@ -54,6 +55,8 @@ export interface Hints extends Telling {
 interface Message {
   from: string;
   due?: string[];
+  /** Those of `due` of which a person asked for something. */
+  asked?: string[];
   changed?: string[];
   replays?: boolean;
   dispatchers?: boolean;
@@ -64,6 +67,7 @@ interface Message {
 
 interface Gathered {
   due: Set<string>;
+  asked: Set<string>;
   changed: Set<string>;
   replays: boolean;
   dispatchers: boolean;
@@ -133,8 +137,9 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     const message = readHints(text);
     if (message === null || message.from === sender) return;
     if (message.all) listener.all();
+    const asked = new Set(message.asked);
     for (const id of message.changed ?? []) listener.changed(id);
-    for (const id of message.due ?? []) listener.due(id);
+    for (const id of message.due ?? []) listener.due(id, asked.has(id));
     if (message.replays) listener.replays();
     if (message.dispatchers) listener.dispatchers();
     for (const attempt of message.dropped ?? []) listener.dropped(attempt);
@@ -150,7 +155,10 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
   }
 
   return {
-    due: (id) => add(gathered.due, id),
+    due(id, is_asked) {
+      add(gathered.due, id);
+      if (is_asked && gathered.due.has(id)) gathered.asked.add(id);
+    },
     changed: (id) => add(gathered.changed, id),
     dropped(attempt) {
       const key = `${attempt.destination_id} ${attempt.position}`;
@@ -174,17 +182,18 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
 
 function nothing(): Gathered {
   const flags = { replays: false, dispatchers: false };
-  return { due: new Set(), changed: new Set(), ...flags, dropped: new Map(), canceled: new Set() };
+  return { due: new Set(), asked: new Set(), changed: new Set(), ...flags, dropped: new Map(), canceled: new Set() };
 }
 
 function composeHints(from: string, gathered: Gathered): string {
-  const { due, changed, dropped: all_dropped, canceled: all_canceled, ...flags } = gathered;
+  const { due, asked, changed, dropped: all_dropped, canceled: all_canceled, ...flags } = gathered;
   const dropped = [...all_dropped.values()].slice(0, DROPPED_MAX);
   // What does not fit is found by polling.
   const canceled = [...all_canceled].slice(0, CANCELED_MAX);
   const all = JSON.stringify({ from, all: true, dropped, canceled } satisfies Message);
   if (due.size > IDS_MAX || changed.size > IDS_MAX) return all;
-  const message: Message = { from, due: [...due], changed: [...changed], dropped, canceled, ...flags };
+  const ids = { due: [...due], asked: [...asked], changed: [...changed] };
+  const message: Message = { from, ...ids, dropped, canceled, ...flags };
   const text = JSON.stringify(message);
   return text.length > WIRE_TEXT_MAX_CHARS ? all : text;
 }
@@ -198,6 +207,8 @@ function readHints(text: string): Message | null {
     return {
       from: read.from,
       due: readIds(fields["due"]),
+      // A version that does not tell them apart may mean any.
+      asked: readIds(fields["asked"] ?? fields["due"]),
       changed: readIds(fields["changed"]),
       replays: fields["replays"] === true,
       dispatchers: fields["dispatchers"] === true,

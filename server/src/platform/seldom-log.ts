@@ -1,5 +1,5 @@
-// Log lines about what fails again and again, as everything does while the database is away: each kind at most once a
-// minute, with how often it happened. Used by the dispatcher, which asks the database every second.
+// Log lines about what happens again and again, as failures do while the database is away: each kind at most once a minute,
+// with how often it happened. Used by the dispatcher, which asks the database every second, and for what callers cause.
 import { DatabaseError } from "./database.ts";
 
 const NOTE_MS = 60_000;
@@ -11,8 +11,8 @@ interface Noted {
   failures: number;
 }
 
-/** A log for lines with an `error`; what is not told at once is counted as `failures` of the next line. */
-export function createSeldomLog(log: Log, now: () => number): Log {
+/** A log for lines of the same kind; what is not told at once is counted with the next line, as `failures` unless named otherwise. */
+export function createSeldomLog(log: Log, now: () => number, counted = "failures"): Log {
   // Bounded: events are few and named in the code, and errors have the kinds of a database and one for the rest.
   const noted = new Map<string, Noted>();
   return (event, fields, level) => {
@@ -27,6 +27,6 @@ export function createSeldomLog(log: Log, now: () => number): Log {
       return;
     }
     noted.set(kind, { at, failures: 0 });
-    log(event, { ...fields, failures }, level);
+    log(event, { ...fields, [counted]: failures }, level);
   };
 }

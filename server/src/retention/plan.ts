@@ -1,4 +1,5 @@
 // What goes, how much of it at a time, and how long to rest after it. Pure; called by steps.ts and retention.ts.
+import { isAsked } from "../deliveries/delivery.ts";
 import { DAY_MS, lastOf } from "../deliveries/expiry.ts";
 import type { AgedDelivery, LeavingDelivery } from "../deliveries/expiry-store.ts";
 import type { AgedClick } from "../links/expiry-store.ts";
@@ -110,8 +111,8 @@ export function planEvents(
 function isToEnd(delivery: LeavingDelivery, may_wait: boolean, now: number): boolean {
   if (delivery.state !== "pending") return false;
   if (delivery.leased === 1 && (delivery.due_at ?? 0) > now) return false;
-  const is_asked = delivery.replay_id !== null || delivery.trigger === "manual" || delivery.trigger === "test";
-  return !is_asked || !may_wait;
+  const is_wanted = delivery.replay_id !== null || isAsked(delivery);
+  return !is_wanted || !may_wait;
 }
 
 /** Whether the event has to stay for it. */

@@ -104,7 +104,10 @@ forEachEngine((engine) => {
     const kept = await insertClick(world.db, "shop", EVENT_LIMIT + 1);
     await insertReport(world.db, "shop", EVENT_LIMIT);
     const reported = await insertReport(world.db, "shop", EVENT_LIMIT + 1);
+    await world.db.query(sql`insert into identities (app_id, kind, key, is_shared, seen_at)
+      values ('shop', 'device', 'a b', 0, ${EVENT_LIMIT}), ('shop', 'user', 'a b', 0, ${EVENT_LIMIT + 1})`);
     await world.finish();
+    assert.deepEqual(await world.db.query(sql`select kind, key from identities`), [{ kind: "user", key: "a b" }]);
     assert.deepEqual(await world.db.query(sql`select id from app_events`), [{ id: reported }]);
     for (const position of [old, bare]) {
       const left = await world.db.query(sql`select position from events where position = ${position}
@@ -115,7 +118,7 @@ forEachEngine((engine) => {
     assert.equal((await world.detail(young)).attempts.length, 1);
     assert.deepEqual(await world.db.query(sql`select cid from clicks`), [{ cid: kept }]);
     assert.deepEqual(world.logged.at(-1), {
-      ...{ event: "retention.removed", events: 2, deliveries: 1, records: 1, clicks: 1, app_events: 1 },
+      ...{ event: "retention.removed", events: 2, deliveries: 1, records: 1, clicks: 1, app_events: 1, identities: 1 },
     });
   });
 

@@ -44,7 +44,7 @@ export function createRetention(options: RetentionOptions) {
 
   /** Lets every walk go on for some steps; answers whether something is left. False too when another process does it. */
   async function runRound(): Promise<boolean> {
-    const removed: Removed = { events: 0, deliveries: 0, records: 0, clicks: 0, app_events: 0 };
+    const removed: Removed = { events: 0, deliveries: 0, records: 0, clicks: 0, app_events: 0, identities: 0 };
     let is_left = false;
     const take = async (walk: Walk) => {
       is_left = (await carryOn(walk, removed)) || is_left;
@@ -58,6 +58,7 @@ export function createRetention(options: RetentionOptions) {
       if (event_retention_days === null) return;
       await take(steps.walkEvents({ ...app, event_retention_days }));
       await take(steps.walkAppEvents({ ...app, event_retention_days }));
+      await take(steps.walkIdentities({ ...app, event_retention_days }));
     });
     const days = await store.shortestDays();
     if (days !== null && (await mayGoOn())) await take(steps.walkClicks(days));
@@ -135,6 +136,7 @@ export function createRetention(options: RetentionOptions) {
     removed.records += step.removed.records ?? 0;
     removed.clicks += step.removed.clicks ?? 0;
     removed.app_events += step.removed.app_events ?? 0;
+    removed.identities += step.removed.identities ?? 0;
     for (const [destination_id, count] of step.ended) log("deliveries.expired", { destination_id, count }, "warn");
   }
 

@@ -1,6 +1,7 @@
 // One step of each walk: reads a stretch of rows, has plan.ts decide, and answers the statements that remove what has
 // expired. Nothing is written here: retention.ts commits the statements together with how far the walk has come.
 import { type AppEventExpiry, removeAppEvents } from "../claims/app-event-store.ts";
+import { type IdentityExpiry, removeIdentities } from "../claims/identity-store.ts";
 import { cutoffOf, DAY_MS } from "../deliveries/expiry.ts";
 import {
   type ExpiryStore,
@@ -33,6 +34,7 @@ export interface Removed {
   records: number;
   clicks: number;
   app_events: number;
+  identities: number;
 }
 
 export interface Step {
@@ -57,11 +59,12 @@ export interface StepParts {
   events: EventExpiry;
   clicks: ClickExpiry;
   app_events: AppEventExpiry;
+  identities: IdentityExpiry;
 }
 
 const NONE: ReadonlyMap<string, number> = new Map();
 
-export function createSteps({ store, deliveries, events, clicks, app_events }: StepParts) {
+export function createSteps({ store, deliveries, events, clicks, app_events, identities }: StepParts) {
   /** Records of attempts go, and their deliveries stay until the event goes. */
   function walkDeliveries(destination: KeptDestination): Walk {
     async function next(after: string, rows_max: number, now: number): Promise<Step> {
@@ -150,7 +153,29 @@ export function createSteps({ store, deliveries, events, clicks, app_events }: S
     return { kind: "app_events", id: app.id, next };
   }
 
-  return { walkDeliveries, walkEvents, walkClicks, walkAppEvents };
+  /** One goes when nothing of it has been heard for as long as the app keeps its events. */
+  function walkIdentities(app: KeptApp & { event_retention_days: number }): Walk {
+    async function next(after: string, rows_max: number, now: number): Promise<Step> {
+      const cutoff = now - app.event_retention_days * DAY_MS;
+      // A kind is one word; a key is anything.
+      const [kind = ""] = after.split(" ", 1);
+      const limit = LOOKS_PER_ROW * rows_max;
+      const found = await identities.readIdentities(app.id, { kind, key: after.slice(kind.length + 1) }, limit);
+      const aged = found.filter(({ seen_at }) => seen_at <= cutoff).slice(0, rows_max);
+      const is_whole = aged.length < rows_max;
+      const last = is_whole ? found.at(-1) : aged.at(-1);
+      return {
+        at_key: last === undefined ? after : `${last.kind} ${last.key}`,
+        is_end: is_whole && found.length < limit,
+        statements: removeIdentities(app.id, aged, cutoff),
+        removed: { identities: aged.length },
+        ended: NONE,
+      };
+    }
+    return { kind: "identities", id: app.id, next };
+  }
+
+  return { walkDeliveries, walkEvents, walkClicks, walkAppEvents, walkIdentities };
 }
 
 /** What has no walk of its own, for there is little of it. What a destination was set to explains events as long as they stay. */

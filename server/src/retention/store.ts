@@ -3,7 +3,7 @@ import type { Keeping } from "../deliveries/expiry.ts";
 import type { Database } from "../platform/database.ts";
 import { type Statement, sql } from "../platform/sql.ts";
 
-export type WalkKind = "events" | "deliveries" | "clicks" | "app_events";
+export type WalkKind = "events" | "deliveries" | "clicks" | "app_events" | "identities";
 
 /** Up to where a walk has come, and when it began at the first key. */
 export interface Progress {
@@ -76,7 +76,7 @@ export function createRetentionStore(db: Pick<Database, "query" | "batch">) {
   /** Of apps and destinations that are gone. */
   async function forgetWalks(): Promise<void> {
     await db.query(sql`delete from retention_walks
-      where (kind in ('events', 'app_events') and not exists (select 1 from apps where apps.id = retention_walks.id))
+      where (kind in ('events', 'app_events', 'identities') and not exists (select 1 from apps where apps.id = retention_walks.id))
         or (kind = 'deliveries' and not exists (select 1 from destinations where destinations.id = retention_walks.id))`);
   }
 

@@ -31,7 +31,7 @@ import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { createSite, type Site } from "../support/site.ts";
 import { createTraffic, type Traffic } from "../support/traffic.ts";
 import { waitUntil } from "../support/wait.ts";
-import { giveAccount } from "./account.ts";
+import { describeFailure } from "./failure.ts";
 import { explainRepeats, type Span } from "./repeats.ts";
 
 export interface ChaosOptions {
@@ -119,8 +119,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     return await verify(world);
   } catch (error) {
     const { message } = error instanceof Error ? error : new Error(String(error));
-    const account = world === undefined ? `seed ${options.random.seed}` : await tellFailure(world);
-    throw new Error(`${message}\n\n${account}`, { cause: error });
+    const described = world === undefined ? `seed ${options.random.seed}` : await tellFailure(world);
+    throw new Error(`${message}\n\n${described}`, { cause: error });
   } finally {
     world?.traffic.stop();
     await world?.server.kill9();
@@ -144,7 +144,7 @@ function tellFailure(world: World): Promise<string> {
   const { options, spans, dir, clock_ahead_ms, traffic, receiver, servers } = world;
   const { engine, mishaps, random } = options;
   const database_url = databaseUrl(world);
-  return giveAccount({
+  return describeFailure({
     ...{ seed: random.seed, engine, mishaps, spans, database_url, dir, clock_ahead_ms, traffic, servers },
     received: receiver.received,
   });

@@ -3,9 +3,11 @@
 // other and never in a circle, for PostgreSQL takes a second to notice that, and nothing is counted twice or not at all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFolding } from "../../src/analytics/folding.ts";
-import { createTallyStore, insertTallies } from "../../src/analytics/tally-store.ts";
+import { insertTallies } from "../../src/analytics/tally-store.ts";
 import { tallyVisits } from "../../src/analytics/visit.ts";
+import type { IdentityRow } from "../../src/claims/identity.ts";
+import { markClick } from "../../src/claims/identity-store.ts";
+import { composeItems, type Item } from "../../src/claims/storing.ts";
 import { type DeliveryRow, DUE_FIRST } from "../../src/deliveries/delivery.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
@@ -16,6 +18,7 @@ import { createIds } from "../../src/platform/ids.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
 import { rows, sql } from "../../src/platform/sql.ts";
+import { foldingOf } from "../support/folding.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { createRandom, type Random } from "../support/random.ts";
 import { settlementOf } from "../support/settlements.ts";
@@ -28,6 +31,9 @@ const DESTINATIONS = 12;
 const LINKS = 12;
 const CLICKS_PER_ROUND = 30;
 const CLAIM_MAX = 3;
+const CLICKS = 12;
+const PEOPLE = 12;
+const TIES_PER_ROUND = 8;
 const NOW = 1_700_000_000_000;
 const DELIVERIES = PROCESSES * WORKERS * ROUNDS * DESTINATIONS;
 
@@ -79,6 +85,7 @@ test("two processes that settle, count and claim side by side wait for each othe
 });
 
 const destination = (n: number) => `dst_${String(n).padStart(2, "0")}`;
+const click = (n: number) => `click_${String(n).padStart(2, "0")}`;
 const link = (n: number) => `lnk_${String(n).padStart(2, "0")}`;
 
 async function furnish(db: Database, random: Random): Promise<void> {
@@ -96,6 +103,9 @@ async function furnish(db: Database, random: Random): Promise<void> {
     };
   });
   await db.batch([insertDeliveries(deliveries)]);
+  const clicks = Array.from({ length: CLICKS }, (_, n) => [click(n), "a", link(0), "ios", "", NOW, NOW]);
+  await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, created_at, expires_at)
+    values ${rows(clicks)}`);
 }
 
 /** Every change of a shared row takes a moment, in which others come to wait for it. */
@@ -103,7 +113,7 @@ async function slowDown(db: Database): Promise<void> {
   const run = (text: string) => db.query({ kind: "statement", parts: [text], values: [] });
   await run(`create function dawdle() returns trigger language plpgsql as
     $$ begin perform pg_sleep(0.001); return new; end $$`);
-  for (const table of ["destination_health", "destination_hours", "links"]) {
+  for (const table of ["destination_health", "destination_hours", "links", "clicks", "identities"]) {
     await run(`create trigger dawdle before update on ${table} for each row execute function dawdle()`);
   }
 }
@@ -143,6 +153,7 @@ async function work(db: Database, name: string, random: Random): Promise<number>
       countClicks(db, clicksOf(`${name}-${round}`, random)),
       foldingOf(db).fold(),
       store.findDue(),
+      db.batch(composeItems(tiesOf(random))),
     ]);
     held = next;
   }
@@ -150,16 +161,26 @@ async function work(db: Database, name: string, random: Random): Promise<number>
   return settled;
 }
 
+/** What several SDK calls of one group tie: a device and a user each to the same first click, and a click to both. */
+function tiesOf(random: Random): Item[] {
+  return Array.from({ length: TIES_PER_ROUND }, (): Item => {
+    const [n, cid] = [random.below(PEOPLE), click(random.below(CLICKS))];
+    const person = { user_id: `user ${n}`, device: `device ${n}` };
+    const row = { app_id: "a", first_cid: click(0), user_id: null, is_shared: 0, ga: null, seen_at: NOW };
+    const identities: IdentityRow[] = [
+      { ...row, kind: "user", key: person.user_id },
+      { ...row, kind: "device", key: person.device },
+    ];
+    const clicks = [{ cid, statement: markClick("a", cid, person) }];
+    return { app_id: "a", events: [], clicks, identities };
+  });
+}
+
 const ids = createIds();
 
 function countClicks(db: Database, clicks: ClickRow[]) {
   const visits = clicks.map((row) => ({ ...row, at: NOW, values: { platform: row.platform, os: row.dest_url } }));
   return db.batch([...recordClicks(clicks), insertTallies(tallyVisits(visits), ids.uuid)]);
-}
-
-function foldingOf(db: Database) {
-  const clock = { now: () => NOW, after: () => () => {} };
-  return createFolding({ store: createTallyStore(db), clock, elapsed: () => 0, log: () => {} });
 }
 
 function clicksOf(name: string, random: Random): ClickRow[] {

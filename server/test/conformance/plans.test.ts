@@ -11,12 +11,12 @@ import { composeServer } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
-import { WAITS_FOR_TURN } from "../../src/deliveries/turn.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
 import { type Statement, sql } from "../../src/platform/sql.ts";
 import { type Engine, forEachEngine } from "../support/engines.ts";
+import { fill } from "../support/filled.ts";
 import { explain, findScans, LARGE_TABLES, record } from "../support/plans.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { settlementOf } from "../support/settlements.ts";
@@ -24,8 +24,6 @@ import { PHONE } from "../support/site.ts";
 import { waitUntil } from "../support/wait.ts";
 
 const TOKEN = "the-operator-of-these-tests";
-/** So many that reading them all is never the cheapest way, and few enough to be made in a moment. */
-const ROWS = 20_000;
 /** PostgreSQL believes of a table that was empty that it is not, and of an index that was empty that it is. */
 const DELIVERED_BEFORE = 2_000;
 const SHOWN_MAX = 5;
@@ -40,6 +38,10 @@ const SELDOM = /select min\(created_at\) as oldest from clicks/;
 /** Every other index that helps with these reads all that is pending of a destination. */
 const FIRST_OF_KEY = /f\.order_key/;
 
+/** An index that begins with the app alone would go through all that the app has. */
+const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
+const INDEX_OF_PERSON = /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/;
+
 forEachEngine((engine) => {
   for (const statistics of STATISTICS) {
     test(`no statement scans a large table, with statistics: ${statistics}`, async (t) => {
@@ -52,6 +54,11 @@ forEachEngine((engine) => {
         scans.push(...found.filter((scan) => !SELDOM.test(scan) || (statistics === "fresh" && scan.startsWith("Seq"))));
       }
       assert.deepEqual(scans.slice(0, SHOWN_MAX), [], `${scans.length} of ${statements.length} statements`);
+      const of_person = statements.filter(({ parts }) => OF_PERSON.test(parts.join("?")));
+      assert.ok(of_person.length >= 9, "three tables, and three names in each");
+      for (const statement of of_person) {
+        assert.match(await explain(db, statement), INDEX_OF_PERSON, statement.parts.join("?"));
+      }
       for (const statement of statements.filter(({ parts }) => FIRST_OF_KEY.test(parts.join("?")))) {
         assert.match(await explain(db, statement), /deliveries_first/, statement.parts.join("?"));
       }
@@ -101,6 +108,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
+    ["links of a word", /from links where .*as scanned/],
+    ["links of a preset", /select 1 as one from links where utm_preset_id/],
     ["tallies", /insert into click_tallies/],
     ["fold", /delete from click_tallies where id >= \?/],
     ["tallies that go", /click_tallies as t where t\.app_id/],
@@ -114,6 +123,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["parts that go", /delete from click_parts/],
     ["click match", /from clicks where app_id/],
     ["claim of a click", /update clicks set claimed_at/],
+    ["who is tied", /insert into identities/],
+    ["whose click", /update clicks set user_id/],
     ["app events of a type", /from app_events where .*as scanned/],
     ["replay", /from replays where due_at/],
     ["stops", /from destination_history.*window past/],
@@ -123,6 +134,13 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["fate", /from deliveries.*app_id/],
     ["erase", /update deliveries set erased_at/],
     ["erase answers", /update attempts set response_headers/],
+    ["events about a user", /from events where .*user_id = \?/],
+    ["events about a device", /from events where .*device = \?/],
+    ["events about a click", /from events where .* cid = \?/],
+    ["events of a click", /as scanned where event in/],
+    ["clicks of a user", /from clicks where .*user_id = \?/],
+    ["app events of a user", /from app_events where .*user_id = \?/],
+    ["devices of a user", /from identities .*as devices/],
     ["what removals left", /with recursive k \(id\)/],
   ] as const) {
     assert.ok(
@@ -161,7 +179,7 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
   };
 
   async function work(): Promise<void> {
-    const { body: app } = await call("POST", "/api/apps", { name: "Plans" });
+    const { body: app } = await call("POST", "/api/apps", { name: "Plans", analytics_consent: true });
     const createHook = async (path: string): Promise<string> => {
       const input = { url: receiver.url + path, events: ["link.click", "link.app_open", "link.claim"] };
       return (await call("POST", `/api/apps/${app.id}/webhooks`, input)).body.id;
@@ -193,15 +211,17 @@ type Call = (
 /** Everything that visitors, apps and backends do. */
 async function visit(call: Call, app_id: string): Promise<void> {
   const as_app = { "x-app-id": app_id, authorization: "" };
-  const click = await call("GET", "/plans", undefined, { authorization: "" });
+  const click = await call("GET", "/plans", undefined, { authorization: "", cookie: "_ga=GA1.1.1.2" });
   const [, cid = ""] = /cid=([0-9a-f]{32})/.exec(String(click.headers["location"])) ?? [];
   await call("GET", "/plans", undefined, { authorization: "" });
   await call("GET", `/api/deeplink?cid=${cid}`, undefined, as_app);
-  const device = { platform: "ios", userAgent: PHONE };
-  await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
+  const known = { id_type: "idfv", device_id: "a1b2c3d4", consent: { vendor: true } };
+  const device = { platform: "ios", userAgent: PHONE, ...known };
+  await call("POST", "/api/deferred/claim", { platform: "ios", device, user_id: "ada" }, as_app);
   await call("POST", "/api/deferred/claim", { platform: "ios", device }, as_app);
   await call("POST", "/api/install-referrer", { referrer: `cid=${cid}` }, as_app);
   await call("POST", "/api/app-events", { type: "open", platform: "ios" }, as_app);
+  await call("POST", "/api/app-events", { type: "open", cid, device, user_id: "ada" }, as_app);
   const event = { event: "link.app_open", data: { platform: "ios", type: "open" } };
   for (const given of [event, { ...event, id: GIVEN[0] }, { events: [event, event] }]) {
     await call("POST", `/api/apps/${app_id}/events`, given);
@@ -242,6 +262,13 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
     const { body } = await call("GET", `/api/apps/${app_id}/app-events?limit=1&${filter}`);
     if (body.next_cursor) await call("GET", `/api/apps/${app_id}/app-events?limit=1&cursor=${body.next_cursor}`);
   }
+  for (const name of [{ user_id: "ada" }, { cid: "0".repeat(32) }, { device_id: "a1b2c3d4" }]) {
+    await call("POST", `/api/apps/${app_id}/persons`, name);
+    const { body: erasure } = await call("POST", `/api/apps/${app_id}/erasures`, name);
+    const isDone = async () => (await call("GET", `/api/erasures/${erasure.id}`)).body.state === "done";
+    await waitUntil(isDone, "the erasure to be done");
+  }
+  await call("GET", `/api/apps/${app_id}/erasures?limit=1`);
   await call("GET", `/api/apps/${app_id}/events?event_id=${GIVEN[0]}`);
   await call("GET", `/api/events/${GIVEN[0]}?app_id=${app_id}`);
   await call("GET", `/api/deliveries/${first}`);
@@ -249,6 +276,17 @@ async function ask(call: Call, app_id: string, webhook_id: string): Promise<void
   await call("POST", `/api/deliveries/${first}/retry`);
   await call("DELETE", `/api/events/${GIVEN[1]}`);
   await call("DELETE", `/api/events/${GIVEN[1]}?app_id=${app_id}`);
+  for (const filter of ["", "q=plans", "tag=mail", "state=active", "state=expired", "state=limit_reached&internal=0"]) {
+    const url = `/api/apps/${app_id}/links/search?limit=1&${filter}`;
+    const { body } = await call("GET", url);
+    if (body.next_cursor) await call("GET", `${url}&cursor=${body.next_cursor}`);
+  }
+  await call("GET", `/api/apps/${app_id}/links`);
+  const utm = { utm_source: "mail" };
+  const { body: preset } = await call("POST", `/api/apps/${app_id}/utm-presets`, { name: "Mail", utm });
+  await call("PATCH", "/api/links/plans", { utm_preset_id: preset.id });
+  await call("GET", `/api/apps/${app_id}/links/search?utm_preset_id=${preset.id}`);
+  await call("DELETE", `/api/utm-presets/${preset.id}`);
   const { body: spare } = await call("POST", `/api/apps/${app_id}/links`, { slug: "spare" });
   await call("GET", "/spare", undefined, { authorization: "" });
   for (const query of ["", "by=hour", "dimension=utm_source", `dimension=os&link_id=${spare.id}`]) {
@@ -342,56 +380,4 @@ async function keepStatistics(db: Database): Promise<void> {
     await db.query({ kind: "statement", parts: [`alter table ${table} set (autovacuum_enabled = false)`], values: [] });
   }
   await db.query({ kind: "statement", parts: ["analyze"], values: [] });
-}
-
-/** Events and clicks of an app, and a ledger of them at one destination: most delivered, some failed, some pending. */
-async function fill(
-  db: Database,
-  { app_id, destination_id }: { app_id: string; destination_id: string },
-): Promise<void> {
-  const at = Date.UTC(2026, 0, 1);
-  const numbers = sql`with recursive n (i) as (select 1 union all select i + 1 from n where i < ${ROWS})`;
-  // As ids are: by time, for the positions of an app begin with it.
-  const position = sql`'01900000-0000-7000-8000-' || (100000000000 + i)`;
-  await db.query(sql`insert into events (app_id, position, id, event, link_id, created_at, body) ${numbers}
-    select ${app_id}, ${position}, ${position}, case when i % 10 = 0 then 'link.claim' else 'link.click' end,
-      'lnk_' || (i % 100), cast(${at} as bigint) + i, '{"id":"x"}' from n`);
-  await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
-      due_at, trigger, created_at) ${numbers}
-    select ${destination_id}, ${position}, ${app_id}, 'link.click',
-      case when i % 50 = 0 then 'pending' when i % 50 = 1 then 'failed' when i % 50 = 2 then 'canceled' else 'succeeded' end,
-      1, 0, 0, case when i % 50 = 0 then cast(${at} as bigint) + i else null end, 'auto', cast(${at} as bigint) + i
-    from n`);
-  // A backlog that waits for its turns, at a destination of its own.
-  await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
-      due_at, trigger, created_at, order_key) ${numbers}
-    select ${destination_id} || '_backlog', ${position}, ${app_id}, 'link.click', 'pending', 0, 0, 0, cast(${WAITS_FOR_TURN} as bigint), 'auto',
-      cast(${at} as bigint) + i, 'lnk_' || (i % 100) from n where i % 4 = 0`);
-  await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
-      response_headers, response_snippet, response_truncated) ${numbers}
-    select ${destination_id}, ${position}, 1, 'auto', cast(${at} as bigint) + i, 5, 'accepted', '{}', '', 0 from n`);
-  // Behind what visitors leave meanwhile, which is folded first.
-  await db.query(sql`insert into click_tallies (id, app_id, tallies) ${numbers}
-    select 'f' || ${app_id} || (100000000000 + i), ${app_id}, '[]' from n`);
-  // What few links add up to. These rows are narrow, so that there have to be more of them.
-  for (const [table, unit_ms] of [
-    ["click_hours", 3_600_000],
-    ["click_days", 86_400_000],
-  ] as const) {
-    const into = { kind: "statement", parts: [table], values: [] } as const;
-    await db.query(sql`insert into ${into} (app_id, link_id, at, clicks, bots) ${numbers}
-      select ${app_id}, case when i % 20 = 0 then '' else 'lnk_' || (i % 20) end,
-        (cast(${at} as bigint) / ${unit_ms} + i / 20 + part * 1000) * ${unit_ms}, 1, 0
-      from n cross join (select 0 as part union all select 1 union all select 2 union all select 3) as s`);
-  }
-  await db.query(sql`insert into click_parts (app_id, link_id, dimension, at, value, clicks) ${numbers}
-    select ${app_id}, case when i % 4 = 0 then '' else 'lnk_' || (i % 4) end, case when i % 3 = 0 then 'os' else 'utm_source' end,
-      (cast(${at} as bigint) / 86400000 + i % 400) * 86400000, 'value ' || i, 1 from n`);
-  await db.query(sql`insert into app_events (app_id, id, type, platform, created_at) ${numbers}
-    select ${app_id}, ${position}, 'install', 'ios', cast(${at} as bigint) + i from n`);
-  await db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, ip_hash, ua_hash, created_at,
-      expires_at) ${numbers}
-    select ${app_id} || (100000000000 + i), ${app_id}, 'lnk_1', 'ios', '',
-      case when i > ${ROWS - 100} then 'h' || (i % 1000) end, case when i > ${ROWS - 100} then 'u' end,
-      cast(${at} as bigint) + i, cast(${at} as bigint) + i + 3600000 from n`);
 }

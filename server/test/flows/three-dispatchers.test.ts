@@ -1,6 +1,6 @@
 // Three dispatchers on one PostgreSQL: what a webhook may be sent at a time and a second holds over all of them, counted by
 // the receiver, while all are there, after one has left and after one has died. That one counts until its row has not
-// changed for 15 s, so this file takes half a minute.
+// changed for 6 s, so this file takes a while.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openDatabase } from "../../src/platform/database-open.ts";

@@ -1,7 +1,7 @@
 // The rules of the architecture as pure functions from source files to violations. server/test/architecture.test.ts runs
 // them over the project and over samples that break each of them. The reasons are in ARCHITECTURE.md; the law
 // in one line: contract < destination-types < platform < notices < accounts < destinations < deliveries < events < analytics <
-// links < claims < retention < api < main, and inside a module pure files < store.ts < the rest.
+// links < claims < retention < persons < api < main, and inside a module pure files < store.ts < the rest.
 import { posix } from "node:path";
 import { type Import, lineAt, type SourceFile } from "./source.ts";
 
@@ -31,6 +31,7 @@ const ORDER = [
   "links",
   "claims",
   "retention",
+  "persons",
   "api",
   "main",
 ];

@@ -1,5 +1,5 @@
 // When a server has nothing left to do: no click waits in its spool, no delivery is pending. Called by the tests of
-// server/test/flows/ after their load has ended.
+// server/test/flows/ and by the chaos run after their load has ended.
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";

@@ -1,7 +1,7 @@
 // A link as the redirect sees it, for tests that decide where visitors go.
 import { APP_DEFAULTS, type App } from "#contract/apps.ts";
 import type { Platform } from "#contract/events.ts";
-import { type LinkRow, type PreparedLink, prepareLink, prepareTargets } from "../../src/links/link.ts";
+import { type KnownLink, type PreparedLink, prepareLink, prepareTargets } from "../../src/links/link.ts";
 import { chooseTarget, withCid } from "../../src/links/routing.ts";
 
 export const CID = "0199c1d2a3b4c5d6e7f8a9b0c1d2e3f4";
@@ -9,7 +9,7 @@ const ORIGIN = "https://go.shop.example";
 export const STORE = "https://apps.apple.com/app/id1234567890";
 export const PLAY = "https://play.google.com/store/apps/details?id=com.example.shop";
 
-export const BLANK: LinkRow = {
+export const BLANK: KnownLink = {
   id: "lnk_0199c1d2a3b4c5d6e7f8a9b0c1d2e3f4",
   app_id: "shop",
   slug: "hello",
@@ -26,6 +26,9 @@ export const BLANK: LinkRow = {
   og_image_url: null,
   utm: null,
   utm_override: null,
+  utm_preset_id: null,
+  preset_utm: null,
+  preset_updated_at: null,
   custom_data: null,
   allow_param_passthrough: 0,
   force_redirect_web: 0,
@@ -43,7 +46,7 @@ export const BLANK: LinkRow = {
 export const APP: App = { ...APP_DEFAULTS, id: "shop", name: "Shop", created_at: "", updated_at: "" };
 
 export interface Given {
-  link?: Partial<LinkRow>;
+  link?: Partial<KnownLink>;
   app?: Partial<App>;
   origin?: string;
   /** Registered hosts of the app beside the one of the origin. */

@@ -14,6 +14,8 @@ export const LARGE_TABLES = [
   "click_parts",
   "click_tallies",
   "app_events",
+  "identities",
+  "links",
 ];
 const EXPLAINED = /^\s*(with|select|insert|update|delete)\b/i;
 

@@ -2,6 +2,7 @@
 // own. Used by the tests of server/src/retention.
 import { randomFillSync } from "node:crypto";
 import { createAppEventExpiry } from "../../src/claims/app-event-store.ts";
+import { createIdentityExpiry } from "../../src/claims/identity-store.ts";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { type DeliveryRow, deliveryId } from "../../src/deliveries/delivery.ts";
 import { DAY_MS, type Keeping } from "../../src/deliveries/expiry.ts";
@@ -22,7 +23,7 @@ import type { Engine } from "./engines.ts";
 export const START = Date.UTC(2027, 0, 31, 9, 30);
 const ROUNDS_MAX = 50;
 const TABLES = ["apps", "deliveries", "attempts", "events", "clicks", "replays", "destination_history"].concat([
-  ...["destination_hours", "app_events", "retention_walks", "retention_lease", "journal"],
+  ...["destination_hours", "app_events", "identities", "retention_walks", "retention_lease", "journal"],
 ]);
 
 /** One database for each engine, emptied before each test. */
@@ -67,6 +68,7 @@ export async function openRetentionWorld(engine: Engine, keeping: Partial<Keepin
     const retention = createRetention({
       ...{ deliveries: createExpiryStore(seen), events: createEventExpiry(seen), clicks: createClickExpiry(seen) },
       app_events: createAppEventExpiry(seen),
+      identities: createIdentityExpiry(seen),
       ...{ store: createRetentionStore(seen), holder, elapsed },
       clock: { now, after },
       log: (event, fields) => void logged.push({ event, ...fields }),

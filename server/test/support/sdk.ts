@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { EVENT_DATA } from "#contract/events.ts";
 import { openApi, type TestApi } from "./api.ts";
 import type { Engine } from "./engines.ts";
+import { waitUntil } from "./wait.ts";
 
 export const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) Version/17.4 Mobile/15E148 Safari/604.1";
 export const PIXEL = "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/126.0.0.0 Mobile Safari/537.36";
@@ -31,10 +32,17 @@ export function send(
 
 /** Opens a link and answers the token that its click got. */
 export async function click(api: TestApi, app_id: string, slug: string, caller: Caller = {}): Promise<string> {
+  const newest = async () => (await eventsOf(api, app_id)).findLast(({ event }) => event === "link.token_created");
+  const before = (await newest())?.data["cid"];
   const { status } = await send(api, "GET", `/${slug}`, undefined, caller);
   assert.equal(status, 302);
-  const events = await eventsOf(api, app_id);
-  return String(events.findLast(({ event }) => event === "link.token_created")?.data["cid"]);
+  let cid = before;
+  // On a machine that is busy the click comes through the spool, behind the answer.
+  await waitUntil(async () => {
+    cid = (await newest())?.data["cid"];
+    return cid !== before;
+  }, "the click to be stored");
+  return String(cid);
 }
 
 export const claim = (api: TestApi, app_id: string, body: object, caller: Caller = {}) =>

@@ -34,6 +34,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
   assert.equal(missed.accepted.length, 1);
   const sdk = { token: null, headers: { "x-app-id": app_id } };
   await api.call("POST", "/api/app-events", { type: "install", detail: mark }, sdk);
+  const erasure = await made("erasures", { user_id: `nobody ${mark}` });
   const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
     app_id,
@@ -43,7 +44,9 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
       "/api/webhooks/{id}": webhook.id,
       "/api/deliveries/{id}": body.items[0].id,
       "/api/replays/{id}": replay.id,
+      "/api/erasures/{id}": erasure.id,
       "/api/events/{id}": accepted[0],
+      "/api/utm-presets/{id}": (await made("utm-presets", { name: `Mail ${mark}`, utm: { utm_source: "mail" } })).id,
       "/api/links/{id}": (await made("links", { deepLink: `/${mark || "x"}` })).id,
     },
     key: await api.createKey(app_id),
@@ -54,7 +57,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
 }
 
 /** A body that each call with one accepts. */
-export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
+export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | string>> {
   return {
     createApp: { name: "Another" },
     patchApp: { name: "Renamed" },
@@ -70,7 +73,13 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object>> {
     createReplay: REPLAY,
     resumeReplay: { rate_per_second: 5 },
     ingestEvents: { event: "link.claim", data: {} },
+    createErasure: { user_id: "nobody" },
+    showPerson: { user_id: "nobody" },
     createLink: { deepLink: "y" },
+    createLinks: { links: [{ web_fallback_url: "https://shop.example/" }] },
+    importLinks: "web_fallback_url\nhttps://shop.example/",
+    createUtmPreset: { name: "Spring", utm: { utm_campaign: "spring" } },
+    patchUtmPreset: { utm: { utm_source: "paper" } },
     createLinkOfApp: { web_fallback_url: "https://shop.example/" },
     createShortLink: { url: "https://shop.example/" },
     patchLink: { enabled: 1 },
@@ -91,7 +100,7 @@ export const BEFORE: Partial<Record<RouteName, RouteName[]>> = {
 
 export function pathOf(name: RouteName, tenant: Tenant, id?: string): string {
   const { path } = ROUTES[name];
-  const prefix = /^\/api\/\w+\/\{id\}/.exec(path)?.[0];
+  const prefix = /^\/api\/[\w-]+\/\{id\}/.exec(path)?.[0];
   const known = prefix === undefined ? "" : (tenant.ids[prefix] ?? assert.fail(`say which id ${path} takes`));
   return path.replace("{app_id}", id ?? tenant.app_id).replace("{id}", id ?? known);
 }
@@ -103,7 +112,8 @@ export function sendTo(
   url: string,
   { options, body }: { options: CallOptions; body: unknown },
 ): Promise<Answer> {
-  const { method, body: schema }: Route = ROUTES[name];
+  const { method, body: schema, takes_csv }: Route = ROUTES[name];
   const sent = schema === undefined ? undefined : (body ?? assert.fail(`${name}: say a body`));
-  return api.call(method, url, sent, options);
+  const headers = { ...(takes_csv && { "content-type": "text/csv" }), ...options.headers };
+  return api.call(method, url, sent, { ...options, headers });
 }

@@ -30,7 +30,7 @@ export interface Failed {
 }
 
 /** Never rejects: what cannot be found out is said to be so. */
-export async function giveAccount(failed: Failed): Promise<string> {
+export async function describeFailure(failed: Failed): Promise<string> {
   const { seed, engine, mishaps, spans, traffic, received, servers, clock_ahead_ms } = failed;
   const counts = Object.entries(traffic.promises).map(([what, of]) => `${what} ${[...of].length}`);
   const last = received.at(-1);

@@ -1,0 +1,183 @@
+// Finds what is stored of a person: first all names under which they are known, then page by page what is stored under these.
+// Everything goes along indexes, in pages. Called by persons.ts to show and to count, and by erasing.ts to erase.
+import type { AppEventRow } from "../claims/app-event-store.ts";
+import type { IdentityRow } from "../claims/identity.ts";
+import type { Key, PersonClick, PersonsStore } from "../claims/persons-store.ts";
+import type { AboutStore } from "../events/about-store.ts";
+import type { EventRow } from "../events/event.ts";
+
+/** Devices of a user that are looked at at a time. */
+const DEVICES_MAX = 200;
+const PAGE_ROWS = 50;
+const SECOND_MS = 1_000;
+/**
+ * Where the two events of a click are, by the time in its token: positions are given a moment later, and as much as ten seconds
+ * when a clock was set back. Most are found in the first stretch.
+ */
+const STRETCHES_MS: readonly (readonly [from: number, until: number])[] = [
+  [0, 50],
+  [-SECOND_MS, 0],
+  [50, 2 * SECOND_MS],
+  [2 * SECOND_MS, 11 * SECOND_MS],
+];
+const EVENTS_OF_CLICK = 2;
+
+export interface Names {
+  readonly cids: Set<string>;
+  readonly users: Set<string>;
+  readonly devices: Set<string>;
+  /** There may be more. */
+  is_more: boolean;
+}
+
+export interface FindingOptions {
+  store: PersonsStore;
+  about: AboutStore;
+  /** Names that are found at a time; what is beyond them is found when these are gone. */
+  names_max: number;
+  /** Waits after each page, as long as it should. @rejects when it is to end */
+  rest(): Promise<void>;
+}
+
+export function createFinding({ store, about, names_max, rest }: FindingOptions) {
+  /**
+   * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other.
+   * There is one user at the most, for whose user is known is nobody else.
+   * @param may_add_user false where it was looked for before: who has come since is somebody else
+   */
+  async function findNames(app_id: string, seeds: readonly Key[], may_add_user = true): Promise<Names> {
+    const names: Names = { cids: new Set(), users: new Set(), devices: new Set(), is_more: false };
+    const waiting: Key[] = [];
+    const add = (key: Key) => {
+      const known = setOf(names, key.kind);
+      if (known.has(key.value)) return;
+      if (names.cids.size + names.users.size + names.devices.size >= names_max) {
+        names.is_more = true;
+        return;
+      }
+      known.add(key.value);
+      waiting.push(key);
+    };
+    const addUser = (user_id: string | null) => {
+      if (may_add_user && user_id !== null && !isOthers(names, user_id)) add({ kind: "user", value: user_id });
+    };
+    for (const seed of seeds) add(seed);
+    for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
+      // Of a device that several share, none of them is meant.
+      const is_shared = key.kind === "device" && (await deviceOf(app_id, key.value))?.is_shared === 1;
+      for await (const clicks of clicksOf(app_id, key)) {
+        for (const { cid, user_id, device } of clicks) {
+          if (isOthers(names, user_id)) continue;
+          add({ kind: "cid", value: cid });
+          if (!is_shared) addUser(user_id);
+          if (device !== null && (await isAlone(app_id, names, device))) add({ kind: "device", value: device });
+        }
+        if (names.is_more) break;
+      }
+      const identities = await identitiesOf(app_id, key);
+      if (identities.length >= DEVICES_MAX) names.is_more = true;
+      for (const identity of identities) {
+        if (identity.is_shared === 1 || isOthers(names, identity.user_id)) continue;
+        add({ kind: identity.kind, value: identity.key });
+        addUser(identity.user_id);
+        // A user's first click may have been of a device that others use: the click itself tells whose it is.
+        if (identity.first_cid !== null && identity.kind === "device") add({ kind: "cid", value: identity.first_cid });
+      }
+    }
+    return names;
+  }
+
+  function identitiesOf(app_id: string, key: Key) {
+    return store.findIdentities(app_id, key, DEVICES_MAX);
+  }
+
+  async function deviceOf(app_id: string, device: string): Promise<IdentityRow | undefined> {
+    const [row] = await store.findIdentities(app_id, { kind: "device", value: device }, 1);
+    return row;
+  }
+
+  /** Whether nobody else is known on the device. */
+  async function isAlone(app_id: string, names: Names, device: string): Promise<boolean> {
+    const row = await deviceOf(app_id, device);
+    return row === undefined || (row.is_shared === 0 && !isOthers(names, row.user_id));
+  }
+
+  function findClick(app_id: string, key: Key): Promise<PersonClick[]> {
+    return store.findClicks(app_id, key, "", 1);
+  }
+
+  async function* clicksOf(app_id: string, key: Key): AsyncGenerator<PersonClick[]> {
+    let after = "";
+    for (;;) {
+      const page = await store.findClicks(app_id, key, after, PAGE_ROWS);
+      if (page.length > 0) yield page;
+      if (page.length < PAGE_ROWS) return;
+      await rest();
+      after = page.at(-1)?.cid ?? "";
+    }
+  }
+
+  async function* appEventsOf(app_id: string, names: Names, key: Key): AsyncGenerator<AppEventRow[]> {
+    let after = "";
+    for (;;) {
+      const page = await store.findAppEvents(app_id, key, after, PAGE_ROWS);
+      const own = page.filter(({ user_id }) => !isOthers(names, user_id));
+      if (own.length > 0) yield own;
+      if (page.length < PAGE_ROWS) return;
+      await rest();
+      after = page.at(-1)?.id ?? "";
+    }
+  }
+
+  async function* eventsOf(app_id: string, names: Names, key: Key): AsyncGenerator<EventRow[]> {
+    let after = "";
+    for (;;) {
+      const page = await about.findAbout(app_id, key, after, PAGE_ROWS);
+      const own = page.filter(({ user_id = null }) => !isOthers(names, user_id));
+      if (own.length > 0) yield own;
+      if (page.length < PAGE_ROWS) return;
+      await rest();
+      after = page.at(-1)?.position ?? "";
+    }
+  }
+
+  /** What a click itself has made. */
+  async function* eventsOfClick(app_id: string, cid: string): AsyncGenerator<EventRow[]> {
+    // A token of another server has no time in it.
+    if (!/^[0-9a-f]{32}$/.test(cid)) return;
+    const at = Number.parseInt(cid.slice(0, 12), 16);
+    let left = EVENTS_OF_CLICK;
+    for (const [from, until] of STRETCHES_MS) {
+      let after: string | null = null;
+      do {
+        const looked: Awaited<ReturnType<typeof about.findOfClick>> = await about.findOfClick(app_id, cid, {
+          ...{ from: at + from, until: at + until, after },
+        });
+        if (looked.found.length > 0) yield looked.found;
+        left -= looked.found.length;
+        after = looked.after;
+        if (left <= 0) return;
+        await rest();
+      } while (after !== null);
+    }
+  }
+
+  return { findNames, identitiesOf, findClick, appEventsOf, eventsOf, eventsOfClick };
+}
+
+export type Finding = ReturnType<typeof createFinding>;
+
+export function setOf(names: Names, kind: Key["kind"]): Set<string> {
+  return kind === "cid" ? names.cids : kind === "user" ? names.users : names.devices;
+}
+
+/** Users first: they say whose the rest is. */
+export function keysOf({ users, devices, cids }: Names): Key[] {
+  const of = (kind: Key["kind"], values: Iterable<string>) => [...values].map((value) => ({ kind, value }));
+  return [...of("user", users), ...of("device", devices), ...of("cid", cids)];
+}
+
+/** Whose user is known is that user's, whichever device or click it names: an app may report an old click for whoever signs in. */
+export function isOthers({ users }: Names, user_id: string | null): boolean {
+  return user_id !== null && users.size > 0 && !users.has(user_id);
+}
