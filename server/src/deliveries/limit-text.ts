@@ -9,6 +9,9 @@ import type { Bound } from "./share.ts";
 /** What is to come sooner is as good as now: others hear of it a beat of presence.ts later. */
 const NOW_MS = 2_000;
 
+/** The most that `max_in_flight` may be (destinations.ts of the contract). */
+const IN_FLIGHT_MAX = 1_000;
+
 /** What was learned, or what a dispatcher has for each receiver, whatever that bears. */
 export type Reason = Because | "slow" | "slots" | "beginning";
 
@@ -138,7 +141,9 @@ function ownStep({ id, max_in_flight }: Slowed, is_rate: boolean, cap: number): 
   if (is_rate)
     return `Nothing, if that rate is wanted; ${patch} {"rate_per_second": null} ends it, and a higher one raises it.`;
   const sooner = "Let the receiver answer sooner: store the event, answer 2xx, and do the rest afterwards.";
-  return cap < max_in_flight ? sooner : `${sooner} Or allow more at a time: ${patch} with a higher max_in_flight.`;
+  const more = Math.min(2 * max_in_flight, IN_FLIGHT_MAX);
+  if (cap < max_in_flight || more === max_in_flight) return sooner;
+  return `${sooner} Or allow more at a time, for instance with ${patch} {"max_in_flight": ${more}}.`;
 }
 
 function sentence(because: Reason, { slots, slow_slots }: Slots): string {

@@ -111,7 +111,7 @@ test("the rate of the webhook and a want of room are told, and keep what is due 
   assert.match(full?.step ?? "", /^Let the receiver answer sooner: /);
   const one = over([kept(null, 3_000)], { ...WEBHOOK, max_in_flight: 1 }, causesOver).own;
   assert.match(one?.reason ?? "", /^The one request at a time that it may have is under way since /);
-  assert.match(one?.step ?? "", /PATCH \/api\/webhooks\/dst_a with a higher max_in_flight\.$/);
+  assert.match(one?.step ?? "", /PATCH \/api\/webhooks\/dst_a \{"max_in_flight": 2\}\.$/);
   for (const all of [
     [kept(30_000, null), null],
     [kept(null, 3_000), free],
