@@ -1,5 +1,6 @@
 // What a limit comes to: how much a receiver is sent at present by one dispatcher, and why that is less than its part of the
 // settings allows, in the words of the management API. Pure; called by lanes.ts, and by told-limits.ts for all of them together.
+import { IN_FLIGHT_MAX } from "#contract/destinations.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
@@ -8,9 +9,6 @@ import type { Bound } from "./share.ts";
 
 /** What is to come sooner is as good as now: others hear of it a beat of presence.ts later. */
 const NOW_MS = 2_000;
-
-/** The most that `max_in_flight` may be (destinations.ts of the contract). */
-const IN_FLIGHT_MAX = 1_000;
 
 /** What was learned, or what a dispatcher has for each receiver, whatever that bears. */
 export type Reason = Because | "slow" | "slots" | "beginning";
