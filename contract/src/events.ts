@@ -237,7 +237,9 @@ export const Fate = z
   .meta({ id: "Fate" });
 export type Fate = z.infer<typeof Fate>;
 
-export const EventWithFates = StoredEvent.extend({ fates: z.array(Fate) }).meta({ id: "EventWithFates" });
+export const EventWithFates = StoredEvent.extend({
+  fates: z.array(Fate).describe("one for each webhook of the app; none where the app has no webhook"),
+}).meta({ id: "EventWithFates" });
 export type EventWithFates = z.infer<typeof EventWithFates>;
 
 export const FatesQuery = z.strictObject({

@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits, type LookUpLimits } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpCauses } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -128,7 +128,7 @@ function composeSending(config: Config, parts: SharedParts) {
 interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
   hasConsent(app_id: string): Promise<boolean>;
 }
 

@@ -16,8 +16,8 @@ import { sql } from "../platform/sql.ts";
 
 const MARK = "ada@example.com";
 const GIVEN = "019a8e2b-6c1e-7a54-9d3f-2b1c4d5e6f70";
-const AT = /The event was erased at 2\d{3}-\d\d-\d\dT[\d:.]+Z\.$/;
-const UNSENT = "The event was erased before it could be delivered.";
+const AT = /The event was erased at 2\d{3}-\d\d-\d\dT[\d:.]+Z(?:, before it could be delivered)?\.$/;
+const UNSENT = /^The event was erased at \S+Z, before it could be delivered\.$/;
 const RANGE = { since: "2020-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z" };
 
 async function createWebhook(api: TestApi, app: string, settings: object = {}): Promise<string> {
@@ -101,7 +101,7 @@ forEachEngine((engine) => {
         assert.match(reason ?? "", AT);
         assert.equal(next_step, null);
       }
-      assert.match(told.get(waiting)?.reason ?? "", new RegExp(`^${UNSENT} The event`));
+      assert.match(told.get(waiting)?.reason ?? "", UNSENT);
       assert.match(told.get(strict)?.reason ?? "", /^Filtered\. The event/);
       const { items } = (await api.call("GET", `${app}/events`)).body;
       assert.deepEqual(
@@ -242,7 +242,7 @@ forEachEngine((engine) => {
       states.map((fate) => fate?.state),
       ["succeeded", "failed", "failed"],
     );
-    assert.ok(states.slice(1).every((fate) => fate?.reason?.startsWith(UNSENT)));
+    assert.ok(states.slice(1).every((fate) => UNSENT.test(fate?.reason ?? "")));
     assert.match((await deliveryAt(api, good, hook)).reason ?? "", AT);
     for (const id of [good, bad, retried]) {
       for (const { response_headers, response_snippet } of (await deliveryAt(api, id, hook)).attempts) {
@@ -320,7 +320,7 @@ forEachEngine((engine) => {
     gate.answer(2, {});
     await waitUntil(async () => (await fateAt(late))?.state === "failed", "the late one to fail");
     for (const webhook of [hook, late]) {
-      assert.match((await fateAt(webhook))?.reason ?? "", new RegExp(`^${UNSENT} The event was erased at`));
+      assert.match((await fateAt(webhook))?.reason ?? "", UNSENT);
     }
     assert.deepEqual(gate.numbers(), [1, 2]);
   });

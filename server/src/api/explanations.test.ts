@@ -85,4 +85,8 @@ test("a webhook whose secret cannot be read says how it gets a new one, and a re
   assert.equal((await api.call("POST", `/api/webhooks/${webhook.id}/secret/revoke`)).status, 200);
   const after = (await api.call("GET", `/api/webhooks/${webhook.id}`)).body;
   assert.deepEqual([after.state_reason, after.next_step], [null, null]);
+  await api.db.query(sql`update deliveries set reason = ${shown.state_reason}`);
+  const told = (await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`)).body.items[0];
+  assert.match(told.reason, /^An attempt found settings of the webhook .* It can read them again\./);
+  assert.equal((await api.call("GET", `/api/deliveries/${told.id}`)).body.reason, told.reason);
 });

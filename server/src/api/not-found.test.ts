@@ -29,6 +29,16 @@ test("the role that is needed is named, and the roles that are there", async () 
   );
 });
 
+test("at the address of a link the role that answers links is named", async () => {
+  const api = await openApi({ LINKME_ROLE: "api,dispatcher" });
+  const message = async (method: string, url: string) => (await api.call(method, url)).body.message;
+  const edge =
+    "This process has the roles api and dispatcher only; links are answered by processes with the role edge.";
+  for (const url of ["/hi", "/hi/there?x=1", "/qr/hi", "/d/hi"]) assert.equal(await message("GET", url), edge, url);
+  assert.match(await message("GET", "/api/nothing"), /^This address does not answer GET/);
+  assert.match(await message("POST", "/hi"), /^This address does not answer POST/);
+});
+
 test("where every role is, the methods of an address are named, and /docs for what is none", async () => {
   const api = await openApi();
   const message = async (method: string, url: string) => (await api.call(method, url)).body.message;

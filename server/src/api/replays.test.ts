@@ -77,3 +77,40 @@ test("of a webhook that is off a replay is refused for what is wrong with the re
   assert.deepEqual([backwards.status, backwards.body.details?.[0]?.path], [400, "since"]);
   assert.equal((await api.call("POST", `${url}/replays`, RANGE)).status, 409);
 });
+
+test("the fate of an event that an open replay is to come to names it, and the call that resumes it", async () => {
+  const app = `/api/apps/${await api.createApp()}`;
+  const create = async () =>
+    (await api.call("POST", `${app}/webhooks`, { url: "https://example.com/", events: ["link.click"] })).body;
+  const first = await create();
+  const [id] = (await api.call("POST", `${app}/events`, { event: "link.click", data: {} })).body.accepted;
+  const second = await create();
+  const step = async () => {
+    const { fates } = (await api.call("GET", `/api/events/${id}`)).body;
+    return fates.find((fate: { destination_id: string }) => fate.destination_id === second.id).next_step;
+  };
+  assert.match(await step(), /^Send what it lacks /);
+  const asked = { ...RANGE, target_id: second.id };
+  const start = async (states: string[]) =>
+    (await api.call("POST", `/api/webhooks/${first.id}/replays`, { ...asked, states })).body.id;
+  await start(["failed"]);
+  assert.match(await step(), /^Send what it lacks /, "it does not take what is pending");
+  await api.call("POST", `/api/deliveries/${await deliveryOf(id, first.id)}/cancel`);
+  const replay = await start(["canceled"]);
+  assert.equal(
+    await step(),
+    `The replay ${replay}, which has yet to come to this event, is under way: GET /api/replays/${replay} says how far it is.`,
+  );
+  await api.call("POST", `/api/replays/${replay}/pause`);
+  const resume = `POST /api/replays/${replay}/resume.`;
+  assert.ok((await step()).endsWith(`is paused: GET /api/replays/${replay} says why. Go on with ${resume}`));
+  await api.call("PATCH", `/api/webhooks/${second.id}`, { enabled: false });
+  assert.ok((await step()).endsWith(`/${second.id} {"enabled": true}, then go on with ${resume}`));
+  await api.call("POST", `/api/replays/${replay}/cancel`);
+  assert.match(await step(), /\/replays \{/);
+});
+
+async function deliveryOf(event_id: string, destination_id: string): Promise<string> {
+  const { fates } = (await api.call("GET", `/api/events/${event_id}`)).body;
+  return fates.find((fate: { destination_id: string }) => fate.destination_id === destination_id).delivery_id;
+}

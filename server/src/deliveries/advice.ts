@@ -9,6 +9,10 @@ const GONE = 410;
 const MISCONFIGURED_STEP =
   "Nothing was sent and the receiver is not at fault: do what the error of the attempt says, or have the operator of this server do it. The delivery is tried again by itself.";
 
+/** The same when it can by now, because there is a new secret for instance. */
+export const READ_AGAIN_STEP =
+  "Nothing more is to be mended: keep the secret of now, and give it to the receiver if that has another one. The delivery is tried again by itself.";
+
 /** What the advice depends on. */
 export interface Tried {
   outcome: OutcomeKind;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
-import { type Destination, hideIn, prepareDestination } from "../destinations/destination.ts";
+import { type Destination, hideIn, isUnreadableText, prepareDestination } from "../destinations/destination.ts";
 import { newWebhookRow } from "../destinations/webhook-row.ts";
 import { type Exchange, keepHeaders, type OutboundRequest } from "../platform/exchange.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
@@ -97,6 +97,24 @@ test("a destination that cannot be read sends nothing, and its attempts say why"
   const settings = { ...webhook(), build: () => assert.fail("no request can be made of these settings") };
   const unbuilt = (await make(settings, answer({}))).made;
   assert.deepEqual([unbuilt.record.outcome, unbuilt.decision.failures, unbuilt.counts], ["misconfigured", 1, true]);
+});
+
+test("whatever cannot be read is recognised by its text once it can be again, and no other error is", async () => {
+  const row = newRow({}, sealer);
+  const broken = [
+    newRow({}, createSealer(randomBytes(32))),
+    { ...row, secrets: row.secrets.replace("v1.", "v1.0") },
+    { ...row, secrets: row.secrets.replace("v1.", "v2.") },
+    { ...row, config: "{}" },
+    { ...row, filter: '{"unknown":1}' },
+    { ...row, type: "pigeon" },
+  ];
+  for (const one of broken) {
+    const { misconfigured } = prepareDestination(one, { sealer, version: "1.0.0" });
+    assert.ok(misconfigured !== null && isUnreadableText(misconfigured), String(misconfigured));
+  }
+  for (const text of ["The receiver answered 500", "no request can be made of these settings"])
+    assert.equal(isUnreadableText(text), false);
 });
 
 test("what a receiver echoes of the sealed headers is not kept", async () => {

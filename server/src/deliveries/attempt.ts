@@ -11,7 +11,6 @@ import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
 /** Why a delivery ends that is pending when its event is erased. */
-export const ERASED_BEFORE = "The event was erased before it could be delivered.";
 
 /** A claimed delivery with its envelope: all that an attempt needs besides the destination. */
 export type Ready = Pick<

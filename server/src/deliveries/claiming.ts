@@ -3,9 +3,10 @@
 // given back or run out, and the next poll finds the lane again.
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Claimed, ERASED_BEFORE, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type Claimed, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { claimBothEnds } from "./both-ends.ts";
 import type { ClaimBounds, Envelope } from "./claim-store.ts";
+import { ERASED_BEFORE } from "./delivery.ts";
 import { hasLarge, SHORTAGES, type Shortage, SMALL_BODY_BYTES, weightOf } from "./lane-memory.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { LEASE_MS, type Leased, type Leases } from "./leases.ts";

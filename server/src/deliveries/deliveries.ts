@@ -8,6 +8,7 @@ import { encodeCursor, positionRange } from "../platform/cursor.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
 import {
   type AttemptRow,
+  aheadOf,
   type DeliveryRow,
   DUE_FIRST,
   deliveryId,
@@ -19,7 +20,7 @@ import {
 import type { Dispatcher } from "./dispatcher.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
-import type { LookUpLimits } from "./present-limits.ts";
+import type { LookUpCauses } from "./present-limits.ts";
 import type { DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
@@ -34,7 +35,7 @@ export interface DeliveriesOptions {
   /** Null when the app is gone. */
   keepingOf(app_id: string): Promise<Keeping | null>;
   /** The limits that may keep a delivery waiting (present-limits.ts). */
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
   now(): number;
 }
 
@@ -62,9 +63,9 @@ export function createDeliveries(options: DeliveriesOptions) {
 
   /** With the limits that may keep what is pending; nothing else asks for them. */
   async function standingOf(destination: Destination, rows: readonly DeliveryRow[]): Promise<Standing> {
-    const { state, state_reason } = destination;
-    if (!rows.some((row) => row.state === "pending")) return { state, state_reason };
-    return { state, state_reason, limits: (await options.lookUpCauses())(destination) };
+    const { state, state_reason, misconfigured } = destination;
+    if (!rows.some((row) => row.state === "pending")) return { state, state_reason, misconfigured };
+    return { state, state_reason, misconfigured, limits: (await options.lookUpCauses())(destination) };
   }
 
   /** Null when no delivery can match. */
@@ -96,10 +97,12 @@ export function createDeliveries(options: DeliveriesOptions) {
     const records_expired = keeping && recordsExpiry(row, last_attempt_at, keeping, at);
     const expired = (keeping && eventExpiry(row.position, event, keeping, at)) ?? records_expired;
     // The attempts at an event that was erased stay: they tell what came of it.
-    const attempts = records_expired !== null && event !== undefined ? [] : showAttempts(row, records, at);
+    const attempts = records_expired !== null && event !== undefined ? [] : showAttempts(row, records, at, destination);
     const request = requestOf(row, destination, { id: event_id, body: event?.body ?? "" }, records);
+    const key = aheadOf(row);
+    const ahead = key === null ? null : ((await store.find(key)) ?? null);
     return {
-      ...showDelivery(row, event_id, at, await standingOf(destination, [row])),
+      ...showDelivery(row, event_id, at, { ...(await standingOf(destination, [row])), ahead }),
       request: expired === null ? request : { url: request.url, headers: {}, body: "" },
       attempts,
       expired,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DestinationState } from "#contract/destinations.ts";
-import type { Limits } from "../destinations/health.ts";
+import { type Limits, NO_LIMITS } from "../destinations/health.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
@@ -10,7 +10,9 @@ import {
   parseDeliveryId,
   showAttempts,
   showDelivery,
+  UNDER_WAY,
 } from "./delivery.ts";
+import { WAITS_FOR_TURN } from "./turn.ts";
 
 const key = { destination_id: "dst_019c13634ab2", position: "019c1363-95eb-7000-8197-52ec64a7690b" };
 const id = "dlv_019c136395eb7000819752ec64a7690b_019c13634ab2";
@@ -191,6 +193,45 @@ test("what is due for more than a minute may be kept by a limit of the webhook's
     shown.reason ?? "",
     /no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it\.$/,
   );
+});
+
+const OWN = { reason: "Its own rate keeps it.", step: "Nothing." };
+const kept: [changes: Partial<DeliveryRow>, reason: string | null][] = [
+  [{}, `It is due since ${new Date(CREATED).toISOString()}. Its own rate keeps it.`],
+  [{ due_at: DUE_FIRST }, "An attempt is due now. Its own rate keeps it."],
+  [{ due_at: NOW + 1 }, null],
+  [{ leased: 1, due_at: NOW + 1 }, `${UNDER_WAY} Its own rate keeps it.`],
+];
+for (const [changes, reason] of kept) {
+  test(`what the settings of the webhook keep back says so: ${reason}`, () => {
+    const limits = { ...NO_LIMITS, own: OWN, sending: () => null };
+    assert.equal(
+      showDelivery({ ...row, ...changes }, "event-1", NOW, { ...standing("active"), limits }).reason,
+      reason,
+    );
+  });
+}
+
+test("what this process is sending says so, and what waits for its turn says how it stands with what is before it", () => {
+  const limits = {
+    ...NO_LIMITS,
+    sending: (position: string) => (position === key.position ? "It is being sent." : null),
+  };
+  const sent = { ...row, leased: 1, due_at: NOW + 1 };
+  const active = { ...standing("active"), limits };
+  assert.equal(showDelivery(sent, "event-1", NOW, active).reason, "It is being sent.");
+  const position = "019c1363-95eb-7000-8197-52ec64a7690c";
+  const behind = { ...row, position, order_key: "L", due_at: WAITS_FOR_TURN, turn_position: key.position };
+  const reasonWith = (ahead: DeliveryRow | null) => showDelivery(behind, "event-2", NOW, { ...active, ahead }).reason;
+  const waits = `It waits for an earlier event of its link, ${id}.`;
+  assert.equal(reasonWith(null), waits);
+  assert.equal(reasonWith({ ...row, state: "succeeded" }), waits);
+  assert.equal(reasonWith(sent), `${waits} Of that one: It is being sent.`);
+  const next = new Date(NOW + 1).toISOString();
+  const failed = { ...row, reason: "The receiver answered 500", due_at: NOW + 1 };
+  assert.equal(reasonWith(failed), `${waits} Of that one: The receiver answered 500. Next attempt at ${next}.`);
+  const off = showDelivery(behind, "event-2", NOW, { ...standing("off"), ahead: failed });
+  assert.equal(off.reason, `${waits} It waits, for the webhook is off.`);
 });
 
 test("attempts are shown in order, and one without a record was interrupted", () => {

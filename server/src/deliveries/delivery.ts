@@ -3,10 +3,10 @@
 import type { Attempt, Delivery, DeliveryState, FailureCode, OutcomeKind, Trigger } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
-import type { Limits } from "../destinations/health.ts";
+import { isUnreadableText } from "../destinations/destination.ts";
 import { timeText } from "../platform/time-text.ts";
-import { nextStepOf } from "./advice.ts";
-import { limitReason } from "./limit-text.ts";
+import { nextStepOf, READ_AGAIN_STEP } from "./advice.ts";
+import { type Causes, causeOf, limitReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
@@ -66,6 +66,8 @@ export interface DeliveryKey {
   position: string;
 }
 
+export const ERASED_BEFORE = "The event was erased before it could be delivered.";
+
 /** Due before everything else, whatever the backlog: what a person asked for now. */
 export const DUE_FIRST = 0;
 
@@ -87,21 +89,48 @@ export function parseDeliveryId(id: string): DeliveryKey | null {
 }
 
 /** The stored reason is that of the state before, which comes back when an attempt that a person asked for fails. */
-export function reasonOf(row: DeliveryRow): string | null {
+export function reasonOf(row: DeliveryRow, destination: Standing, now: number): string | null {
   if (row.resume_state !== null) {
     return row.trigger === "probe"
       ? "One attempt tells whether the receiver is well."
       : "An attempt was asked for by hand.";
   }
-  if (waitsForTurn(row)) return turnReason(row);
+  if (waitsForTurn(row)) return turnReason(row, destination, now);
   const is_replayed = row.state === "pending" && (row.replay_id ?? null) !== null && row.failures === 0;
-  return is_replayed ? `Asked for by the replay ${row.replay_id}.` : row.reason;
+  if (is_replayed) return `Asked for by the replay ${row.replay_id}.`;
+  return isReadAgain(row.reason, destination) ? READ_AGAIN : row.reason;
 }
 
-function turnReason(row: DeliveryRow): string {
+function turnReason(row: DeliveryRow, destination: Standing, now: number): string {
+  const key = aheadOf(row);
+  if (key === null) return "It waits while another event of its link is on its way.";
+  const reason = `It waits for an earlier event of its link, ${deliveryId(key)}.`;
+  const { ahead = null } = destination;
+  if (ahead?.position !== key.position || ahead.state !== "pending") return reason;
+  return `${reason} Of that one: ${waitReason(ahead, { ...destination, ahead: null }, now)}`;
+}
+
+/** The delivery whose turn it is; null: it waits for none, or for one that is not known. */
+export function aheadOf(row: DeliveryRow): DeliveryKey | null {
   const { destination_id, turn_position: position = null } = row;
-  if (position === null || position >= row.position) return "It waits while another event of its link is on its way.";
-  return `It waits for an earlier event of its link, ${deliveryId({ destination_id, position })}.`;
+  return waitsForTurn(row) && position !== null && position < row.position ? { destination_id, position } : null;
+}
+
+const READ_AGAIN = "An attempt found settings of the webhook that this server could not read. It can read them again.";
+
+/** Whether what kept an attempt from being made, secrets of another key for instance, has been mended since. */
+export function isReadAgain(error: string | null, { misconfigured }: Pick<Standing, "misconfigured">): boolean {
+  return misconfigured === null && error !== null && isUnreadableText(error);
+}
+
+/** What is pending, and what it waits for. */
+export function waitReason(row: DeliveryRow, destination: Standing, now: number): string {
+  const { limits = null } = destination;
+  if (isUnderWay(row, now)) return underWayReason(row, limits);
+  if (waitsForDestination(row, destination.state)) return heldReason(row, destination, now);
+  if (waitsForTurn(row)) return turnReason(row, destination, now);
+  const next = `Next attempt at ${timeText(dueSince(row))}.`;
+  return join(reasonOf(row, destination, now), dueReason(row, limits, now) ?? next);
 }
 
 /** Under a lease that has not run out; one that has is due for whoever claims it. */
@@ -124,23 +153,25 @@ export function isOverdue(row: DeliveryRow, now: number): boolean {
 }
 
 /** Why what is due has not gone out yet; null while its time is to come. */
-export function dueReason(row: DeliveryRow, limits: Limits | null, now: number): string | null {
+export function dueReason(row: DeliveryRow, limits: Causes | null, now: number): string | null {
   if (row.state !== "pending" || row.due_at === null || waitsForTurn(row)) return null;
   // What a person asked for waits for nothing that was learned.
-  if (row.due_at === DUE_FIRST) return "An attempt is due now.";
+  if (row.due_at === DUE_FIRST) return join("An attempt is due now.", limits?.own?.reason ?? null);
   if (dueSince(row) >= now) return null;
   const since = `It is due since ${timeText(dueSince(row))}`;
-  const limited = limitReason(limits);
+  const limited = causeOf(limits);
   if (limited !== null) return `${since}. ${limited}`;
   if (!isOverdue(row, now)) return `${since}.`;
   // A limit that nobody has told of may be the reason, or one of the webhook's own.
   return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
 }
 
-/** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it. */
-export function underWayReason(row: DeliveryRow, limits: Limits | null): string {
-  const is_kept = (limits?.held_until ?? null) !== null && !isAsked(row);
-  return is_kept ? join(UNDER_WAY, limitReason(limits) ?? "") : UNDER_WAY;
+/** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it, and what has no room. */
+export function underWayReason(row: DeliveryRow, limits: Causes | null): string {
+  const sending = limits?.sending?.(row.position) ?? null;
+  if (sending !== null) return sending;
+  const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
+  return join(is_held ? join(UNDER_WAY, limitReason(limits)) : UNDER_WAY, limits?.own?.reason ?? null);
 }
 
 function dueSince({ due_at, created_at }: DeliveryRow): number {
@@ -158,9 +189,11 @@ export function isAsked({ trigger }: Pick<DeliveryRow, "trigger">): boolean {
 }
 
 /** What is pending and why it does not go out by itself. */
-export function heldReason(row: DeliveryRow, { state, state_reason }: Standing): string {
+export function heldReason(row: DeliveryRow, destination: Standing, now: number): string {
+  const { state, state_reason } = destination;
   const why = state_reason === null ? "." : `: ${state_reason}`;
-  return join(reasonOf(row), `It waits, for the webhook is ${state}${why}`);
+  // The same holds for what is before it.
+  return join(reasonOf(row, { ...destination, ahead: null }, now), `It waits, for the webhook is ${state}${why}`);
 }
 
 /** What keeps a delivery of its destination waiting. */
@@ -168,7 +201,11 @@ export interface Standing {
   state: DestinationState;
   state_reason: string | null;
   /** How much it is sent at present; absent or null: not looked up, or nothing is to be sent. */
-  limits?: Limits | null;
+  limits?: Causes | null;
+  /** Why it cannot send, null when it can; absent: not looked up. */
+  misconfigured?: string | null;
+  /** The delivery that `aheadOf` names; absent or null: not looked up, or none. */
+  ahead?: DeliveryRow | null;
 }
 
 /** What every reason says of an event that was erased; null of one that was not. */
@@ -176,8 +213,20 @@ export function erasedReason(erased_at: number | null | undefined): string | nul
   return (erased_at ?? null) === null ? null : `The event was erased at ${timeText(erased_at ?? 0)}.`;
 }
 
+/** What came of a delivery, and that its event was erased, where it was. */
+export function withErasure(reason: string | null, erased_at: number | null | undefined): string | null {
+  const erased = erasedReason(erased_at);
+  if (erased === null) return reason;
+  return reason === ERASED_BEFORE
+    ? `${erased.replace(/\.$/, "")}, before it could be delivered.`
+    : join(reason, erased);
+}
+
 /** A reason and what comes after it, as sentences. */
-export function join(reason: string | null, more: string): string {
+export function join(reason: string, more: string | null): string;
+export function join(reason: string | null, more: string): string;
+export function join(reason: string | null, more: string | null): string {
+  if (more === null) return reason ?? "";
   return reason === null ? more : `${reason.endsWith(".") ? reason : `${reason}.`} ${more}`;
 }
 
@@ -187,13 +236,14 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
   const limits = destination.limits ?? null;
   // What is due only just now needs no words, unless something keeps it.
-  const is_kept = isOverdue(row, now) || (limitReason(limits) !== null && row.due_at !== DUE_FIRST);
+  const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : causeOf(limits) !== null;
+  const is_kept = isOverdue(row, now) || is_limited;
   const kept = is_kept ? dueReason(row, limits, now) : null;
-  const due_reason = kept === null ? reasonOf(row) : join(reasonOf(row), kept);
-  const idle_reason = is_held ? heldReason(row, destination) : due_reason;
+  const own_reason = reasonOf(row, destination, now);
+  const due_reason = kept === null ? own_reason : join(own_reason, kept);
+  const idle_reason = is_held ? heldReason(row, destination, now) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
   const reason = is_under_way ? underWayReason(row, limits) : idle_reason;
-  const erased = erasedReason(row.erased_at);
   return {
     id: deliveryId(row),
     app_id: row.app_id,
@@ -201,7 +251,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
     event_id,
     event: row.event,
     state: row.state,
-    reason: erased === null ? reason : join(reason, erased),
+    reason: withErasure(reason, row.erased_at),
     attempt_count: row.attempt,
     next_attempt_at: waiting ? timeText(due_at) : null,
     created_at: timeText(row.created_at),
@@ -213,19 +263,24 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
  * Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted, unless its
  * record may have expired.
  */
-export function showAttempts(row: DeliveryRow, attempts: readonly AttemptRow[], now: number): Attempt[] {
+export function showAttempts(
+  row: DeliveryRow,
+  attempts: readonly AttemptRow[],
+  now: number,
+  destination: Pick<Standing, "misconfigured"> = {},
+): Attempt[] {
   const by_number = new Map(attempts.map((attempt) => [attempt.number, attempt]));
   const in_flight = isUnderWay(row, now) ? row.attempt : 0;
   const shown: Attempt[] = [];
   for (let number = (row.expired_attempt ?? 0) + 1; number <= row.attempt; number++) {
     const attempt = by_number.get(number);
-    if (attempt !== undefined) shown.push(showAttempt(attempt));
+    if (attempt !== undefined) shown.push(showAttempt(attempt, destination));
     else if (number !== in_flight) shown.push(interrupted(row, number));
   }
   return shown;
 }
 
-export function showAttempt(row: AttemptRow): Attempt {
+export function showAttempt(row: AttemptRow, destination: Pick<Standing, "misconfigured"> = {}): Attempt {
   return {
     id: attemptId(row, row.number),
     number: row.number,
@@ -236,7 +291,7 @@ export function showAttempt(row: AttemptRow): Attempt {
     status_code: row.status_code,
     error: row.error,
     cause: row.cause,
-    next_step: nextStepOf(row),
+    next_step: isReadAgain(row.error, destination) ? READ_AGAIN_STEP : nextStepOf(row),
     // Written by attempt.ts alone.
     response_headers: JSON.parse(row.response_headers) as Record<string, string>,
     response_snippet: row.response_snippet,

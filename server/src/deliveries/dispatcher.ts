@@ -68,6 +68,7 @@ export interface Dispatcher {
   /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
   allowedOf(destination_id: string): ReturnType<Lanes["allowedOf"]>;
+  begunAt: Lanes["begunAt"];
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -393,5 +394,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
-  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, limitsOf, allowedOf };
+  const told = { limitsOf, allowedOf, begunAt: lanes.begunAt };
+  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, ...told };
 }

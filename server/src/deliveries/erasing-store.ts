@@ -4,9 +4,9 @@
 import type { Query } from "../platform/database.ts";
 import { insertJournal } from "../platform/journal.ts";
 import { paddedList, sql } from "../platform/sql.ts";
-import { ERASED_BEFORE } from "./attempt.ts";
 import { changeEntry } from "./changes.ts";
 import type { DeliveryRow } from "./delivery.ts";
+import { ERASED_BEFORE } from "./delivery.ts";
 import { lockTurns, passTurns, turnsOf } from "./turns-store.ts";
 
 /** A delivery of an erased event, as it was before. */

@@ -1,10 +1,17 @@
 // What lanes are sent at present, for whoever asks. Reads them alone. Pure; used by lanes.ts.
 import type { Destination } from "../destinations/destination.ts";
 import type { Limits } from "../destinations/health.ts";
-import type { Limit } from "./limit.ts";
+import { createLinkedList, each, type LinkedList, type Listed } from "../platform/linked-list.ts";
+import { type Limit, rateOf } from "./limit.ts";
 import { type Allowed, allowedBy, type Slots, showLimits } from "./limit-text.ts";
 import type { Presence } from "./presence.ts";
+import type { Bound } from "./share.ts";
 import type { Told } from "./told-limits.ts";
+
+interface Flight extends Listed<Flight> {
+  readonly ready: { readonly position: string };
+  readonly started_at: number;
+}
 
 /** A lane as far as its limits go. */
 interface LimitedLane {
@@ -12,7 +19,12 @@ interface LimitedLane {
   readonly destination: Destination | null;
   readonly limit: Limit;
   readonly slow: boolean;
+  readonly next_start_at: number;
+  readonly flights: LinkedList<Flight>;
 }
+
+/** Requests that last shorter come and go while they are being told. */
+const TOLD_AFTER_MS = 1_000;
 
 export function createLaneLimits(
   lanes: ReadonlyMap<string, LimitedLane>,
@@ -24,7 +36,19 @@ export function createLaneLimits(
     const lane = lanes.get(id);
     const destination = lane?.destination ?? null;
     if (lane === undefined || destination === null) return null;
-    return allowedBy(lane.limit, { ...slots, is_slow: lane.slow, share: shareOf(destination) }, now);
+    const share = shareOf(destination);
+    const allowed = allowedBy(lane.limit, { ...slots, is_slow: lane.slow, share }, now);
+    const own = { next_at: nextAt(lane, share, now), full_since: fullSince(lane, allowed.cap, now) };
+    return own.next_at === null && own.full_since === null ? allowed : { ...allowed, own };
+  }
+
+  /** When the request of a delivery began, if this process is sending it. */
+  function begunAt(id: string, position: string): number | null {
+    const flights = lanes.get(id)?.flights ?? createLinkedList<Flight>();
+    for (const { ready, started_at } of each(flights)) {
+      if (ready.position === position) return started_at;
+    }
+    return null;
   }
 
   function limitsOf(id: string, now: number): Limits | null {
@@ -40,5 +64,20 @@ export function createLaneLimits(
     }
   }
 
-  return { allowedOf, limitsOf, told };
+  return { allowedOf, begunAt, limitsOf, told };
+}
+
+/** Null where nothing has to wait for the webhook's own rate. */
+function nextAt({ limit, next_start_at }: LimitedLane, share: Bound, now: number): number | null {
+  const rate = share.max_in_flight === 0 ? null : share.rate_per_second;
+  if (rate === null || rateOf(limit, rate) !== rate) return null;
+  // As lanes.ts has it: a clock that was set back makes it no later than it is.
+  const next_at = Math.min(next_start_at, now + 1_000 / rate);
+  return next_at > now ? Math.round(next_at) : null;
+}
+
+function fullSince({ flights }: LimitedLane, cap: number, now: number): number | null {
+  const oldest = flights.first;
+  if (oldest === null || cap === 0 || flights.size < cap) return null;
+  return now - oldest.started_at >= TOLD_AFTER_MS ? oldest.started_at : null;
 }

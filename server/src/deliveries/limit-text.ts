@@ -1,9 +1,14 @@
 // What a limit comes to: how much a receiver is sent at present by one dispatcher, and why that is less than its part of the
 // settings allows, in the words of the management API. Pure; called by lanes.ts, and by told-limits.ts for all of them together.
+import { IN_FLIGHT_MAX } from "#contract/destinations.ts";
+import type { Destination } from "../destinations/destination.ts";
 import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type Because, heldFor, type Limit, rateOf } from "./limit.ts";
 import type { Bound } from "./share.ts";
+
+/** What is to come sooner is as good as now: others hear of it a beat of presence.ts later. */
+const NOW_MS = 2_000;
 
 /** What was learned, or what a dispatcher has for each receiver, whatever that bears. */
 export type Reason = Because | "slow" | "slots" | "beginning";
@@ -15,6 +20,24 @@ export interface Allowed {
   held_until: number | null;
   /** Null: as much as its part of the settings. */
   because: Reason | null;
+  /** What its part of the settings, and requests that are under way, keep back; absent: nothing. */
+  own?: Own;
+}
+
+/** In ms since 1970; null: that does not keep anything. */
+export interface Own {
+  /** When the webhook's own rate allows the next request. */
+  next_at: number | null;
+  /** Since when the oldest request is under way, where as many are as may be at a time. */
+  full_since: number | null;
+}
+
+/** What keeps the deliveries of a webhook back. */
+export interface Causes extends Limits {
+  /** Of its settings and of requests that are under way, and what to do about it; absent or null: nothing that is known. */
+  own?: { reason: string; step: string } | null;
+  /** A sentence about the request of a delivery that this process is sending; null of every other. */
+  sending?(position: string): string | null;
 }
 
 /** Requests at a time of a dispatcher to all receivers, and the most to one that is slow. */
@@ -71,6 +94,54 @@ export function limitReason(limits: Limits | null): string | null {
   if (concurrency_limit === null) return because;
   const rate = rate_limit_per_second === null ? "" : ` and ${rate_limit_per_second} a second`;
   return `The webhook is sent at most ${concurrency_limit} at a time${rate}. ${because}`;
+}
+
+/** The same with what the settings themselves keep back. */
+export function causeOf(causes: Causes | null): string | null {
+  const sentences = [limitReason(causes), causes?.own?.reason ?? null].filter((one) => one !== null);
+  return sentences.length === 0 ? null : sentences.join(" ");
+}
+
+export type Slowed = Pick<Destination, "id" | "max_in_flight" | "rate_per_second" | "timeout_ms">;
+
+/** @param cap how many requests to it may be under way */
+export function showOwn(
+  webhook: Slowed,
+  { next_at, full_since }: Own,
+  { cap, now }: { cap: number; now: number },
+): Causes["own"] {
+  const rate = next_at === null ? null : rateSentence(webhook, next_at, now);
+  const full = full_since === null ? null : fullSentence(webhook, full_since, cap);
+  const sentences = [rate, full].filter((one) => one !== null);
+  return sentences.length === 0 ? null : { reason: sentences.join(" "), step: ownStep(webhook, rate !== null, cap) };
+}
+
+/** The time is left out where it is as good as now. */
+function rateSentence({ rate_per_second: rate }: Slowed, next_at: number, now: number): string | null {
+  if (rate === null) return null;
+  const pace = rate < 1 ? `one in ${round(1 / rate)} s` : `${rate} a second`;
+  const next = next_at - now > NOW_MS ? `; the next one goes at about ${timeText(next_at)}` : "";
+  return `The webhook's own rate_per_second of ${rate} lets ${pace} go${next}.`;
+}
+
+function fullSentence({ timeout_ms }: Slowed, since: number, cap: number): string {
+  const until = `until about ${timeText(since + timeout_ms)} at the latest (timeout_ms)`;
+  if (cap === 1) return `The one request at a time that it may have is under way since ${timeText(since)}, ${until}.`;
+  return `All ${cap} requests at a time that it may have are under way, the oldest since ${timeText(since)}, ${until}.`;
+}
+
+export function sendingSentence({ timeout_ms }: Slowed, since: number): string {
+  return `It is being sent since ${timeText(since)}, and its receiver has until about ${timeText(since + timeout_ms)} to answer (timeout_ms).`;
+}
+
+function ownStep({ id, max_in_flight }: Slowed, is_rate: boolean, cap: number): string {
+  const patch = `PATCH /api/webhooks/${id}`;
+  if (is_rate)
+    return `Nothing, if that rate is wanted; ${patch} {"rate_per_second": null} ends it, and a higher one raises it.`;
+  const sooner = "Let the receiver answer sooner: store the event, answer 2xx, and do the rest afterwards.";
+  const more = Math.min(2 * max_in_flight, IN_FLIGHT_MAX);
+  if (cap < max_in_flight || more === max_in_flight) return sooner;
+  return `${sooner} Or allow more at a time, for instance with ${patch} {"max_in_flight": ${more}}.`;
 }
 
 function sentence(because: Reason, { slots, slow_slots }: Slots): string {

@@ -10,7 +10,7 @@ import { createPresenceStore, type PresenceStore } from "./presence-store.ts";
 import { createPresentLimits } from "./present-limits.ts";
 import { writeTold } from "./told-limits.ts";
 
-const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null };
+const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null, timeout_ms: 20_000 };
 const SHARE = { max_in_flight: 25, rate_per_second: null };
 const FULL = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
 const MEMORY = { ...FULL, concurrency_limit: 3, limited_because: "from memory" };
@@ -44,6 +44,9 @@ forEachEngine((engine) => {
     const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
     const api = apiOn(store, clock);
     assert.match((await ask(api))?.limited_because ?? "", NOBODY);
+    const causes = (await api.lookUpCauses())(WEBHOOK);
+    assert.match(causes?.own?.reason ?? "", NOBODY);
+    assert.match(causes?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;
@@ -83,7 +86,21 @@ forEachEngine((engine) => {
     const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
     const [limits, causes] = [(await lookUpLimits())(WEBHOOK), (await lookUpCauses())(WEBHOOK)];
     assert.equal(limits?.held_until, new Date(held_until).toISOString());
-    assert.deepEqual(causes, { ...limits, held_until: null });
+    assert.deepEqual({ ...causes, sending: null }, { ...limits, held_until: null, own: null, sending: null });
+  });
+
+  test("a process that delivers nothing names the rate and the requests that keep a webhook, as dispatchers tell", async () => {
+    const { store, clock, startDispatcher } = createCluster(createPresenceStore(await engine.open()));
+    const a = await startDispatcher("a");
+    const webhook = { ...WEBHOOK, max_in_flight: 1, rate_per_second: 0.02 };
+    const own = { next_at: clock.at + 50_000, full_since: clock.at - 5_000 };
+    a.allowed = { cap: 1, per_second: 0.02, held_until: null, because: null, own };
+    await a.beat();
+    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
+    assert.equal((await lookUpLimits())(webhook)?.limited_because, null);
+    const causes = (await lookUpCauses())(webhook);
+    assert.match(causes?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
+    assert.equal(causes?.sending?.("position"), null);
   });
 
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
@@ -107,13 +124,26 @@ forEachEngine((engine) => {
 });
 
 test("with SQLite a process that delivers nothing says that it does not know, and one that delivers does", async () => {
-  const limits = { limitsOf: () => MEMORY, allowedOf: () => null };
+  const limits = { limitsOf: () => MEMORY, allowedOf: () => null, begunAt: () => null };
   const alone = { dispatcher: limits, presence: ALONE, store: null, now: () => 0 };
   const answer = async (is_dispatcher: boolean) =>
     (await createPresentLimits({ ...alone, is_dispatcher }).lookUpLimits())(WEBHOOK);
   assert.deepEqual(await answer(true), MEMORY);
   assert.match((await answer(false))?.limited_because ?? "", /^With SQLite only the process that delivers/);
   assert.equal((await answer(false))?.concurrency_limit, null);
+});
+
+test("the process that sends a delivery says since when, and until when its receiver may answer", async () => {
+  const begunAt = (_: string, position: string) => (position === "sent" ? 1_000 : null);
+  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt };
+  const alone = { dispatcher, presence: ALONE, store: null, now: () => 2_000 };
+  const causes = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(WEBHOOK);
+  assert.equal(
+    causes?.sending?.("sent"),
+    "It is being sent since 1970-01-01T00:00:01.000Z, and its receiver has until about 1970-01-01T00:00:21.000Z to answer (timeout_ms).",
+  );
+  assert.equal(causes?.sending?.("waits"), null);
+  assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpCauses())(WEBHOOK), null);
 });
 
 interface Node {
@@ -158,12 +188,12 @@ function createCluster(real: PresenceStore) {
 }
 
 function apiOn(store: PresenceStore, { now }: ManualClock) {
-  const dispatcher = { limitsOf: () => null, allowedOf: () => null };
+  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt: () => null };
   // It has not joined, so it knows of nobody.
   return createPresentLimits({ is_dispatcher: false, dispatcher, presence: ALONE, store, now });
 }
 
 function dispatcherOn(store: Pick<PresenceStore, "listTold">, { now }: ManualClock, node: Node) {
-  const dispatcher = { limitsOf: () => MEMORY, allowedOf: () => node.allowed };
+  const dispatcher = { limitsOf: () => MEMORY, allowedOf: () => node.allowed, begunAt: () => null };
   return createPresentLimits({ is_dispatcher: true, dispatcher, presence: node.presence, store, now });
 }

@@ -5,6 +5,7 @@ import type { Limits } from "../destinations/health.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { SLOTS_OF_EACH } from "./lanes.ts";
+import { type Causes, type Slowed, sendingSentence } from "./limit-text.ts";
 import { OLD_MS, type Presence } from "./presence.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import type { Bound } from "./share.ts";
@@ -13,7 +14,7 @@ import { causesOver, limitsOver, readTold, type Teller } from "./told-limits.ts"
 export interface PresentLimitsOptions {
   /** Whether this process delivers. */
   is_dispatcher: boolean;
-  dispatcher: Pick<Dispatcher, "limitsOf" | "allowedOf">;
+  dispatcher: Pick<Dispatcher, "limitsOf" | "allowedOf" | "begunAt">;
   presence: Pick<Presence, "self" | "nodes">;
   /** Null where dispatchers tell each other nothing, for there is one at most. */
   store: Pick<PresenceStore, "listTold"> | null;
@@ -23,55 +24,71 @@ export interface PresentLimitsOptions {
 /** Looks once for any number of webhooks; the answer is null where nothing is to be sent. */
 export type LookUpLimits = () => Promise<(webhook: Bound & { id: string }) => Limits | null>;
 
+/** The same for whoever asks why a delivery waits. */
+export type LookUpCauses = () => Promise<(webhook: Slowed) => Causes | null>;
+
 const NOT_TOLD: Limits = {
   ...NO_LIMITS,
   limited_because: "With SQLite only the process that delivers knows how much it sends.",
 };
-const NOBODY: Limits = {
+/** No more than that is certain: the last one may have stopped just now, and clocks may differ. */
+const NOBODY_KNOWN =
+  "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.";
+const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
+const NOBODY_SENDS: Causes = {
   ...NO_LIMITS,
-  // No more than that is certain: the last one may have stopped just now, and clocks may differ.
-  limited_because:
-    "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.",
+  own: {
+    reason: NOBODY_KNOWN,
+    step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
+  },
 };
 
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;
   /** The same for whoever asks why a delivery waits: held only where all hold it, and null also where no process tells this one anything. */
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
 }
 
 export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
   const { is_dispatcher, dispatcher, presence, store, now } = options;
 
-  async function lookUp(over: typeof limitsOver): ReturnType<LookUpLimits> {
-    if (is_dispatcher && presence.nodes().length === 1) return ({ id }) => dispatcher.limitsOf(id);
+  const isAlone = () => is_dispatcher && presence.nodes().length === 1;
+  const present = () => ({ now: now(), slots: SLOTS_OF_EACH });
+  const itself: Teller = { id: presence.self, told: { get: (id) => dispatcher.allowedOf(id) ?? undefined } };
+
+  async function lookUpLimits(): ReturnType<LookUpLimits> {
+    if (isAlone()) return ({ id }) => dispatcher.limitsOf(id);
     if (store === null) return () => NOT_TOLD;
     const tellers = await listTellers(store);
     if (tellers.length === 0) return () => NOBODY;
-    const at = { now: now(), slots: SLOTS_OF_EACH };
-    return (webhook) => over(webhook, tellers, at);
+    const at = present();
+    return (webhook) => limitsOver(webhook, tellers, at);
   }
 
   async function listTellers({ listTold }: Pick<PresenceStore, "listTold">): Promise<Teller[]> {
     const rows = await listTold();
     if (is_dispatcher) {
       const limits = new Map(rows.map((row) => [row.id, row.limits]));
-      const own = { id: presence.self, told: { get: (id: string) => dispatcher.allowedOf(id) ?? undefined } };
       const others = presence.nodes().filter((id) => id !== presence.self);
-      return [own, ...others.map((id) => ({ id, told: readTold(limits.get(id) ?? null) }))];
+      return [itself, ...others.map((id) => ({ id, told: readTold(limits.get(id) ?? null) }))];
     }
     // It asks now and then, so it has no beats of its own in which a row could fail to change.
-    const present = rows.filter(({ seen_at }) => Math.abs(now() - seen_at) <= OLD_MS);
-    return present.map(({ id, limits }) => ({ id, told: readTold(limits) }));
+    const young = rows.filter(({ seen_at }) => Math.abs(now() - seen_at) <= OLD_MS);
+    return young.map(({ id, limits }) => ({ id, told: readTold(limits) }));
   }
 
-  async function lookUpCauses(): ReturnType<LookUpLimits> {
-    const limitsOf = await lookUp(causesOver);
-    return (webhook) => {
-      const limits = limitsOf(webhook);
-      return limits === NOT_TOLD ? null : limits;
-    };
+  async function lookUpCauses(): ReturnType<LookUpCauses> {
+    if (!isAlone() && store === null) return () => null;
+    const tellers = isAlone() || store === null ? [itself] : await listTellers(store);
+    if (tellers.length === 0) return () => NOBODY_SENDS;
+    const at = present();
+    return (webhook) => ({ ...causesOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
   }
 
-  return { lookUpLimits: () => lookUp(limitsOver), lookUpCauses };
+  function sending(webhook: Slowed, position: string): string | null {
+    const since = is_dispatcher ? dispatcher.begunAt(webhook.id, position) : null;
+    return since === null ? null : sendingSentence(webhook, since);
+  }
+
+  return { lookUpLimits, lookUpCauses };
 }

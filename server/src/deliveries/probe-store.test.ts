@@ -20,6 +20,7 @@ forEachEngine((engine) => {
       values (${destination_id}, 20, ${NOW})`);
     const probe = (now: number) => store.claimProbe(destination_id, { now, lease_until: now + LEASE_MS });
     assert.deepEqual(await probe(NOW - 1), [], "too early");
+    assert.deepEqual([await store.probeAt(destination_id), await store.probeAt("dst_other")], [NOW, null]);
     const taken = (await Promise.all([probe(NOW), probe(NOW), probe(NOW)])).flat();
     assert.deepEqual(
       taken.map((one) => [one.position, one.attempt, one.trigger, one.resume_state, one.resume_at]),

@@ -48,6 +48,14 @@ export function createProbeStore({ query, batch }: Pick<Database, "query" | "bat
     return other === undefined ? [] : take(destination_id, other.position, bounds);
   }
 
+  /** When a destination that is paused is tried next, in ms since 1970; null: not known. */
+  async function probeAt(destination_id: string): Promise<number | null> {
+    const [found] = await query<{ probe_at: number | null }>(
+      sql`select probe_at from destination_health where destination_id = ${destination_id}`,
+    );
+    return found?.probe_at ?? null;
+  }
+
   async function findDueProbe(destination_id: string, now: number): Promise<Probe | undefined> {
     const [probe] = await query<Probe>(sql`select probe_at, probes, probe_after_due, probe_after_created,
         probe_after_position from destination_health where destination_id = ${destination_id} and probe_at is not null`);
@@ -107,7 +115,7 @@ export function createProbeStore({ query, batch }: Pick<Database, "query" | "bat
     return (await batch([lockTurns(destination_id), taking]))[1] as unknown as ClaimedRow[];
   }
 
-  return { claimProbe };
+  return { claimProbe, probeAt };
 }
 
 /** Not under a lease, and nothing that a person asked for. */

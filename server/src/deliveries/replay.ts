@@ -107,7 +107,7 @@ export function planStep(
   // Everything is handed out: it only waits for the results.
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
   // Exactly what was counted is handed out, although it has not looked at everything yet: a pause would hold nothing back.
-  const obstacle = obstacleOf(destination) ?? (row.created !== row.total ? failing(facts) : null);
+  const obstacle = obstacleOf(destination) ?? (row.created !== row.total ? failing(row.id, facts) : null);
   if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
@@ -159,9 +159,9 @@ export function nothingFound(
   return `${nothing} What the filter of the webhook ${destination_id} refuses is not missing: if it should arrive, change the filter first with PATCH /api/webhooks/${destination_id} {"filter": …}, then ask for the replay again.`;
 }
 
-function failing({ attempts, failures }: ReplayFacts): string | null {
+function failing(id: string, { attempts, failures }: ReplayFacts): string | null {
   if (attempts < FAILING_ATTEMPTS_MIN || failures <= attempts * FAILING_SHARE) return null;
-  return `Paused by itself: ${failures} of the last ${attempts} attempts of replays failed. Resume it when the receiver is well.`;
+  return `Paused by itself: ${failures} of the last ${attempts} attempts of replays failed. When the receiver is well, go on with POST /api/replays/${id}/resume.`;
 }
 
 /** How many may wait for an answer as far as the last answers tell: about twice as many with each round that goes well. */

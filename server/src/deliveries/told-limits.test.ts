@@ -6,7 +6,7 @@ import { causesOver, limitsOver, readTold, TOLD_MAX, type Told, writeTold } from
 
 const NOW = 1_800_000_000_000;
 const AT = { now: NOW, slots: { slots: 512, slow_slots: 51 } };
-const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null as number | null };
+const WEBHOOK = { id: "dst_a", max_in_flight: 50, rate_per_second: null as number | null, timeout_ms: 20_000 };
 
 function allowed(cap: number, because: Reason | null, more: Partial<Allowed> = {}): Allowed {
   return { cap, per_second: null, held_until: null, because, ...more };
@@ -17,7 +17,7 @@ function told(destination_id: string, cap: number, because: Reason | null = "sil
 }
 
 /** Dispatchers `a`, `b`, … and what each tells of the webhook. */
-function over(all: readonly (Allowed | null)[], webhook = WEBHOOK, show = limitsOver) {
+function over(all: readonly (Allowed | null)[], webhook = WEBHOOK, show: typeof causesOver = limitsOver) {
   const tellers = all.map((one, n) => ({
     id: String.fromCharCode(97 + n),
     told: new Map(one === null ? [] : [[webhook.id, one] as const]),
@@ -78,7 +78,46 @@ test("a hold keeps what is due only where all that send to the webhook hold it, 
   ];
   for (const [all, held_ms] of cases) {
     const expected = held_ms === null ? null : new Date(NOW + held_ms).toISOString();
-    assert.deepEqual(over(all, WEBHOOK, causesOver), { ...over(all), held_until: expected });
+    assert.deepEqual(over(all, WEBHOOK, causesOver), { ...over(all), held_until: expected, own: null });
+  }
+});
+
+test("the rate of the webhook and a want of room are told, and keep what is due only where all keep it back", () => {
+  const free = allowed(25, null);
+  const kept = (next_ms: number | null, full_ms: number | null): Allowed => ({
+    ...{ ...free, cap: 1 },
+    own: { next_at: next_ms === null ? null : NOW + next_ms, full_since: full_ms === null ? null : NOW - full_ms },
+  });
+  const told = writeTold([{ destination_id: "dst_a", allowed: kept(30_000, 2_000), share: WEBHOOK }]);
+  assert.deepEqual(readTold(told).get("dst_a"), kept(30_000, 2_000));
+  const own = (all: (Allowed | null)[], rate_per_second = 2) =>
+    over(all, { ...WEBHOOK, rate_per_second }, causesOver).own ?? null;
+  const next = new Date(NOW + 20_000).toISOString();
+  const rate = own([kept(20_000, null)], 0.02);
+  assert.equal(
+    rate?.reason,
+    `The webhook's own rate_per_second of 0.02 lets one in 50 s go; the next one goes at about ${next}.`,
+  );
+  assert.match(rate?.step ?? "", /^Nothing, if that rate is wanted; PATCH \S+ \{"rate_per_second": null\} ends it/);
+  const both = own([kept(30_000, null), kept(20_000, null)]);
+  assert.equal(both?.reason, rate?.reason.replace("0.02 lets one in 50 s", "2 lets 2 a second"));
+  assert.match(own([kept(100, null)])?.reason ?? "", / lets 2 a second go\.$/);
+  const full = own([kept(null, 3_000), kept(null, 2_000)]);
+  const [since, until] = [NOW - 3_000, NOW + 17_000].map((at) => new Date(at).toISOString());
+  assert.equal(
+    full?.reason,
+    `All 2 requests at a time that it may have are under way, the oldest since ${since}, until about ${until} at the latest (timeout_ms).`,
+  );
+  assert.match(full?.step ?? "", /^Let the receiver answer sooner: /);
+  const one = over([kept(null, 3_000)], { ...WEBHOOK, max_in_flight: 1 }, causesOver).own;
+  assert.match(one?.reason ?? "", /^The one request at a time that it may have is under way since /);
+  assert.match(one?.step ?? "", /PATCH \/api\/webhooks\/dst_a \{"max_in_flight": 2\}\.$/);
+  for (const all of [
+    [kept(30_000, null), null],
+    [kept(null, 3_000), free],
+    [kept(1, null), kept(null, 3_000)],
+  ]) {
+    assert.equal(own(all), null);
   }
 });
 

@@ -4,7 +4,16 @@
 import assert from "node:assert/strict";
 import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
-import { type Allowed, type Reason, type Slots, showLimits } from "./limit-text.ts";
+import {
+  type Allowed,
+  type Causes,
+  type Own,
+  type Reason,
+  type Slots,
+  type Slowed,
+  showLimits,
+  showOwn,
+} from "./limit-text.ts";
 import { type Bound, shareOf } from "./share.ts";
 
 /** Webhooks in what one dispatcher tells: those that it limits most. */
@@ -18,17 +27,21 @@ export interface Told {
   share: Bound;
 }
 
-/** One line of the text: webhook, requests at a time, a second, held until, reason. */
-type Line = [destination_id: string, Allowed["cap"], Allowed["per_second"], Allowed["held_until"], Reason];
+/** One line of the text: webhook, requests at a time, a second, held until, reason, and what its settings keep back. */
+type Line = [
+  ...[destination_id: string, Allowed["cap"], Allowed["per_second"], Allowed["held_until"], Reason | null],
+  ...([] | [Own["next_at"], Own["full_since"]]),
+];
 
-/** Null when nothing is limited. */
+/** Null when nothing is kept back. */
 export function writeTold(told: Iterable<Told>): string | null {
-  const limited = [...told].filter(({ allowed }) => allowed.because !== null);
+  const limited = [...told].filter(({ allowed }) => allowed.because !== null || allowed.own !== undefined);
   const lines: string[] = [];
   let chars = 2;
   for (const { destination_id, allowed } of limited.sort(byPressure).slice(0, TOLD_MAX)) {
-    const { cap, per_second, held_until, because } = allowed;
-    const line = JSON.stringify([destination_id, cap, per_second, held_until, because]);
+    const { cap, per_second, held_until, because, own } = allowed;
+    const kept = own === undefined ? [] : [own.next_at, own.full_since];
+    const line = JSON.stringify([destination_id, cap, per_second, held_until, because, ...kept]);
     chars += line.length + 1;
     if (chars > TOLD_MAX_CHARS) break;
     lines.push(line);
@@ -41,7 +54,10 @@ export function readTold(text: string | null): Map<string, Allowed> {
   // Written by writeTold of this version, or of one that is being replaced.
   const lines = JSON.parse(text ?? "[]") as Line[];
   return new Map(
-    lines.map(([id, cap, per_second, held_until, because]) => [id, { cap, per_second, held_until, because }]),
+    lines.map(([id, cap, per_second, held_until, because, next_at, full_since]) => {
+      const allowed: Allowed = { cap, per_second, held_until, because };
+      return [id, next_at === undefined ? allowed : { ...allowed, own: { next_at, full_since: full_since ?? null } }];
+    }),
   );
 }
 
@@ -75,10 +91,24 @@ export function limitsOver(webhook: Webhook, tellers: readonly Teller[], { now, 
 }
 
 /** The same for whoever asks what keeps a delivery: it is sent nothing only until the first of them sends again. */
-export function causesOver(webhook: Webhook, tellers: readonly Teller[], at: Present): Limits {
-  const ends = sendersOf(webhook, tellers).map(({ allowed }) => allowed.held_until ?? 0);
-  const first = Math.min(...ends);
-  return { ...limitsOver(webhook, tellers, at), held_until: first > at.now ? timeText(first) : null };
+export function causesOver(webhook: Slowed, tellers: readonly Teller[], at: Present): Causes {
+  const all = sendersOf(webhook, tellers).map(({ allowed }) => allowed);
+  const first = Math.min(...all.map(({ held_until }) => held_until ?? 0));
+  const limits = { ...limitsOver(webhook, tellers, at), held_until: first > at.now ? timeText(first) : null };
+  const cap = sum(all.map((one) => one.cap));
+  return { ...limits, own: showOwn(webhook, ownOf(all), { cap, now: at.now }) };
+}
+
+/** Only what all of them keep back is kept, until the first of them sends again. */
+function ownOf(all: readonly Allowed[]): Own {
+  const first = (times: readonly (number | null)[]) => {
+    const known = times.filter((time) => time !== null);
+    return known.length === 0 || known.length < times.length ? null : Math.min(...known);
+  };
+  return {
+    next_at: first(all.map(({ own }) => own?.next_at ?? null)),
+    full_since: first(all.map(({ own }) => own?.full_since ?? null)),
+  };
 }
 
 function sendersOf(webhook: Webhook, tellers: readonly Teller[]): Told[] {

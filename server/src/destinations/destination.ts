@@ -12,7 +12,7 @@ import {
   type SigningSecrets,
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
-import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
+import { SEALED_DAMAGED, SEALED_WITH_ANOTHER, SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { type CompiledFilter, compileFilter, readFilter } from "./filter.ts";
 import { createHider, type Hide } from "./hiding.ts";
 import { openMaterial } from "./key-pairs.ts";
@@ -129,7 +129,7 @@ function prepareFiltered(row: DestinationRow, preparing: Preparing): Sending & P
   if (row.filter === null) return { filter: null, ...prepareSending(row, preparing) };
   const filter = readFilter(row.filter);
   if (filter === null) {
-    const reason = "Its stored filter cannot be read by this version of the server: set it again";
+    const reason = `${OF_FILTER}: set it again`;
     return { filter: null, ...misconfigured(reason) };
   }
   return { filter: compileFilter(filter), ...prepareSending(row, preparing) };
@@ -141,9 +141,7 @@ function prepareSending(row: DestinationRow, preparing: Preparing): Sending {
     case webhook.type:
       return prepareWith(webhook, row, preparing);
     default:
-      return misconfigured(
-        `This version of the server knows no webhooks of type ${row.type}: upgrade it, or delete this one`,
-      );
+      return misconfigured(`${OF_TYPE} ${row.type}: upgrade it, or delete this one`);
   }
 }
 
@@ -177,7 +175,7 @@ function prepareWith<Config, Prepared>(
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
     if (error instanceof SealError) return sealedAway(row, error, sealer);
-    return misconfigured("Its stored settings cannot be read by this version of the server: set them again");
+    return misconfigured(`${OF_SETTINGS}: set them again`);
   }
 }
 
@@ -187,6 +185,15 @@ export function hideIn(outcome: Outcome, hide: Hide): Outcome {
   const hidden = { ...outcome, message: hide(outcome.message) };
   if (outcome.disable !== undefined) hidden.disable = hide(outcome.disable);
   return hidden;
+}
+
+const OF_SETTINGS = "Its stored settings cannot be read by this version of the server";
+const OF_FILTER = "Its stored filter cannot be read by this version of the server";
+const OF_TYPE = "This version of the server knows no webhooks of type";
+
+/** Whether a text is one that `misconfigured` had at some time. */
+export function isUnreadableText(text: string): boolean {
+  return [SEALED_WITH_ANOTHER, SEALED_DAMAGED, OF_SETTINGS, OF_FILTER, OF_TYPE].some((start) => text.startsWith(start));
 }
 
 /** Nothing but the key brings back what was sealed; without it there are new secrets. */

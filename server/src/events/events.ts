@@ -5,8 +5,8 @@ import type { z } from "zod";
 import type { TestBody } from "#contract/destinations.ts";
 import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
-import { deliveryId } from "../deliveries/delivery.ts";
-import type { LookUpLimits } from "../deliveries/present-limits.ts";
+import { aheadOf, type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import type { LookUpCauses } from "../deliveries/present-limits.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { subjectOf } from "../destinations/filter.ts";
@@ -20,7 +20,7 @@ import type { EventLog } from "./append.ts";
 import { aboutOf, composeEvent, type EventRow, type NewEvent } from "./event.ts";
 import { erasedFate, fateOf } from "./fate.ts";
 import { sampleData } from "./sample.ts";
-import type { EventFilter, EventStore } from "./store.ts";
+import type { EventFilter, EventStore, OpenReplay } from "./store.ts";
 
 const RETRY_AFTER_SECONDS = 1;
 /** Conditions of filters that one call may ask of its events, all together: they are asked at one go, while others wait. */
@@ -33,13 +33,13 @@ export type Events = ReturnType<typeof createEvents>;
 export interface EventsOptions {
   event_log: EventLog;
   store: EventStore;
-  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts">;
+  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find" | "probeAt">;
   destinations: {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
   };
   /** The limits that may keep a delivery waiting (present-limits.ts). */
-  lookUpCauses: LookUpLimits;
+  lookUpCauses: LookUpCauses;
   /** Whether an app's events are to be found by whom they are about; absent: of none. */
   hasConsent?(app_id: string): Promise<boolean>;
   ids: Pick<Ids, "uuid">;
@@ -132,12 +132,18 @@ export function createEvents(options: EventsOptions) {
         if (delivery !== undefined) {
           const last = tried.find((one) => one.destination_id === destination.id);
           const limits = limitsOf(destination);
-          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last }, at);
+          const key = aheadOf(delivery);
+          const ahead = key === null ? null : ((await options.deliveries.find(key)) ?? null);
+          const is_paused = destination.state === "paused" && delivery.state === "pending";
+          const probe_at = is_paused ? await options.deliveries.probeAt(destination.id) : null;
+          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last, ahead, probe_at }, at);
         }
         if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
         const history = await store.historyAround(destination.id, around);
         const refusal = destination.filter?.refusal(subject) ?? null;
-        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0] }, at);
+        const open = refusal === null ? await store.replaysBefore(destination.id, event) : [];
+        const replay = open.find((one) => takes(one, event, { all, deliveries })) ?? null;
+        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0], replay }, at);
       }),
     );
     return { ...parseEnvelope(event.body), fates };
@@ -147,7 +153,7 @@ export function createEvents(options: EventsOptions) {
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
       const message =
-        "There is no such event. Check the id; of one whose row was removed by hand, ?app_id= with the id of its app tells what became of it.";
+        "There is no such event. Check the id. If somebody has deleted events from the database itself, the same call with ?app_id= and the id of its app tells what became of this one.";
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);
@@ -206,6 +212,20 @@ function refuseTooMany(
 function tooMany(events: number, why: string): AppError {
   const message = `at most ${Math.max(1, Math.floor(events))} events a call: ${why}`;
   return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
+}
+
+/** Whether a replay goes by the state that the event has where the replay was asked for. */
+function takes(
+  { destination_id, states, events }: OpenReplay,
+  { event }: EventRow,
+  { all, deliveries }: { all: readonly Destination[]; deliveries: readonly DeliveryRow[] },
+): boolean {
+  const state = deliveries.find((one) => one.destination_id === destination_id)?.state ?? "missing";
+  // Without types of its own it misses nothing that its webhook is not set to.
+  const source = all.find(({ id }) => id === destination_id);
+  if (state === "missing" && events === null && source?.events.has(event) !== true) return false;
+  // Written by replays.ts alone.
+  return (JSON.parse(states) as string[]).includes(state);
 }
 
 /** Of events with the same given id the first counts. */

@@ -1,38 +1,39 @@
 // What became of an event at a destination, in one word and one sentence, and what to do about it: there is an answer for
 // every pair. Pure; fates.ts counts by the same words.
 import type { EventType, Fate } from "#contract/events.ts";
-import { nextStepAt } from "../deliveries/advice.ts";
+import { nextStepAt, READ_AGAIN_STEP } from "../deliveries/advice.ts";
 import {
+  aheadOf,
+  type DeliveryKey,
   type DeliveryRow,
   DUE_FIRST,
   deliveryId,
-  dueReason,
   erasedReason,
-  heldReason,
   isOverdue,
+  isReadAgain,
   isUnderWay,
   join,
-  reasonOf,
   type Standing,
-  underWayReason,
+  waitReason,
   waitsForDestination,
+  withErasure,
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
-import { limitReason } from "../deliveries/limit-text.ts";
-import { waitsForTurn } from "../deliveries/turn.ts";
+import { causeOf } from "../deliveries/limit-text.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
+import type { OpenReplay } from "./store.ts";
 
 /** A replay takes a range: from the event's date, so long. */
 const REPLAYED_MS = 1_000;
 
 type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at" | "erased_at">;
-/** `limits` as in Standing. */
+/** `limits` and `misconfigured` as in Standing. */
 type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair" | "events"> &
-  Pick<Standing, "limits">;
+  Pick<Standing, "limits" | "misconfigured">;
 
 /** What is on record of an event at a destination; all but `delivery` is needed without one only. */
 export interface Found {
@@ -43,6 +44,12 @@ export interface Found {
   refusal?: string | null;
   /** The last attempt of `delivery` that is on record, unless it has succeeded. */
   tried?: LastAttempt | undefined;
+  /** When a destination that is paused is tried next. */
+  probe_at?: number | null;
+  /** The delivery that `delivery` waits for (aheadOf). */
+  ahead?: DeliveryRow | null;
+  /** A replay to the destination that is to come to the event. */
+  replay?: Pick<OpenReplay, "id" | "state"> | null;
   /** A delivery of the event at another destination, from which it can be sent here. */
   elsewhere?: DeliveryRow | undefined;
 }
@@ -52,14 +59,14 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
   const destination_id = destination.id;
   const erased = erasedReason(event.erased_at);
   if (delivery !== undefined) {
-    const reason = explain(delivery, destination, found.tried, now);
+    const reason = explain(delivery, { ...destination, ahead: found.ahead ?? null }, found.tried, now);
     return {
       destination_id,
       state: delivery.state,
-      reason: erased === null ? reason : join(reason, erased),
+      reason: withErasure(reason, event.erased_at),
       delivery_id: deliveryId(delivery),
       // There is nothing left to send.
-      next_step: erased === null ? stepWith(delivery, destination, found.tried, now) : null,
+      next_step: erased === null ? stepWith(delivery, destination, found, now) : null,
     };
   }
   if (erased !== null) return { destination_id, state: "erased", reason: erased, next_step: null };
@@ -90,7 +97,7 @@ function isForAnother({ target_id }: KnownEvent, destination_id: string): boolea
 
 function explain(
   delivery: DeliveryRow,
-  destination: KnownDestination,
+  destination: Standing,
   tried: LastAttempt | undefined,
   now: number,
 ): string | null {
@@ -107,42 +114,72 @@ function explain(
     return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
   }
   if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
-  const { limits = null } = destination;
-  if (isUnderWay(delivery, now)) return underWayReason(delivery, limits);
-  if (waitsForDestination(delivery, destination.state)) return heldReason(delivery, destination);
-  if (waitsForTurn(delivery)) return reasonOf(delivery);
-  const due_at = Math.max(delivery.due_at, delivery.created_at);
-  return join(reasonOf(delivery), dueReason(delivery, limits, now) ?? `Next attempt at ${timeText(due_at)}.`);
+  return waitReason(delivery, destination, now);
 }
 
 function stepWith(
   delivery: DeliveryRow,
-  { id, state, repair, limits = null }: KnownDestination,
-  tried: LastAttempt | undefined,
+  destination: KnownDestination,
+  { tried, probe_at = null }: Pick<Found, "tried" | "probe_at">,
   now: number,
 ): string | null {
-  const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
-  const advice = repair ?? (tried === undefined ? null : nextStepAt({ id, state }, tried));
+  const { id, state, limits = null } = destination;
+  const retry = retryOf(delivery);
+  const advice = adviceOn(tried, destination);
+  const own_step = limits?.own?.step ?? null;
   if (delivery.state === "failed") {
-    const mend = advice === null ? "Mend what the reason says, then" : `Mend what the reason says. ${advice} Then`;
+    const mend = advice === null ? "Mend what the reason says, then" : `${advice} Then`;
     return `${mend} send it again with ${retry}.`;
   }
   if (delivery.state === "canceled") return `Send it after all with ${retry}.`;
   if (delivery.state === "skipped") {
     return `Send it all the same with ${retry}; change the webhook's filter if such events should arrive.`;
   }
-  if (delivery.state === "succeeded" || isUnderWay(delivery, now)) return null;
-  if (!waitsForDestination(delivery, state)) {
-    if (isOverdue(delivery, now) && limitReason(limits) === null) return LOOK_FOR_DISPATCHER;
-    // What a person has asked for already is due now.
-    return advice === null || delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retry}.`;
-  }
+  if (delivery.state === "succeeded") return null;
+  if (isUnderWay(delivery, now)) return (limits?.sending?.(delivery.position) ?? null) === null ? own_step : null;
+  if (!waitsForDestination(delivery, state)) return stepBeforeItsTime(delivery, advice, limits, now);
   if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
   if (state === "paused") {
     const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
-    return `${mend} sent by itself then; GET /api/webhooks/${id} says when it is tried next. To try this one now: ${retry}.`;
+    const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
+    return `${mend} sent by itself then; the webhook is tried next ${next}. To try this one now: ${retry}.`;
   }
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
+}
+
+function stepBeforeItsTime(
+  delivery: DeliveryRow,
+  advice: string | null,
+  limits: KnownDestination["limits"] | null,
+  now: number,
+): string | null {
+  const ahead = aheadOf(delivery);
+  if (ahead !== null) return stepBehind(ahead, delivery);
+  const own_step = limits?.own?.step ?? null;
+  if (isOverdue(delivery, now)) {
+    if (causeOf(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
+    if (own_step !== null) return own_step;
+  }
+  const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;
+  if (advice === null) return is_due ? own_step : null;
+  // What a person has asked for already is due now.
+  return delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retryOf(delivery)}.`;
+}
+
+function stepBehind(ahead: DeliveryKey, delivery: DeliveryRow): string {
+  const first = `POST /api/deliveries/${deliveryId(ahead)}`;
+  return `It goes when that one has ended: try that one at once with ${first}/retry, or give it up with ${first}/cancel. To send this one before it, out of order: ${retryOf(delivery)}.`;
+}
+
+/** What has been mended since is not to be mended once more. */
+function adviceOn(tried: LastAttempt | undefined, destination: KnownDestination): string | null {
+  if (destination.repair !== null) return destination.repair;
+  if (tried === undefined) return null;
+  return isReadAgain(tried.error, destination) ? READ_AGAIN_STEP : nextStepAt(destination, tried);
+}
+
+function retryOf(delivery: DeliveryRow): string {
+  return `POST /api/deliveries/${deliveryId(delivery)}/retry`;
 }
 
 function reasonFor(absence: Absence, { created_at, state }: KnownDestination): string {
@@ -155,7 +192,8 @@ function reasonFor(absence: Absence, { created_at, state }: KnownDestination): s
 }
 
 function stepWithout(event: KnownEvent, destination: KnownDestination, absence: Absence, found: Found): string {
-  const { refusal = null, elsewhere } = found;
+  const { refusal = null, elsewhere, replay = null } = found;
+  if (replay !== null) return stepOfReplay(replay, destination);
   if (refusal === null) return stepByReplay(event, destination, absence);
   // A replay of what is missing leaves out what the filter refuses.
   const refused = `Its filter refuses it: ${refusal.replace(/^Filtered: /, "")}`;
@@ -165,6 +203,14 @@ function stepWithout(event: KnownEvent, destination: KnownDestination, absence: 
   }
   const change = `If such events should arrive, change the filter first with PATCH /api/webhooks/${destination.id} {"filter": …}: until then a replay leaves this one out.`;
   return `${refused} ${change} ${stepByReplay(event, destination, absence)}`;
+}
+
+function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">, destination: KnownDestination): string {
+  const replay = `The replay ${id}, which has yet to come to this event,`;
+  if (state !== "paused") return `${replay} is under way: GET /api/replays/${id} says how far it is.`;
+  const is_stopped = destination.state === "off" || destination.state === "disabled";
+  const go_on = is_stopped ? `Turn the webhook on with ${enable(destination.id)}, then go on` : "Go on";
+  return `${replay} is paused: GET /api/replays/${id} says why. ${go_on} with POST /api/replays/${id}/resume.`;
 }
 
 function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDestination, absence: Absence): string {

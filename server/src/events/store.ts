@@ -21,6 +21,17 @@ export interface EventFilter extends PositionRange {
   link_id?: string | undefined;
 }
 
+type Replayed = Pick<EventRow, "position" | "event" | "link_id">;
+
+/** A replay that has not come to its end; `states` and `events` are JSON. */
+export interface OpenReplay {
+  id: string;
+  destination_id: string;
+  state: string;
+  states: string;
+  events: string | null;
+}
+
 export type EventStore = ReturnType<typeof createEventStore>;
 
 /** Holds the transaction to the destinations that fan-out saw; unmet when another process changed them. */
@@ -136,6 +147,15 @@ export function createEventStore({ query }: Pick<Database, "query">) {
     );
   }
 
+  /** Replays to a destination that have not come to the event yet, and take such; what is paused first, as many as may be open. */
+  function replaysBefore(target_id: string, { position, event, link_id }: Replayed): Promise<OpenReplay[]> {
+    const of_event = sql`(events is null or events like ${`%"${event}"%`}) and (link_id is null or link_id = ${link_id})`;
+    return query(sql`select id, destination_id, state, states, events from replays
+      where target_id = ${target_id} and slot is not null and walked = 0 and state <> 'canceled'
+        and at_position < ${position} and ${position} < end_position and ${of_event}
+      order by case when state = 'paused' then 0 else 1 end, slot`);
+  }
+
   /** The newest events that destinations get by themselves: no tests, and none that say nothing any more. */
   function newest(app_id: string, limit: number): Promise<EventRow[]> {
     return query<EventRow>(sql`select * from events where app_id = ${app_id} and position in (
@@ -145,5 +165,5 @@ export function createEventStore({ query }: Pick<Database, "query">) {
       order by position desc`);
   }
 
-  return { find, isShared, page, historyAround, newest };
+  return { find, isShared, page, historyAround, replaysBefore, newest };
 }

@@ -20,6 +20,10 @@ export interface Sealer {
   open(sealed: Sealed): string;
 }
 
+/** What the messages of a SealError begin with. */
+export const SEALED_WITH_ANOTHER = "A secret was sealed with another key";
+export const SEALED_DAMAGED = "A sealed secret is damaged and cannot be read";
+
 /** A secret that cannot be read. The message says what to do and holds nothing secret. */
 export class SealError extends Error {
   /** Nothing is wrong with the secret itself: another key opens it. */
@@ -67,11 +71,11 @@ export function createSealer(key: Uint8Array, random: (bytes: Uint8Array) => voi
 
 function otherKey(id: string, key_id: string): SealError {
   return new SealError(
-    `A secret was sealed with another key (${id}, this server has ${key_id}): set LINKME_SEAL_KEY to the key that this database was used with before`,
+    `${SEALED_WITH_ANOTHER} (${id}, this server has ${key_id}): set LINKME_SEAL_KEY to the key that this database was used with before`,
     true,
   );
 }
 
 function damaged(): SealError {
-  return new SealError("A sealed secret is damaged and cannot be read: restore it from a backup, or set a new one");
+  return new SealError(`${SEALED_DAMAGED}: restore it from a backup, or set a new one`);
 }

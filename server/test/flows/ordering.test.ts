@@ -80,8 +80,19 @@ test("what waits for its turn says for what, and is let go when the order is not
     [0, LINKS].map((n) => call<EventWithFates>("GET", `/api/events/${ids[n]}`)),
   );
   const [fate] = second?.fates ?? [];
-  const reason = `It waits for an earlier event of its link, ${first?.fates[0]?.delivery_id}.`;
-  assert.deepEqual([fate?.state, fate?.reason], ["pending", reason]);
+  const before = first?.fates[0]?.delivery_id;
+  const reason = fate?.reason ?? "";
+  assert.equal(fate?.state, "pending");
+  assert.match(
+    reason,
+    new RegExp(
+      `^It waits for an earlier event of its link, ${before}\\. Of that one: It is being sent since \\S+Z, and its receiver has until about \\S+Z to answer`,
+    ),
+  );
+  assert.match(
+    fate?.next_step ?? "",
+    new RegExp(`POST /api/deliveries/${before}/retry, .* POST /api/deliveries/${before}/cancel\\.`),
+  );
   const shown = await call<Delivery>("GET", `/api/deliveries/${fate?.delivery_id}`);
   assert.deepEqual([shown.state, shown.reason, shown.next_attempt_at], ["pending", reason, null]);
   const changed = await call<Webhook>("PATCH", `/api/webhooks/${hook?.id}`, { ordering: "none" });
