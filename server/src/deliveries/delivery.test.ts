@@ -162,19 +162,19 @@ const limited: [title: string, limits: Limits, changes: Partial<DeliveryRow>, re
     "is with a dispatcher",
     { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
     { leased: 1, due_at: NOW + 1 },
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T10:30:00.001Z. The webhook is sent nothing until 2026-01-31T09:31:00.000Z. The receiver asked for less.",
   ],
   [
     "is with a dispatcher",
     { concurrency_limit: 1, rate_limit_per_second: null, ...SLOWED },
     { leased: 1, due_at: NOW + 1 },
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T10:30:00.001Z.",
   ],
   [
     "is with a dispatcher because a person asked for it",
     { concurrency_limit: 1, rate_limit_per_second: null, ...HELD },
     { leased: 1, due_at: NOW + 1, trigger: "manual", resume_state: "pending" },
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T10:30:00.001Z.",
   ],
   ["comes later", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: NOW + 1 }, null],
   ["was asked for", { concurrency_limit: 1, rate_limit_per_second: null, ...HELD }, { due_at: DUE_FIRST }, null],
@@ -200,7 +200,10 @@ const kept: [changes: Partial<DeliveryRow>, reason: string | null][] = [
   [{}, `It is due since ${new Date(CREATED).toISOString()}. Its own rate keeps it.`],
   [{ due_at: DUE_FIRST }, "An attempt is due now. Its own rate keeps it."],
   [{ due_at: NOW + 1 }, null],
-  [{ leased: 1, due_at: NOW + 1 }, `${UNDER_WAY} Its own rate keeps it.`],
+  [
+    { leased: 1, due_at: NOW + 1 },
+    `${UNDER_WAY} Should that one have ended, another one takes it by ${new Date(NOW + 1).toISOString()}. Its own rate keeps it.`,
+  ],
 ];
 for (const [changes, reason] of kept) {
   test(`what the settings of the webhook keep back says so: ${reason}`, () => {
@@ -262,13 +265,13 @@ test("an attempt in flight is not shown as interrupted, an older one without a r
     [delivery.next_attempt_at, delivery.reason],
     [
       null,
-      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T10:30:00.001Z.",
     ],
   );
   const asked = { ...leased, trigger: "manual", resume_state: "failed" } as const;
   assert.equal(
     showDelivery(asked, "event-1", NOW, standing("off")).reason,
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T10:30:00.001Z.",
   );
 });
 

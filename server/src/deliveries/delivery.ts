@@ -142,6 +142,10 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
 export const UNDER_WAY =
   "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.";
 
+/** What is due for longer has not been taken by the poll that finds it at the latest. */
+const TAKEN_MS = 2_000;
+const LATE =
+  "A dispatcher takes it within a second as a rule, when one has died without a word some seconds later, and when many wait in its turn.";
 /** What is due for so long is more than a process that is busy: something keeps it. */
 const OVERDUE_MS = 60_000;
 
@@ -161,7 +165,8 @@ export function dueReason(row: DeliveryRow, limits: Causes | null, now: number):
   const since = `It is due since ${timeText(dueSince(row))}`;
   const limited = causeOf(limits);
   if (limited !== null) return `${since}. ${limited}`;
-  if (!isOverdue(row, now)) return `${since}.`;
+  if (now - dueSince(row) <= TAKEN_MS) return `${since}.`;
+  if (!isOverdue(row, now)) return `${since}. ${LATE}`;
   // A limit that nobody has told of may be the reason, or one of the webhook's own.
   return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
 }
@@ -171,7 +176,11 @@ export function underWayReason(row: DeliveryRow, limits: Causes | null): string 
   const sending = limits?.sending?.(row.position) ?? null;
   if (sending !== null) return sending;
   const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
-  return join(is_held ? join(UNDER_WAY, limitReason(limits)) : UNDER_WAY, limits?.own?.reason ?? null);
+  // Its time is the end of the lease, which a dispatcher that lives moves on.
+  const lease =
+    row.due_at === null ? null : `Should that one have ended, another one takes it by ${timeText(row.due_at)}.`;
+  const waits = join(UNDER_WAY, lease);
+  return join(is_held ? join(waits, limitReason(limits)) : waits, limits?.own?.reason ?? null);
 }
 
 function dueSince({ due_at, created_at }: DeliveryRow): number {

@@ -36,7 +36,7 @@ const delivered: { changes: Partial<DeliveryRow>; state: string; reason: string 
     changes: { leased: 1, due_at: AT + 1 },
     state: "pending",
     reason:
-      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+      "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T09:30:00.001Z.",
   },
   { changes: { leased: 1, due_at: AT }, state: "pending", reason: `Next attempt at ${new Date(AT).toISOString()}.` },
   { changes: { due_at: null }, state: "pending", reason: null },
@@ -72,7 +72,7 @@ test("a delivery whose destination is not active says that it waits, unless a pe
   assert.equal(fate({ trigger: "test", due_at: DUE_FIRST }, "off"), "An attempt is due now.");
   assert.equal(
     fate({ leased: 1, due_at: AT + 1 }, "paused"),
-    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.",
+    "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow. Should that one have ended, another one takes it by 2026-01-31T09:30:00.001Z.",
   );
 });
 
@@ -280,6 +280,8 @@ test("an attempt whose time has passed is due since then, and after a while that
   const fate = (changes: Partial<DeliveryRow>, late_ms: number) =>
     fateOf(event, destination, { delivery: { ...delivery, ...changes }, history: [] }, AT + late_ms);
   assert.deepEqual([fate({}, 1).reason, fate({}, 1).next_step], [`It is due since ${TIME}.`, null]);
+  assert.equal(fate({}, 2_000).reason, `It is due since ${TIME}.`);
+  assert.match(fate({}, 2_001).reason ?? "", new RegExp(`^It is due since ${TIME}\\. .*when one has died`));
   assert.equal(fate({}, 60_000).next_step, null);
   for (const changes of [{}, { leased: 1 }]) {
     const { reason, next_step } = fate(changes, 60_001);
