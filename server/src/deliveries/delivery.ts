@@ -98,7 +98,9 @@ export function reasonOf(row: DeliveryRow, destination: Standing, now: number): 
   if (waitsForTurn(row)) return turnReason(row, destination, now);
   const is_replayed = row.state === "pending" && (row.replay_id ?? null) !== null && row.failures === 0;
   if (is_replayed) return `Asked for by the replay ${row.replay_id}.`;
-  return isReadAgain(row.reason, destination) ? READ_AGAIN : row.reason;
+  if (row.reason === null || !isUnreadableText(row.reason)) return row.reason;
+  // What could not be read then may have been mended, and what cannot be read now be something else.
+  return isReadAgain(row.reason, destination) ? READ_AGAIN : (destination.misconfigured ?? row.reason);
 }
 
 function turnReason(row: DeliveryRow, destination: Standing, now: number): string {

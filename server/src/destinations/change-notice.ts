@@ -25,7 +25,7 @@ export function noticeOfChange(
   const step = stepForFailed(after.id, failed);
   const more = step === null ? "" : ` ${step}`;
   if (after.state === "paused") {
-    const message = `${where} is paused. ${cause}. Tell its owner; what is pending waits, and the first success resumes it.${more}`;
+    const message = `${where} is paused. ${cause}. Tell its owner; what is pending waits, and goes on after the first success, each at its time.${more}`;
     return { type: "webhook.paused", message, data, ...about };
   }
   if (after.state === "disabled") {
@@ -34,7 +34,7 @@ export function noticeOfChange(
   }
   if (after.state === "active" && (before.state === "paused" || before.state === "disabled")) {
     const missed = before.state === "disabled" ? ` ${stepToRecover(after.id)}` : "";
-    const next = `${missed}${more}` || " Nothing is to be done.";
+    const next = `${missed}${more}` || " Nothing is to be done: what is due goes now, the rest at its next attempt.";
     return { type: "webhook.resumed", message: `${where} is active again: ${cause}.${next}`, data, ...about };
   }
   return null;

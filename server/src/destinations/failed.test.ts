@@ -56,7 +56,7 @@ forEachEngine((engine) => {
     ]);
     const told = `2 deliveries have failed for good, and stay failed: send them with ${replay(id, 1, 6)} when the receiver is well.`;
     await pause(world, id);
-    assert.ok((await lastNotice(world)).endsWith(`what is pending waits, and the first success resumes it. ${told}`));
+    assert.ok((await lastNotice(world)).endsWith(`what is pending waits, and goes on after the first success, each at its time. ${told}`));
     assert.ok((await destinations.getWebhook(id, null)).next_step?.endsWith(` ${told}`));
     const resumed = await destinations.patchWebhook(id, null, { enabled: true });
     assert.equal(resumed.next_step, told);
@@ -71,7 +71,10 @@ forEachEngine((engine) => {
     const { id } = await destinations.createWebhook("shop", input());
     await pause(world, id);
     await destinations.resume(id);
-    assert.match(await lastNotice(world), /an attempt succeeded\. Nothing is to be done\.$/);
+    assert.match(
+      await lastNotice(world),
+      /an attempt succeeded\. Nothing is to be done: what is due goes now, the rest at its next attempt\.$/,
+    );
     await destinations.disable(id, "The receiver answered 410 (gone)");
     await destinations.patchWebhook(id, null, { enabled: true });
     assert.match(

@@ -73,6 +73,9 @@ test("what kept an attempt from being made and has been mended since is not to b
   const before = told(error);
   assert.match(before.reason ?? "", /^A secret was sealed with another key/);
   assert.match(before.next_step ?? "", /do what the error of the attempt says/);
+  // The secret is new, and the headers cannot be read yet.
+  const later = "Its headers were sealed with another key: send them again";
+  assert.ok(told(later).reason?.startsWith(`${later}. Next attempt`), `${told(later).reason}`);
   const { reason, next_step } = told(null);
   assert.match(reason ?? "", /^An attempt found settings .* It can read them again\. Next attempt at \S+Z\.$/);
   assert.match(
@@ -89,4 +92,7 @@ test("what waits for a paused webhook says when that is tried next", () => {
     /; the webhook is tried next at about 2026-01-31T10:30:00\.000Z\. To try this one now/,
   );
   for (const due of [AT, null]) assert.match(step(due), /; the webhook is tried next as soon as may be\. To try/);
+  const later = { ...delivery, due_at: AT + HOUR_MS };
+  const { next_step } = fateOf(event, { ...destination, state: "paused" }, { delivery: later, history: [] }, AT);
+  assert.match(next_step ?? "", /sent by itself then, not before 2026-01-31T10:30:00\.000Z; the webhook/);
 });

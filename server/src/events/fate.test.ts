@@ -251,6 +251,14 @@ test("a destination that has been off since then is said to be off", () => {
 
 const refusal = 'Filtered: platform is "web", and the filter wants "ios".';
 
+test("what a webhook does not take is never to be sent by a replay without its type, which would leave it out", () => {
+  const of_claims = { ...destination, events: new Set(["link.claim"] as const) };
+  for (const history of [[], [off]]) {
+    const { next_step } = fateOf(event, of_claims, { delivery: undefined, history }, AT);
+    assert.match(next_step ?? "", /^Add link\.click to its events for those to come\. .*"events":\["link\.click"\]/);
+  }
+});
+
 test("what the filter refuses now is never to be sent by a replay of what is missing, which would leave it out", () => {
   const histories: [state: string, history: PastSettings[]][] = [
     ["off", [off]],

@@ -142,7 +142,8 @@ function stepWith(
   if (state === "paused") {
     const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
     const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
-    return `${mend} sent by itself then; the webhook is tried next ${next}. To try this one now: ${retry}.`;
+    const own = delivery.due_at !== null && delivery.due_at > now ? `, not before ${timeText(delivery.due_at)}` : "";
+    return `${mend} sent by itself then${own}; the webhook is tried next ${next}. To try this one now: ${retry}.`;
   }
   return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
 }
@@ -216,11 +217,12 @@ function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">, destinati
 function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDestination, absence: Absence): string {
   const { id, state } = destination;
   const range = { since: timeText(created_at), until: timeText(created_at + REPLAYED_MS) };
-  const of_type = absence.kind === "not_subscribed" ? { events: [event] satisfies EventType[] } : {};
+  const takes_type = destination.events.has(event);
+  // Without its type in the call a replay leaves out what the webhook does not take.
+  const of_type = absence.kind === "not_subscribed" || !takes_type ? { events: [event] satisfies EventType[] } : {};
   const body = JSON.stringify({ ...range, states: ["missing"], ...of_type });
   const replay = `POST /api/webhooks/${id}/replays ${body}`;
-  const is_lacking = absence.kind === "not_subscribed" && !destination.events.has(event);
-  const change = is_lacking ? `Add ${event} to its events for those to come. ` : "";
+  const change = !takes_type ? `Add ${event} to its events for those to come. ` : "";
   const what = `what it lacks of that second with ${replay}.`;
   if (state === "disabled") return `${change}${stepWhenDisabled(id)} Or, when it is on, send ${what}`;
   const send = state === "off" ? `Turn the webhook on with ${enable(id)}, then send` : "Send";
