@@ -56,7 +56,11 @@ forEachEngine((engine) => {
     ]);
     const told = `2 deliveries have failed for good, and stay failed: send them with ${replay(id, 1, 6)} when the receiver is well.`;
     await pause(world, id);
-    assert.ok((await lastNotice(world)).endsWith(`what is pending waits, and goes on after the first success, each at its time. ${told}`));
+    assert.ok(
+      (await lastNotice(world)).endsWith(
+        `what is pending waits, and goes on after the first success, each at its time. ${told}`,
+      ),
+    );
     assert.ok((await destinations.getWebhook(id, null)).next_step?.endsWith(` ${told}`));
     const resumed = await destinations.patchWebhook(id, null, { enabled: true });
     assert.equal(resumed.next_step, told);
