@@ -90,3 +90,22 @@ test("a webhook whose secret cannot be read says how it gets a new one, and a re
   assert.match(told.reason, /^An attempt found settings of the webhook .* It can read them again\./);
   assert.equal((await api.call("GET", `/api/deliveries/${told.id}`)).body.reason, told.reason);
 });
+
+test("turned on with recovery, a webhook says what that sends and what has failed beside it, which it does not send", async () => {
+  const { api, url } = await openShop();
+  const input = { url: "https://example.com/", events: ["link.click"], retry_schedule: [] };
+  const webhook = (await api.call("POST", `${url}/webhooks`, input)).body;
+  const event = { event: "link.click", data: {} };
+  await api.call("POST", `${url}/events`, event);
+  await api.db.query(sql`update deliveries set state = 'failed', attempt = 1, failures = 1, due_at = null, leased = 0`);
+  const failed =
+    /1 delivery has failed for good, and stays failed: send it with POST \S+ \S+"states":\["failed"\]\} when/;
+  const off = (await api.call("PATCH", `/api/webhooks/${webhook.id}`, { enabled: false })).body;
+  assert.match(off.next_step, failed);
+  await api.call("POST", `${url}/events`, event);
+  const on = (await api.call("PATCH", `/api/webhooks/${webhook.id}`, { enabled: true, recover: true })).body;
+  const { id } = on.recovery;
+  const beginning = `The replay ${id} sends what it missed: see how far it is with GET /api/replays/${id}. 1 delivery has `;
+  assert.ok(on.next_step.startsWith(beginning), on.next_step);
+  assert.match(on.next_step, failed);
+});

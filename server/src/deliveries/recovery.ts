@@ -2,14 +2,14 @@
 // the place of a plain change; without `recover` it is one.
 import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
-import { rangesOf, type Stop, stepOfReplay, type TimeRange } from "../destinations/missed.ts";
+import { rangesOf, type Stop, type TimeRange } from "../destinations/missed.ts";
 import { AppError, refuse } from "../errors.ts";
 import { timeText } from "../platform/time-text.ts";
 
 export interface RecoveryOptions {
   webhooks: {
     patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch, actor: string): Promise<Webhook>;
-    getWebhook(id: string, app_scope: string | null): Promise<Webhook>;
+    getWebhook(id: string, app_scope: string | null, sender?: Replay): Promise<Webhook>;
     openStops(id: string, app_scope: string | null): Promise<Stop[]>;
   };
   replays: {
@@ -39,8 +39,9 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
     if (recovery === null) return { ...webhook, recovery };
     // It has found that nothing is missing.
     if (recovery.finished_at !== null) return { ...(await webhooks.getWebhook(id, app_scope)), recovery };
-    // What was there to do before is what has just been asked for.
-    return { ...webhook, next_step: stepOfReplay(recovery), recovery };
+    // What was there to do about what it missed is what has just been asked for; all else still is.
+    const { next_step } = await webhooks.getWebhook(id, app_scope, recovery);
+    return { ...webhook, next_step, recovery };
   }
 
   async function startRecovery(

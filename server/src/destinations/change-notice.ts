@@ -22,7 +22,7 @@ export function noticeOfChange(
   const host = hostOf(after);
   const where = `Webhook ${after.id} of app ${after.app_id}${host === null ? "" : `, which sends to ${host},`}`;
   const data = { state: after.state, before: before.state, cause, host, description: after.description };
-  const step = stepForFailed(after.id, failed);
+  const step = stepForFailed(after, failed);
   const more = step === null ? "" : ` ${step}`;
   if (after.state === "paused") {
     const message = `${where} is paused. ${cause}. Tell its owner; what is pending waits, and goes on after the first success, each at its time.${more}`;

@@ -1,12 +1,13 @@
 // What has failed for good is told, with its number and the call that sends it, as long as a webhook is in trouble and after it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { DestinationState } from "#contract/destinations.ts";
 import { input, openWorld, START, type World } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
-import { stepForFailed, stepWhenFailing, tellsFailed } from "./failed.ts";
+import { type Failing, stepForFailed, stepWhenFailing, tellsFailed } from "./failed.ts";
 import { failedAt } from "./failed-store.ts";
 
 const DAY_MS = 86_400_000;
@@ -69,6 +70,35 @@ forEachEngine((engine) => {
     assert.equal((await destinations.getWebhook(id, null)).next_step, null, "a day later it is its owner's");
   });
 
+  test("one that was turned off says what has failed and that it can be sent when it is on, and then how", async () => {
+    const world = await openWorld(engine);
+    const { clock, destinations } = world;
+    const { id } = await destinations.createWebhook("shop", input());
+    await store(world, id, [["failed", START + 1]]);
+    clock.at += 10_000;
+    const told = `1 delivery has failed for good, and stays failed: send it with ${replay(id, 1, 2)} when`;
+    const off = await destinations.patchWebhook(id, null, { enabled: false });
+    assert.match(off.next_step ?? "", /^It was turned off at /);
+    assert.ok(off.next_step?.endsWith(` ${told} the webhook is on again.`), off.next_step ?? "");
+    const on = await destinations.patchWebhook(id, null, { enabled: true });
+    assert.equal(on.next_step, `${told} the receiver is well.`);
+  });
+
+  test("one of which half of the attempts fail says so, though the last one went well", async () => {
+    const world = await openWorld(engine);
+    const { db, clock, destinations } = world;
+    const { id } = await destinations.createWebhook("shop", input());
+    await store(world, id, [["failed", START]]);
+    await db.query(sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
+      values (${id}, ${START - (START % 3_600_000)}, 1, 3, 13), (${id}, ${START - (START % 3_600_000)}, 0, 3, 12)`);
+    await db.query(sql`update destination_health set last_failure_at = ${START}, last_success_at = ${START + 1}
+      where destination_id = ${id}`);
+    const step = async () => (await destinations.getWebhook(id, null)).next_step ?? "";
+    assert.match(await step(), /^48 % of its attempts .* what to do\. 1 delivery has failed for good, .* is well\.$/);
+    clock.at += 6 * 3_600_000;
+    assert.equal(await step(), "", "it is well again since");
+  });
+
   test("where nothing has failed the end of a pause says that nothing is to be done, that of a stop how to recover", async () => {
     const world = await openWorld(engine);
     const { destinations } = world;
@@ -118,29 +148,44 @@ forEachEngine((engine) => {
   });
 });
 
-test("failing is three in a row, or a first one where nothing of a day has succeeded", () => {
-  const failing: (readonly [consecutive_failures: number, success_rate_24h: number | null, is_failing: boolean])[] = [
-    ...([
-      [0, null, false],
-      [0, 0, false],
-      [1, 0.9, false],
-      [2, 0.9, false],
-    ] as const),
-    ...([
-      [1, 0, true],
-      [3, 0.9, true],
-      [65, 0, true],
-    ] as const),
+test("failing is three in a row, or a first one where nothing of a day has succeeded, or a tenth of a day", () => {
+  const failing: (readonly [Partial<Failing>, is_failing: boolean])[] = [
+    [{}, false],
+    [{ success_rate_24h: 0 }, false],
+    [{ consecutive_failures: 2, success_rate_24h: 0.9 }, false],
+    [{ consecutive_failures: 1, success_rate_24h: 0 }, true],
+    [{ consecutive_failures: 3, success_rate_24h: 0.9 }, true],
+    [{ consecutive_failures: 65, success_rate_24h: 0 }, true],
+    [{ success_rate_24h: 0.89, attempts_24h: 10 }, true],
+    [{ success_rate_24h: 0.9, attempts_24h: 10 }, false],
+    [{ success_rate_24h: 0.5, attempts_24h: 9 }, false],
+    [{ success_rate_24h: 0.5, attempts_24h: 10, last_failure_at: START - 6 * 3_600_000 }, false],
+    [{ success_rate_24h: 0.5, attempts_24h: 10, last_failure_at: START - 6 * 3_600_000 + 1 }, true],
   ];
-  for (const [consecutive_failures, success_rate_24h, is_failing] of failing) {
-    const health = { consecutive_failures, success_rate_24h };
-    assert.equal(stepWhenFailing("dst_a", health) !== null, is_failing, JSON.stringify(health));
+  for (const [of, is_failing] of failing) {
+    const health = { consecutive_failures: 0, success_rate_24h: null, attempts_24h: 0, last_failure_at: START, ...of };
+    assert.equal(stepWhenFailing("dst_a", health, START) !== null, is_failing, JSON.stringify(of));
     const row = { id: "dst_a", state: "active", state_changed_at: START, created_at: START } as const;
-    assert.equal(tellsFailed(row, health, START + 1), is_failing);
+    assert.equal(tellsFailed(row, health, START), is_failing, JSON.stringify(of));
   }
 });
 
-test("one that failed is told as one", () => {
-  const step = stepForFailed("dst_a", { count: 1, is_exact: true, first_at: START, last_at: START });
-  assert.match(step ?? "", /^1 delivery has failed for good, and stays failed: send it with POST /);
+test("a webhook that fails now and then says how much of a day has failed, when the last time, and where to look", () => {
+  const last_failure_at = START - 1_000;
+  const failing = { consecutive_failures: 0, success_rate_24h: 0.52, attempts_24h: 250, last_failure_at };
+  assert.equal(
+    stepWhenFailing("dst_a", failing, START),
+    "48 % of its attempts of the last 24 hours have failed, the last of these at 2026-01-31T09:29:59.000Z: " +
+      "GET /api/webhooks/dst_a/deliveries?state=failed lists what has failed for good, " +
+      "GET /api/webhooks/dst_a/deliveries?state=pending what is tried again, " +
+      "and GET /api/deliveries/{id} says of each attempt what to do.",
+  );
+});
+
+test("one that failed is told as one, and that a webhook that is stopped has to be on first", () => {
+  const step = (state: DestinationState) =>
+    stepForFailed({ id: "dst_a", state }, { count: 1, is_exact: true, first_at: START, last_at: START }) ?? "";
+  assert.match(step("active"), /^1 delivery has failed for good, and stays failed: send it with POST /);
+  assert.match(step("paused"), / when the receiver is well\.$/);
+  for (const state of ["off", "disabled"] as const) assert.match(step(state), / when the webhook is on again\.$/);
 });

@@ -18,33 +18,61 @@ export const NONE_FAILED: Failed = { count: 0, is_exact: true, first_at: 0, last
 
 /** So many failures in a row are no accident; fewer are told where nothing of a day has succeeded. */
 const FAILING_TOLD_MIN = 3;
+/** With a smaller part of a day's attempts successful it fails now and then, which its last attempts need not show. */
+const SUCCESS_RATE_MIN = 0.9;
+/** Fewer attempts make no rate. */
+const RATED_ATTEMPTS_MIN = 10;
+/** After so long without a failure it is well again, whatever the day was like. */
+const FAILURE_TOLD_MS = 6 * 3_600_000;
 /** After a webhook has come back, what has failed before is told for so long. */
 const TOLD_AFTER_RETURN_MS = 86_400_000;
 
 type Standing = Pick<DestinationRow, "id" | "state" | "state_changed_at" | "created_at">;
-type Failing = Pick<Health, "consecutive_failures" | "success_rate_24h">;
 
-/** Whether it says what has failed: in trouble, or just out of it. A few that failed at a webhook that is well are its owner's. */
-export function tellsFailed({ state, state_changed_at, created_at }: Standing, health: Failing, now: number): boolean {
-  if (state !== "active") return state !== "off";
+/** How its attempts end. */
+export interface Failing extends Pick<Health, "consecutive_failures" | "success_rate_24h"> {
+  attempts_24h: number;
+  /** In ms since 1970. */
+  last_failure_at: number | null;
+}
+
+/** Whether it says what has failed: in trouble, stopped, or just out of it. A few that failed at a webhook that is well are its owner's. */
+export function tellsFailed({ state, state_changed_at, created_at }: Standing, failing: Failing, now: number): boolean {
+  if (state !== "active") return true;
   const is_back = state_changed_at > created_at && now - state_changed_at < TOLD_AFTER_RETURN_MS;
-  return is_back || isFailing(health);
+  return is_back || isFailing(failing) || failsNowAndThen(failing, now);
 }
 
 function isFailing({ consecutive_failures, success_rate_24h }: Failing): boolean {
   return consecutive_failures >= FAILING_TOLD_MIN || (consecutive_failures > 0 && success_rate_24h === 0);
 }
 
+function failsNowAndThen({ success_rate_24h, attempts_24h, last_failure_at }: Failing, now: number): boolean {
+  const is_bad = success_rate_24h !== null && success_rate_24h < SUCCESS_RATE_MIN;
+  const is_recent = last_failure_at !== null && now - last_failure_at < FAILURE_TOLD_MS;
+  return is_bad && is_recent && attempts_24h >= RATED_ATTEMPTS_MIN;
+}
+
 /** Of an active webhook whose attempts fail; null when they do not. */
-export function stepWhenFailing(id: string, health: Failing): string | null {
-  if (!isFailing(health)) return null;
-  const { consecutive_failures: failures } = health;
-  const what = failures === 1 ? "Its last attempt has" : `Its last ${failures} attempts have all`;
-  return `${what} failed. Mend the receiver: GET /api/webhooks/${id}/deliveries lists the deliveries, and GET /api/deliveries/{id} says of each attempt what to do.`;
+export function stepWhenFailing(id: string, failing: Failing, now: number): string | null {
+  const look = `GET /api/deliveries/{id} says of each attempt what to do`;
+  if (isFailing(failing)) {
+    const { consecutive_failures: failures } = failing;
+    const what = failures === 1 ? "Its last attempt has" : `Its last ${failures} attempts have all`;
+    return `${what} failed. Mend the receiver: GET /api/webhooks/${id}/deliveries lists the deliveries, and ${look}.`;
+  }
+  if (!failsNowAndThen(failing, now)) return null;
+  const percent = Math.round(100 * (1 - (failing.success_rate_24h ?? 0)));
+  const list = `GET /api/webhooks/${id}/deliveries`;
+  const where = `${list}?state=failed lists what has failed for good, ${list}?state=pending what is tried again, and ${look}`;
+  return `${percent} % of its attempts of the last 24 hours have failed, the last of these at ${timeText(failing.last_failure_at)}: ${where}.`;
 }
 
 /** Null when nothing has failed. */
-export function stepForFailed(id: string, { count, is_exact, first_at, last_at }: Failed): string | null {
+export function stepForFailed(
+  { id, state }: Pick<Standing, "id" | "state">,
+  { count, is_exact, first_at, last_at }: Failed,
+): string | null {
   if (count === 0) return null;
   const range = { since: timeText(first_at), until: timeText(last_at + 1) };
   const replay = `POST /api/webhooks/${id}/replays ${JSON.stringify({ ...range, states: ["failed"] })}`;
@@ -52,5 +80,7 @@ export function stepForFailed(id: string, { count, is_exact, first_at, last_at }
   const what = is_exact
     ? `${count} ${count === 1 ? "delivery has" : "deliveries have"} failed for good, and ${count === 1 ? "stays" : "stay"} failed: send ${those}`
     : `More than ${count} deliveries have failed for good, and stay failed: send the newest ${count}`;
-  return `${what} with ${replay} when the receiver is well.`;
+  // A replay to a webhook that is stopped is refused.
+  const is_stopped = state === "off" || state === "disabled";
+  return `${what} with ${replay} when ${is_stopped ? "the webhook is on again" : "the receiver is well"}.`;
 }

@@ -1,6 +1,7 @@
 // A destination's health as the API shows it, from counters that the settling of attempts keeps. Pure.
 import type { DestinationState, Health } from "#contract/destinations.ts";
 import { timeText } from "../platform/time-text.ts";
+import type { Failing } from "./failed.ts";
 import { classUpperMs } from "./latency.ts";
 
 /** What is stored about one destination; a part without rows is absent. */
@@ -54,6 +55,13 @@ export function composeHealth(facts: HealthFacts, state: DestinationState): Heal
     next_probe_at: state === "paused" ? timeText(facts.probe_at) : null,
     ...NO_LIMITS,
   };
+}
+
+/** The same as decides whether it fails. */
+export function failingOf(facts: HealthFacts): Failing {
+  const { consecutive_failures, last_failure_at, attempts } = facts;
+  const rate = { success_rate_24h: successRate(attempts), attempts_24h: sum(attempts) };
+  return { consecutive_failures, last_failure_at, ...rate };
 }
 
 function successRate(counts: readonly AttemptCount[]): number | null {

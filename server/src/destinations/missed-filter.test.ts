@@ -6,6 +6,7 @@ import { openStops } from "../../test/support/stops.ts";
 import { rows, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
 import { NONE_FAILED } from "./failed.ts";
+import { failingOf, NO_FACTS } from "./health.ts";
 import { hadFilter, nextStep, type PastSettings } from "./missed.ts";
 import { CHANGES_MAX, createMissedStore, ENTRIES_MAX, FORGOTTEN_BYTES_MAX } from "./missed-store.ts";
 
@@ -229,8 +230,9 @@ for (const [state, count, until] of counts) {
     const step = (is_exact: boolean) =>
       nextStep(
         { id: "dst_a", state, state_changed_at: START },
-        { missed: { ...missed, is_exact }, sender: null },
-        { health: { consecutive_failures: 0, success_rate_24h: 1 }, failed: NONE_FAILED },
+        { missed: { ...missed, is_exact }, sender: null, paused: [] },
+        { failing: failingOf(NO_FACTS), failed: NONE_FAILED },
+        START,
       ) ?? "";
     const range = `"since":"2026-01-31T09:30:00.000Z","until":"${until ?? "9999-12-31T23:59:59.999Z"}"`;
     const dry_run = `POST /api/webhooks/dst_a/replays {${range},"states":["missing"],"dry_run":true}`;

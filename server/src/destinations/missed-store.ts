@@ -12,9 +12,10 @@ import {
   type DoneReplay,
   hadFilter,
   isCovered,
+  isOwed,
   isSameTaste,
-  type Known,
   type OpenReplay,
+  type Owed,
   type PastSettings,
   positionBounds,
   rangesOf,
@@ -27,6 +28,7 @@ import {
   toldFrom,
 } from "./missed.ts";
 import { createPassing, PASSING_BYTES_MAX } from "./passing-store.ts";
+import type { PausedReplay } from "./replay-step.ts";
 
 /** Events that one answer looks at, over all webhooks that it shows. */
 export const MISSED_SCAN_MAX = 10_000;
@@ -88,11 +90,11 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   const share = createSharedWork(look);
 
   /** By destination; one that was never stopped is left out. Who asks for the same at the same time shares a look. */
-  async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Known>> {
+  async function missedOf(shown: readonly Shown[], now: number): Promise<Map<string, Owed>> {
     const stopped = shown.filter(({ row }) => row.stopped_at !== null);
     const webhooks_shown = stopped.length;
     const found = await Promise.all(
-      stopped.map(async ({ row, destination }): Promise<[string, Known]> => {
+      stopped.map(async ({ row, destination }): Promise<[string, Owed]> => {
         const { stopped_at, restarted_at, events, filter } = row;
         const key = JSON.stringify([destination.id, stopped_at, restarted_at, events, filter, webhooks_shown]);
         return [destination.id, await share(key, { row, destination, now, webhooks_shown })];
@@ -101,7 +103,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return new Map(found);
   }
 
-  async function look({ row, destination, now, webhooks_shown }: Look): Promise<Known> {
+  async function look({ row, destination, now, webhooks_shown }: Look): Promise<Owed> {
     const told = await tell(row);
     const stops = stopsOf(row, told);
     const scan_max = destination.filter?.needs_data ? MISSED_BODIES_MAX : MISSED_SCAN_MAX;
@@ -116,15 +118,30 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
       if (looked.length < stops.length) tally = await count(destination, looked, now, bounds);
     }
     const missed = showMissed(stops, looked, tally);
-    return { missed, sender: missed === null ? null : senderOf(await openReplaysTo(row.id), stops, now) };
+    const is_owed = missed !== null && isOwed(missed);
+    return { missed, sender: is_owed ? senderOf(await openReplaysTo(row.id), stops, now) : null };
   }
 
   /** Replays that still look for what is missing; their number is bounded by how many may be open. */
-  function openReplaysTo(id: string): Promise<OpenReplay[]> {
-    return query(sql`select id, state, at_position, end_position from replays
+  async function openReplaysTo(id: string): Promise<OpenReplay[]> {
+    const found = await query<Stored<OpenReplay>>(sql`select id, state, destination_id, target_id, states, at_position,
+        end_position from replays
       where target_id = ${id} and slot is not null and destination_id = ${id} and walked = 0 and events is null
         and link_id is null and states like '%"missing"%'
       order by slot`);
+    return found.map(withStates);
+  }
+
+  /** Replays to webhooks that wait for somebody to resume them, by webhook, those that were asked for first before others. */
+  async function pausedTo(ids: readonly string[]): Promise<Map<string, PausedReplay[]>> {
+    if (ids.length === 0) return new Map();
+    const found = await query<Stored<Omit<PausedReplay, "is_all">> & { all: number }>(
+      sql`select id, state, destination_id, target_id, states, at_position, end_position,
+          case when walked = 0 and events is null and link_id is null then 1 else 0 end as "all"
+        from replays where target_id in (${list(ids)}) and slot is not null and state = 'paused' order by id`,
+    );
+    const replays = found.map(({ all, ...row }) => ({ ...withStates(row), is_all: all === 1 }));
+    return Map.groupBy(replays, ({ target_id }) => target_id);
   }
 
   /** When it was off or disabled, from the first time on that is not recovered; none when it never was. */
@@ -218,7 +235,15 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return first === null ? null : (left[first]?.since ?? null);
   }
 
-  return { missedOf, findStops, unrecoveredSince };
+  return { missedOf, pausedTo, findStops, unrecoveredSince };
+}
+
+/** A replay's row: what it sends is JSON there. */
+type Stored<Replay> = Omit<Replay, "states"> & { states: string };
+
+function withStates<Row extends { states: string }>(row: Row) {
+  // Written by replay-store.ts alone.
+  return { ...row, states: JSON.parse(row.states) as string[] };
 }
 
 /** Passes what one of them passes; null: everything. */

@@ -6,6 +6,7 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { openStops } from "../../test/support/stops.ts";
 import { sql } from "../platform/sql.ts";
 import { NONE_FAILED } from "./failed.ts";
+import { failingOf, NO_FACTS } from "./health.ts";
 import {
   isCovered,
   nextStep,
@@ -18,7 +19,7 @@ import {
 import { CHANGES_MAX, MISSED_SCAN_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
-const WELL = { health: { consecutive_failures: 0, success_rate_24h: 1 }, failed: NONE_FAILED };
+const WELL = { failing: failingOf(NO_FACTS), failed: NONE_FAILED };
 
 forEachEngine((engine) => {
   test("missed are events of its types that no delivery is there of, from when it was stopped until it was turned on", async () => {
@@ -232,7 +233,8 @@ forEachEngine((engine) => {
 test("what to do names the call, in every state in which there is something to do", () => {
   const missed = { count: 3, is_exact: true, since: "2026-01-31T09:30:00.000Z", until: "2026-01-31T09:31:00.000Z" };
   const step = (state: "active" | "paused" | "disabled" | "off", of: typeof missed | null = null) =>
-    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null }, WELL) ?? "";
+    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null, paused: [] }, WELL, START) ??
+    "";
   assert.match(
     step("off"),
     /^It was turned off at 2026-01-31T09:30:00\.000Z\. Turn it on with PATCH \/api\/webhooks\/dst_a /,

@@ -1,10 +1,19 @@
 // What a webhook has missed while it was off or disabled, over all such times that are not recovered, and what to do about
 // its state. Pure; called by webhooks.ts, by missed-store.ts, which counts, and by the recovery of a webhook.
-import type { Health, Missed } from "#contract/destinations.ts";
+import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
-import { type Failed, stepForFailed, stepWhenFailing } from "./failed.ts";
+import { type Failed, type Failing, stepForFailed, stepWhenFailing } from "./failed.ts";
+import {
+  isSentBy,
+  type NamedReplay,
+  type PausedReplay,
+  resume,
+  stepForPaused,
+  stepOfReplay,
+  whatOf,
+} from "./replay-step.ts";
 
 /**
  * An event is dated when it arrives and meets the settings when it is stored, which is a little later: those of so long
@@ -150,9 +159,7 @@ export function showMissed(
 }
 
 /** A replay of all that is missing in a range, to the webhook itself, that has not come to its end yet. */
-export interface OpenReplay {
-  id: string;
-  state: string;
+export interface OpenReplay extends NamedReplay {
   /** Up to where it has looked. */
   at_position: string;
   end_position: string;
@@ -167,15 +174,21 @@ export function senderOf(open: readonly OpenReplay[], stops: readonly Stop[], no
   return sending.find(({ state }) => state === "paused") ?? sending[0] ?? null;
 }
 
-/** What is known of what a webhook has missed. */
-export interface Known {
+/** What a webhook has missed, and the replay that has some of it to send. */
+export interface Owed {
   missed: Missed | null;
-  sender: Pick<OpenReplay, "id" | "state"> | null;
+  sender: NamedReplay | null;
+}
+
+/** What is known of what a webhook is still to be sent. */
+export interface Known extends Owed {
+  /** Replays to it that are paused. */
+  paused: readonly PausedReplay[];
 }
 
 /** What is known of how it goes at a webhook. */
 export interface Going {
-  health: Pick<Health, "consecutive_failures" | "success_rate_24h">;
+  failing: Failing;
   /** Looked up where `tellsFailed`. */
   failed: Failed;
 }
@@ -183,13 +196,18 @@ export interface Going {
 type Named = Pick<DestinationRow, "id" | "state" | "state_changed_at">;
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
-export function nextStep(row: Named, known: Known, { health, failed }: Going): string | null {
-  const failing = row.state === "active" ? stepWhenFailing(row.id, health) : null;
-  const steps = [failing, stepByState(row, known), stepForFailed(row.id, failed)].filter((step) => step !== null);
+export function nextStep(row: Named, known: Known, { failing, failed }: Going, now: number): string | null {
+  const others = known.paused.filter(({ id }) => id !== known.sender?.id);
+  const steps = [
+    row.state === "active" ? stepWhenFailing(row.id, failing, now) : null,
+    stepByState(row, known),
+    stepForPaused(row.id, others, isStopped(row)),
+    isSentBy(known.paused, failed) ? null : stepForFailed(row, failed),
+  ].filter((step) => step !== null);
   return steps.length === 0 ? null : steps.join(" ");
 }
 
-function stepByState(row: Named, { missed, sender }: Known): string | null {
+function stepByState(row: Named, { missed, sender }: Owed): string | null {
   const { id, state } = row;
   const uncounted = missed === null || missed.is_exact ? "" : ` ${stepToCount(id, missed)}`;
   if (state === "off") {
@@ -199,11 +217,16 @@ function stepByState(row: Named, { missed, sender }: Known): string | null {
   if (state === "paused") {
     return `Mend the receiver: what is pending waits, and goes on by itself after the first success. ${enable(id)} resumes it at once: ${whatGoes(id)}${uncounted}`;
   }
-  if (missed === null || (missed.count === 0 && missed.is_exact)) return null;
   if (sender !== null) return `${stepOfReplay(sender)}${uncounted}`;
+  if (missed === null || !isOwed(missed)) return null;
   const recover = `PATCH /api/webhooks/${id} {"enabled": true, "recover": true}`;
   if (missed.count > 0) return `Send what it missed with ${recover}.${uncounted}`;
   return `${stepToCount(id, missed)} Send them with ${recover}.`;
+}
+
+/** Whether something is missing, or may be. */
+export function isOwed({ count, is_exact }: Pick<Missed, "count" | "is_exact">): boolean {
+  return count > 0 || !is_exact;
 }
 
 /** What may be missed up to the present; a replay looks no further than that. */
@@ -215,29 +238,18 @@ function stepToCount(id: string, { count, since, until }: Missed): string {
   return `It may have missed more than the ${count} counted here: POST /api/webhooks/${id}/replays ${body} tells how many events.`;
 }
 
-/** Where a replay sends what was missed already: a second one would look at the same once more. */
-export function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">): string {
-  const look = `GET /api/replays/${id}`;
-  if (state !== "paused") return `The replay ${id} sends what it missed: see how far it is with ${look}.`;
-  return `The replay ${id}, which sends what it missed, is paused: ${look} says why. Go on with ${resume(id)}.`;
-}
-
-function resume(replay_id: string): string {
-  return `POST /api/replays/${replay_id}/resume`;
-}
-
 /** After it was turned on. A replay pauses itself while it is stopped. */
-function restOf(sender: Known["sender"]): string {
+function restOf(sender: Owed["sender"]): string {
   if (sender === null) return `with "recover": true it is also sent what it has missed, else it goes on from now`;
   const { id } = sender;
-  return `then go on with the replay ${id}, which sends what it missed before, with ${resume(id)}; what it has missed since is told then`;
+  return `then go on with the replay ${id}, which sends ${whatOf(sender)}, with ${resume(id)}; what it has missed since that was asked for is told then`;
 }
 
 export function stepWhenDisabled(id: string): string {
   return `${stepToEnable(id, null)} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
-function stepToEnable(id: string, sender: Known["sender"]): string {
+function stepToEnable(id: string, sender: Owed["sender"]): string {
   return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender)}.`;
 }
 

@@ -18,9 +18,8 @@ import { SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
 import { changedFields } from "./changed-fields.ts";
 import type { DestinationRow, SealedSecrets, StoredOrdering } from "./destination.ts";
-import type { Failed } from "./failed.ts";
 import { newPrivateKey, publish, publishedKey, sealMaterial, withPrivateKeys } from "./key-pairs.ts";
-import { type Known, nextStep } from "./missed.ts";
+import { type Going, type Known, nextStep } from "./missed.ts";
 import { readSecrets } from "./secrets.ts";
 import type { Change } from "./store.ts";
 import { openForCaller } from "./webhook-rules.ts";
@@ -168,15 +167,15 @@ function triedAnew(before: DestinationRow, change: Change, now: number): Change 
 }
 
 /** What is known of a webhook beside its row; `problem` says why it cannot send, and `repair` what to do about that. */
-export interface Facts extends Known {
+export interface Facts extends Known, Going {
   health: Health;
-  failed: Failed;
   problem: string | null;
   repair: string | null;
 }
 
 /** As the API shows it. */
-export function showWebhook(row: DestinationRow, { health, failed, missed, sender, problem, repair }: Facts): Webhook {
+export function showWebhook(row: DestinationRow, facts: Facts, now: number): Webhook {
+  const { health, missed, problem, repair } = facts;
   const config = readWebhookConfig(row);
   return {
     id: row.id,
@@ -204,7 +203,7 @@ export function showWebhook(row: DestinationRow, { health, failed, missed, sende
     updated_at: timeText(row.updated_at),
     health,
     missed,
-    next_step: repair ?? nextStep(row, { missed, sender }, { health, failed }),
+    next_step: repair ?? nextStep(row, facts, facts, now),
   };
 }
 

@@ -7,9 +7,10 @@ import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
 import { NONE_FAILED, tellsFailed } from "./failed.ts";
-import { composeHealth, NO_FACTS } from "./health.ts";
+import { composeHealth, failingOf, NO_FACTS } from "./health.ts";
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
+import type { NamedReplay } from "./replay-step.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore, SYSTEM } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
 import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
@@ -60,8 +61,9 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     };
   }
 
-  async function getWebhook(id: string, app_scope: string | null): Promise<Webhook> {
-    return showOne(await found(store.find(id, within(app_scope))));
+  /** @param sender the replay that has just been asked for, of what it missed */
+  async function getWebhook(id: string, app_scope: string | null, sender?: NamedReplay): Promise<Webhook> {
+    return showOne(await found(store.find(id, within(app_scope))), sender);
   }
 
   async function patchWebhook(
@@ -87,27 +89,29 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     await changed({ id, app_id });
   }
 
-  async function show(rows: readonly DestinationRow[]): Promise<Webhook[]> {
+  async function show(rows: readonly DestinationRow[], sender?: NamedReplay): Promise<Webhook[]> {
     const at = now();
     const prepared = rows.map((row) => ({ row, destination: prepareDestination(row, dependencies) }));
-    const [facts, missed] = await Promise.all([
-      store.healthOf(
-        rows.map(({ id }) => id),
-        at,
-      ),
+    const ids = rows.map(({ id }) => id);
+    const [facts, missed, paused] = await Promise.all([
+      store.healthOf(ids, at),
       dependencies.missed_store.missedOf(prepared, at),
+      dependencies.missed_store.pausedTo(ids),
     ]);
-    const healthOf = (row: DestinationRow) => composeHealth(facts.get(row.id) ?? NO_FACTS, row.state);
-    const failed = await store.failedOf(rows.filter((row) => tellsFailed(row, healthOf(row), at)).map(({ id }) => id));
+    const factsOf = ({ id }: DestinationRow) => facts.get(id) ?? NO_FACTS;
+    const telling = rows.filter((row) => tellsFailed(row, failingOf(factsOf(row)), at));
+    const failed = await store.failedOf(telling.map(({ id }) => id));
     return prepared.map(({ row, destination: { misconfigured, repair } }) => {
-      const known = missed.get(row.id) ?? { missed: null, sender: null };
-      const going = { health: healthOf(row), failed: failed.get(row.id) ?? NONE_FAILED };
-      return showWebhook(row, { ...going, ...known, problem: misconfigured, repair });
+      const owed = missed.get(row.id) ?? { missed: null, sender: null };
+      const known = { missed: owed.missed, sender: sender ?? owed.sender, paused: paused.get(row.id) ?? [] };
+      const going = { failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED };
+      const health = composeHealth(factsOf(row), row.state);
+      return showWebhook(row, { health, ...going, ...known, problem: misconfigured, repair }, at);
     });
   }
 
-  async function showOne(row: DestinationRow): Promise<Webhook> {
-    const [shown] = await show([row]);
+  async function showOne(row: DestinationRow, sender?: NamedReplay): Promise<Webhook> {
+    const [shown] = await show([row], sender);
     if (shown === undefined) throw new Error("one row shows as one webhook");
     return shown;
   }

@@ -1,0 +1,80 @@
+// What a replay to a webhook sends, and what to do about one that is paused, as sentences with the call. Pure; called by
+// missed.ts for what shows webhooks, and by the recovery of one.
+import { uuidFloor } from "../platform/ids.ts";
+import type { Failed } from "./failed.ts";
+
+export interface NamedReplay {
+  id: string;
+  state: string;
+  /** The webhook whose deliveries say what is sent, and the one that gets it. */
+  destination_id: string;
+  target_id: string;
+  states: readonly string[];
+}
+
+/** One that waits for somebody to resume it. */
+export interface PausedReplay extends NamedReplay {
+  /** Up to where it has looked, and where it ends. */
+  at_position: string;
+  end_position: string;
+  /** Whether it sends all that is in one of its states, of every type and link, from there on. */
+  is_all: boolean;
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  succeeded: "has succeeded",
+  failed: "has failed",
+  canceled: "was canceled",
+  skipped: "was skipped",
+  missing: "is missing",
+};
+
+/** @example whatOf({ states: ["failed", "missing"], … }) // "what has failed or is missing" */
+export function whatOf({ destination_id, target_id, states }: Omit<NamedReplay, "id" | "state">): string {
+  const is_own = destination_id === target_id;
+  if (is_own && states.every((state) => state === "missing")) return "what it missed";
+  const named = states.map((state) => WORDS[state] ?? state);
+  const last = named.pop();
+  const what = `what ${named.length === 0 ? "" : `${named.join(", ")} or `}${last}`;
+  return is_own ? what : `it ${what} at ${destination_id}`;
+}
+
+/** Where a replay sends it already: a second one would look at the same once more. */
+export function stepOfReplay(replay: NamedReplay): string {
+  const { id, state } = replay;
+  if (state === "paused") return stepWhenPaused(replay, false);
+  return `The replay ${id} sends ${whatOf(replay)}: see how far it is with GET /api/replays/${id}.`;
+}
+
+function stepWhenPaused(replay: NamedReplay, is_stopped: boolean): string {
+  const { id } = replay;
+  // One to a webhook that is stopped is not resumed.
+  const go_on = is_stopped ? "When the webhook is on again, go on" : "Go on";
+  return `The replay ${id}, which sends ${whatOf(replay)}, is paused: GET /api/replays/${id} says why. ${go_on} with ${resume(id)}.`;
+}
+
+/** Null when none is. @param destination_id the webhook that gets what they send */
+export function stepForPaused(
+  destination_id: string,
+  paused: readonly NamedReplay[],
+  is_stopped: boolean,
+): string | null {
+  const [first, ...others] = paused;
+  if (first === undefined) return null;
+  const step = stepWhenPaused(first, is_stopped);
+  if (others.length === 0) return step;
+  const more = others.length === 1 ? "Another one is" : `${others.length} others are`;
+  return `${step} ${more} paused, too: GET /api/webhooks/${destination_id}/replays lists them.`;
+}
+
+export function resume(replay_id: string): string {
+  return `POST /api/replays/${replay_id}/resume`;
+}
+
+/** Whether one of them sends all of it as soon as it is resumed: another replay would send it twice. */
+export function isSentBy(paused: readonly PausedReplay[], { is_exact, first_at, last_at }: Failed): boolean {
+  return paused.some(({ destination_id, target_id, states, is_all, at_position, end_position }) => {
+    const is_within = at_position <= uuidFloor(first_at) && uuidFloor(last_at + 1) <= end_position;
+    return destination_id === target_id && states.includes("failed") && is_all && is_exact && is_within;
+  });
+}
