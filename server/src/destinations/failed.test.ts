@@ -91,11 +91,12 @@ forEachEngine((engine) => {
     await store(world, id, [["failed", START]]);
     await db.query(sql`insert into destination_hours (destination_id, hour, succeeded, latency_class, attempts)
       values (${id}, ${START - (START % 3_600_000)}, 1, 3, 13), (${id}, ${START - (START % 3_600_000)}, 0, 3, 12)`);
-    await db.query(sql`update destination_health set last_failure_at = ${START}, last_success_at = ${START + 1}
+    await db.query(sql`update destination_health set last_failure_at = ${START + 1}, last_success_at = ${START + 2}
       where destination_id = ${id}`);
     const step = async () => (await destinations.getWebhook(id, null)).next_step ?? "";
+    clock.at += 2;
     assert.match(await step(), /^48 % of its attempts .* what to do\. 1 delivery has failed for good, .* is well\.$/);
-    clock.at += 6 * 3_600_000;
+    clock.at += 6 * 3_600_000 + 1;
     assert.equal(await step(), "", "it is well again since");
   });
 
@@ -164,8 +165,9 @@ test("failing is three in a row, or a first one where nothing of a day has succe
   ];
   for (const [of, is_failing] of failing) {
     const health = { consecutive_failures: 0, success_rate_24h: null, attempts_24h: 0, last_failure_at: START, ...of };
-    assert.equal(stepWhenFailing("dst_a", health, START) !== null, is_failing, JSON.stringify(of));
-    const row = { id: "dst_a", state: "active", state_changed_at: START, created_at: START } as const;
+    const at = START - 24 * 3_600_000;
+    const row = { id: "dst_a", state: "active", state_changed_at: at, created_at: at } as const;
+    assert.equal(stepWhenFailing(row, health, START) !== null, is_failing, JSON.stringify(of));
     assert.equal(tellsFailed(row, health, START), is_failing, JSON.stringify(of));
   }
 });
@@ -173,8 +175,12 @@ test("failing is three in a row, or a first one where nothing of a day has succe
 test("a webhook that fails now and then says how much of a day has failed, when the last time, and where to look", () => {
   const last_failure_at = START - 1_000;
   const failing = { consecutive_failures: 0, success_rate_24h: 0.52, attempts_24h: 250, last_failure_at };
+  const step = (changes: Partial<Failing>, state_changed_at = 0) =>
+    stepWhenFailing({ id: "dst_a", state_changed_at }, { ...failing, ...changes }, START);
+  assert.equal(step({}, last_failure_at), null, "it is back since");
+  assert.match(step({ success_rate_24h: 0.001 }) ?? "", /^99 % /, "the last one went well");
   assert.equal(
-    stepWhenFailing("dst_a", failing, START),
+    step({}),
     "48 % of its attempts of the last 24 hours have failed, the last of these at 2026-01-31T09:29:59.000Z: " +
       "GET /api/webhooks/dst_a/deliveries?state=failed lists what has failed for good, " +
       "GET /api/webhooks/dst_a/deliveries?state=pending what is tried again, " +

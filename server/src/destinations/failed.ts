@@ -40,29 +40,40 @@ export interface Failing extends Pick<Health, "consecutive_failures" | "success_
 export function tellsFailed({ state, state_changed_at, created_at }: Standing, failing: Failing, now: number): boolean {
   if (state !== "active") return true;
   const is_back = state_changed_at > created_at && now - state_changed_at < TOLD_AFTER_RETURN_MS;
-  return is_back || isFailing(failing) || failsNowAndThen(failing, now);
+  return is_back || isFailing(failing) || failsNowAndThen(state_changed_at, failing, now);
 }
 
 function isFailing({ consecutive_failures, success_rate_24h }: Failing): boolean {
   return consecutive_failures >= FAILING_TOLD_MIN || (consecutive_failures > 0 && success_rate_24h === 0);
 }
 
-function failsNowAndThen({ success_rate_24h, attempts_24h, last_failure_at }: Failing, now: number): boolean {
+function failsNowAndThen(
+  state_changed_at: number,
+  { success_rate_24h, attempts_24h, last_failure_at }: Failing,
+  now: number,
+): boolean {
   const is_bad = success_rate_24h !== null && success_rate_24h < SUCCESS_RATE_MIN;
-  const is_recent = last_failure_at !== null && now - last_failure_at < FAILURE_TOLD_MS;
+  // What failed before a pause was the reason for that, which is over.
+  const since = Math.max(state_changed_at, now - FAILURE_TOLD_MS);
+  const is_recent = last_failure_at !== null && last_failure_at > since;
   return is_bad && is_recent && attempts_24h >= RATED_ATTEMPTS_MIN;
 }
 
 /** Of an active webhook whose attempts fail; null when they do not. */
-export function stepWhenFailing(id: string, failing: Failing, now: number): string | null {
+export function stepWhenFailing(
+  { id, state_changed_at }: Pick<Standing, "id" | "state_changed_at">,
+  failing: Failing,
+  now: number,
+): string | null {
   const look = `GET /api/deliveries/{id} says of each attempt what to do`;
   if (isFailing(failing)) {
     const { consecutive_failures: failures } = failing;
     const what = failures === 1 ? "Its last attempt has" : `Its last ${failures} attempts have all`;
     return `${what} failed. Mend the receiver: GET /api/webhooks/${id}/deliveries lists the deliveries, and ${look}.`;
   }
-  if (!failsNowAndThen(failing, now)) return null;
-  const percent = Math.round(100 * (1 - (failing.success_rate_24h ?? 0)));
+  if (!failsNowAndThen(state_changed_at, failing, now)) return null;
+  // The last one has not.
+  const percent = Math.min(99, Math.round(100 * (1 - (failing.success_rate_24h ?? 0))));
   const list = `GET /api/webhooks/${id}/deliveries`;
   const where = `${list}?state=failed lists what has failed for good, ${list}?state=pending what is tried again, and ${look}`;
   return `${percent} % of its attempts of the last 24 hours have failed, the last of these at ${timeText(failing.last_failure_at)}: ${where}.`;

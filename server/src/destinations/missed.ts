@@ -199,7 +199,7 @@ type Named = Pick<DestinationRow, "id" | "state" | "state_changed_at">;
 export function nextStep(row: Named, known: Known, { failing, failed }: Going, now: number): string | null {
   const others = known.paused.filter(({ id }) => id !== known.sender?.id);
   const steps = [
-    row.state === "active" ? stepWhenFailing(row.id, failing, now) : null,
+    row.state === "active" ? stepWhenFailing(row, failing, now) : null,
     stepByState(row, known),
     stepForPaused(row.id, others, isStopped(row)),
     isSentBy(known.paused, failed) ? null : stepForFailed(row, failed),
