@@ -255,7 +255,9 @@ export const Webhook = z
     next_step: z
       .string()
       .nullable()
-      .describe("what to do when it is not active, fails, or has missed something or failed for good with it"),
+      .describe(
+        "what to do when it is not active, fails, has missed something or failed for good with it, waits for somebody to resume a replay, or when what is due is kept; null: nothing",
+      ),
     recovery: Replay.nullable()
       .optional()
       .describe("only in the answer to `recover: true`: the replay that was started; null: it was never stopped"),

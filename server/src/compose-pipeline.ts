@@ -10,12 +10,14 @@ import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
 import { createPresentLimits, type LookUpCauses } from "./deliveries/present-limits.ts";
+import { createPresentWebhooks } from "./deliveries/present-webhooks.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
 import { createReplayWalk } from "./deliveries/replay-walk-store.ts";
 import { createReplays } from "./deliveries/replays.ts";
 import { createDeliveryStore } from "./deliveries/store.ts";
+import { createWebhookWaitsStore } from "./deliveries/webhook-waits-store.ts";
 import { createDestinations } from "./destinations/destinations.ts";
 import { createEventLog } from "./events/append.ts";
 import { createChecks } from "./events/checks.ts";
@@ -77,7 +79,8 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   });
   const replaying = composeReplays({ ...shared, dispatcher: waking });
   const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
-  const delivering = { store, ...sending, deliveries, ...replaying, recovery };
+  const showPresent = createPresentWebhooks({ ...sending, store: createWebhookWaitsStore(db), now });
+  const delivering = { store, ...sending, deliveries, ...replaying, recovery, showPresent };
   return { writes, committer, egress, hints, notices, destinations, tail, ...recording, ...delivering };
 }
 

@@ -132,7 +132,7 @@ function composeHandlers(config: Config, parts: HandlerParts) {
         webhooks: { ...destinations, ...pipeline.recovery },
         tests: pipeline.events,
         checks: { ...pipeline.checks, ...pipeline.filter_checks },
-        lookUpLimits: pipeline.lookUpLimits,
+        showPresent: pipeline.showPresent,
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),

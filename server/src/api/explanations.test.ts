@@ -49,14 +49,21 @@ test("where plain http is allowed, a name is not looked up for a body that is re
   assert.deepEqual(await wrong("http://127.0.0.1/"), ["events", "url"]);
 });
 
-test("what is due and taken by nobody says so, in the list, the delivery and the fate", async () => {
+test("what is due and taken by nobody says so, in the list, the delivery, the fate and at the webhook", async () => {
   const { api, url } = await openShop();
   const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))
     .body;
   const { accepted } = (await api.call("POST", `${url}/events`, { event: "link.click", data: {} })).body;
   const list = async () => (await api.call("GET", `/api/webhooks/${webhook.id}/deliveries`)).body.items[0];
   const fate = async () => (await api.call("GET", `/api/events/${accepted[0]}`)).body.fates[0];
-  assert.deepEqual([(await list()).reason, (await fate()).next_step], [null, null]);
+  const steps = async () => [
+    (await api.call("GET", `/api/webhooks/${webhook.id}`)).body.next_step,
+    (await api.call("GET", `${url}/webhooks`)).body.items[0].next_step,
+    (await api.call("PATCH", `/api/webhooks/${webhook.id}`, { description: "x" })).body.next_step,
+  ];
+  assert.deepEqual([(await list()).reason, (await fate()).next_step, ...(await steps())], Array(5).fill(null));
+  await api.db.query(sql`update destinations set state_changed_at = state_changed_at - ${LATE_MS}`);
+  assert.deepEqual(await steps(), Array(3).fill(null));
   await api.db.query(sql`update deliveries set due_at = due_at - ${LATE_MS}, created_at = created_at - ${LATE_MS}`);
   const overdue = /^It is due since \S+Z, and nothing has taken it: no process with the role dispatcher runs, or /;
   const shown = await list();
@@ -65,6 +72,30 @@ test("what is due and taken by nobody says so, in the list, the delivery and the
   const { reason, next_step } = await fate();
   assert.equal(reason, shown.reason);
   assert.match(next_step, /^See that a process with the role dispatcher runs/);
+  for (const step of await steps()) {
+    assert.match(
+      step,
+      /^Deliveries are due since \S+Z, and nothing has taken them\. See that a process with the role dispatcher runs/,
+    );
+  }
+});
+
+test("a test event that fails says what to do about it by itself: the webhook is as well as it was", async () => {
+  const { api, url } = await openShop();
+  const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))
+    .body;
+  const { event_id, delivery_id } = (await api.call("POST", `/api/webhooks/${webhook.id}/test`)).body;
+  await api.db.query(sql`update deliveries set state = 'failed', attempt = 1, failures = 1, due_at = null, leased = 0`);
+  await api.db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+      status_code, error, response_headers, response_snippet, response_truncated)
+    select destination_id, position, 1, 'test', created_at, 5, 'refused', 404, 'The receiver answered 404.', '{}', '', 0
+    from deliveries`);
+  const { attempts } = (await api.call("GET", `/api/deliveries/${delivery_id}`)).body;
+  const step = "Correct the path of the URL, or add the route to the receiver.";
+  assert.equal(attempts[0].next_step, step);
+  const { fates } = (await api.call("GET", `/api/events/${event_id}`)).body;
+  assert.equal(fates[0].next_step, `${step} Then send it again with POST /api/deliveries/${delivery_id}/retry.`);
+  assert.equal((await api.call("GET", `/api/webhooks/${webhook.id}`)).body.next_step, null);
 });
 
 test("a webhook whose secret cannot be read says how it gets a new one, and a refusal does not promise that waiting helps", async () => {

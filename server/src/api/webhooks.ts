@@ -13,7 +13,7 @@ import type {
 import type { PageQuery } from "#contract/fields.ts";
 import type { FilterCheck, FilterCheckAnswer } from "#contract/filters.ts";
 import type { NextSecret, Promotion, Secret, SecretCheck, SecretState } from "#contract/secrets.ts";
-import type { LookUpLimits } from "../deliveries/present-limits.ts";
+import type { ShowPresent } from "../deliveries/present-webhooks.ts";
 import { actorOf } from "./access.ts";
 import type { Handlers } from "./bind.ts";
 
@@ -78,41 +78,37 @@ export interface WebhookParts {
   webhooks: Webhooks & Rotation;
   tests: Tests;
   checks: Checks & FilterChecks;
-  lookUpLimits: LookUpLimits;
+  showPresent: ShowPresent;
 }
 
-export function webhookHandlers({ webhooks, tests, checks, lookUpLimits }: WebhookParts): Handlers<Names> {
+export function webhookHandlers({ webhooks, tests, checks, showPresent }: WebhookParts): Handlers<Names> {
   return {
     checkFilter: ({ params, body }) => checks.checkFilter(params.app_id, body),
-    ...configHandlers(webhooks, lookUpLimits),
+    ...configHandlers(webhooks, showPresent),
     testWebhook: ({ params, access, body }) => tests.sendTest(params.id, access.app_scope, body),
     checkReceiver: ({ params, body }) => checks.checkReceiver(params.app_id, body),
     ...secretHandlers(webhooks, checks),
   };
 }
 
-function configHandlers(webhooks: Webhooks, lookUpLimits: LookUpLimits): Handlers<ConfigNames> {
-  async function withLimits(webhook: Webhook): Promise<Webhook> {
-    return join(webhook, await lookUpLimits());
+function configHandlers(webhooks: Webhooks, showPresent: ShowPresent): Handlers<ConfigNames> {
+  async function present(webhook: Webhook): Promise<Webhook> {
+    const [shown = webhook] = await showPresent([webhook]);
+    return shown;
   }
 
   return {
     createWebhook: ({ params, access, body }) => webhooks.createWebhook(params.app_id, body, actorOf(access)),
     listWebhooks: async ({ params, query }) => {
       const page = await webhooks.listWebhooks(params.app_id, query);
-      const limitsOf = await lookUpLimits();
-      return { ...page, items: page.items.map((webhook) => join(webhook, limitsOf)) };
+      return { ...page, items: await showPresent(page.items) };
     },
-    getWebhook: async ({ params, access }) => withLimits(await webhooks.getWebhook(params.id, access.app_scope)),
+    getWebhook: async ({ params, access }) => present(await webhooks.getWebhook(params.id, access.app_scope)),
     patchWebhook: async ({ params, access, body }) =>
-      withLimits(await webhooks.patchWebhook(params.id, access.app_scope, body, actorOf(access))),
+      present(await webhooks.patchWebhook(params.id, access.app_scope, body, actorOf(access))),
     deleteWebhook: ({ params, access }) => webhooks.deleteWebhook(params.id, access.app_scope),
     listWebhookChanges: ({ params, access, query }) => webhooks.listChanges(params.id, access.app_scope, query),
   };
-}
-
-function join(webhook: Webhook, limitsOf: Awaited<ReturnType<LookUpLimits>>): Webhook {
-  return { ...webhook, health: { ...webhook.health, ...limitsOf(webhook) } };
 }
 
 function secretHandlers(rotation: Rotation, checks: Checks): Handlers<SecretNames> {

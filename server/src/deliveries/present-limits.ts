@@ -35,13 +35,13 @@ const NOT_TOLD: Limits = {
 const NOBODY_KNOWN =
   "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.";
 const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
-const NOBODY_SENDS: Causes = {
+export const NOBODY_SENDS = {
   ...NO_LIMITS,
   own: {
     reason: NOBODY_KNOWN,
     step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
   },
-};
+} satisfies Causes;
 
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;

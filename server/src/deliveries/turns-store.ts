@@ -21,6 +21,14 @@ export function firstOf(destination_id: Statement, order_key: Statement): Statem
       and case when f.state = 'pending' then f.order_key end is not null order by f.position limit 1)`;
 }
 
+/** The position of the next pending delivery of a key behind another one, in the same words. */
+export function nextOf(destination_id: Statement, order_key: Statement, position: Statement): Statement {
+  return sql`(select f.position from deliveries as f
+    where case when f.state = 'pending' then f.destination_id || ' ' || f.order_key end = ${destination_id} || ' ' || ${order_key}
+      and case when f.state = 'pending' then f.order_key end is not null and f.position > ${position}
+    order by f.position limit 1)`;
+}
+
 export interface TurnKey {
   destination_id: string;
   order_key: string;

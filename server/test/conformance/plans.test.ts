@@ -11,6 +11,7 @@ import { composeServer } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
+import { createWebhookWaitsStore } from "../../src/deliveries/webhook-waits-store.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
@@ -37,6 +38,8 @@ const LARGER = 100;
 const SELDOM = /select min\(created_at\) as oldest from clicks/;
 /** Every other index that helps with these reads all that is pending of a destination. */
 const FIRST_OF_KEY = /f\.order_key/;
+/** So do all others than the one in the order in which deliveries are due. */
+const FIRST_DUE = /as o where o\.created_at|as l\) as h\s+where order_key/;
 
 /** An index that begins with the app alone would go through all that the app has. */
 const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
@@ -61,6 +64,9 @@ forEachEngine((engine) => {
       }
       for (const statement of statements.filter(({ parts }) => FIRST_OF_KEY.test(parts.join("?")))) {
         assert.match(await explain(db, statement), /deliveries_first/, statement.parts.join("?"));
+      }
+      for (const statement of statements.filter(({ parts }) => FIRST_DUE.test(parts.join("?")))) {
+        assert.match(await explain(db, statement), /deliveries_due/, statement.parts.join("?"));
       }
       assertRecorded(statements);
     });
@@ -105,6 +111,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["settle", /update deliveries set state = case when column10/],
     ["settle beside a granted attempt", /update deliveries set resume_state = column5/],
     ["attempts", /insert into attempts/],
+    ["overdue", /as o where o\.created_at/],
+    ["stuck", /as l\) as h where order_key/],
     ["failed for good", /then position end as sendable/],
     ["last attempts", /from attempts as a where/],
     ["guard", /destinations_version = \?/],
@@ -342,6 +350,9 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   await store.mendTurns(destination_id, "", now);
   await store.findKeyed();
   await store.letGo(destination_id, now);
+  const waits = createWebhookWaitsStore(db);
+  await waits.overdueOf([destination_id], now);
+  await waits.stuckOf([destination_id], now, now);
   const held = claimed.map(({ position, attempt }) => ({ destination_id, position, attempt }));
   const [first] = held;
   assert.ok(first !== undefined, "something was claimed");

@@ -1,0 +1,191 @@
+// What keeps deliveries although their receiver is not to blame is said by their webhook, on real tables and by a clock
+// that the test sets.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Ordering } from "#contract/destinations.ts";
+import { input, openWorld, START } from "../../test/support/destinations.ts";
+import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { NO_LIMITS } from "../destinations/health.ts";
+import { uuidFloor } from "../platform/ids.ts";
+import { rows, sql } from "../platform/sql.ts";
+import { DUE_FIRST, deliveryId } from "./delivery.ts";
+import type { Causes } from "./limit-text.ts";
+import { NOBODY_SENDS } from "./present-limits.ts";
+import { createPresentWebhooks } from "./present-webhooks.ts";
+import { WAITS_FOR_TURN } from "./turn.ts";
+import { stepWhenStuck } from "./webhook-waits.ts";
+import { createWebhookWaitsStore } from "./webhook-waits-store.ts";
+
+interface Waiting {
+  /** Ms after the start. */
+  accepted: number;
+  due_at: number;
+  created_at?: number;
+  key?: string;
+  failures?: number;
+  leased?: number;
+}
+
+async function openWaits(engine: Engine, ordering: Ordering = "none") {
+  const { db, clock, destinations } = await openWorld(engine);
+  const { id } = await destinations.createWebhook("shop", input({ ordering }));
+  const known = { causes: null as Causes | null, looks: 0 };
+  const showPresent = createPresentWebhooks({
+    store: createWebhookWaitsStore(db),
+    now: () => clock.at,
+    lookUpLimits: async () => () => ({ ...NO_LIMITS, concurrency_limit: 7 }),
+    lookUpCauses: async () => {
+      known.looks++;
+      return () => known.causes;
+    },
+  });
+  async function insert(...list: Waiting[]): Promise<void> {
+    const values = list.map(
+      ({ accepted, due_at, created_at = START + accepted, key = null, failures = 0, leased = 0 }) => {
+        const trigger = due_at === DUE_FIRST ? "manual" : "auto";
+        const row = [id, uuidFloor(START + accepted), "shop", "link.click", "pending", failures, failures, leased];
+        return [...row, due_at, trigger, created_at, key];
+      },
+    );
+    await db.query(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt, failures, leased,
+      due_at, trigger, created_at, order_key) values ${rows(values)}`);
+  }
+  const show = async () => (await showPresent([await destinations.getWebhook(id, null)]))[0];
+  const step = async () => (await show())?.next_step ?? null;
+  const idOf = (accepted: number) => deliveryId({ destination_id: id, position: uuidFloor(START + accepted) });
+  return { db, clock, destinations, id, known, insert, show, step, idOf, showPresent };
+}
+
+const MINUTE_MS = 60_000;
+const LEARNED: Causes = { ...NO_LIMITS, concurrency_limit: 1, limited_because: "The receiver asked for less." };
+
+forEachEngine((engine) => {
+  test("a webhook with a delivery that is due for more than a minute says so, and what was first", async () => {
+    const { clock, known, insert, show, step } = await openWaits(engine);
+    await insert({ accepted: 0, due_at: START + 5_000 }, { accepted: 1, due_at: START + 9_000 });
+    clock.at = START + 5_000 + MINUTE_MS - 1;
+    assert.equal(await step(), null);
+    assert.equal(known.looks, 0, "who sends is not asked while all is well");
+    clock.at += 1;
+    const text =
+      "Deliveries are due since 2026-01-31T09:30:05.000Z, and nothing has taken them. See that a process with the role " +
+      "dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps them.";
+    assert.equal(await step(), text);
+    assert.equal((await show())?.health.concurrency_limit, 7);
+    known.causes = NOBODY_SENDS;
+    const { reason, step: start } = NOBODY_SENDS.own;
+    assert.equal(await step(), `Deliveries are due since 2026-01-31T09:30:05.000Z. ${reason} ${start}`);
+    known.causes = { ...LEARNED, own: { reason: "Its rate lets 1 a second go.", step: "Nothing." } };
+    assert.match((await step()) ?? "", /Z\. Its rate lets 1 a second go\. Nothing\.$/);
+    known.causes = NO_LIMITS;
+    assert.match(
+      (await step()) ?? "",
+      /^Deliveries are due since \S+Z, though a dispatcher runs and no limit .* Wait while /,
+    );
+    known.causes = LEARNED;
+    assert.equal(await step(), null, "its health says that");
+  });
+
+  test("what is asked for by hand, waits for its turn or its next attempt, or was made due for the past is not overdue", async () => {
+    const { clock, insert, step } = await openWaits(engine);
+    clock.at += 10 * MINUTE_MS;
+    await insert(
+      { accepted: 0, due_at: DUE_FIRST },
+      { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" },
+      { accepted: 2, due_at: clock.at + 1, failures: 1 },
+      { accepted: 3, due_at: START, created_at: clock.at - MINUTE_MS + 1 },
+    );
+    assert.equal(await step(), null);
+    clock.at += 1;
+    assert.match((await step()) ?? "", /^Deliveries are due since /);
+  });
+
+  test("what waited while it was paused or off was not due before it was on again", async () => {
+    const { clock, destinations, id, insert, step } = await openWaits(engine);
+    await insert({ accepted: 0, due_at: START });
+    clock.at += 10 * MINUTE_MS;
+    await destinations.patchWebhook(id, null, { enabled: false });
+    assert.doesNotMatch((await step()) ?? "", /due since/);
+    await destinations.patchWebhook(id, null, { enabled: true });
+    clock.at += MINUTE_MS - 1;
+    assert.doesNotMatch((await step()) ?? "", /due since/);
+    clock.at += 1;
+    assert.match((await step()) ?? "", /^Deliveries are due since /);
+  });
+
+  test("one that is paused and that nobody tries says so, where no dispatcher is known", async () => {
+    const { db, clock, id, known, insert, step } = await openWaits(engine);
+    await insert({ accepted: 0, due_at: START });
+    await db.query(sql`update destinations set state = 'paused' where id = ${id}`);
+    await db.query(sql`update destination_health set probe_at = ${START + 30_000} where destination_id = ${id}`);
+    known.causes = NOBODY_SENDS;
+    clock.at = START + 30_000 + MINUTE_MS - 1;
+    assert.match((await step()) ?? "", /^Mend the receiver/);
+    clock.at += 1;
+    const untried =
+      /^It should have been tried at 2026-01-31T09:30:30\.000Z, and nothing has done so\. No process .* Mend /;
+    assert.match((await step()) ?? "", untried);
+    known.causes = LEARNED;
+    assert.match((await step()) ?? "", /^Mend the receiver/);
+  });
+
+  test("an ordered webhook names the delivery that the events of its link wait for, and what to press", async () => {
+    const { clock, insert, step, idOf } = await openWaits(engine, "link");
+    const next_at = START + 5 * MINUTE_MS;
+    await insert(
+      { accepted: 0, due_at: next_at, key: "lnk_1", failures: 2 },
+      { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" },
+    );
+    clock.at += MINUTE_MS - 1;
+    assert.equal(await step(), null, "it may go at its next attempt");
+    clock.at += 1;
+    const call = `/api/deliveries/${idOf(0)}`;
+    const calls = `GET ${call} says what to do. POST ${call}/retry tries it at once, and POST ${call}/cancel gives it up, so that those behind it go on.`;
+    const text = `Events of a link wait for an earlier one of it, ${idOf(0)}, which has failed and is tried again at 2026-01-31T09:35:00.000Z. ${calls}`;
+    assert.equal(await step(), text);
+    clock.at += 10;
+    await insert(
+      { accepted: 2, due_at: next_at + 1, key: "lnk_2", failures: 9, leased: 1 },
+      { accepted: 3, due_at: WAITS_FOR_TURN, key: "lnk_2" },
+    );
+    assert.equal(
+      await step(),
+      `Events of 2 links wait for an earlier one of their link that has failed and is tried again. The first of these is ${idOf(0)}, which is tried again at 2026-01-31T09:35:00.000Z. ${calls}`,
+    );
+  });
+
+  test("an ordered webhook where nothing waits for what has failed says nothing", async () => {
+    const { clock, insert, step } = await openWaits(engine, "link");
+    clock.at += 10 * MINUTE_MS;
+    const later = clock.at + MINUTE_MS;
+    await insert(
+      { accepted: 0, due_at: later, key: "lnk_1", failures: 2 },
+      { accepted: 1, due_at: later, key: "lnk_2", leased: 1 },
+      { accepted: 2, due_at: WAITS_FOR_TURN, key: "lnk_2" },
+      { accepted: 3, due_at: later, key: "lnk_3", leased: 1 },
+      { accepted: 4, due_at: later, key: "lnk_3", failures: 1 },
+      { accepted: 5, due_at: WAITS_FOR_TURN, key: "lnk_3" },
+      { accepted: 6, due_at: later, failures: 3 },
+    );
+    assert.equal(await step(), null);
+  });
+
+  test("of very many it looks at those that are tried last, and counts none", async () => {
+    const { clock, insert, step, idOf } = await openWaits(engine, "link");
+    clock.at += 10 * MINUTE_MS;
+    for (let n = 0; n < 201; n++) {
+      const key = `lnk_${n}`;
+      await insert(
+        { accepted: 2 * n, due_at: clock.at + MINUTE_MS + n, key, failures: 2 },
+        { accepted: 2 * n + 1, due_at: WAITS_FOR_TURN, key },
+      );
+    }
+    const beginning = `Events of some links wait for an earlier one of their link that has failed and is tried again. The first of these is ${idOf(2)}, `;
+    assert.ok((await step())?.startsWith(beginning), (await step()) ?? "");
+  });
+});
+
+test("one that is being tried says so", () => {
+  const first = { destination_id: "dst_0a", position: uuidFloor(START), links: 1, is_exact: true };
+  assert.match(stepWhenStuck({ ...first, next_at: null }), /, which has failed and is being tried again\. GET /);
+});

@@ -1,0 +1,57 @@
+// What keeps the deliveries of a webhook from going out, as sentences with the call, where it is not its receiver: nobody
+// takes what is due, or events wait for one of their link that is tried again and again. Pure; called by present-webhooks.ts.
+import { timeText } from "../platform/time-text.ts";
+import { deliveryId } from "./delivery.ts";
+import { type Causes, causeOf } from "./limit-text.ts";
+
+/** What is due for so long is more than a process that is busy: something keeps it. */
+export const OVERDUE_MS = 60_000;
+/** So long events of a link wait for an earlier one that fails, before that is told: it may go at its next attempt. */
+export const STUCK_MS = 60_000;
+
+/** An ordered webhook where events wait for an earlier one of their link that has failed and is tried again. */
+export interface Stuck {
+  destination_id: string;
+  /** Of the delivery that others have waited for the longest. */
+  position: string;
+  /** When it is tried next, in ms since 1970; null: it is being tried. */
+  next_at: number | null;
+  links: number;
+  /** False: there may be more. */
+  is_exact: boolean;
+}
+
+/**
+ * Null where what keeps it is what was learned of the receiver, which its health says.
+ * @param since when the first of them was due, in ms since 1970
+ * @param causes null: no process tells this one anything
+ */
+export function stepWhenOverdue(since: number, causes: Causes | null): string | null {
+  const due = `Deliveries are due since ${timeText(since)}`;
+  if (causes === null) {
+    return `${due}, and nothing has taken them. See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps them.`;
+  }
+  if (causeOf(causes) === null) {
+    return `${due}, though a dispatcher runs and no limit of the webhook is known to keep them: it is behind. Wait while \`health.pending\` goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.`;
+  }
+  const { own = null } = causes;
+  return own === null ? null : `${due}. ${own.reason} ${own.step}`;
+}
+
+/** Of one that is paused, where no dispatcher is known. @param probe_at when it should have been tried */
+export function stepWhenUntried(probe_at: number, { reason, step }: NonNullable<Causes["own"]>): string {
+  return `It should have been tried at ${timeText(probe_at)}, and nothing has done so. ${reason} ${step}`;
+}
+
+export function stepWhenStuck({ links, is_exact, next_at, ...first }: Stuck): string {
+  const id = deliveryId(first);
+  const call = `/api/deliveries/${id}`;
+  const tried = next_at === null ? "is being tried again" : `is tried again at ${timeText(next_at)}`;
+  const what = "wait for an earlier one of their link that has failed and is tried again";
+  const of = is_exact ? `${links} links` : "some links";
+  const who =
+    is_exact && links === 1
+      ? `Events of a link wait for an earlier one of it, ${id}, which has failed and ${tried}.`
+      : `Events of ${of} ${what}. The first of these is ${id}, which ${tried}.`;
+  return `${who} GET ${call} says what to do. POST ${call}/retry tries it at once, and POST ${call}/cancel gives it up, so that those behind it go on.`;
+}
