@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openApi, type TestApi } from "../../test/support/api.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
 import { sql } from "../platform/sql.ts";
 
 const LATE_MS = 61_000;
@@ -78,6 +79,24 @@ test("what is due and taken by nobody says so, in the list, the delivery, the fa
       /^Deliveries are due since \S+Z, and nothing has taken them\. See that a process with the role dispatcher runs/,
     );
   }
+});
+
+forEachEngine((engine) => {
+  test("with no process that dispatches, a webhook with something due says that one has to be started", async () => {
+    const { api, url } = await openShop({ DATABASE_URL: await engine.address() });
+    const input = { url: "https://example.com/", events: ["link.click"] };
+    const { id } = (await api.call("POST", `${url}/webhooks`, input)).body;
+    await api.call("POST", `${url}/events`, { event: "link.click", data: {} });
+    await api.db.query(sql`update destinations set state_changed_at = state_changed_at - ${LATE_MS}`);
+    await api.db.query(sql`update deliveries set due_at = due_at - ${LATE_MS}, created_at = created_at - ${LATE_MS}`);
+    const { next_step } = (await api.call("GET", `/api/webhooks/${id}`)).body;
+    // With SQLite a process that does not deliver knows nothing of one that does.
+    const step = engine.name === "sqlite" ? "See that a process" : "Start a process";
+    assert.match(
+      next_step,
+      new RegExp(`^Deliveries are due since .* ${step} with the role dispatcher .*\\(LINKME_ROLE\\)`),
+    );
+  });
 });
 
 test("a test event that fails says what to do about it by itself: the webhook is as well as it was", async () => {
