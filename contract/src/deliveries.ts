@@ -70,7 +70,7 @@ export const Delivery = z
       .int()
       .describe("the one that is under way included, which `attempts` lists when it has ended"),
     next_attempt_at: Timestamp.nullable().describe(
-      "null when settled, while an attempt is in flight, or while it waits for something else",
+      "null when settled, while an attempt is in flight, or while it waits for something else: `reason` tells for what, and its own time where that is still to come",
     ),
     created_at: Timestamp,
     settled_at: Timestamp.nullable(),

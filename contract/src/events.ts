@@ -239,6 +239,7 @@ export type Fate = z.infer<typeof Fate>;
 
 export const EventWithFates = StoredEvent.extend({
   fates: z.array(Fate).describe("one for each webhook of the app; none where the app has no webhook"),
+  next_step: z.string().optional().describe("only where the app has no webhook: why there is no fate, and what to do"),
 }).meta({ id: "EventWithFates" });
 export type EventWithFates = z.infer<typeof EventWithFates>;
 

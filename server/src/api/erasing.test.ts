@@ -285,7 +285,8 @@ forEachEngine((engine) => {
     await ingest(api, app, { data: { n: 1 } });
     await gate.arrived(1);
     const id = await ingest(api, app, { data: { n: 2 } });
-    const isQueued = async () => (await fatesOf(api, id)).get(hook)?.reason?.startsWith("With a dispatcher");
+    const isQueued = async () =>
+      (await fatesOf(api, id)).get(hook)?.reason?.startsWith("A dispatcher has it, and it waits for dlv_");
     await waitUntil(isQueued, "the second to be claimed");
     await erase(api, id);
     await ingest(api, app, { data: { n: 3 } });

@@ -102,7 +102,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     const key = aheadOf(row);
     const ahead = key === null ? null : ((await store.find(key)) ?? null);
     return {
-      ...showDelivery(row, event_id, at, { ...(await standingOf(destination, [row])), ahead }),
+      ...showDelivery(row, event_id, at, { ...(await standingOf(destination, [row])), ahead, tried: records.at(-1) }),
       request: expired === null ? request : { url: request.url, headers: {}, body: "" },
       attempts,
       expired,
@@ -126,7 +126,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     // It may have been claimed meanwhile.
     dispatcher.forget(row.destination_id, row.position, granted.attempt);
     dispatcher.wake(row.destination_id, now());
-    return showDelivery(granted, event.id, now(), destination);
+    return showDelivery(granted, event.id, now(), await standingOf(destination, [granted]));
   }
 
   /**
@@ -146,7 +146,7 @@ export function createDeliveries(options: DeliveriesOptions) {
     );
     if (made === undefined) return retryDelivery(deliveryId({ ...row, destination_id }), app_scope);
     dispatcher.wake(destination_id, now());
-    return showDelivery(made, event.id, now(), target);
+    return showDelivery(made, event.id, now(), await standingOf(target, [made]));
   }
 
   /** @throws AppError not_found, conflict when it is settled already */
@@ -180,12 +180,22 @@ export function createDeliveries(options: DeliveriesOptions) {
     const key = parseDeliveryId(id);
     const row = key === null ? undefined : await store.find(key);
     const destination = row === undefined ? null : await destinations.find(row.destination_id);
-    if (row === undefined || destination === null) throw notFound("delivery");
-    if (app_scope !== null && row.app_id !== app_scope) throw notFound("delivery");
+    const is_there = row !== undefined && destination !== null && (app_scope === null || row.app_id === app_scope);
+    if (!is_there) throw refuse("not_found", noDelivery(key !== null, app_scope));
     return { row, destination };
   }
 
   return { listDeliveries, getDelivery, retryDelivery, resendDelivery, cancelDelivery };
+}
+
+/** The same of one that another app has. @param is_id whether it could be the id of one */
+function noDelivery(is_id: boolean, app_scope: AppScope): string {
+  const where =
+    app_scope === null ? "There is no such delivery in any app." : `The app ${app_scope} has no such delivery.`;
+  const check = is_id
+    ? "Check the id: of a webhook that was deleted, and of events that are older than their app keeps them, none is left."
+    : "Check the id: that of a delivery begins with dlv_.";
+  return `${where} ${check} GET /api/webhooks/{id}/deliveries lists those of a webhook, and GET /api/events/{id} names those of an event.`;
 }
 
 /** The first attempt is by hand, and the webhook's schedule follows when it fails. */

@@ -234,8 +234,32 @@ test("what this process is sending says so, and what waits for its turn says how
   const failed = { ...row, reason: "The receiver answered 500", due_at: NOW + 1 };
   assert.equal(reasonWith(failed), `${waits} Of that one: The receiver answered 500. Next attempt at ${next}.`);
   const off = showDelivery(behind, "event-2", NOW, { ...standing("off"), ahead: failed });
-  assert.equal(off.reason, `${waits} It waits, for the webhook is off.`);
+  assert.equal(
+    off.reason,
+    `${waits} Of that one: The receiver answered 500. It is sent not before ${next}. Both wait, for the webhook is off.`,
+  );
 });
+
+const NOBODY = { ...NO_LIMITS, nobody: { reason: "Nobody sends.", step: "Start a dispatcher." } };
+const ITS_TIME = new Date(CREATED).toISOString();
+const unsent: [changes: Partial<DeliveryRow>, state: DestinationState, reason: string | null][] = [
+  [{}, "active", `It is due since ${ITS_TIME}. Nobody sends.`],
+  [{ due_at: NOW + 1 }, "active", "Nobody sends."],
+  [{ due_at: DUE_FIRST, trigger: "manual" }, "off", "An attempt is due now. Nobody sends."],
+  [{}, "off", "It waits, for the webhook is off. Nobody sends."],
+  [
+    { leased: 1, due_at: NOW + 1 },
+    "active",
+    `A dispatcher took it, and had until ${new Date(NOW + 1).toISOString()} to send it. Nobody sends.`,
+  ],
+  [{ state: "failed", reason: "It broke.", due_at: null }, "active", "It broke."],
+];
+for (const [changes, state, reason] of unsent) {
+  test(`while nobody sends, what is pending says so: ${reason}`, () => {
+    const shown = showDelivery({ ...row, ...changes }, "event-1", NOW, { ...standing(state), limits: NOBODY });
+    assert.equal(shown.reason, reason);
+  });
+}
 
 test("attempts are shown in order, and one without a record was interrupted", () => {
   const shown = showAttempts({ ...row, attempt: 3 }, [record(3), record(1)], NOW);
@@ -293,6 +317,14 @@ test("what waits for its destination has no next attempt and says so; what a per
   assert.deepEqual(
     [waiting.next_attempt_at, waiting.reason],
     [null, "The receiver answered 500. It waits, for the webhook is paused: 20 attempts in a row failed."],
+  );
+  const later = showDelivery({ ...row, due_at: NOW + 1 }, "event-1", NOW, { ...paused, state_reason: null });
+  assert.deepEqual(
+    [later.next_attempt_at, later.reason],
+    [
+      null,
+      `It waits, for the webhook is paused. When that is over, it is sent not before ${new Date(NOW + 1).toISOString()}.`,
+    ],
   );
   const asked = showDelivery({ ...row, trigger: "manual", due_at: DUE_FIRST }, "event-1", NOW, standing("off"));
   assert.equal(asked.next_attempt_at, new Date(NOW).toISOString());

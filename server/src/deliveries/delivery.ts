@@ -98,9 +98,27 @@ export function reasonOf(row: DeliveryRow, destination: Standing, now: number): 
   if (waitsForTurn(row)) return turnReason(row, destination, now);
   const is_replayed = row.state === "pending" && (row.replay_id ?? null) !== null && row.failures === 0;
   if (is_replayed) return `Asked for by the replay ${row.replay_id}.`;
+  const by_hand = handReason(row, destination);
+  const reason = storedReason(row, destination);
+  return by_hand === null ? reason : join(reason, by_hand);
+}
+
+function storedReason(row: DeliveryRow, destination: Standing): string | null {
   if (row.reason === null || !isUnreadableText(row.reason)) return row.reason;
   // What could not be read then may have been mended, and what cannot be read now be something else.
   return isReadAgain(row.reason, destination) ? READ_AGAIN : (destination.misconfigured ?? row.reason);
+}
+
+/** What a person asked for changes nothing when it fails: the stored reason is that of an attempt before it. */
+function handReason(row: DeliveryRow, destination: Standing): string | null {
+  const { tried = null } = destination;
+  if (row.state === "succeeded" || tried?.trigger !== "manual") return null;
+  // Nothing was sent, or what kept it from being sent has been mended.
+  if (tried.outcome === "skipped" || tried.error === null || isReadAgain(tried.error, destination)) return null;
+  const failed = `by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`;
+  if (row.attempt > 1) return `Sent again ${failed}`;
+  // The first of a delivery that a person made leaves its own reason.
+  return row.reason?.endsWith(tried.error) ? null : `Sent ${failed}`;
 }
 
 function turnReason(row: DeliveryRow, destination: Standing, now: number): string {
@@ -109,7 +127,20 @@ function turnReason(row: DeliveryRow, destination: Standing, now: number): strin
   const reason = `It waits for an earlier event of its link, ${deliveryId(key)}.`;
   const { ahead = null } = destination;
   if (ahead?.position !== key.position || ahead.state !== "pending") return reason;
-  return `${reason} Of that one: ${waitReason(ahead, { ...destination, ahead: null }, now)}`;
+  const of_ahead = { ...destination, ahead: null, tried: null };
+  const waits = isHeld(ahead, destination, now) ? ownWait(ahead, of_ahead, now) : waitOf(ahead, of_ahead, now);
+  return waits === null ? reason : `${reason} Of that one: ${waits}`;
+}
+
+/** What one that its webhook holds would wait for beside that; null: nothing. */
+function ownWait(row: DeliveryRow, destination: Standing, now: number): string | null {
+  const reason = reasonOf(row, destination, now);
+  const not_before = notBefore(row, now);
+  return not_before === null ? reason : join(reason, `It is sent ${not_before}.`);
+}
+
+function notBefore(row: DeliveryRow, now: number): string | null {
+  return row.due_at === null || row.due_at <= now || waitsForTurn(row) ? null : `not before ${timeText(row.due_at)}`;
 }
 
 /** The delivery whose turn it is; null: it waits for none, or for one that is not known. */
@@ -127,6 +158,18 @@ export function isReadAgain(error: string | null, { misconfigured }: Pick<Standi
 
 /** What is pending, and what it waits for. */
 export function waitReason(row: DeliveryRow, destination: Standing, now: number): string {
+  return withNobody(waitOf(row, destination, now), destination.limits);
+}
+
+/** Of what is pending; while nobody sends, that keeps it whatever else does. */
+function withNobody(reason: string, limits: Causes | null | undefined): string;
+function withNobody(reason: string | null, limits: Causes | null | undefined): string | null;
+function withNobody(reason: string | null, limits: Causes | null | undefined): string | null {
+  const nobody = limits?.nobody ?? null;
+  return nobody === null ? reason : join(reason, nobody.reason);
+}
+
+function waitOf(row: DeliveryRow, destination: Standing, now: number): string {
   const { limits = null } = destination;
   if (isUnderWay(row, now)) return underWayReason(row, limits);
   if (waitsForDestination(row, destination.state)) return heldReason(row, destination, now);
@@ -143,6 +186,10 @@ export function isUnderWay(row: Pick<DeliveryRow, "state" | "leased" | "due_at">
 /** A dispatcher claims ahead of what it sends, and only its memory knows which of it has begun. */
 export const UNDER_WAY =
   "With a dispatcher: it is being sent, or is as soon as the limits of the webhook and of the dispatcher allow.";
+
+/** The same where the webhook takes one at a time: others tell that it is under way, and not which one it is. */
+const UNDER_WAY_SINGLE =
+  "With a dispatcher: it is the one request that the webhook may have at a time (max_in_flight), or waits for that one.";
 
 /** What is due for longer has not been taken by the poll that finds it at the latest. */
 const TAKEN_MS = 2_000;
@@ -165,6 +212,7 @@ export function dueReason(row: DeliveryRow, limits: Causes | null, now: number):
   if (row.due_at === DUE_FIRST) return join("An attempt is due now.", limits?.own?.reason ?? null);
   if (dueSince(row) >= now) return null;
   const since = `It is due since ${timeText(dueSince(row))}`;
+  if ((limits?.nobody ?? null) !== null) return `${since}.`;
   const limited = causeOf(limits);
   if (limited !== null) return `${since}. ${limited}`;
   if (now - dueSince(row) <= TAKEN_MS) return `${since}.`;
@@ -175,13 +223,18 @@ export function dueReason(row: DeliveryRow, limits: Causes | null, now: number):
 
 /** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it, and what has no room. */
 export function underWayReason(row: DeliveryRow, limits: Causes | null): string {
+  if ((limits?.nobody ?? null) !== null && row.due_at !== null) {
+    return `A dispatcher took it, and had until ${timeText(row.due_at)} to send it.`;
+  }
   const sending = limits?.sending?.(row.position) ?? null;
   if (sending !== null) return sending;
   const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
+  const behind = limits?.behind?.(row.position) ?? null;
+  if (behind !== null) return join(is_held ? join(behind, limitReason(limits)) : behind, limits?.own?.rate ?? null);
   // Its time is the end of the lease, which a dispatcher that lives moves on.
   const lease =
     row.due_at === null ? null : `Should that one have ended, another one takes it by ${timeText(row.due_at)}.`;
-  const waits = join(UNDER_WAY, lease);
+  const waits = join(limits?.own?.is_single === true ? UNDER_WAY_SINGLE : UNDER_WAY, lease);
   return join(is_held ? join(waits, limitReason(limits)) : waits, limits?.own?.reason ?? null);
 }
 
@@ -199,12 +252,19 @@ export function isAsked({ trigger }: Pick<DeliveryRow, "trigger">): boolean {
   return trigger === "manual" || trigger === "test";
 }
 
-/** What is pending and why it does not go out by itself. */
-export function heldReason(row: DeliveryRow, destination: Standing, now: number): string {
-  const { state, state_reason } = destination;
+/** What is pending and why it does not go out by itself; its own time stays, however soon that ends. */
+function heldReason(row: DeliveryRow, destination: Standing, now: number): string {
+  const { state, state_reason, ahead = null } = destination;
   const why = state_reason === null ? "." : `: ${state_reason}`;
-  // The same holds for what is before it.
-  return join(reasonOf(row, { ...destination, ahead: null }, now), `It waits, for the webhook is ${state}${why}`);
+  const is_behind_held = ahead !== null && aheadOf(row) !== null && isHeld(ahead, destination, now);
+  const wait = `${is_behind_held ? "Both wait" : "It waits"}, for the webhook is ${state}${why}`;
+  const held = join(reasonOf(row, destination, now), wait);
+  const not_before = notBefore(row, now);
+  return not_before === null ? held : join(held, `When that is over, it is sent ${not_before}.`);
+}
+
+function isHeld(row: DeliveryRow, { state }: Standing, now: number): boolean {
+  return waitsForDestination(row, state) && !isUnderWay(row, now);
 }
 
 /** What keeps a delivery of its destination waiting. */
@@ -217,6 +277,8 @@ export interface Standing {
   misconfigured?: string | null;
   /** The delivery that `aheadOf` names; absent or null: not looked up, or none. */
   ahead?: DeliveryRow | null;
+  /** Its last attempt on record, unless that has succeeded; absent or null: not looked up, or none. */
+  tried?: Pick<AttemptRow, "trigger" | "outcome" | "error" | "started_at"> | null | undefined;
 }
 
 /** What every reason says of an event that was erased; null of one that was not. */
@@ -243,18 +305,19 @@ export function join(reason: string | null, more: string | null): string {
 
 export function showDelivery(row: DeliveryRow, event_id: string, now: number, destination: Standing): Delivery {
   const is_under_way = isUnderWay(row, now);
-  const is_held = waitsForDestination(row, destination.state) && !is_under_way;
+  const is_held = isHeld(row, destination, now);
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
   const limits = destination.limits ?? null;
   // What is due only just now needs no words, unless something keeps it.
   const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : causeOf(limits) !== null;
-  const is_kept = isOverdue(row, now) || is_limited;
+  const is_kept = isOverdue(row, now) || is_limited || (limits?.nobody ?? null) !== null;
   const kept = is_kept ? dueReason(row, limits, now) : null;
   const own_reason = reasonOf(row, destination, now);
   const due_reason = kept === null ? own_reason : join(own_reason, kept);
   const idle_reason = is_held ? heldReason(row, destination, now) : due_reason;
   const due_at = row.due_at === DUE_FIRST ? now : dueSince(row);
-  const reason = is_under_way ? underWayReason(row, limits) : idle_reason;
+  const own = is_under_way ? underWayReason(row, limits) : idle_reason;
+  const reason = row.state === "pending" ? withNobody(own, limits) : own;
   return {
     id: deliveryId(row),
     app_id: row.app_id,

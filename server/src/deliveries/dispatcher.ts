@@ -69,6 +69,7 @@ export interface Dispatcher {
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
   allowedOf(destination_id: string): ReturnType<Lanes["allowedOf"]>;
   begunAt: Lanes["begunAt"];
+  firstBegun: Lanes["firstBegun"];
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -394,6 +395,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
-  const told = { limitsOf, allowedOf, begunAt: lanes.begunAt };
+  const told = { limitsOf, allowedOf, begunAt: lanes.begunAt, firstBegun: lanes.firstBegun };
   return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, ...told };
 }

@@ -25,6 +25,8 @@ test("a lane that has as many requests under way as may be tells since when, onc
   assert.deepEqual(lanes.allowedOf("a", NOW + 1_000)?.own, { next_at: null, full_since: NOW });
   const all = ["p0", "p1"].map((position) => lanes.begunAt("a", position));
   assert.deepEqual([...all, lanes.begunAt("b", "p0")], [NOW, null, null]);
+  assert.deepEqual([lanes.firstBegun("a"), lanes.firstBegun("b")], [{ position: "p0", started_at: NOW }, null]);
   finishAll(lanes, lane, NOW + 2_000);
   assert.equal(lanes.allowedOf("a", NOW + 2_000)?.own, undefined);
+  assert.equal(lanes.firstBegun("a"), null);
 });

@@ -51,6 +51,12 @@ export function createLaneLimits(
     return null;
   }
 
+  /** The oldest request to a destination that this process has under way. */
+  function firstBegun(id: string): { position: string; started_at: number } | null {
+    const oldest = lanes.get(id)?.flights.first ?? null;
+    return oldest === null ? null : { position: oldest.ready.position, started_at: oldest.started_at };
+  }
+
   function limitsOf(id: string, now: number): Limits | null {
     const allowed = allowedOf(id, now);
     return allowed === null ? null : showLimits(allowed, slots);
@@ -64,7 +70,7 @@ export function createLaneLimits(
     }
   }
 
-  return { allowedOf, begunAt, limitsOf, told };
+  return { allowedOf, begunAt, firstBegun, limitsOf, told };
 }
 
 /** Null where nothing has to wait for the webhook's own rate. */

@@ -34,10 +34,17 @@ export interface Own {
 
 /** What keeps the deliveries of a webhook back. */
 export interface Causes extends Limits {
-  /** Of its settings and of requests that are under way, and what to do about it; absent or null: nothing that is known. */
-  own?: { reason: string; step: string } | null;
+  /**
+   * Of its settings and of requests that are under way, and what to do about it; absent or null: nothing that is known.
+   * `rate`: what of the reason is about its rate alone; `is_single`: it may have one request at a time, which is under way.
+   */
+  own?: { reason: string; step: string; rate?: string | null; is_single?: boolean } | null;
   /** A sentence about the request of a delivery that this process is sending; null of every other. */
   sending?(position: string): string | null;
+  /** The same of one that waits for another one of the webhook, for certain; null of every other. */
+  behind?(position: string): string | null;
+  /** No dispatcher is known, so nothing of any webhook is sent, and what to do about it; absent or null: one is, or nobody can tell. */
+  nobody?: { reason: string; step: string } | null;
 }
 
 /** Requests at a time of a dispatcher to all receivers, and the most to one that is slow. */
@@ -113,7 +120,9 @@ export function showOwn(
   const rate = next_at === null ? null : rateSentence(webhook, next_at, now);
   const full = full_since === null ? null : fullSentence(webhook, full_since, cap);
   const sentences = [rate, full].filter((one) => one !== null);
-  return sentences.length === 0 ? null : { reason: sentences.join(" "), step: ownStep(webhook, rate !== null, cap) };
+  if (sentences.length === 0) return null;
+  const is_single = full !== null && webhook.max_in_flight === 1;
+  return { reason: sentences.join(" "), step: ownStep(webhook, rate !== null, cap), rate, is_single };
 }
 
 /** The time is left out where it is as good as now. */
@@ -132,6 +141,11 @@ function fullSentence({ timeout_ms }: Slowed, since: number, cap: number): strin
 
 export function sendingSentence({ timeout_ms }: Slowed, since: number): string {
   return `It is being sent since ${timeText(since)}, and its receiver has until about ${timeText(since + timeout_ms)} to answer (timeout_ms).`;
+}
+
+/** Where one request at a time may be, and another delivery has it. */
+export function behindSentence({ timeout_ms }: Slowed, first: string, since: number): string {
+  return `A dispatcher has it, and it waits for ${first}: the webhook takes one request at a time (max_in_flight), and that one is being sent since ${timeText(since)}, until about ${timeText(since + timeout_ms)} at the latest (timeout_ms).`;
 }
 
 function ownStep({ id, max_in_flight }: Slowed, is_rate: boolean, cap: number): string {

@@ -45,8 +45,8 @@ forEachEngine((engine) => {
     const api = apiOn(store, clock);
     assert.match((await ask(api))?.limited_because ?? "", NOBODY);
     const causes = (await api.lookUpCauses())(WEBHOOK);
-    assert.match(causes?.own?.reason ?? "", NOBODY);
-    assert.match(causes?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
+    assert.match(causes?.nobody?.reason ?? "", NOBODY);
+    assert.match(causes?.nobody?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;
@@ -86,7 +86,8 @@ forEachEngine((engine) => {
     const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
     const [limits, causes] = [(await lookUpLimits())(WEBHOOK), (await lookUpCauses())(WEBHOOK)];
     assert.equal(limits?.held_until, new Date(held_until).toISOString());
-    assert.deepEqual({ ...causes, sending: null }, { ...limits, held_until: null, own: null, sending: null });
+    const unknown = { sending: null, behind: null };
+    assert.deepEqual({ ...causes, ...unknown }, { ...limits, held_until: null, own: null, ...unknown });
   });
 
   test("a process that delivers nothing names the rate and the requests that keep a webhook, as dispatchers tell", async () => {
@@ -101,6 +102,9 @@ forEachEngine((engine) => {
     const causes = (await lookUpCauses())(webhook);
     assert.match(causes?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
     assert.equal(causes?.sending?.("position"), null);
+    assert.equal(causes?.own?.is_single, true);
+    assert.equal((await lookUpCauses())({ ...webhook, max_in_flight: 2 })?.own?.is_single, false);
+    assert.equal(causes?.behind?.("position"), null, "it knows of no single request");
   });
 
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
@@ -124,7 +128,7 @@ forEachEngine((engine) => {
 });
 
 test("with SQLite a process that delivers nothing says that it does not know, and one that delivers does", async () => {
-  const limits = { limitsOf: () => MEMORY, allowedOf: () => null, begunAt: () => null };
+  const limits = { limitsOf: () => MEMORY, allowedOf: () => null, begunAt: () => null, firstBegun: () => null };
   const alone = { dispatcher: limits, presence: ALONE, store: null, now: () => 0 };
   const answer = async (is_dispatcher: boolean) =>
     (await createPresentLimits({ ...alone, is_dispatcher }).lookUpLimits())(WEBHOOK);
@@ -135,7 +139,8 @@ test("with SQLite a process that delivers nothing says that it does not know, an
 
 test("the process that sends a delivery says since when, and until when its receiver may answer", async () => {
   const begunAt = (_: string, position: string) => (position === "sent" ? 1_000 : null);
-  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt };
+  const firstBegun = () => ({ position: "019c1363-95eb-7000-8197-52ec64a7690b", started_at: 1_000 });
+  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt, firstBegun };
   const alone = { dispatcher, presence: ALONE, store: null, now: () => 2_000 };
   const causes = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(WEBHOOK);
   assert.equal(
@@ -143,6 +148,14 @@ test("the process that sends a delivery says since when, and until when its rece
     "It is being sent since 1970-01-01T00:00:01.000Z, and its receiver has until about 1970-01-01T00:00:21.000Z to answer (timeout_ms).",
   );
   assert.equal(causes?.sending?.("waits"), null);
+  assert.equal(causes?.behind?.("waits"), null, "it may have others beside that");
+  const one = { ...WEBHOOK, max_in_flight: 1 };
+  const of_one = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(one);
+  assert.equal(
+    of_one?.behind?.("waits"),
+    "A dispatcher has it, and it waits for dlv_019c136395eb7000819752ec64a7690b_a: the webhook takes one request at a time (max_in_flight), and that one is being sent since 1970-01-01T00:00:01.000Z, until about 1970-01-01T00:00:21.000Z at the latest (timeout_ms).",
+  );
+  assert.equal(of_one?.behind?.("sent"), null);
   assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpCauses())(WEBHOOK), null);
 });
 
@@ -188,12 +201,17 @@ function createCluster(real: PresenceStore) {
 }
 
 function apiOn(store: PresenceStore, { now }: ManualClock) {
-  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt: () => null };
+  const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt: () => null, firstBegun: () => null };
   // It has not joined, so it knows of nobody.
   return createPresentLimits({ is_dispatcher: false, dispatcher, presence: ALONE, store, now });
 }
 
 function dispatcherOn(store: Pick<PresenceStore, "listTold">, { now }: ManualClock, node: Node) {
-  const dispatcher = { limitsOf: () => MEMORY, allowedOf: () => node.allowed, begunAt: () => null };
+  const dispatcher = {
+    limitsOf: () => MEMORY,
+    allowedOf: () => node.allowed,
+    begunAt: () => null,
+    firstBegun: () => null,
+  };
   return createPresentLimits({ is_dispatcher: true, dispatcher, presence: node.presence, store, now });
 }

@@ -3,9 +3,10 @@
 // (presence.ts), 1.5 s ago at the most as a rule.
 import type { Limits } from "../destinations/health.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
+import { deliveryId } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { SLOTS_OF_EACH } from "./lanes.ts";
-import { type Causes, type Slowed, sendingSentence } from "./limit-text.ts";
+import { behindSentence, type Causes, type Slowed, sendingSentence } from "./limit-text.ts";
 import { OLD_MS, type Presence } from "./presence.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import type { Bound } from "./share.ts";
@@ -14,7 +15,7 @@ import { causesOver, limitsOver, readTold, type Teller } from "./told-limits.ts"
 export interface PresentLimitsOptions {
   /** Whether this process delivers. */
   is_dispatcher: boolean;
-  dispatcher: Pick<Dispatcher, "limitsOf" | "allowedOf" | "begunAt">;
+  dispatcher: Pick<Dispatcher, "limitsOf" | "allowedOf" | "begunAt" | "firstBegun">;
   presence: Pick<Presence, "self" | "nodes">;
   /** Null where dispatchers tell each other nothing, for there is one at most. */
   store: Pick<PresenceStore, "listTold"> | null;
@@ -37,7 +38,7 @@ const NOBODY_KNOWN =
 const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
 export const NOBODY_SENDS = {
   ...NO_LIMITS,
-  own: {
+  nobody: {
     reason: NOBODY_KNOWN,
     step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
   },
@@ -82,12 +83,24 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     const tellers = isAlone() || store === null ? [itself] : await listTellers(store);
     if (tellers.length === 0) return () => NOBODY_SENDS;
     const at = present();
-    return (webhook) => ({ ...causesOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
+    return (webhook) => ({
+      ...causesOver(webhook, tellers, at),
+      sending: (position) => sending(webhook, position),
+      behind: (position) => behind(webhook, position),
+    });
   }
 
   function sending(webhook: Slowed, position: string): string | null {
     const since = is_dispatcher ? dispatcher.begunAt(webhook.id, position) : null;
     return since === null ? null : sendingSentence(webhook, since);
+  }
+
+  /** Certain only of what this process sends itself: what others tell is older than it. */
+  function behind(webhook: Slowed, position: string): string | null {
+    const first = is_dispatcher && webhook.max_in_flight === 1 ? dispatcher.firstBegun(webhook.id) : null;
+    if (first === null || dispatcher.begunAt(webhook.id, position) !== null) return null;
+    const id = deliveryId({ destination_id: webhook.id, position: first.position });
+    return behindSentence(webhook, id, first.started_at);
   }
 
   return { lookUpLimits, lookUpCauses };

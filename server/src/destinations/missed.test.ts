@@ -242,7 +242,7 @@ test("what to do names the call, in every state in which there is something to d
   assert.match(step("disabled"), /^Mend the receiver.*"recover": true/);
   assert.match(
     step("paused"),
-    /goes on by itself after the first success\. PATCH .* resumes it at once: then what is due /,
+    /goes on by itself after the first success\. PATCH .* resumes it at once: then what is due goes out, and each of the others not before the time that its reason tells, in GET /,
   );
   assert.match(step("active", missed), /^Send what it missed/);
   assert.equal(step("active", { ...missed, count: 0 }), "");

@@ -255,7 +255,7 @@ function stepToEnable(id: string, sender: Owed["sender"]): string {
 
 /** Enabling brings no attempt forward. */
 function whatGoes(id: string): string {
-  return `then what is due goes out, and the others at their next_attempt_at, in GET /api/webhooks/${id}/deliveries?state=pending; POST /api/deliveries/{id}/retry sends one of them now.`;
+  return `then what is due goes out, and each of the others not before the time that its reason tells, in GET /api/webhooks/${id}/deliveries?state=pending; POST /api/deliveries/{id}/retry sends one of them now.`;
 }
 
 /** Of one that was disabled and is on again. */

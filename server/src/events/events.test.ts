@@ -23,12 +23,17 @@ forEachEngine((engine) => {
     const [sent = "", unwanted = ""] = accepted;
     const told = { code: "not_found", message: /was erased.* dlv_[0-9a-f]{32}_[0-9a-f]+ is pending\.$/ };
     await assert.rejects(events.getEvent(sent, "shop"), told);
-    const untold = { code: "not_found", message: /^There is no such event/ };
+    const untold = {
+      code: "not_found",
+      message:
+        /^The app shop has no such event\. Check the id\. One that is older .* GET \/api\/apps\/shop\/events lists/,
+    };
     await assert.rejects(events.getEvent(unwanted, "shop"), untold);
     await assert.rejects(events.getEvent(sent, "blog"), { code: "not_found", message: /^There is no such app/ });
     await assert.rejects(events.getEvent(sent, null), {
       code: "not_found",
-      message: /^There is no such event\. Check the id\. .* the same call with \?app_id= and the id of its app tells/,
+      message:
+        /^There is no such event in any app\. .* GET \/api\/events\/\{id\}\?app_id= with the id of its app tells/,
     });
   });
 
@@ -111,6 +116,8 @@ forEachEngine((engine) => {
     assert.ok(Date.parse(asked.next_attempt_at ?? "") >= asked_at, "the next attempt is not in the past");
     await waitUntil(async () => (await first())?.state === "failed", "the retry by hand fails");
     assert.equal((await first())?.reason, reason);
+    const in_vain = (await deliveries.getDelivery(id, "shop")).reason ?? "";
+    assert.ok(in_vain.startsWith(`${reason} Sent again by hand at `) || in_vain.startsWith(`${reason}. Sent`), in_vain);
     status = 200;
     await deliveries.retryDelivery(id, "shop");
     await waitUntil(async () => (await first())?.state === "succeeded", "the retry by hand succeeds");

@@ -18,7 +18,7 @@ import type { Ids } from "../platform/ids.ts";
 import { createTimeText } from "../platform/time-text.ts";
 import type { EventLog } from "./append.ts";
 import { aboutOf, composeEvent, type EventRow, type NewEvent } from "./event.ts";
-import { erasedFate, fateOf } from "./fate.ts";
+import { erasedFate, fateOf, stepWithoutWebhooks } from "./fate.ts";
 import { sampleData } from "./sample.ts";
 import type { EventFilter, EventStore, OpenReplay } from "./store.ts";
 
@@ -27,6 +27,7 @@ const RETRY_AFTER_SECONDS = 1;
 const CONDITIONS_OF_CALL_MAX = 200_000;
 /** Deliveries that one call may make: they are stored in one transaction, and are in memory until then. */
 const DELIVERIES_OF_CALL_MAX = 50_000;
+const GONE_EVENT = "One that is older than its app keeps events is gone.";
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -114,53 +115,55 @@ export function createEvents(options: EventsOptions) {
       event.position,
       all.map((destination) => destination.id),
     );
-    const unhappy = deliveries.filter(
-      ({ state, attempt }) => attempt > 0 && (state === "pending" || state === "failed"),
-    );
+    const unhappy = deliveries.filter(({ state, attempt }) => attempt > 0 && state !== "succeeded");
     const tried = await options.deliveries.lastAttempts(
       event.position,
       unhappy.map(({ destination_id }) => destination_id),
     );
     const at = now();
-    const is_waiting = deliveries.some(({ state }) => state === "pending");
-    const limitsOf = is_waiting ? await options.lookUpCauses() : () => null;
+    // Of what has arrived everywhere nobody asks what keeps it.
+    const is_open = deliveries.length < all.length || deliveries.some(({ state }) => state !== "succeeded");
+    const limitsOf = is_open ? await options.lookUpCauses() : () => null;
     const subject = subjectOf(event);
     const fates = await Promise.all(
       all.map(async (destination) => {
         const delivery = deliveries.find((one) => one.destination_id === destination.id);
         const around = { from: event.created_at, until: event.created_at };
-        if (delivery !== undefined) {
-          const last = tried.find((one) => one.destination_id === destination.id);
-          const limits = limitsOf(destination);
+        const last = tried.find((one) => one.destination_id === destination.id);
+        const known = { ...destination, limits: limitsOf(destination) };
+        if (delivery?.state === "pending") {
           const key = aheadOf(delivery);
           const ahead = key === null ? null : ((await options.deliveries.find(key)) ?? null);
-          const is_paused = destination.state === "paused" && delivery.state === "pending";
-          const probe_at = is_paused ? await options.deliveries.probeAt(destination.id) : null;
-          return fateOf(event, { ...destination, limits }, { delivery, history: [], tried: last, ahead, probe_at }, at);
+          const probe_at = destination.state === "paused" ? await options.deliveries.probeAt(destination.id) : null;
+          return fateOf(event, known, { delivery, history: [], tried: last, ahead, probe_at }, at);
         }
-        if ((event.erased_at ?? null) !== null) return fateOf(event, destination, { delivery, history: [] }, at);
+        if (delivery?.state === "succeeded" || (event.erased_at ?? null) !== null)
+          return fateOf(event, known, { delivery, history: [], tried: last }, at);
+        const refusal = delivery === undefined ? (destination.filter?.refusal(subject) ?? null) : null;
+        const open =
+          refusal === null && event.target_id === null ? await store.replaysBefore(destination.id, event) : [];
+        const replay = open.find((one) => takes(one, event, { all, deliveries, delivery })) ?? null;
+        if (delivery !== undefined) return fateOf(event, known, { delivery, history: [], tried: last, replay }, at);
         const history = await store.historyAround(destination.id, around);
-        const refusal = destination.filter?.refusal(subject) ?? null;
-        const open = refusal === null ? await store.replaysBefore(destination.id, event) : [];
-        const replay = open.find((one) => takes(one, event, { all, deliveries })) ?? null;
-        return fateOf(event, destination, { delivery, history, refusal, elsewhere: deliveries[0], replay }, at);
+        return fateOf(event, known, { delivery, history, refusal, elsewhere: deliveries[0], replay }, at);
       }),
     );
-    return { ...parseEnvelope(event.body), fates };
+    const next_step = all.length === 0 ? stepWithoutWebhooks(event) : null;
+    return { ...parseEnvelope(event.body), fates, ...(next_step === null ? {} : { next_step }) };
   }
 
   /** Deliveries are found by destination, so only where the app is known something is left to tell. */
   async function goneEvent(id: string, app_scope: AppScope): Promise<AppError> {
     if (app_scope === null) {
-      const message =
-        "There is no such event. Check the id. If somebody has deleted events from the database itself, the same call with ?app_id= and the id of its app tells what became of this one.";
+      const message = `There is no such event in any app. Check the id. ${GONE_EVENT} GET /api/apps/{app_id}/events lists those of an app, the newest first. If somebody has deleted events from the database itself, GET /api/events/{id}?app_id= with the id of its app tells what became of this one.`;
       return refuse("not_found", message);
     }
     const { version, destinations: all } = await destinations.ofApp(app_scope);
     if (version === NO_VERSION) return notFound("app");
     const of_app = all.map((destination) => destination.id);
     const told = erasedFate(await options.deliveries.ofEvent(id, of_app));
-    return told === null ? notFound("event") : refuse("not_found", told);
+    const look = `GET /api/apps/${app_scope}/events lists those it has, the newest first.`;
+    return refuse("not_found", told ?? `The app ${app_scope} has no such event. Check the id. ${GONE_EVENT} ${look}`);
   }
 
   /**
@@ -214,15 +217,20 @@ function tooMany(events: number, why: string): AppError {
   return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
 }
 
-/** Whether a replay goes by the state that the event has where the replay was asked for. */
+/** Whether a replay goes by the state that the event has where the replay was asked for, and has had since. */
 function takes(
-  { destination_id, states, events }: OpenReplay,
+  { destination_id, states, events, created_at }: OpenReplay,
   { event }: EventRow,
-  { all, deliveries }: { all: readonly Destination[]; deliveries: readonly DeliveryRow[] },
+  known: { all: readonly Destination[]; deliveries: readonly DeliveryRow[]; delivery: DeliveryRow | undefined },
 ): boolean {
-  const state = deliveries.find((one) => one.destination_id === destination_id)?.state ?? "missing";
+  const isSince = (row: DeliveryRow) => (row.settled_at ?? row.created_at) > created_at;
+  // What was sent since has been sent.
+  if (known.delivery !== undefined && isSince(known.delivery)) return false;
+  const there = known.deliveries.find((one) => one.destination_id === destination_id);
+  if (there !== undefined && isSince(there)) return false;
+  const state = there?.state ?? "missing";
   // Without types of its own it misses nothing that its webhook is not set to.
-  const source = all.find(({ id }) => id === destination_id);
+  const source = known.all.find(({ id }) => id === destination_id);
   if (state === "missing" && events === null && source?.events.has(event) !== true) return false;
   // Written by replays.ts alone.
   return (JSON.parse(states) as string[]).includes(state);

@@ -12,7 +12,7 @@ import {
   isOverdue,
   isReadAgain,
   isUnderWay,
-  join,
+  reasonOf,
   type Standing,
   waitReason,
   waitsForDestination,
@@ -35,14 +35,14 @@ type KnownEvent = Pick<EventRow, "event" | "target_id" | "created_at" | "erased_
 type KnownDestination = Pick<Destination, "id" | "created_at" | "state" | "state_reason" | "repair" | "events"> &
   Pick<Standing, "limits" | "misconfigured">;
 
-/** What is on record of an event at a destination; all but `delivery` is needed without one only. */
+/** What is on record of an event at a destination; `history`, `refusal` and `elsewhere` are needed without a delivery only. */
 export interface Found {
   delivery: DeliveryRow | undefined;
   /** What the destination was set to around the event's date, oldest first. */
   history: readonly PastSettings[];
   /** What the destination's present filter says against the event; null: nothing. */
   refusal?: string | null;
-  /** The last attempt of `delivery` that is on record, unless it has succeeded. */
+  /** The last attempt of `delivery` that is on record, unless that has succeeded. */
   tried?: LastAttempt | undefined;
   /** When a destination that is paused is tried next. */
   probe_at?: number | null;
@@ -59,14 +59,15 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
   const destination_id = destination.id;
   const erased = erasedReason(event.erased_at);
   if (delivery !== undefined) {
-    const reason = explain(delivery, { ...destination, ahead: found.ahead ?? null }, found.tried, now);
+    const { ahead = null, tried } = found;
+    const reason = explain(delivery, { ...destination, ahead, tried }, now);
     return {
       destination_id,
       state: delivery.state,
       reason: withErasure(reason, event.erased_at),
       delivery_id: deliveryId(delivery),
       // There is nothing left to send.
-      next_step: erased === null ? stepWith(delivery, destination, found, now) : null,
+      next_step: erased === null ? stepWith(event, destination, { ...found, delivery }, now) : null,
     };
   }
   if (erased !== null) return { destination_id, state: "erased", reason: erased, next_step: null };
@@ -76,7 +77,19 @@ export function fateOf(event: KnownEvent, destination: KnownDestination, found: 
   }
   const absence = absenceOf(event, history);
   const reason = reasonFor(absence, destination);
-  return { destination_id, state: absence.kind, reason, next_step: stepWithout(event, destination, absence, found) };
+  const next_step = stepFirst(destination, stepWithout(event, destination, absence, found));
+  return { destination_id, state: absence.kind, reason, next_step };
+}
+
+/** Of an event of an app without webhooks, in place of its fates; null when nothing is left to send. */
+export function stepWithoutWebhooks({ event, created_at, erased_at, target_id, app_id }: EventRow): string | null {
+  if (erasedReason(erased_at) !== null) return null;
+  const events = JSON.stringify({ url: "https://…", events: [event] });
+  const make = `The app has no webhook, so this event is sent to nobody. Make one with POST /api/apps/${app_id}/webhooks ${events}`;
+  // Tests are for one webhook, which is gone.
+  if (target_id !== null) return `${make}.`;
+  const range = { since: timeText(created_at), until: timeText(created_at + REPLAYED_MS), states: ["missing"] };
+  return `${make}; it gets this event, too, with POST /api/webhooks/{id}/replays ${JSON.stringify(range)}.`;
 }
 
 /** Of an event whose row somebody removed while deliveries of it are on record; null when nothing of it is left to tell. */
@@ -95,57 +108,95 @@ function isForAnother({ target_id }: KnownEvent, destination_id: string): boolea
   return target_id !== null && target_id !== destination_id;
 }
 
-function explain(
-  delivery: DeliveryRow,
-  destination: Standing,
-  tried: LastAttempt | undefined,
-  now: number,
-): string | null {
+function explain(delivery: DeliveryRow, destination: Standing, now: number): string | null {
   if (delivery.state === "succeeded" && delivery.settled_at !== null) {
     return `Delivered at ${timeText(delivery.settled_at)}.`;
   }
-  if (
-    delivery.state === "failed" &&
-    tried?.trigger === "manual" &&
-    tried.outcome !== "skipped" &&
-    tried.error !== null
-  ) {
-    // Unless nothing was sent. The state and its reason are those from before; what is to be done follows from the last attempt.
-    return join(delivery.reason, `Sent again by hand at ${timeText(tried.started_at)}, it failed: ${tried.error}`);
-  }
-  if (delivery.state !== "pending" || delivery.due_at === null) return delivery.reason;
+  if (delivery.state !== "pending" || delivery.due_at === null) return reasonOf(delivery, destination, now);
   return waitReason(delivery, destination, now);
 }
 
-function stepWith(
-  delivery: DeliveryRow,
+/** While nobody sends, that is what to mend first: nothing else that is pressed does anything. */
+function stepFirst({ limits = null }: Pick<Standing, "limits">, step: string | null): string | null {
+  const nobody = limits?.nobody ?? null;
+  if (nobody === null) return step;
+  return step === null ? nobody.step : `${nobody.step} When one runs: ${step}`;
+}
+
+/** What came of a delivery, and what is known beside it. */
+type Settled = Found & { delivery: DeliveryRow };
+
+function stepWith(event: KnownEvent, destination: KnownDestination, found: Settled, now: number): string | null {
+  const { delivery, tried } = found;
+  const advice = adviceOn(tried, destination);
+  const retry = retryOf(delivery);
+  switch (delivery.state) {
+    case "succeeded":
+      return null;
+    case "failed":
+      return stepFirst(destination, stepWhenFailed(event, destination, found, now));
+    case "canceled":
+      return stepFirst(destination, replayed(destination, found) ?? `Send it after all with ${retry}.`);
+    case "skipped": {
+      const change = "change the webhook's filter if such events should arrive.";
+      const send = replayed(destination, found) ?? `Send it all the same with ${retry}.`;
+      return stepFirst(destination, `${send.replace(/\.$/, "")}; ${change}`);
+    }
+    default:
+      return stepFirst(destination, stepWhenPending(destination, found, advice, now));
+  }
+}
+
+function stepWhenFailed(event: KnownEvent, destination: KnownDestination, found: Settled, now: number): string {
+  const { id, state, created_at } = destination;
+  const retry = retryOf(found.delivery);
+  const advice = adviceOn(found.tried, destination);
+  const by_replay = replayed(destination, found);
+  if (by_replay !== null) return `${advice ?? "Mend what the reason says."} ${by_replay}`;
+  const send = advice === null ? "Mend what the reason says, then" : `${advice} Then`;
+  const one = `${send} send it again with ${retry}.`;
+  // Tests are no part of a replay, and one to a webhook that is stopped would wait.
+  if (event.target_id !== null || state === "off" || state === "disabled") return one;
+  const body = JSON.stringify({ since: timeText(created_at), until: timeText(now), states: ["failed"] });
+  return `${one} All that failed at this webhook go again with POST /api/webhooks/${id}/replays ${body}; "dry_run": true beside that counts them first.`;
+}
+
+/** Of what has ended and comes with a replay by itself; null: none is to come to it. */
+function replayed(destination: KnownDestination, { delivery, replay = null }: Settled): string | null {
+  if (replay === null) return null;
+  const step = stepOfReplay(replay, destination);
+  return replay.state === "paused" ? `${step} Or send this one alone with ${retryOf(delivery)}.` : step;
+}
+
+function stepWhenPending(
   destination: KnownDestination,
-  { tried, probe_at = null }: Pick<Found, "tried" | "probe_at">,
+  { delivery, probe_at = null }: Settled,
+  advice: string | null,
   now: number,
 ): string | null {
   const { id, state, limits = null } = destination;
-  const retry = retryOf(delivery);
-  const advice = adviceOn(tried, destination);
-  const own_step = limits?.own?.step ?? null;
-  if (delivery.state === "failed") {
-    const mend = advice === null ? "Mend what the reason says, then" : `${advice} Then`;
-    return `${mend} send it again with ${retry}.`;
+  const is_nobody = (limits?.nobody ?? null) !== null;
+  if (isUnderWay(delivery, now)) {
+    return (limits?.sending?.(delivery.position) ?? null) === null ? (limits?.own?.step ?? null) : null;
   }
-  if (delivery.state === "canceled") return `Send it after all with ${retry}.`;
-  if (delivery.state === "skipped") {
-    return `Send it all the same with ${retry}; change the webhook's filter if such events should arrive.`;
-  }
-  if (delivery.state === "succeeded") return null;
-  if (isUnderWay(delivery, now)) return (limits?.sending?.(delivery.position) ?? null) === null ? own_step : null;
   if (!waitsForDestination(delivery, state)) return stepBeforeItsTime(delivery, advice, limits, now);
-  if (state === "disabled") return `${stepWhenDisabled(id)} Or send this one now with ${retry}.`;
-  if (state === "paused") {
-    const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
-    const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
-    const own = delivery.due_at !== null && delivery.due_at > now ? `, not before ${timeText(delivery.due_at)}` : "";
-    return `${mend} sent by itself then${own}; the webhook is tried next ${next}. To try this one now: ${retry}.`;
+  const ahead = aheadOf(delivery);
+  const retry = retryOf(delivery);
+  // Nothing that is asked for is sent while nobody sends.
+  const behind = ahead === null || is_nobody ? "" : ` ${stepBehind(ahead, delivery)}`;
+  const is_alone = ahead === null && !is_nobody;
+  if (state === "disabled")
+    return `${stepWhenDisabled(id)}${is_alone ? ` Or send this one now with ${retry}.` : behind}`;
+  if (state === "off") {
+    const turn = advice === null ? "Turn" : `${advice} Then turn`;
+    return `${turn} the webhook on with ${enable(id)}${is_alone ? `, or send this one now with ${retry}` : ""}.${behind}`;
   }
-  return `Turn the webhook on with ${enable(id)}, or send this one now with ${retry}.`;
+  const mend = advice === null ? "Mend the receiver: it is" : `${advice} The delivery is`;
+  const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
+  const due_at = ahead === null ? (delivery.due_at ?? now) : now;
+  const own = due_at > now ? `, not before ${timeText(due_at)}` : "";
+  const to_try = is_alone ? ` To try this one now: ${retry}.` : behind;
+  return `${mend} sent by itself then${own}; the webhook is tried next ${next}.${to_try}`;
 }
 
 function stepBeforeItsTime(
@@ -154,6 +205,7 @@ function stepBeforeItsTime(
   limits: KnownDestination["limits"] | null,
   now: number,
 ): string | null {
+  if ((limits?.nobody ?? null) !== null) return advice;
   const ahead = aheadOf(delivery);
   if (ahead !== null) return stepBehind(ahead, delivery);
   const own_step = limits?.own?.step ?? null;
@@ -168,8 +220,9 @@ function stepBeforeItsTime(
 }
 
 function stepBehind(ahead: DeliveryKey, delivery: DeliveryRow): string {
-  const first = `POST /api/deliveries/${deliveryId(ahead)}`;
-  return `It goes when that one has ended: try that one at once with ${first}/retry, or give it up with ${first}/cancel. To send this one before it, out of order: ${retryOf(delivery)}.`;
+  const id = deliveryId(ahead);
+  const first = `POST /api/deliveries/${id}`;
+  return `This one goes when ${id} has ended: try that one at once with ${first}/retry, or give it up with ${first}/cancel. To send this one before it, out of order: ${retryOf(delivery)}.`;
 }
 
 /** What has been mended since is not to be mended once more. */

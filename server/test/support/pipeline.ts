@@ -5,7 +5,7 @@ import { after } from "node:test";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { createDispatcher } from "../../src/deliveries/dispatcher.ts";
 import { ALONE } from "../../src/deliveries/presence.ts";
-import type { LookUpLimits } from "../../src/deliveries/present-limits.ts";
+import type { LookUpCauses } from "../../src/deliveries/present-limits.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createDestinations } from "../../src/destinations/destinations.ts";
 import type { Verdict } from "../../src/destinations/failing.ts";
@@ -28,7 +28,8 @@ const clock = {
   },
 };
 
-export async function openPipeline(engine: Engine, exclusive = true) {
+/** @param told what keeps deliveries waiting; absent: what the dispatcher itself says */
+export async function openPipeline(engine: Engine, exclusive = true, told?: LookUpCauses) {
   const db = await engine.open();
   await db.query(sql`insert into apps (id, name, ios_enable_pasteboard, android_sha256, require_api_key,
     match_window_seconds, destinations_version, created_at, updated_at) values ('shop', 'Shop', 0, '[]', 0, 3600, 1, 0, 0)`);
@@ -63,7 +64,7 @@ export async function openPipeline(engine: Engine, exclusive = true) {
     log: (event, fields) => void logged.push({ event, ...fields }),
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
-  const lookUpCauses: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
+  const lookUpCauses: LookUpCauses = told ?? (async () => (webhook) => dispatcher.limitsOf(webhook.id));
   const events = createEvents({
     ...{ lookUpCauses, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
   });

@@ -1,0 +1,96 @@
+// What is told of events through the whole pipeline, on both engines: where nobody sends, where a replay is to come, where there
+// is no webhook, and of ids that are none.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WebhookCreate } from "#contract/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { openPipeline } from "../../test/support/pipeline.ts";
+import { NO_LIMITS } from "../destinations/health.ts";
+import { sql } from "../platform/sql.ts";
+
+const CLICK = { event: "link.click" as const, data: {} };
+const WEBHOOK = WebhookCreate.parse({ url: "http://127.0.0.1:9/", events: ["link.click"] });
+const NOBODY = { ...NO_LIMITS, nobody: { reason: "Nobody sends.", step: "Start a dispatcher." } };
+
+forEachEngine((engine) => {
+  test("while nobody sends, each fate that is open and each answer to a retry begins or ends with that", async () => {
+    const { destinations, events, deliveries } = await openPipeline(engine, true, async () => () => NOBODY);
+    const { id } = await destinations.createWebhook("shop", WEBHOOK);
+    const { accepted } = await events.ingest("shop", [CLICK, { event: "link.claim", data: {} }]);
+    const fateOf = async (n: number) => (await events.getEvent(accepted[n] ?? "", "shop")).fates[0];
+    const [fate, unwanted] = [await fateOf(0), await fateOf(1)];
+    assert.deepEqual([fate?.state, fate?.next_step], ["pending", "Start a dispatcher."]);
+    assert.match(fate?.reason ?? "", / Nobody sends\.$/);
+    assert.match(unwanted?.next_step ?? "", /^Start a dispatcher\. When one runs: Add link\.claim /);
+    const delivery_id = fate?.delivery_id ?? "";
+    const retried = await deliveries.retryDelivery(delivery_id, "shop");
+    assert.equal(retried.reason, "An attempt was asked for by hand. An attempt is due now. Nobody sends.");
+    await deliveries.cancelDelivery(delivery_id, "shop");
+    await deliveries.cancelDelivery(delivery_id, "shop").catch(() => {});
+    await destinations.patchWebhook(id, null, { enabled: false });
+    const canceled = (await fateOf(0))?.next_step ?? "";
+    assert.match(canceled, /^Start a dispatcher\. When one runs: Send it after all with POST /);
+  });
+
+  test("a delivery that has failed is told of the replay that is to come to it, unless that was asked for before", async () => {
+    const { db, destinations, events } = await openPipeline(engine);
+    const { id } = await destinations.createWebhook("shop", WEBHOOK);
+    const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;
+    await db.query(sql`update deliveries set state = 'failed', reason = 'It broke', due_at = null, settled_at = 1000`);
+    const stepOf = async () => (await events.getEvent(event_id, "shop")).fates[0]?.next_step ?? "";
+    const all = new RegExp(
+      ` All that failed at this webhook go again with POST /api/webhooks/${id}/replays \\{"since":`,
+    );
+    assert.match(await stepOf(), all);
+    await db.query(sql`insert into replays (id, destination_id, target_id, app_id, state, since, until, states, missing_events,
+        total, created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision, created_at, slot)
+      values ('rpl_a', ${id}, ${id}, 'shop', 'paused', 0, 1, '["failed"]', '[]', 1, 0, 0, 0, '0', 'g', 0, 0, 0, 1, 999, 1)`);
+    assert.match(await stepOf(), all, "it was sent since that was asked for");
+    await db.query(sql`update replays set created_at = 1000`);
+    assert.match(
+      await stepOf(),
+      /^Mend what the reason says\. The replay rpl_a, .* is paused: .* Go on with POST \/api\/replays\/rpl_a\/resume\. Or send this one alone with POST \S+\/retry\.$/,
+    );
+    await db.query(sql`update replays set state = 'running'`);
+    assert.match(await stepOf(), /^Mend what the reason says\. The replay rpl_a, .* is under way: [^P]*$/);
+    await db.query(sql`update replays set states = '["missing"]'`);
+    assert.match(await stepOf(), all, "it takes other ones");
+  });
+
+  test("an event of an app without webhooks says why it has no fate, and which calls send it", async () => {
+    const { db, destinations, events } = await openPipeline(engine);
+    const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;
+    const { fates, next_step } = await events.getEvent(event_id, "shop");
+    assert.deepEqual(fates, []);
+    assert.match(
+      next_step ?? "",
+      /^The app has no webhook, so this event is sent to nobody\. Make one with POST \/api\/apps\/shop\/webhooks \{.*"link\.click".*; it gets this event, too, with POST \/api\/webhooks\/\{id\}\/replays \{"since":.*"missing"/,
+    );
+    await db.query(sql`update events set erased_at = 1000`);
+    assert.equal("next_step" in (await events.getEvent(event_id, "shop")), false);
+    await db.query(sql`update events set erased_at = null`);
+    await destinations.createWebhook("shop", WEBHOOK);
+    assert.equal("next_step" in (await events.getEvent(event_id, "shop")), false);
+  });
+
+  test("an id of no delivery is told in which app it was looked for, and where to look", async () => {
+    const { destinations, events, deliveries } = await openPipeline(engine);
+    await destinations.createWebhook("shop", WEBHOOK);
+    const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;
+    const id = (await events.getEvent(event_id, "shop")).fates[0]?.delivery_id ?? "";
+    const where =
+      /GET \/api\/webhooks\/\{id\}\/deliveries lists .* GET \/api\/events\/\{id\} names those of an event\.$/;
+    const cases: [id: string, app: string | null, start: RegExp][] = [
+      [id, "blog", /^The app blog has no such delivery\. Check the id: of a webhook that was deleted/],
+      [`${id}0`, "blog", /^The app blog has no such delivery\. Check the id: of a webhook that was deleted/],
+      [`${id}0`, null, /^There is no such delivery in any app\. Check the id: of a webhook/],
+      [event_id, "shop", /^The app shop has no such delivery\. Check the id: that of a delivery begins with dlv_\./],
+    ];
+    for (const [wrong, app, start] of cases) {
+      const told = await deliveries.getDelivery(wrong, app).catch((error: unknown) => error);
+      assert.ok(told instanceof Error);
+      assert.match(told.message, start);
+      assert.match(told.message, where);
+    }
+  });
+});
