@@ -12,7 +12,7 @@ import { type Ids, uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { nothingFound, obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
+import { callOf, nothingFound, obstacleOf, paceAtStart, pausedByHand, type ReplayRow, showReplay } from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 
@@ -96,7 +96,8 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
   /** Hands out nothing more; what is handed out goes on. @throws AppError not_found, conflict */
   async function pauseReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
-    const changed = await store.change(id, ["running"], { state: "paused", reason: "Paused by hand.", due_at: now() });
+    const at = now();
+    const changed = await store.change(id, ["running"], { state: "paused", reason: pausedByHand(id, at), due_at: at });
     if (!changed) await refuseState(id, app_scope, "Only a running replay can be paused");
     return getReplay(id, app_scope);
   }
@@ -122,7 +123,9 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
   async function cancelReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
     const open: ReplayState[] = ["running", "paused"];
-    const canceled = { state: "canceled", reason: "Canceled by hand.", due_at: now(), slot: null } as const;
+    const at = now();
+    const reason = `Canceled by hand at ${timeText(at)}.`;
+    const canceled = { state: "canceled", reason, due_at: at, slot: null } as const;
     const changed = await store.change(id, open, canceled);
     if (!changed) await refuseState(id, app_scope, "Only a running or paused replay can be canceled");
     dispatcher.forgetReplay(id);
@@ -162,8 +165,7 @@ function fullSentence({ count, first }: { count: number; first: string | null })
   const full = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time`;
   if (first === null) return `${full}: wait for one, or cancel one.`;
   const paused = `${count === OPEN_REPLAYS_MAX ? "all of them" : count} ${count === 1 ? "is" : "are"} paused`;
-  const [resume, cancel] = ["resume", "cancel"].map((call) => `POST /api/replays/${first}/${call}`);
-  return `${full}, and ${paused}, which does not end by itself: resume the oldest with ${resume} or cancel it with ${cancel}.`;
+  return `${full}, and ${paused}, which does not end by itself: resume the oldest with ${callOf(first, "resume")} or cancel it with ${callOf(first, "cancel")}.`;
 }
 
 /** @throws AppError invalid_request when the range ends before it begins */
