@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits, type LookUpCauses } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpHolds } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -63,8 +63,8 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const committer = createCommitter({ engine: db.engine, batch });
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
-  const { lookUpCauses } = sending;
-  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses, hasConsent });
+  const { lookUpHolds } = sending;
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpHolds, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
     store,
@@ -72,7 +72,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     dispatcher: waking,
     positionOf,
     keepingOf,
-    lookUpCauses,
+    lookUpHolds,
     now,
   });
   const replaying = composeReplays({ ...shared, dispatcher: waking });
@@ -128,20 +128,20 @@ function composeSending(config: Config, parts: SharedParts) {
 interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
   hasConsent(app_id: string): Promise<boolean>;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */
 function composeEvents(parts: EventParts) {
-  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses, hasConsent } =
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpHolds, hasConsent } =
     parts;
   const { now } = clock;
   const store = createEventStore(db);
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
-    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, hasConsent, ids, now }),
+    events: createEvents({ event_log, store, deliveries, destinations, lookUpHolds, hasConsent, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),

@@ -6,7 +6,7 @@ import type { EventType } from "#contract/events.ts";
 import { isUnreadableText } from "../destinations/destination.ts";
 import { timeText } from "../platform/time-text.ts";
 import { nextStepOf, READ_AGAIN_STEP } from "./advice.ts";
-import { type Causes, causeOf, limitReason } from "./limit-text.ts";
+import { type Holds, holdReason, limitReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
@@ -159,13 +159,13 @@ export function isOverdue(row: DeliveryRow, now: number): boolean {
 }
 
 /** Why what is due has not gone out yet; null while its time is to come. */
-export function dueReason(row: DeliveryRow, limits: Causes | null, now: number): string | null {
+export function dueReason(row: DeliveryRow, limits: Holds | null, now: number): string | null {
   if (row.state !== "pending" || row.due_at === null || waitsForTurn(row)) return null;
   // What a person asked for waits for nothing that was learned.
   if (row.due_at === DUE_FIRST) return join("An attempt is due now.", limits?.own?.reason ?? null);
   if (dueSince(row) >= now) return null;
   const since = `It is due since ${timeText(dueSince(row))}`;
-  const limited = causeOf(limits);
+  const limited = holdReason(limits);
   if (limited !== null) return `${since}. ${limited}`;
   if (now - dueSince(row) <= TAKEN_MS) return `${since}.`;
   if (!isOverdue(row, now)) return `${since}. ${LATE}`;
@@ -174,7 +174,7 @@ export function dueReason(row: DeliveryRow, limits: Causes | null, now: number):
 }
 
 /** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it, and what has no room. */
-export function underWayReason(row: DeliveryRow, limits: Causes | null): string {
+export function underWayReason(row: DeliveryRow, limits: Holds | null): string {
   const sending = limits?.sending?.(row.position) ?? null;
   if (sending !== null) return sending;
   const is_held = (limits?.held_until ?? null) !== null && !isAsked(row);
@@ -212,7 +212,7 @@ export interface Standing {
   state: DestinationState;
   state_reason: string | null;
   /** How much it is sent at present; absent or null: not looked up, or nothing is to be sent. */
-  limits?: Causes | null;
+  limits?: Holds | null;
   /** Why it cannot send, null when it can; absent: not looked up. */
   misconfigured?: string | null;
   /** The delivery that `aheadOf` names; absent or null: not looked up, or none. */
@@ -247,7 +247,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
   const limits = destination.limits ?? null;
   // What is due only just now needs no words, unless something keeps it.
-  const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : causeOf(limits) !== null;
+  const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : holdReason(limits) !== null;
   const is_kept = isOverdue(row, now) || is_limited;
   const kept = is_kept ? dueReason(row, limits, now) : null;
   const own_reason = reasonOf(row, destination, now);

@@ -44,9 +44,9 @@ forEachEngine((engine) => {
     const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
     const api = apiOn(store, clock);
     assert.match((await ask(api))?.limited_because ?? "", NOBODY);
-    const causes = (await api.lookUpCauses())(WEBHOOK);
-    assert.match(causes?.own?.reason ?? "", NOBODY);
-    assert.match(causes?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
+    const holds = (await api.lookUpHolds())(WEBHOOK);
+    assert.match(holds?.own?.reason ?? "", NOBODY);
+    assert.match(holds?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;
@@ -83,10 +83,10 @@ forEachEngine((engine) => {
     const held_until = clock.at + 60_000;
     a.allowed = { ...CUT, held_until };
     await a.beat();
-    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
-    const [limits, causes] = [(await lookUpLimits())(WEBHOOK), (await lookUpCauses())(WEBHOOK)];
+    const { lookUpHolds, lookUpLimits } = apiOn(store, clock);
+    const [limits, holds] = [(await lookUpLimits())(WEBHOOK), (await lookUpHolds())(WEBHOOK)];
     assert.equal(limits?.held_until, new Date(held_until).toISOString());
-    assert.deepEqual({ ...causes, sending: null }, { ...limits, held_until: null, own: null, sending: null });
+    assert.deepEqual({ ...holds, sending: null }, { ...limits, held_until: null, own: null, sending: null });
   });
 
   test("a process that delivers nothing names the rate and the requests that keep a webhook, as dispatchers tell", async () => {
@@ -96,11 +96,11 @@ forEachEngine((engine) => {
     const own = { next_at: clock.at + 50_000, full_since: clock.at - 5_000 };
     a.allowed = { cap: 1, per_second: 0.02, held_until: null, because: null, own };
     await a.beat();
-    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
+    const { lookUpHolds, lookUpLimits } = apiOn(store, clock);
     assert.equal((await lookUpLimits())(webhook)?.limited_because, null);
-    const causes = (await lookUpCauses())(webhook);
-    assert.match(causes?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
-    assert.equal(causes?.sending?.("position"), null);
+    const holds = (await lookUpHolds())(webhook);
+    assert.match(holds?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
+    assert.equal(holds?.sending?.("position"), null);
   });
 
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
@@ -137,13 +137,13 @@ test("the process that sends a delivery says since when, and until when its rece
   const begunAt = (_: string, position: string) => (position === "sent" ? 1_000 : null);
   const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt };
   const alone = { dispatcher, presence: ALONE, store: null, now: () => 2_000 };
-  const causes = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(WEBHOOK);
+  const holds = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpHolds())(WEBHOOK);
   assert.equal(
-    causes?.sending?.("sent"),
+    holds?.sending?.("sent"),
     "It is being sent since 1970-01-01T00:00:01.000Z, and its receiver has until about 1970-01-01T00:00:21.000Z to answer (timeout_ms).",
   );
-  assert.equal(causes?.sending?.("waits"), null);
-  assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpCauses())(WEBHOOK), null);
+  assert.equal(holds?.sending?.("waits"), null);
+  assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpHolds())(WEBHOOK), null);
 });
 
 interface Node {

@@ -5,11 +5,11 @@ import type { Limits } from "../destinations/health.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { SLOTS_OF_EACH } from "./lanes.ts";
-import { type Causes, type Slowed, sendingSentence } from "./limit-text.ts";
+import { type Holds, type Slowed, sendingSentence } from "./limit-text.ts";
 import { OLD_MS, type Presence } from "./presence.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import type { Bound } from "./share.ts";
-import { causesOver, limitsOver, readTold, type Teller } from "./told-limits.ts";
+import { holdsOver, limitsOver, readTold, type Teller } from "./told-limits.ts";
 
 export interface PresentLimitsOptions {
   /** Whether this process delivers. */
@@ -25,7 +25,7 @@ export interface PresentLimitsOptions {
 export type LookUpLimits = () => Promise<(webhook: Bound & { id: string }) => Limits | null>;
 
 /** The same for whoever asks why a delivery waits. */
-export type LookUpCauses = () => Promise<(webhook: Slowed) => Causes | null>;
+export type LookUpHolds = () => Promise<(webhook: Slowed) => Holds | null>;
 
 const NOT_TOLD: Limits = {
   ...NO_LIMITS,
@@ -35,7 +35,7 @@ const NOT_TOLD: Limits = {
 const NOBODY_KNOWN =
   "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.";
 const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
-const NOBODY_SENDS: Causes = {
+const NOBODY_SENDS: Holds = {
   ...NO_LIMITS,
   own: {
     reason: NOBODY_KNOWN,
@@ -46,7 +46,7 @@ const NOBODY_SENDS: Causes = {
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;
   /** The same for whoever asks why a delivery waits: held only where all hold it, and null also where no process tells this one anything. */
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
 }
 
 export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
@@ -77,12 +77,12 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     return young.map(({ id, limits }) => ({ id, told: readTold(limits) }));
   }
 
-  async function lookUpCauses(): ReturnType<LookUpCauses> {
+  async function lookUpHolds(): ReturnType<LookUpHolds> {
     if (!isAlone() && store === null) return () => null;
     const tellers = isAlone() || store === null ? [itself] : await listTellers(store);
     if (tellers.length === 0) return () => NOBODY_SENDS;
     const at = present();
-    return (webhook) => ({ ...causesOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
+    return (webhook) => ({ ...holdsOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
   }
 
   function sending(webhook: Slowed, position: string): string | null {
@@ -90,5 +90,5 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     return since === null ? null : sendingSentence(webhook, since);
   }
 
-  return { lookUpLimits, lookUpCauses };
+  return { lookUpLimits, lookUpHolds };
 }

@@ -108,7 +108,8 @@ export function planStep(
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
   // Exactly what was counted is handed out, although it has not looked at everything yet: a pause would hold nothing back.
   const obstacle = stopped(row, destination) ?? (row.created !== row.total ? failing(row, facts) : null);
-  if (obstacle !== null) return { state: "paused", reason: `Paused by itself at ${timeText(now)}: ${obstacle}`, take: 0 };
+  if (obstacle !== null)
+    return { state: "paused", reason: `Paused by itself at ${timeText(now)}: ${obstacle}`, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
   return { ...stays, reason: null, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };

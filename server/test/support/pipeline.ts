@@ -63,16 +63,16 @@ export async function openPipeline(engine: Engine, exclusive = true) {
     log: (event, fields) => void logged.push({ event, ...fields }),
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
-  const lookUpCauses: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
+  const lookUpHolds: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
   const events = createEvents({
-    ...{ lookUpCauses, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
+    ...{ lookUpHolds, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
   });
   const deliveries = createDeliveries({
     store,
     destinations,
     dispatcher,
     positionOf: events.positionOf,
-    lookUpCauses,
+    lookUpHolds,
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
     now: Date.now,
   });
