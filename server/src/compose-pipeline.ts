@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits, type LookUpHolds } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpHolds, type PresentLimits } from "./deliveries/present-limits.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
 import { createReplayStore } from "./deliveries/replay-store.ts";
@@ -63,7 +63,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const committer = createCommitter({ engine: db.engine, batch });
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
-  const { lookUpHolds } = sending;
+  const { lookUpHolds, lookUpStandstill } = sending;
   const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpHolds, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
@@ -75,7 +75,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     lookUpHolds,
     now,
   });
-  const replaying = composeReplays({ ...shared, dispatcher: waking });
+  const replaying = composeReplays({ ...shared, dispatcher: waking, lookUpStandstill });
   const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
   const delivering = { store, ...sending, deliveries, ...replaying, recovery };
   return { writes, committer, egress, hints, notices, destinations, tail, ...recording, ...delivering };
@@ -183,16 +183,19 @@ function composeDestinations(config: Config, parts: DestinationParts) {
 
 interface ReplayParts extends SharedParts {
   dispatcher: Dispatcher;
+  lookUpStandstill: PresentLimits["lookUpStandstill"];
 }
 
-function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clock }: ReplayParts) {
+function composeReplays(parts: ReplayParts) {
+  const { db, told_db, destinations, dispatcher, lookUpStandstill, hints, ids, clock } = parts;
   const replaying = { store: createReplayStore(told_db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const wake = () => {
     replay_runner.wake();
     hints.replays();
   };
-  return { replays: createReplays({ ...replaying, dispatcher, ids, now: clock.now, wake }), replay_runner };
+  const asking = { ...replaying, dispatcher, lookUpStandstill, ids, now: clock.now, wake };
+  return { replays: createReplays(asking), replay_runner };
 }
 
 /** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */

@@ -47,11 +47,14 @@ forEachEngine((engine) => {
     const holds = (await api.lookUpHolds())(WEBHOOK);
     assert.match(holds?.own?.reason ?? "", NOBODY);
     assert.match(holds?.own?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
+    assert.equal(await api.lookUpStandstill(), `${holds?.own?.reason} ${holds?.own?.step}`);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;
     await b.beat();
     assert.equal((await ask(api))?.concurrency_limit, 27);
+    assert.equal(await api.lookUpStandstill(), null);
+    assert.equal(await dispatcherOn(store, clock, a).lookUpStandstill(), null, "it delivers itself");
     await a.presence.leave();
     assert.equal((await ask(api))?.concurrency_limit, 2);
     clock.pass(OLD_MS);
@@ -131,6 +134,8 @@ test("with SQLite a process that delivers nothing says that it does not know, an
   assert.deepEqual(await answer(true), MEMORY);
   assert.match((await answer(false))?.limited_because ?? "", /^With SQLite only the process that delivers/);
   assert.equal((await answer(false))?.concurrency_limit, null);
+  const limits_of_api = createPresentLimits({ ...alone, is_dispatcher: false });
+  assert.equal(await limits_of_api.lookUpStandstill(), null, "nobody can say");
 });
 
 test("the process that sends a delivery says since when, and until when its receiver may answer", async () => {

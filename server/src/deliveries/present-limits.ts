@@ -35,18 +35,16 @@ const NOT_TOLD: Limits = {
 const NOBODY_KNOWN =
   "No process with the role dispatcher is known to this one: see whether one runs, and whether the clocks of all processes agree.";
 const NOBODY: Limits = { ...NO_LIMITS, limited_because: NOBODY_KNOWN };
-const NOBODY_SENDS: Holds = {
-  ...NO_LIMITS,
-  own: {
-    reason: NOBODY_KNOWN,
-    step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
-  },
-};
+const NOBODY_STEP =
+  "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.";
+const NOBODY_SENDS: Holds = { ...NO_LIMITS, own: { reason: NOBODY_KNOWN, step: NOBODY_STEP } };
 
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;
   /** The same for whoever asks why a delivery waits: held only where all hold it, and null also where no process tells this one anything. */
   lookUpHolds: LookUpHolds;
+  /** Why nothing moves at all, and what to do; null where somebody delivers, and where no process tells this one anything. */
+  lookUpStandstill(): Promise<string | null>;
 }
 
 export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
@@ -85,10 +83,15 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     return (webhook) => ({ ...holdsOver(webhook, tellers, at), sending: (position) => sending(webhook, position) });
   }
 
+  async function lookUpStandstill(): Promise<string | null> {
+    if (is_dispatcher || store === null || (await listTellers(store)).length > 0) return null;
+    return `${NOBODY_KNOWN} ${NOBODY_STEP}`;
+  }
+
   function sending(webhook: Slowed, position: string): string | null {
     const since = is_dispatcher ? dispatcher.begunAt(webhook.id, position) : null;
     return since === null ? null : sendingSentence(webhook, since);
   }
 
-  return { lookUpLimits, lookUpHolds };
+  return { lookUpLimits, lookUpHolds, lookUpStandstill };
 }

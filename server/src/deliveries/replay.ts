@@ -264,11 +264,19 @@ export interface Uncounted {
   pending: number;
 }
 
+/** Whether steps of it are still to be made, however long that takes. */
+export function isToMove({ state, finished_at }: Pick<ReplayRow, "state" | "finished_at">): boolean {
+  return finished_at === null && (state === "running" || state === "canceled");
+}
+
 /** Of a replay that is over: also what it did not bring about. */
-function reasonOf(row: ReplayRow, failed: number): string | null {
-  const { state, reason, created, total } = row;
-  if (state !== "done" && state !== "canceled") return reason;
-  const told = reason === null ? [] : [reason];
+function reasonOf(row: ReplayRow, failed: number, standstill: string | null): string | null {
+  const { state, created, total } = row;
+  const is_still = standstill !== null && isToMove(row);
+  // What the last step said it waits for is not all that keeps it, and "it goes on by itself" is not true.
+  const reason = is_still && state === "running" ? null : row.reason;
+  const told = [reason, is_still ? standstill : null].filter((one) => one !== null);
+  if (state !== "done" && state !== "canceled") return told.length === 0 ? null : told.join(" ");
   const left = total - created;
   if (state === "canceled" && left > 0) told.push(`${left} were not handed out.`);
   if (state === "done" && left > 0) {
@@ -286,7 +294,8 @@ function reasonOf(row: ReplayRow, failed: number): string | null {
   return told.length === 0 ? null : told.join(" ");
 }
 
-export function showReplay(row: ReplayRow & Uncounted): Replay {
+/** @param standstill why nothing moves at all; null: somebody carries replays on, or nobody can say */
+export function showReplay(row: ReplayRow & Uncounted, standstill: string | null = null): Replay {
   const succeeded = row.succeeded + row.uncounted_succeeded;
   const failed = row.failed + row.uncounted_failed;
   return {
@@ -295,7 +304,7 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     destination_id: row.destination_id,
     target_id: row.target_id,
     state: row.state,
-    reason: reasonOf(row, failed),
+    reason: reasonOf(row, failed, standstill),
     // What reached the database late, or passes a filter that was changed since, is found beyond the count.
     total: Math.max(row.total, row.created),
     created: row.created,
