@@ -30,9 +30,8 @@ interface Step {
 }
 
 const quick_start = readSteps(sectionOf(readFileSync(join(ROOT, "README.md"), "utf8"), QUICK_START));
-const GUIDES = ["first-webhook", "verify-signatures", "rotate-secrets", "links", "privacy"].map(
-  (name) => `docs/guide/${name}.md`,
-);
+const FOLLOWED = ["first-webhook", "filters", "replay", "verify-signatures", "rotate-secrets", "links", "privacy"];
+const GUIDES = FOLLOWED.map((name) => `docs/guide/${name}.md`);
 const OPERATE = "docs/guide/operate.md";
 
 describe("a reader who follows", () => {

@@ -9,7 +9,7 @@ import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliverie
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
 import { createPresenceStore } from "./deliveries/presence-store.ts";
-import { createPresentLimits, type LookUpCauses } from "./deliveries/present-limits.ts";
+import { createPresentLimits, type LookUpHolds, type PresentLimits } from "./deliveries/present-limits.ts";
 import { createPresentWebhooks } from "./deliveries/present-webhooks.ts";
 import { createRecovery } from "./deliveries/recovery.ts";
 import { createReplayRunner } from "./deliveries/replay-runner.ts";
@@ -65,8 +65,8 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const committer = createCommitter({ engine: db.engine, batch });
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
-  const { lookUpCauses } = sending;
-  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpCauses, hasConsent });
+  const { lookUpHolds, lookUpStandstill } = sending;
+  const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpHolds, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
     store,
@@ -74,10 +74,10 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     dispatcher: waking,
     positionOf,
     keepingOf,
-    lookUpCauses,
+    lookUpHolds,
     now,
   });
-  const replaying = composeReplays({ ...shared, dispatcher: waking });
+  const replaying = composeReplays({ ...shared, dispatcher: waking, lookUpStandstill });
   const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
   const showPresent = createPresentWebhooks({ ...sending, store: createWebhookWaitsStore(db), now });
   const delivering = { store, ...sending, deliveries, ...replaying, recovery, showPresent };
@@ -131,20 +131,20 @@ function composeSending(config: Config, parts: SharedParts) {
 interface EventParts extends SharedParts {
   deliveries: ReturnType<typeof createDeliveryStore>;
   dispatcher: Dispatcher;
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
   hasConsent(app_id: string): Promise<boolean>;
 }
 
 /** What takes events in, shows and erases them, and checks a receiver with some. */
 function composeEvents(parts: EventParts) {
-  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpCauses, hasConsent } =
+  const { db, told_db, ids, clock, egress, destinations, committer, deliveries, dispatcher, lookUpHolds, hasConsent } =
     parts;
   const { now } = clock;
   const store = createEventStore(db);
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
-    events: createEvents({ event_log, store, deliveries, destinations, lookUpCauses, hasConsent, ids, now }),
+    events: createEvents({ event_log, store, deliveries, destinations, lookUpHolds, hasConsent, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),
@@ -186,16 +186,19 @@ function composeDestinations(config: Config, parts: DestinationParts) {
 
 interface ReplayParts extends SharedParts {
   dispatcher: Dispatcher;
+  lookUpStandstill: PresentLimits["lookUpStandstill"];
 }
 
-function composeReplays({ db, told_db, destinations, dispatcher, hints, ids, clock }: ReplayParts) {
+function composeReplays(parts: ReplayParts) {
+  const { db, told_db, destinations, dispatcher, lookUpStandstill, hints, ids, clock } = parts;
   const replaying = { store: createReplayStore(told_db), walk: createReplayWalk(db), destinations };
   const replay_runner = createReplayRunner({ ...replaying, dispatcher, clock, log });
   const wake = () => {
     replay_runner.wake();
     hints.replays();
   };
-  return { replays: createReplays({ ...replaying, dispatcher, ids, now: clock.now, wake }), replay_runner };
+  const asking = { ...replaying, dispatcher, lookUpStandstill, ids, now: clock.now, wake };
+  return { replays: createReplays(asking), replay_runner };
 }
 
 /** What is due and in no memory here may be delivered by any process, and what is claimed may wait in the memory of another. */

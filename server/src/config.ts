@@ -2,24 +2,35 @@
 // sentences for bad values, the warnings for misspelt names and docs/configuration.md all follow from this table.
 // All problems are reported together, so that one restart mends them all.
 import { dirname } from "node:path";
-import { z } from "zod";
 import { DELIVERY_RETENTION_DEFAULT_DAYS, EVENT_RETENTION_DEFAULT_DAYS, RETENTION_MAX_DAYS } from "#contract/apps.ts";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
 import { LIMIT_SETTINGS } from "./config-limits.ts";
 import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
-import { parseCidrs } from "./platform/addresses.ts";
+import {
+  amount,
+  bearer,
+  connections,
+  databaseUrl,
+  days,
+  delays,
+  failures,
+  hostName,
+  networks,
+  origin,
+  portNumber,
+  roles,
+  sealKey,
+  seconds,
+  TOKEN_MAX_CHARS,
+  text,
+} from "./config-values.ts";
 import { databasePath } from "./platform/database-open.ts";
 import { editDistance } from "./platform/edit-distance.ts";
-import { HOSTS_MAX, splitHosts } from "./platform/postgres-hosts.ts";
-import { type Setting, setting, showValue, wholeNumber } from "./setting.ts";
+import { type Setting, setting, showValue } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
 export const EXIT_BAD_CONFIG = 78;
-const ROLES = ["edge", "api", "dispatcher"] as const;
-export type Role = (typeof ROLES)[number];
 const RETRY_SCHEDULE_DEFAULT = "5,300,1800,7200,18000,36000,50400,72000,86400";
-const SEAL_KEY_BYTES = 32;
-const TOKEN_MAX_CHARS = 500;
 /** A shorter operator's token can be guessed; it works, with a warning. */
 const TOKEN_WEAK_CHARS = 16;
 const OWN_PREFIX = "LINKME_";
@@ -28,25 +39,6 @@ const SUGGESTION_MAX_EDITS = 4;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type ReadFile = (path: string) => string;
-
-const text = z.string();
-const portNumber = text
-  .regex(/^\d{1,5}$/)
-  .transform(Number)
-  .refine((port) => port <= 65_535);
-const hostName = text.regex(/^[A-Za-z0-9.:_-]+$/);
-const databaseUrl = text.refine(isDatabaseUrl);
-const bearer = text.regex(/^[\u0021-\u007e]+$/).max(TOKEN_MAX_CHARS);
-const origin = text.refine(isOrigin).transform((url) => new URL(url).origin);
-const sealKey = text.transform(decodeSealKey).refine((key) => key !== null);
-const networks = text.transform(readNetworks).refine((cidrs) => cidrs !== null);
-const roles = text.transform(readRoles).refine((list) => list !== null);
-const connections = wholeNumber(2, 1_000);
-const failures = wholeNumber(1, 1_000_000);
-const seconds = wholeNumber(1, 31_536_000);
-const amount = wholeNumber(1, 1_000_000_000);
-const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
-const delays = text.transform(readDelays).refine((list) => list !== null);
 
 const A_NUMBER_OF_DAYS = `a whole number of days from 1 to ${RETENTION_MAX_DAYS}, or forever`;
 const A_LIST_OF_NETWORKS = "a comma-separated list of networks or addresses, like 10.0.0.0/8,192.168.1.7,fd00::/8";
@@ -312,48 +304,6 @@ function parse(row: Setting<unknown>, given: Given, problems: string[]): unknown
 
 function defaultDataDir(config: { database_url: string }): string {
   return config.database_url.startsWith("file:") ? dirname(databasePath(config.database_url)) : "./data";
-}
-
-function isDatabaseUrl(url: string): boolean {
-  if (/^postgres(ql)?:\/\/./.test(url)) {
-    const hosts = splitHosts(url);
-    return hosts.length <= HOSTS_MAX && hosts.every((host) => URL.canParse(host));
-  }
-  if (!/^file:[^?#]+$/.test(url) || /:memory:|[/\\]$/.test(url)) return false;
-  return !url.startsWith("file://") || url.startsWith("file:///");
-}
-
-function isOrigin(url: string): boolean {
-  const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null;
-  return (
-    parsed !== null && parsed.pathname === "/" && parsed.search === "" && parsed.hash === "" && parsed.username === ""
-  );
-}
-
-function decodeSealKey(base64: string): Buffer | null {
-  const key = Buffer.from(base64, "base64");
-  const bare = (one: string) => one.replace(/=+$/, "");
-  return key.length === SEAL_KEY_BYTES && bare(key.toString("base64")) === bare(base64) ? key : null;
-}
-
-function readNetworks(list: string): string[] | null {
-  const read = parseCidrs(list);
-  return "cidrs" in read ? read.cidrs : null;
-}
-
-function readRoles(list: string): Role[] | null {
-  const names = list.split(",").map((name) => name.trim());
-  if (names.some((name) => !(ROLES as readonly string[]).includes(name))) return null;
-  return ROLES.filter((role) => names.includes(role));
-}
-
-function readDelays(list: string): number[] | null {
-  if (list === "none") return [];
-  const texts = list.split(",").map((delay) => delay.trim());
-  const numbers = texts.map(Number);
-  const are_good =
-    texts.every((delay) => /^\d{1,6}$/.test(delay)) && numbers.every((delay) => delay <= RETRY_DELAY_MAX_SECONDS);
-  return are_good && numbers.length <= RETRY_SCHEDULE_MAX_ITEMS ? numbers : null;
 }
 
 /** A misspelt setting would be ignored in silence; a warning names the one that was probably meant. */

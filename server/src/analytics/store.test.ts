@@ -3,13 +3,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
-import { foldingOf } from "../../test/support/folding.ts";
+import { accountsAt, foldingOf } from "../../test/support/folding.ts";
 import { BLANK } from "../../test/support/links.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
-import { createAccounts } from "../accounts/accounts.ts";
 import { deleteLink, insertLinks } from "../links/writing-store.ts";
 import type { Database } from "../platform/database.ts";
-import { createIds, SYSTEM_IDS } from "../platform/ids.ts";
+import { createIds } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
 import { createAnalytics } from "./analytics.ts";
 import { createRobots } from "./robots.ts";
@@ -155,10 +154,7 @@ forEachEngine((engine) => {
   });
 });
 
-function accountsOf(db: Database) {
-  const keeping = { event_retention_days: null, delivery_retention_days: null };
-  return createAccounts({ db, ids: createIds(), source: { ...SYSTEM_IDS, now: () => DAY }, keeping });
-}
+const accountsOf = (db: Database) => accountsAt(db, DAY);
 
 async function linksOf(db: Database, table: string): Promise<string[]> {
   const text = `select distinct link_id from ${table} where app_id = 'shop' order by link_id`;

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { insertTestApp } from "../../test/support/event-log.ts";
-import { foldingOf } from "../../test/support/folding.ts";
+import { accountsAt, foldingOf } from "../../test/support/folding.ts";
 import { BLANK } from "../../test/support/links.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import { deleteLink, insertLinks } from "../links/writing-store.ts";
 import { type Database, DatabaseError } from "../platform/database.ts";
 import { createIds } from "../platform/ids.ts";
@@ -37,6 +38,26 @@ forEachEngine((engine) => {
     }
     await foldings[0]?.fold();
     assert.deepEqual(await countsOf(db), { clicks: 900, of_links: 900, values: 900, left: 0 });
+  });
+
+  test("who folds while another one is at it has written nothing before that one is done, and each click counts once", async () => {
+    const db = await open();
+    for (const count of [5, 2]) await write(db, clicks(count));
+    // It reads the same tallies, for the first has not committed that they are gone.
+    const writing = await during(db, () => foldingOf(db).fold());
+    assert.deepEqual(writing, [], "of the tables that it would change");
+    await foldingOf(db).fold();
+    assert.deepEqual(await countsOf(db), { clicks: 7, of_links: 7, values: 7, left: 0 });
+  });
+
+  test("a link that is removed while its clicks are folded takes them along", async () => {
+    const db = await open();
+    await write(db, clicks(3));
+    await during(db, async () => {
+      await deleteLink(db, { id: "lnk_2", app_id: "shop" }, AT);
+      await accountsAt(db, AT).finishRemovals();
+    });
+    assert.deepEqual(await countsOf(db), { clicks: 3, of_links: 2, values: 3, left: 0 });
   });
 
   test("a fold that fails before its commit left nothing behind, and is made again", async () => {
@@ -130,6 +151,51 @@ function clicks(count: number, source = "mail") {
 
 function write(db: Database, visits: Parameters<typeof tallyVisits>[0]) {
   return db.query(insertTallies(tallyVisits(visits), ids.uuid));
+}
+
+/**
+ * Folds, and before that is committed lets somebody else begin, until they wait or are done. Answers, for PostgreSQL, which
+ * tables of counts and tallies those who wait have begun to change. SQLite has one writer, before whom the others queue.
+ */
+async function during(db: Database, begin: () => Promise<unknown>): Promise<string[]> {
+  let writing: string[] = [];
+  let others: Promise<unknown> = Promise.resolve();
+  const held: Database = {
+    ...db,
+    batch: (statements) =>
+      db.transaction(async (query) => {
+        const answers = [];
+        for (const statement of statements) answers.push(await query(statement));
+        let are_done = false;
+        others = begin().finally(() => {
+          are_done = true;
+        });
+        if (db.engine === "postgres") {
+          await waitUntil(async () => are_done || (await areWaiting(db)), "the others to wait");
+          writing = await writtenByWaiting(db);
+        }
+        return answers;
+      }),
+  };
+  await foldingOf(held).fold();
+  await others;
+  return writing;
+}
+
+async function areWaiting(db: Database): Promise<boolean> {
+  const waiting = await db.query(
+    sql`select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return waiting.length > 0;
+}
+
+/** The tables of clicks that connections change which wait for a lock. */
+async function writtenByWaiting(db: Database): Promise<string[]> {
+  const tables = await db.query<{ name: string }>(sql`select distinct c.relname as name from pg_stat_activity as a
+    join pg_locks as l on l.pid = a.pid and l.locktype = 'relation' and l.mode = 'RowExclusiveLock'
+    join pg_class as c on c.oid = l.relation and c.relkind = 'r' and c.relname like 'click%'
+    where a.datname = current_database() and a.wait_event_type = 'Lock'`);
+  return tables.map(({ name }) => name);
 }
 
 /** Of the app and of its links, and tallies that wait. */

@@ -50,6 +50,33 @@ test("where plain http is allowed, a name is not looked up for a body that is re
   assert.deepEqual(await wrong("http://127.0.0.1/"), ["events", "url"]);
 });
 
+const REFUSED_URLS: [target: string, allow: string, named: string][] = [
+  ["https://127.0.0.1/", "", "127.0.0.0/8"],
+  ["http://localhost:3000/in", "", "127.0.0.0/8,::1"],
+  ["http://localhost:3000/in", "::1", "…,127.0.0.0/8"],
+  ["http://10.1.2.3/", "127.0.0.0/8", "…,10.1.2.3"],
+];
+
+for (const [target, allow, named] of REFUSED_URLS) {
+  test(`${target} with "${allow}" allowed is refused with the value that allows it, and then accepted`, async () => {
+    const { api, url } = await openShop({ LINKME_EGRESS_ALLOW: allow });
+    const good = { url: "https://example.com/", events: ["link.click"] };
+    const { id } = (await api.call("POST", `${url}/webhooks`, good)).body;
+    for (const [method, path, body] of [
+      ["POST", `${url}/webhooks`, { events: ["link.click"] }],
+      ["PATCH", `/api/webhooks/${id}`, {}],
+      ["POST", `${url}/webhooks/check`, { event: "link.click" }],
+    ] as const) {
+      const { body: answer } = await api.call(method, path, { ...body, url: target });
+      const [detail] = answer.details;
+      assert.ok(detail.message.includes(`start the server again with LINKME_EGRESS_ALLOW=${named}`), detail.message);
+    }
+    const again = await openShop({ LINKME_EGRESS_ALLOW: named.replace("…", allow) });
+    const created = await again.api.call("POST", `${again.url}/webhooks`, { ...good, url: target });
+    assert.equal(created.status, 201, JSON.stringify(created.body));
+  });
+}
+
 test("what is due and taken by nobody says so, in the list, the delivery, the fate and at the webhook", async () => {
   const { api, url } = await openShop();
   const webhook = (await api.call("POST", `${url}/webhooks`, { url: "https://example.com/", events: ["link.click"] }))

@@ -20,7 +20,7 @@ import {
 import type { Dispatcher } from "./dispatcher.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
-import type { LookUpCauses } from "./present-limits.ts";
+import type { LookUpHolds } from "./present-limits.ts";
 import type { DeliveryStore } from "./store.ts";
 import { orderKeyOf } from "./turn.ts";
 
@@ -35,7 +35,7 @@ export interface DeliveriesOptions {
   /** Null when the app is gone. */
   keepingOf(app_id: string): Promise<Keeping | null>;
   /** The limits that may keep a delivery waiting (present-limits.ts). */
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
   now(): number;
 }
 
@@ -65,7 +65,7 @@ export function createDeliveries(options: DeliveriesOptions) {
   async function standingOf(destination: Destination, rows: readonly DeliveryRow[]): Promise<Standing> {
     const { state, state_reason, misconfigured } = destination;
     if (!rows.some((row) => row.state === "pending")) return { state, state_reason, misconfigured };
-    return { state, state_reason, misconfigured, limits: (await options.lookUpCauses())(destination) };
+    return { state, state_reason, misconfigured, limits: (await options.lookUpHolds())(destination) };
   }
 
   /** Null when no delivery can match. */

@@ -6,7 +6,7 @@ import type { EventType } from "#contract/events.ts";
 import { isUnreadableText } from "../destinations/destination.ts";
 import { timeText } from "../platform/time-text.ts";
 import { nextStepOf, READ_AGAIN_STEP } from "./advice.ts";
-import { type Causes, causeOf, limitReason } from "./limit-text.ts";
+import { type Holds, holdReason, limitReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
@@ -162,9 +162,9 @@ export function waitReason(row: DeliveryRow, destination: Standing, now: number)
 }
 
 /** Of what is pending; while nobody sends, that keeps it whatever else does. */
-function withNobody(reason: string, limits: Causes | null | undefined): string;
-function withNobody(reason: string | null, limits: Causes | null | undefined): string | null;
-function withNobody(reason: string | null, limits: Causes | null | undefined): string | null {
+function withNobody(reason: string, limits: Holds | null | undefined): string;
+function withNobody(reason: string | null, limits: Holds | null | undefined): string | null;
+function withNobody(reason: string | null, limits: Holds | null | undefined): string | null {
   const nobody = limits?.nobody ?? null;
   return nobody === null ? reason : join(reason, nobody.reason);
 }
@@ -196,7 +196,7 @@ const TAKEN_MS = 2_000;
 const LATE =
   "A dispatcher takes it within a second as a rule, when one has died without a word some seconds later, and when many wait in its turn.";
 /** What is due for so long is more than a process that is busy: something keeps it. */
-const OVERDUE_MS = 60_000;
+export const OVERDUE_MS = 60_000;
 
 /** An attempt for which the time came, and nobody has come. */
 export function isOverdue(row: DeliveryRow, now: number): boolean {
@@ -206,14 +206,14 @@ export function isOverdue(row: DeliveryRow, now: number): boolean {
 }
 
 /** Why what is due has not gone out yet; null while its time is to come. */
-export function dueReason(row: DeliveryRow, limits: Causes | null, now: number): string | null {
+export function dueReason(row: DeliveryRow, limits: Holds | null, now: number): string | null {
   if (row.state !== "pending" || row.due_at === null || waitsForTurn(row)) return null;
   // What a person asked for waits for nothing that was learned.
   if (row.due_at === DUE_FIRST) return join("An attempt is due now.", limits?.own?.reason ?? null);
   if (dueSince(row) >= now) return null;
   const since = `It is due since ${timeText(dueSince(row))}`;
   if ((limits?.nobody ?? null) !== null) return `${since}.`;
-  const limited = causeOf(limits);
+  const limited = holdReason(limits);
   if (limited !== null) return `${since}. ${limited}`;
   if (now - dueSince(row) <= TAKEN_MS) return `${since}.`;
   if (!isOverdue(row, now)) return `${since}. ${LATE}`;
@@ -222,7 +222,7 @@ export function dueReason(row: DeliveryRow, limits: Causes | null, now: number):
 }
 
 /** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it, and what has no room. */
-export function underWayReason(row: DeliveryRow, limits: Causes | null): string {
+export function underWayReason(row: DeliveryRow, limits: Holds | null): string {
   if ((limits?.nobody ?? null) !== null && row.due_at !== null) {
     return `A dispatcher took it, and had until ${timeText(row.due_at)} to send it.`;
   }
@@ -272,7 +272,7 @@ export interface Standing {
   state: DestinationState;
   state_reason: string | null;
   /** How much it is sent at present; absent or null: not looked up, or nothing is to be sent. */
-  limits?: Causes | null;
+  limits?: Holds | null;
   /** Why it cannot send, null when it can; absent: not looked up. */
   misconfigured?: string | null;
   /** The delivery that `aheadOf` names; absent or null: not looked up, or none. */
@@ -309,7 +309,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
   const waiting = row.state === "pending" && row.due_at !== null && !is_under_way && !is_held && !waitsForTurn(row);
   const limits = destination.limits ?? null;
   // What is due only just now needs no words, unless something keeps it.
-  const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : causeOf(limits) !== null;
+  const is_limited = row.due_at === DUE_FIRST ? (limits?.own ?? null) !== null : holdReason(limits) !== null;
   const is_kept = isOverdue(row, now) || is_limited || (limits?.nobody ?? null) !== null;
   const kept = is_kept ? dueReason(row, limits, now) : null;
   const own_reason = reasonOf(row, destination, now);

@@ -4,7 +4,6 @@
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
-import { isDatabaseError } from "../platform/database.ts";
 import { createSeldomLog } from "../platform/seldom-log.ts";
 import { type AttemptContext, attempt, type Ready } from "./attempt.ts";
 import { noteOldest } from "./both-ends.ts";
@@ -13,6 +12,7 @@ import { DUE_FIRST, deliveryId } from "./delivery.ts";
 import { createForgotten } from "./forgotten.ts";
 import { createLanes, type Flight, type Lane, type Lanes } from "./lanes.ts";
 import { createLeases, LEASE_MS, type Leased } from "./leases.ts";
+import { createLeftLeases } from "./left-leases.ts";
 import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
@@ -20,7 +20,6 @@ import { isSendable, isSending, maySend } from "./sendable.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
-import { createStrays } from "./strays.ts";
 import { createTimers } from "./timers.ts";
 import { writeTold } from "./told-limits.ts";
 import { createTurns, type TurnsOptions } from "./turns.ts";
@@ -90,7 +89,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     ...{ store, log: logSeldom, leased, now: clock.now },
     lost: ({ destination_id, position, attempt }) => forget(destination_id, position, attempt),
   });
-  const strays = createStrays({ store, log, now: clock.now, isWanted: () => state === "starting" });
+  const left = createLeftLeases({
+    store,
+    log,
+    logSeldom,
+    timers,
+    now: clock.now,
+    isWanted: () => state === "starting",
+  });
   const turns = createTurns({
     ...{ store, destinations, clock, log, logSeldom },
     isRunning: () => state === "running",
@@ -337,32 +343,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await presence.join(() => writeTold(lanes.told(clock.now())));
     if (state !== "starting") return;
     // Before it runs: what it leases itself is not left by anybody.
-    if (options.exclusive) await takeUpLeft();
+    if (options.exclusive) await left.takeUp();
     if (state !== "starting") return;
     state = "running";
     await poll();
     await checkSlow();
-  }
-
-  /** Waits for a database that is away or takes no writes: nothing else would send what is left before its leases end. */
-  async function takeUpLeft(): Promise<void> {
-    while (state === "starting" && !(await isTakenUp())) {
-      await new Promise<void>((resolve) => timers.schedule("start", POLL_MS, resolve));
-    }
-    await strays.look();
-  }
-
-  async function isTakenUp(): Promise<boolean> {
-    try {
-      // Twice the length: the clock of the process before may have been ahead. What ends later still, strays.ts finds.
-      for (const { destination_id } of await store.findDue())
-        await store.releaseAll(destination_id, clock.now(), 2 * LEASE_MS);
-      return true;
-    } catch (error) {
-      if (!isDatabaseError(error, "unavailable")) throw error;
-      logSeldom("database.waiting", { error, retry_ms: POLL_MS }, "warn");
-      return false;
-    }
   }
 
   async function stop(deadline_ms: number): Promise<boolean> {

@@ -33,7 +33,7 @@ export interface Own {
 }
 
 /** What keeps the deliveries of a webhook back. */
-export interface Causes extends Limits {
+export interface Holds extends Limits {
   /**
    * Of its settings and of requests that are under way, and what to do about it; absent or null: nothing that is known.
    * `rate`: what of the reason is about its rate alone; `is_single`: it may have one request at a time, which is under way.
@@ -104,8 +104,8 @@ export function limitReason(limits: Limits | null): string | null {
 }
 
 /** The same with what the settings themselves keep back. */
-export function causeOf(causes: Causes | null): string | null {
-  const sentences = [limitReason(causes), causes?.own?.reason ?? null].filter((one) => one !== null);
+export function holdReason(holds: Holds | null): string | null {
+  const sentences = [limitReason(holds), holds?.own?.reason ?? null].filter((one) => one !== null);
   return sentences.length === 0 ? null : sentences.join(" ");
 }
 
@@ -116,7 +116,7 @@ export function showOwn(
   webhook: Slowed,
   { next_at, full_since }: Own,
   { cap, now }: { cap: number; now: number },
-): Causes["own"] {
+): Holds["own"] {
   const rate = next_at === null ? null : rateSentence(webhook, next_at, now);
   const full = full_since === null ? null : fullSentence(webhook, full_since, cap);
   const sentences = [rate, full].filter((one) => one !== null);

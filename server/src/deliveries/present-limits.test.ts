@@ -44,14 +44,17 @@ forEachEngine((engine) => {
     const { store, clock, startDispatcher, ask } = createCluster(createPresenceStore(await engine.open()));
     const api = apiOn(store, clock);
     assert.match((await ask(api))?.limited_because ?? "", NOBODY);
-    const causes = (await api.lookUpCauses())(WEBHOOK);
-    assert.match(causes?.nobody?.reason ?? "", NOBODY);
-    assert.match(causes?.nobody?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
+    const holds = (await api.lookUpHolds())(WEBHOOK);
+    assert.match(holds?.nobody?.reason ?? "", NOBODY);
+    assert.match(holds?.nobody?.step ?? "", /^Start a process with the role dispatcher \(LINKME_ROLE\)/);
+    assert.equal(await api.lookUpStandstill(), `${holds?.nobody?.reason} ${holds?.nobody?.step}`);
     const a = await startDispatcher("a");
     const b = await startDispatcher("b");
     b.allowed = CUT;
     await b.beat();
     assert.equal((await ask(api))?.concurrency_limit, 27);
+    assert.equal(await api.lookUpStandstill(), null);
+    assert.equal(await dispatcherOn(store, clock, a).lookUpStandstill(), null, "it delivers itself");
     await a.presence.leave();
     assert.equal((await ask(api))?.concurrency_limit, 2);
     clock.pass(OLD_MS);
@@ -83,11 +86,11 @@ forEachEngine((engine) => {
     const held_until = clock.at + 60_000;
     a.allowed = { ...CUT, held_until };
     await a.beat();
-    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
-    const [limits, causes] = [(await lookUpLimits())(WEBHOOK), (await lookUpCauses())(WEBHOOK)];
+    const { lookUpHolds, lookUpLimits } = apiOn(store, clock);
+    const [limits, holds] = [(await lookUpLimits())(WEBHOOK), (await lookUpHolds())(WEBHOOK)];
     assert.equal(limits?.held_until, new Date(held_until).toISOString());
     const unknown = { sending: null, behind: null };
-    assert.deepEqual({ ...causes, ...unknown }, { ...limits, held_until: null, own: null, ...unknown });
+    assert.deepEqual({ ...holds, ...unknown }, { ...limits, held_until: null, own: null, ...unknown });
   });
 
   test("a process that delivers nothing names the rate and the requests that keep a webhook, as dispatchers tell", async () => {
@@ -97,14 +100,14 @@ forEachEngine((engine) => {
     const own = { next_at: clock.at + 50_000, full_since: clock.at - 5_000 };
     a.allowed = { cap: 1, per_second: 0.02, held_until: null, because: null, own };
     await a.beat();
-    const { lookUpCauses, lookUpLimits } = apiOn(store, clock);
+    const { lookUpHolds, lookUpLimits } = apiOn(store, clock);
     assert.equal((await lookUpLimits())(webhook)?.limited_because, null);
-    const causes = (await lookUpCauses())(webhook);
-    assert.match(causes?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
-    assert.equal(causes?.sending?.("position"), null);
-    assert.equal(causes?.own?.is_single, true);
-    assert.equal((await lookUpCauses())({ ...webhook, max_in_flight: 2 })?.own?.is_single, false);
-    assert.equal(causes?.behind?.("position"), null, "it knows of no single request");
+    const holds = (await lookUpHolds())(webhook);
+    assert.match(holds?.own?.reason ?? "", /rate_per_second of 0\.02 .* goes at about .*under way since /);
+    assert.equal(holds?.sending?.("position"), null);
+    assert.equal(holds?.own?.is_single, true);
+    assert.equal((await lookUpHolds())({ ...webhook, max_in_flight: 2 })?.own?.is_single, false);
+    assert.equal(holds?.behind?.("position"), null, "it knows of no single request");
   });
 
   test("a dispatcher answers from memory while it is the only one, and with what the others tell beside them", async () => {
@@ -135,6 +138,8 @@ test("with SQLite a process that delivers nothing says that it does not know, an
   assert.deepEqual(await answer(true), MEMORY);
   assert.match((await answer(false))?.limited_because ?? "", /^With SQLite only the process that delivers/);
   assert.equal((await answer(false))?.concurrency_limit, null);
+  const limits_of_api = createPresentLimits({ ...alone, is_dispatcher: false });
+  assert.equal(await limits_of_api.lookUpStandstill(), null, "nobody can say");
 });
 
 test("the process that sends a delivery says since when, and until when its receiver may answer", async () => {
@@ -142,21 +147,21 @@ test("the process that sends a delivery says since when, and until when its rece
   const firstBegun = () => ({ position: "019c1363-95eb-7000-8197-52ec64a7690b", started_at: 1_000 });
   const dispatcher = { limitsOf: () => null, allowedOf: () => null, begunAt, firstBegun };
   const alone = { dispatcher, presence: ALONE, store: null, now: () => 2_000 };
-  const causes = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(WEBHOOK);
+  const holds = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpHolds())(WEBHOOK);
   assert.equal(
-    causes?.sending?.("sent"),
+    holds?.sending?.("sent"),
     "It is being sent since 1970-01-01T00:00:01.000Z, and its receiver has until about 1970-01-01T00:00:21.000Z to answer (timeout_ms).",
   );
-  assert.equal(causes?.sending?.("waits"), null);
-  assert.equal(causes?.behind?.("waits"), null, "it may have others beside that");
+  assert.equal(holds?.sending?.("waits"), null);
+  assert.equal(holds?.behind?.("waits"), null, "it may have others beside that");
   const one = { ...WEBHOOK, max_in_flight: 1 };
-  const of_one = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpCauses())(one);
+  const of_one = (await createPresentLimits({ ...alone, is_dispatcher: true }).lookUpHolds())(one);
   assert.equal(
     of_one?.behind?.("waits"),
     "A dispatcher has it, and it waits for dlv_019c136395eb7000819752ec64a7690b_a: the webhook takes one request at a time (max_in_flight), and that one is being sent since 1970-01-01T00:00:01.000Z, until about 1970-01-01T00:00:21.000Z at the latest (timeout_ms).",
   );
   assert.equal(of_one?.behind?.("sent"), null);
-  assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpCauses())(WEBHOOK), null);
+  assert.equal((await createPresentLimits({ ...alone, is_dispatcher: false }).lookUpHolds())(WEBHOOK), null);
 });
 
 interface Node {

@@ -6,11 +6,11 @@ import { NO_LIMITS } from "../destinations/health.ts";
 import { deliveryId } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { SLOTS_OF_EACH } from "./lanes.ts";
-import { behindSentence, type Causes, type Slowed, sendingSentence } from "./limit-text.ts";
+import { behindSentence, type Holds, type Slowed, sendingSentence } from "./limit-text.ts";
 import { OLD_MS, type Presence } from "./presence.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import type { Bound } from "./share.ts";
-import { causesOver, limitsOver, readTold, type Teller } from "./told-limits.ts";
+import { holdsOver, limitsOver, readTold, type Teller } from "./told-limits.ts";
 
 export interface PresentLimitsOptions {
   /** Whether this process delivers. */
@@ -26,7 +26,7 @@ export interface PresentLimitsOptions {
 export type LookUpLimits = () => Promise<(webhook: Bound & { id: string }) => Limits | null>;
 
 /** The same for whoever asks why a delivery waits. */
-export type LookUpCauses = () => Promise<(webhook: Slowed) => Causes | null>;
+export type LookUpHolds = () => Promise<(webhook: Slowed) => Holds | null>;
 
 const NOT_TOLD: Limits = {
   ...NO_LIMITS,
@@ -42,12 +42,14 @@ export const NOBODY_SENDS = {
     reason: NOBODY_KNOWN,
     step: "Start a process with the role dispatcher (LINKME_ROLE), on this database: only those send. Its log says why one that was started ended.",
   },
-} satisfies Causes;
+} satisfies Holds;
 
 export interface PresentLimits {
   lookUpLimits: LookUpLimits;
   /** The same for whoever asks why a delivery waits: held only where all hold it, and null also where no process tells this one anything. */
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
+  /** Why nothing moves at all, and what to do; null where somebody delivers, and where no process tells this one anything. */
+  lookUpStandstill(): Promise<string | null>;
 }
 
 export function createPresentLimits(options: PresentLimitsOptions): PresentLimits {
@@ -78,16 +80,21 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     return young.map(({ id, limits }) => ({ id, told: readTold(limits) }));
   }
 
-  async function lookUpCauses(): ReturnType<LookUpCauses> {
+  async function lookUpHolds(): ReturnType<LookUpHolds> {
     if (!isAlone() && store === null) return () => null;
     const tellers = isAlone() || store === null ? [itself] : await listTellers(store);
     if (tellers.length === 0) return () => NOBODY_SENDS;
     const at = present();
     return (webhook) => ({
-      ...causesOver(webhook, tellers, at),
+      ...holdsOver(webhook, tellers, at),
       sending: (position) => sending(webhook, position),
       behind: (position) => behind(webhook, position),
     });
+  }
+
+  async function lookUpStandstill(): Promise<string | null> {
+    if (is_dispatcher || store === null || (await listTellers(store)).length > 0) return null;
+    return `${NOBODY_SENDS.nobody.reason} ${NOBODY_SENDS.nobody.step}`;
   }
 
   function sending(webhook: Slowed, position: string): string | null {
@@ -103,5 +110,5 @@ export function createPresentLimits(options: PresentLimitsOptions): PresentLimit
     return behindSentence(webhook, id, first.started_at);
   }
 
-  return { lookUpLimits, lookUpCauses };
+  return { lookUpLimits, lookUpHolds, lookUpStandstill };
 }

@@ -9,7 +9,7 @@ import { NO_LIMITS } from "../destinations/health.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
 import { DUE_FIRST, deliveryId } from "./delivery.ts";
-import type { Causes } from "./limit-text.ts";
+import type { Holds } from "./limit-text.ts";
 import { NOBODY_SENDS } from "./present-limits.ts";
 import { createPresentWebhooks } from "./present-webhooks.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
@@ -29,14 +29,14 @@ interface Waiting {
 async function openWaits(engine: Engine, ordering: Ordering = "none") {
   const { db, clock, destinations } = await openWorld(engine);
   const { id } = await destinations.createWebhook("shop", input({ ordering }));
-  const known = { causes: null as Causes | null, looks: 0 };
+  const known = { holds: null as Holds | null, looks: 0 };
   const showPresent = createPresentWebhooks({
     store: createWebhookWaitsStore(db),
     now: () => clock.at,
     lookUpLimits: async () => () => ({ ...NO_LIMITS, concurrency_limit: 7 }),
-    lookUpCauses: async () => {
+    lookUpHolds: async () => {
       known.looks++;
-      return () => known.causes;
+      return () => known.holds;
     },
   });
   async function insert(...list: Waiting[]): Promise<void> {
@@ -57,7 +57,7 @@ async function openWaits(engine: Engine, ordering: Ordering = "none") {
 }
 
 const MINUTE_MS = 60_000;
-const LEARNED: Causes = { ...NO_LIMITS, concurrency_limit: 1, limited_because: "The receiver asked for less." };
+const LEARNED: Holds = { ...NO_LIMITS, concurrency_limit: 1, limited_because: "The receiver asked for less." };
 
 forEachEngine((engine) => {
   test("a webhook with a delivery that is due for more than a minute says so, and what was first", async () => {
@@ -72,17 +72,17 @@ forEachEngine((engine) => {
       "dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps them.";
     assert.equal(await step(), text);
     assert.equal((await show())?.health.concurrency_limit, 7);
-    known.causes = NOBODY_SENDS;
-    const { reason, step: start } = NOBODY_SENDS.own;
+    known.holds = NOBODY_SENDS;
+    const { reason, step: start } = NOBODY_SENDS.nobody;
     assert.equal(await step(), `Deliveries are due since 2026-01-31T09:30:05.000Z. ${reason} ${start}`);
-    known.causes = { ...LEARNED, own: { reason: "Its rate lets 1 a second go.", step: "Nothing." } };
+    known.holds = { ...LEARNED, own: { reason: "Its rate lets 1 a second go.", step: "Nothing." } };
     assert.match((await step()) ?? "", /Z\. Its rate lets 1 a second go\. Nothing\.$/);
-    known.causes = NO_LIMITS;
+    known.holds = NO_LIMITS;
     assert.match(
       (await step()) ?? "",
       /^Deliveries are due since \S+Z, though a dispatcher runs and no limit .* Wait while /,
     );
-    known.causes = LEARNED;
+    known.holds = LEARNED;
     assert.equal(await step(), null, "its health says that");
   });
 
@@ -118,14 +118,14 @@ forEachEngine((engine) => {
     await insert({ accepted: 0, due_at: START });
     await db.query(sql`update destinations set state = 'paused' where id = ${id}`);
     await db.query(sql`update destination_health set probe_at = ${START + 30_000} where destination_id = ${id}`);
-    known.causes = NOBODY_SENDS;
+    known.holds = NOBODY_SENDS;
     clock.at = START + 30_000 + MINUTE_MS - 1;
     assert.match((await step()) ?? "", /^Mend the receiver/);
     clock.at += 1;
     const untried =
       /^It should have been tried at 2026-01-31T09:30:30\.000Z, and nothing has done so\. No process .* Mend /;
     assert.match((await step()) ?? "", untried);
-    known.causes = LEARNED;
+    known.holds = LEARNED;
     assert.match((await step()) ?? "", /^Mend the receiver/);
   });
 

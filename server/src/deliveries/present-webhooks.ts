@@ -1,20 +1,21 @@
 // Webhooks as the management API shows them, with what only those who send know: how much each is sent at present, and what
 // keeps what is due although its receiver is not to blame. Called by the API with what it is about to answer.
 import type { Webhook } from "#contract/destinations.ts";
-import { type LookUpCauses, type LookUpLimits, NOBODY_SENDS } from "./present-limits.ts";
-import { OVERDUE_MS, STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
+import { OVERDUE_MS } from "./delivery.ts";
+import { type LookUpHolds, type LookUpLimits, NOBODY_SENDS } from "./present-limits.ts";
+import { STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
 import type { WebhookWaitsStore } from "./webhook-waits-store.ts";
 
 export interface PresentWebhooksOptions {
   store: WebhookWaitsStore;
   lookUpLimits: LookUpLimits;
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
   now(): number;
 }
 
 export type ShowPresent = (webhooks: readonly Webhook[]) => Promise<Webhook[]>;
 
-export function createPresentWebhooks({ store, lookUpLimits, lookUpCauses, now }: PresentWebhooksOptions): ShowPresent {
+export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }: PresentWebhooksOptions): ShowPresent {
   return async (webhooks) => {
     const at = now();
     const waiting = webhooks.filter(({ health }) => health.pending > 0);
@@ -40,13 +41,13 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpCauses, now }
     const overdue = await store.overdueOf(idsOf(active), before);
     const untried = waiting.filter((one) => (probeOf(one) ?? at) <= before);
     if (overdue.size === 0 && untried.length === 0) return () => null;
-    const causesOf = await lookUpCauses();
+    const holdsOf = await lookUpHolds();
     return (webhook: Webhook): string | null => {
-      const causes = causesOf(webhook);
+      const holds = holdsOf(webhook);
       const since = overdue.get(webhook.id);
-      if (since !== undefined) return stepWhenOverdue(since, causes);
+      if (since !== undefined) return stepWhenOverdue(since, holds);
       const probe_at = untried.includes(webhook) ? probeOf(webhook) : null;
-      return probe_at !== null && causes === NOBODY_SENDS ? stepWhenUntried(probe_at, NOBODY_SENDS.own) : null;
+      return probe_at !== null && holds === NOBODY_SENDS ? stepWhenUntried(probe_at, NOBODY_SENDS.nobody) : null;
     };
   }
 }

@@ -2,7 +2,7 @@
 // costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
-import { isDatabaseError } from "../platform/database.ts";
+import { createRounds } from "../platform/rounds.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { planStep, type ReplayRow } from "./replay.ts";
 import type { ReplayStore } from "./replay-store.ts";
@@ -26,16 +26,16 @@ export interface ReplayRunnerOptions {
 }
 
 export function createReplayRunner({ store, walk, destinations, dispatcher, clock, log }: ReplayRunnerOptions) {
-  let state: "idle" | "running" | "stopping" = "idle";
-  let round: Promise<boolean> | undefined;
-  let is_hinted = false;
-  let cancelTimer = () => {};
+  const rounds = createRounds({
+    ...{ clock, poll_ms: POLL_MS, next_ms: NEXT_MS, run: runRound },
+    failed: (error) => log("replays.not_polled", { error }, "warn"),
+  });
 
   /** Carries on what is due; answers whether anything was. */
   async function runRound(): Promise<boolean> {
     const due = await store.findDue(clock.now(), ROUND_MAX);
     for (const row of due) {
-      if (state === "stopping") return false;
+      if (rounds.isStopping()) return false;
       try {
         await carryOn(row);
       } catch (error) {
@@ -89,40 +89,6 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
     if (now_state === "done") log("replay.done", { replay_id, destination_id, created, succeeded, failed });
   }
 
-  async function loop(): Promise<void> {
-    is_hinted = false;
-    round = runRound();
-    const has_moved = await round.catch((error: unknown) => {
-      // The next poll finds it again; a database that is out of reach is said by others.
-      if (!isDatabaseError(error, "unavailable")) log("replays.not_polled", { error }, "warn");
-      return false;
-    });
-    round = undefined;
-    schedule(is_hinted ? 0 : has_moved ? NEXT_MS : POLL_MS);
-  }
-
-  function schedule(delay_ms: number): void {
-    cancelTimer();
-    if (state === "running") cancelTimer = clock.after(delay_ms, () => void loop());
-  }
-
-  /** A hint: something is due now. */
-  function wake(): void {
-    if (round === undefined) schedule(0);
-    else is_hinted = true;
-  }
-
-  function start(): void {
-    state = "running";
-    schedule(0);
-  }
-
-  /** Resolves when the step under way has ended. */
-  async function stop(): Promise<void> {
-    state = "stopping";
-    cancelTimer();
-    await round?.catch(() => false);
-  }
-
+  const { wake, start, stop } = rounds;
   return { runRound, wake, start, stop };
 }

@@ -3,7 +3,6 @@ import { describe, test } from "node:test";
 import {
   afterStep,
   allowanceOf,
-  obstacleOf,
   paceAfter,
   paceAtStart,
   planStep,
@@ -90,6 +89,21 @@ describe("a replay pauses itself", () => {
     });
   }
 
+  test("and says when, and what to press; after a resume also since when it counts", () => {
+    const facts = { ...calm, attempts: 10, failures: 10 };
+    const [resumed, at] = [NOW - 2_000, NOW].map((time) => new Date(time).toISOString());
+    const row = { ...running, created_at: NOW - 9_000 };
+    const press = "When the receiver is well, go on with POST /api/replays/rpl_1/resume.";
+    assert.equal(
+      planStep({ ...row, resumed_at: row.created_at }, webhook, facts, NOW).reason,
+      `Paused by itself at ${at}: 10 of the last 10 attempts of replays failed. ${press}`,
+    );
+    assert.equal(
+      planStep({ ...row, resumed_at: NOW - 2_000 }, webhook, facts, NOW).reason,
+      `Paused by itself at ${at}: 10 of the last 10 attempts of replays since it was resumed at ${resumed} failed. ${press}`,
+    );
+  });
+
   test("or not, when nothing is left to hand out", () => {
     const facts = { ...calm, attempts: 20, failures: 20 };
     assert.equal(planStep({ ...running, created: 1_000 }, webhook, facts, NOW).state, "running");
@@ -103,9 +117,13 @@ describe("a replay pauses itself", () => {
 
   test("when its webhook takes nothing, and ends when that is gone", () => {
     for (const state of ["off", "disabled"] as const) {
-      assert.deepEqual(planStep(running, { ...webhook, state }, calm, NOW), {
-        ...{ state: "paused", reason: obstacleOf({ id: "dst_a", state }), take: 0 },
-      });
+      const { reason, ...plan } = planStep(running, { ...webhook, state }, calm, NOW);
+      assert.deepEqual(plan, { state: "paused", take: 0 });
+      const at = new Date(NOW).toISOString();
+      assert.equal(
+        reason,
+        `Paused by itself at ${at}: the webhook dst_a is ${state}. Turn it on with PATCH /api/webhooks/dst_a {"enabled": true}, then go on with POST /api/replays/rpl_1/resume.`,
+      );
     }
     const gone = planStep({ ...running, state: "paused" }, null, calm, NOW);
     assert.deepEqual([gone.state, gone.reason], ["canceled", "The webhook was deleted."]);

@@ -107,8 +107,9 @@ export function planStep(
   // Everything is handed out: it only waits for the results.
   if (row.walked === 1) return { ...stays, reason: waitingFor(destination, facts) };
   // Exactly what was counted is handed out, although it has not looked at everything yet: a pause would hold nothing back.
-  const obstacle = obstacleOf(destination) ?? (row.created !== row.total ? failing(row.id, facts) : null);
-  if (obstacle !== null) return { state: "paused", reason: obstacle, take: 0 };
+  const obstacle = stopped(row, destination) ?? (row.created !== row.total ? failing(row, facts) : null);
+  if (obstacle !== null)
+    return { state: "paused", reason: `Paused by itself at ${timeText(now)}: ${obstacle}`, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
   if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
   return { ...stays, reason: null, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
@@ -143,7 +144,7 @@ function waitingFor(
   return `All is handed out; what is pending waits for its next attempt${turn}, by the webhook's retry schedule.`;
 }
 
-/** Why a replay cannot send to a webhook in this state; null when it can. */
+/** Why no replay to a webhook in this state can begin or go on; null when it can. */
 export function obstacleOf({ id, state }: Pick<Destination, "id" | "state">): string | null {
   if (state === "active" || state === "paused") return null;
   return `The webhook ${id} is ${state}, and a replay would only wait: turn it on first with ${enable(id)}.`;
@@ -159,9 +160,27 @@ export function nothingFound(
   return `${nothing} What the filter of the webhook ${destination_id} refuses is not missing: if it should arrive, change the filter first with PATCH /api/webhooks/${destination_id} {"filter": …}, then ask for the replay again.`;
 }
 
-function failing(id: string, { attempts, failures }: ReplayFacts): string | null {
+function stopped({ id }: Pick<ReplayRow, "id">, destination: Pick<Destination, "id" | "state">): string | null {
+  if (obstacleOf(destination) === null) return null;
+  return `the webhook ${destination.id} is ${destination.state}. Turn it on with ${enable(destination.id)}, then go on with ${callOf(id, "resume")}.`;
+}
+
+/** One that is paused anew soon after it was resumed says so: who has just resumed it would take it for the pause of before. */
+function failing(row: Pick<ReplayRow, "id" | "created_at" | "resumed_at">, facts: ReplayFacts): string | null {
+  const { attempts, failures } = facts;
   if (attempts < FAILING_ATTEMPTS_MIN || failures <= attempts * FAILING_SHARE) return null;
-  return `Paused by itself: ${failures} of the last ${attempts} attempts of replays failed. When the receiver is well, go on with POST /api/replays/${id}/resume.`;
+  const since = row.resumed_at > row.created_at ? ` since it was resumed at ${timeText(row.resumed_at)}` : "";
+  return `${failures} of the last ${attempts} attempts of replays${since} failed. When the receiver is well, go on with ${callOf(row.id, "resume")}.`;
+}
+
+/** Of one that a person has paused. */
+export function pausedByHand(id: string, at: number): string {
+  return `Paused by hand at ${timeText(at)}. Go on with ${callOf(id, "resume")}, or end it with ${callOf(id, "cancel")}.`;
+}
+
+/** What to press. */
+export function callOf(id: string, call: "resume" | "cancel"): string {
+  return `POST /api/replays/${id}/${call}`;
 }
 
 /** How many may wait for an answer as far as the last answers tell: about twice as many with each round that goes well. */
@@ -245,11 +264,19 @@ export interface Uncounted {
   pending: number;
 }
 
+/** Whether steps of it are still to be made, however long that takes. */
+export function isToMove({ state, finished_at }: Pick<ReplayRow, "state" | "finished_at">): boolean {
+  return finished_at === null && (state === "running" || state === "canceled");
+}
+
 /** Of a replay that is over: also what it did not bring about. */
-function reasonOf(row: ReplayRow, failed: number): string | null {
-  const { state, reason, created, total } = row;
-  if (state !== "done" && state !== "canceled") return reason;
-  const told = reason === null ? [] : [reason];
+function reasonOf(row: ReplayRow, failed: number, standstill: string | null): string | null {
+  const { state, created, total } = row;
+  const is_still = standstill !== null && isToMove(row);
+  // What the last step said it waits for is not all that keeps it, and "it goes on by itself" is not true.
+  const reason = is_still && state === "running" ? null : row.reason;
+  const told = [reason, is_still ? standstill : null].filter((one) => one !== null);
+  if (state !== "done" && state !== "canceled") return told.length === 0 ? null : told.join(" ");
   const left = total - created;
   if (state === "canceled" && left > 0) told.push(`${left} were not handed out.`);
   if (state === "done" && left > 0) {
@@ -267,7 +294,8 @@ function reasonOf(row: ReplayRow, failed: number): string | null {
   return told.length === 0 ? null : told.join(" ");
 }
 
-export function showReplay(row: ReplayRow & Uncounted): Replay {
+/** @param standstill why nothing moves at all; null: somebody carries replays on, or nobody can say */
+export function showReplay(row: ReplayRow & Uncounted, standstill: string | null = null): Replay {
   const succeeded = row.succeeded + row.uncounted_succeeded;
   const failed = row.failed + row.uncounted_failed;
   return {
@@ -276,7 +304,7 @@ export function showReplay(row: ReplayRow & Uncounted): Replay {
     destination_id: row.destination_id,
     target_id: row.target_id,
     state: row.state,
-    reason: reasonOf(row, failed),
+    reason: reasonOf(row, failed, standstill),
     // What reached the database late, or passes a filter that was changed since, is found beyond the count.
     total: Math.max(row.total, row.created),
     created: row.created,

@@ -84,6 +84,36 @@ forEachEngine((engine) => {
     await refused(world.replays.getReplay(id, null), "not_found");
   });
 
+  test("where no process carries replays on, one that is to move says so, and one that waits for a person does not", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(30);
+    const { id } = await startReplay(world);
+    const reason = async () => (await world.replays.getReplay(id, null)).reason;
+    assert.equal(await reason(), null);
+    world.world.standstill = "Nobody delivers.";
+    assert.equal(await reason(), "Nobody delivers.");
+    assert.equal((await startReplay(world)).reason, "Nobody delivers.");
+    const { items } = await world.replays.listReplays(world.key.id, null, { limit: 10 });
+    assert.deepEqual(
+      items.map((one) => one.reason),
+      ["Nobody delivers.", "Nobody delivers."],
+    );
+    await world.runner.runRound();
+    world.clock.at += STEP_MS;
+    await world.runner.runRound();
+    world.world.standstill = null;
+    assert.match((await reason()) ?? "", /^It waits for 20 deliveries .* It goes on by itself/);
+    world.world.standstill = "Nobody delivers.";
+    assert.equal(await reason(), "Nobody delivers.", "it does not go on by itself");
+    const at = new Date(world.clock.at).toISOString();
+    const paused = await world.replays.pauseReplay(id, null);
+    const calls = ["resume", "cancel"].map((call) => `POST /api/replays/${id}/${call}`);
+    assert.equal(paused.reason, `Paused by hand at ${at}. Go on with ${calls[0]}, or end it with ${calls[1]}.`);
+    assert.equal((await world.replays.resumeReplay(id, null, undefined)).reason, "Nobody delivers.");
+    const canceled = await world.replays.cancelReplay(id, null);
+    assert.equal(canceled.reason, `Canceled by hand at ${at}. Nobody delivers. 10 were not handed out.`);
+  });
+
   test("a state that does not allow a call is refused with its name", async () => {
     const world = await openReplayWorld(engine);
     const idle = await startReplay(world);

@@ -12,7 +12,17 @@ import { type Ids, uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { nothingFound, obstacleOf, paceAtStart, type ReplayRow, showReplay } from "./replay.ts";
+import type { PresentLimits } from "./present-limits.ts";
+import {
+  callOf,
+  isToMove,
+  nothingFound,
+  obstacleOf,
+  paceAtStart,
+  pausedByHand,
+  type ReplayRow,
+  showReplay,
+} from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 
@@ -22,12 +32,16 @@ export interface ReplaysOptions {
   destinations: { find(id: string): Promise<Destination | null> };
   dispatcher: Pick<Dispatcher, "forgetReplay">;
   ids: Pick<Ids, "prefixed">;
+  /** Why no replay moves at all, as far as this process can know. */
+  lookUpStandstill: PresentLimits["lookUpStandstill"];
   now(): number;
   /** A hint: a replay has something to do now. */
   wake(): void;
 }
 
-export function createReplays({ store, walk, destinations, dispatcher, ids, now, wake }: ReplaysOptions) {
+export function createReplays(options: ReplaysOptions) {
+  const { store, walk, destinations, dispatcher, ids, now, wake } = options;
+
   /** What a replay would send, exact, and a sample. @throws AppError not_found, invalid_request */
   async function previewReplay(
     destination_id: string,
@@ -71,7 +85,7 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
       throw refuse("conflict", fullSentence(await store.findPaused(target.id)));
     }
     wake();
-    return showReplay({ ...row, uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 });
+    return showReplay({ ...row, uncounted_succeeded: 0, uncounted_failed: 0, pending: 0 }, await standstillOf([row]));
   }
 
   /** @throws AppError not_found, invalid_request (cursor) */
@@ -85,18 +99,27 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
     const found = await store.page(destination_id, before, page.limit + 1);
     const shown = found.slice(0, page.limit);
     const last = found.length > page.limit ? shown.at(-1) : undefined;
-    return { items: shown.map(showReplay), next_cursor: last === undefined ? null : encodeCursor([last.id]) };
+    const standstill = await standstillOf(shown);
+    const items = shown.map((row) => showReplay(row, standstill));
+    return { items, next_cursor: last === undefined ? null : encodeCursor([last.id]) };
   }
 
   /** @throws AppError not_found */
   async function getReplay(id: string, app_scope: AppScope): Promise<Replay> {
-    return showReplay(await findReplay(id, app_scope));
+    const row = await findReplay(id, app_scope);
+    return showReplay(row, await standstillOf([row]));
+  }
+
+  /** Looked up only where something is to move. */
+  async function standstillOf(rows: readonly ReplayRow[]): Promise<string | null> {
+    return rows.some(isToMove) ? options.lookUpStandstill() : null;
   }
 
   /** Hands out nothing more; what is handed out goes on. @throws AppError not_found, conflict */
   async function pauseReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
-    const changed = await store.change(id, ["running"], { state: "paused", reason: "Paused by hand.", due_at: now() });
+    const at = now();
+    const changed = await store.change(id, ["running"], { state: "paused", reason: pausedByHand(id, at), due_at: at });
     if (!changed) await refuseState(id, app_scope, "Only a running replay can be paused");
     return getReplay(id, app_scope);
   }
@@ -122,7 +145,9 @@ export function createReplays({ store, walk, destinations, dispatcher, ids, now,
   async function cancelReplay(id: string, app_scope: AppScope): Promise<Replay> {
     await findReplay(id, app_scope);
     const open: ReplayState[] = ["running", "paused"];
-    const canceled = { state: "canceled", reason: "Canceled by hand.", due_at: now(), slot: null } as const;
+    const at = now();
+    const reason = `Canceled by hand at ${timeText(at)}.`;
+    const canceled = { state: "canceled", reason, due_at: at, slot: null } as const;
     const changed = await store.change(id, open, canceled);
     if (!changed) await refuseState(id, app_scope, "Only a running or paused replay can be canceled");
     dispatcher.forgetReplay(id);
@@ -162,8 +187,7 @@ function fullSentence({ count, first }: { count: number; first: string | null })
   const full = `A webhook has at most ${OPEN_REPLAYS_MAX} replays at a time`;
   if (first === null) return `${full}: wait for one, or cancel one.`;
   const paused = `${count === OPEN_REPLAYS_MAX ? "all of them" : count} ${count === 1 ? "is" : "are"} paused`;
-  const [resume, cancel] = ["resume", "cancel"].map((call) => `POST /api/replays/${first}/${call}`);
-  return `${full}, and ${paused}, which does not end by itself: resume the oldest with ${resume} or cancel it with ${cancel}.`;
+  return `${full}, and ${paused}, which does not end by itself: resume the oldest with ${callOf(first, "resume")} or cancel it with ${callOf(first, "cancel")}.`;
 }
 
 /** @throws AppError invalid_request when the range ends before it begins */

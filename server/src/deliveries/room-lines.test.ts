@@ -46,39 +46,45 @@ test("those that keep up and those that are behind are served in turn, and who f
 });
 
 test("while one waits for room, what is stored for others that need the same waits in the table", async () => {
-  const lanes = createLanes();
-  let find = async (id: string) => laneDestination({ id });
-  const options = {
-    ...{ lanes, clock: createManualClock(), isRunning: () => true, log() {}, take() {}, putBack() {} },
-    store: { claim: async () => ({ claimed: [], next_due_at: null }), readBodies: async () => [] },
-    destinations: { find: (id: string) => find(id) },
-    ...{ leases: { keep: async () => {} }, settling: { isFull: () => false, isBehind: () => false } },
-    ...{ timers: { schedule() {} }, work: (promise: Promise<void>) => promise },
-  };
-  // The rest of each part is never asked for.
-  const { refill, isCrowded } = createClaiming(options as unknown as ClaimingOptions);
-  const open = (id: string, body_bytes: number, slow = true) =>
-    Object.assign(openLane(lanes, id), { body_bytes, slow });
+  const { lanes, open, refillNow, isCrowded, destinations } = openClaiming();
   const [full, waiting, large] = [open("dst_full", 0), open("dst_waiting", 250_000), open("dst_large", 250_000)];
   const [small, fast] = [open("dst_small", 100), open("dst_fast", 250_000, false)];
   const crowded = () => [large, small, fast].map(isCrowded);
-  async function refillWaiting(): Promise<void> {
-    waiting.due_at = 0;
-    refill(waiting);
-    await yieldToEventLoop();
-  }
   lanes.reserve(full, 0, ROOM_CHARS);
-  await refillWaiting();
+  await refillNow(waiting);
   assert.deepEqual(crowded(), [true, false, false]);
   lanes.reserve(full, 0, -ROOM_CHARS);
-  await refillWaiting();
+  await refillNow(waiting);
   assert.deepEqual(crowded(), [false, false, false], "it has found room");
   lanes.reserve(full, 0, ROOM_CHARS);
-  await refillWaiting();
-  find = async () => assert.fail("the database is away");
-  await refillWaiting();
+  await refillNow(waiting);
+  destinations.find = async () => assert.fail("the database is away");
+  await refillNow(waiting);
   assert.deepEqual(crowded(), [false, false, false], "one whose claim fails holds up nobody");
 });
+
+for (const [how, due_at] of [
+  ["and the first finds nothing more", null],
+  ["and there is more of the first, which comes later", 10_000_000_000_000],
+] as const) {
+  test(`two that stand in line both go when there is room for both at once, ${how}`, async () => {
+    const { lanes, open, refillNow, isCrowded, claims, store } = openClaiming();
+    store.claim = async (id: string) => {
+      claims.push(id);
+      return { claimed: [], next_due_at: due_at };
+    };
+    const [full, first, second] = [open("dst_full", 0), open("dst_first", 250_000), open("dst_second", 250_000)];
+    lanes.reserve(full, 0, ROOM_CHARS);
+    await refillNow(first);
+    await refillNow(second);
+    assert.deepEqual([claims, isCrowded(full), isCrowded(second)], [[], false, true]);
+    lanes.reserve(full, 0, -ROOM_CHARS);
+    // Nobody looks for the second one: no timer fires here, and nothing is polled.
+    await refillNow(first);
+    assert.deepEqual(claims, ["dst_first", "dst_second"]);
+    assert.equal(isCrowded(second), false, "nobody is left in line");
+  });
+}
 
 test("receivers that are slow with large bodies are served in turn, though not all of them find room", async () => {
   const WEBHOOKS = 90;
@@ -159,6 +165,36 @@ test("what is new of a webhook that keeps up waits for few of those that are far
     assert.equal(sent.get("quiet"), round);
   }
 });
+
+/** What claims, of lanes that are opened here; nothing happens of its own accord. */
+function openClaiming() {
+  const lanes = createLanes();
+  const claims: string[] = [];
+  const destinations = { find: async (id: string) => laneDestination({ id }) };
+  const store = {
+    claim: async (id: string): Promise<{ claimed: never[]; next_due_at: number | null }> => {
+      claims.push(id);
+      return { claimed: [], next_due_at: null };
+    },
+    readBodies: async () => [],
+  };
+  const options = {
+    ...{ lanes, clock: createManualClock(), isRunning: () => true, log() {}, take() {}, putBack() {} },
+    ...{ store, destinations },
+    ...{ leases: { keep: async () => {} }, settling: { isFull: () => false, isBehind: () => false } },
+    ...{ timers: { schedule() {} }, work: (promise: Promise<void>) => promise },
+  };
+  // The rest of each part is never asked for.
+  const { refill, isCrowded } = createClaiming(options as unknown as ClaimingOptions);
+  const open = (id: string, body_bytes: number, slow = true) =>
+    Object.assign(openLane(lanes, id), { body_bytes, slow });
+  async function refillNow(lane: ReturnType<typeof open>): Promise<void> {
+    lane.due_at = 0;
+    refill(lane);
+    await yieldToEventLoop();
+  }
+  return { lanes, open, refillNow, isCrowded, destinations, claims, store };
+}
 
 function lane({ slow = false, is_behind = false }) {
   return { slow, ends: { is_behind } };

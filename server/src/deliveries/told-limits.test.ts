@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Allowed, Reason } from "./limit-text.ts";
 import { shareOf } from "./share.ts";
-import { causesOver, limitsOver, readTold, TOLD_MAX, type Told, writeTold } from "./told-limits.ts";
+import { holdsOver, limitsOver, readTold, TOLD_MAX, type Told, writeTold } from "./told-limits.ts";
 
 const NOW = 1_800_000_000_000;
 const AT = { now: NOW, slots: { slots: 512, slow_slots: 51 } };
@@ -17,7 +17,7 @@ function told(destination_id: string, cap: number, because: Reason | null = "sil
 }
 
 /** Dispatchers `a`, `b`, … and what each tells of the webhook. */
-function over(all: readonly (Allowed | null)[], webhook = WEBHOOK, show: typeof causesOver = limitsOver) {
+function over(all: readonly (Allowed | null)[], webhook = WEBHOOK, show: typeof holdsOver = limitsOver) {
   const tellers = all.map((one, n) => ({
     id: String.fromCharCode(97 + n),
     told: new Map(one === null ? [] : [[webhook.id, one] as const]),
@@ -78,7 +78,7 @@ test("a hold keeps what is due only where all that send to the webhook hold it, 
   ];
   for (const [all, held_ms] of cases) {
     const expected = held_ms === null ? null : new Date(NOW + held_ms).toISOString();
-    assert.deepEqual(over(all, WEBHOOK, causesOver), { ...over(all), held_until: expected, own: null });
+    assert.deepEqual(over(all, WEBHOOK, holdsOver), { ...over(all), held_until: expected, own: null });
   }
 });
 
@@ -91,7 +91,7 @@ test("the rate of the webhook and a want of room are told, and keep what is due 
   const told = writeTold([{ destination_id: "dst_a", allowed: kept(30_000, 2_000), share: WEBHOOK }]);
   assert.deepEqual(readTold(told).get("dst_a"), kept(30_000, 2_000));
   const own = (all: (Allowed | null)[], rate_per_second = 2) =>
-    over(all, { ...WEBHOOK, rate_per_second }, causesOver).own ?? null;
+    over(all, { ...WEBHOOK, rate_per_second }, holdsOver).own ?? null;
   const next = new Date(NOW + 20_000).toISOString();
   const rate = own([kept(20_000, null)], 0.02);
   assert.equal(
@@ -109,7 +109,7 @@ test("the rate of the webhook and a want of room are told, and keep what is due 
     `All 2 requests at a time that it may have are under way, the oldest since ${since}, until about ${until} at the latest (timeout_ms).`,
   );
   assert.match(full?.step ?? "", /^Let the receiver answer sooner: /);
-  const one = over([kept(null, 3_000)], { ...WEBHOOK, max_in_flight: 1 }, causesOver).own;
+  const one = over([kept(null, 3_000)], { ...WEBHOOK, max_in_flight: 1 }, holdsOver).own;
   assert.match(one?.reason ?? "", /^The one request at a time that it may have is under way since /);
   assert.match(one?.step ?? "", /PATCH \/api\/webhooks\/dst_a \{"max_in_flight": 2\}\.$/);
   for (const all of [

@@ -6,7 +6,7 @@ import type { Limits } from "../destinations/health.ts";
 import { timeText } from "../platform/time-text.ts";
 import {
   type Allowed,
-  type Causes,
+  type Holds,
   type Own,
   type Reason,
   type Slots,
@@ -91,7 +91,7 @@ export function limitsOver(webhook: Webhook, tellers: readonly Teller[], { now, 
 }
 
 /** The same for whoever asks what keeps a delivery: it is sent nothing only until the first of them sends again. */
-export function causesOver(webhook: Slowed, tellers: readonly Teller[], at: Present): Causes {
+export function holdsOver(webhook: Slowed, tellers: readonly Teller[], at: Present): Holds {
   const all = sendersOf(webhook, tellers).map(({ allowed }) => allowed);
   const first = Math.min(...all.map(({ held_until }) => held_until ?? 0));
   const limits = { ...limitsOver(webhook, tellers, at), held_until: first > at.now ? timeText(first) : null };

@@ -2,10 +2,8 @@
 // takes what is due, or events wait for one of their link that is tried again and again. Pure; called by present-webhooks.ts.
 import { timeText } from "../platform/time-text.ts";
 import { deliveryId } from "./delivery.ts";
-import { type Causes, causeOf } from "./limit-text.ts";
+import { type Holds, holdReason } from "./limit-text.ts";
 
-/** What is due for so long is more than a process that is busy: something keeps it. */
-export const OVERDUE_MS = 60_000;
 /** So long events of a link wait for an earlier one that fails, before that is told: it may go at its next attempt. */
 export const STUCK_MS = 60_000;
 
@@ -24,22 +22,23 @@ export interface Stuck {
 /**
  * Null where what keeps it is what was learned of the receiver, which its health says.
  * @param since when the first of them was due, in ms since 1970
- * @param causes null: no process tells this one anything
+ * @param holds null: no process tells this one anything
  */
-export function stepWhenOverdue(since: number, causes: Causes | null): string | null {
+export function stepWhenOverdue(since: number, holds: Holds | null): string | null {
   const due = `Deliveries are due since ${timeText(since)}`;
-  if (causes === null) {
+  if (holds === null) {
     return `${due}, and nothing has taken them. See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps them.`;
   }
-  if (causeOf(causes) === null) {
+  const { own = null, nobody = null } = holds;
+  if (nobody !== null) return `${due}. ${nobody.reason} ${nobody.step}`;
+  if (holdReason(holds) === null) {
     return `${due}, though a dispatcher runs and no limit of the webhook is known to keep them: it is behind. Wait while \`health.pending\` goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.`;
   }
-  const { own = null } = causes;
   return own === null ? null : `${due}. ${own.reason} ${own.step}`;
 }
 
 /** Of one that is paused, where no dispatcher is known. @param probe_at when it should have been tried */
-export function stepWhenUntried(probe_at: number, { reason, step }: NonNullable<Causes["own"]>): string {
+export function stepWhenUntried(probe_at: number, { reason, step }: NonNullable<Holds["nobody"]>): string {
   return `It should have been tried at ${timeText(probe_at)}, and nothing has done so. ${reason} ${step}`;
 }
 

@@ -93,7 +93,7 @@ forEachEngine((engine) => {
     const [store, deliveries] = [createEventStore(db), createDeliveryStore(db)];
     const events = createEvents({
       ...{ event_log, store, deliveries, destinations, ids: createIds(), now: Date.now },
-      lookUpCauses: async () => () => null,
+      lookUpHolds: async () => () => null,
     });
     const click = { event: "link.click" as const, data: {} };
     const { id } = await destinations.createWebhook("shop", input());
@@ -212,7 +212,7 @@ test("a call that would make too many deliveries is refused, with how many event
     store: {} as EventStore,
     deliveries: { ofEvent: never, lastAttempts: never, find: never, probeAt: never },
     destinations: { find: never, ofApp: async () => ({ version: 1, destinations: [], conditions: 0, takers }) },
-    lookUpCauses: never,
+    lookUpHolds: never,
     ids: createIds(),
     now: Date.now,
   });

@@ -6,7 +6,7 @@ import type { TestBody } from "#contract/destinations.ts";
 import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } from "#contract/events.ts";
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { aheadOf, type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
-import type { LookUpCauses } from "../deliveries/present-limits.ts";
+import type { LookUpHolds } from "../deliveries/present-limits.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { subjectOf } from "../destinations/filter.ts";
@@ -40,7 +40,7 @@ export interface EventsOptions {
     ofApp(app_id: string): Promise<AppDestinations>;
   };
   /** The limits that may keep a delivery waiting (present-limits.ts). */
-  lookUpCauses: LookUpCauses;
+  lookUpHolds: LookUpHolds;
   /** Whether an app's events are to be found by whom they are about; absent: of none. */
   hasConsent?(app_id: string): Promise<boolean>;
   ids: Pick<Ids, "uuid">;
@@ -123,7 +123,7 @@ export function createEvents(options: EventsOptions) {
     const at = now();
     // Of what has arrived everywhere nobody asks what keeps it.
     const is_open = deliveries.length < all.length || deliveries.some(({ state }) => state !== "succeeded");
-    const limitsOf = is_open ? await options.lookUpCauses() : () => null;
+    const limitsOf = is_open ? await options.lookUpHolds() : () => null;
     const subject = subjectOf(event);
     const fates = await Promise.all(
       all.map(async (destination) => {

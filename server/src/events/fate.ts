@@ -19,7 +19,7 @@ import {
   withErasure,
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
-import { causeOf } from "../deliveries/limit-text.ts";
+import { holdReason } from "../deliveries/limit-text.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { stepWhenDisabled } from "../destinations/missed.ts";
 import { timeText } from "../platform/time-text.ts";
@@ -210,7 +210,7 @@ function stepBeforeItsTime(
   if (ahead !== null) return stepBehind(ahead, delivery);
   const own_step = limits?.own?.step ?? null;
   if (isOverdue(delivery, now)) {
-    if (causeOf(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
+    if (holdReason(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
     if (own_step !== null) return own_step;
   }
   const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;

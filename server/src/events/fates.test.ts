@@ -26,7 +26,7 @@ async function openFates(engine: Engine) {
   const store = createEventStore(db);
   const events = createEvents({
     ...{ event_log, store, deliveries: createDeliveryStore(db), destinations, ids, now },
-    lookUpCauses: async () => () => null,
+    lookUpHolds: async () => () => null,
   });
   const fates = createFates({ store: createFatesStore(db), history: store, destinations, pairs_max: PAIRS_MAX });
   const ingest = (...types: EventType[]) =>

@@ -12,7 +12,7 @@ import {
 import type { Erasing } from "../events/erasing.ts";
 import type { EventRow } from "../events/event.ts";
 import type { Clock } from "../platform/clock.ts";
-import { isDatabaseError } from "../platform/database.ts";
+import { createRounds } from "../platform/rounds.ts";
 import { FIRST_PACE, nextPace } from "../retention/plan.ts";
 import { createFinding, type FindingOptions, isOthers, keysOf, type Names } from "./finding.ts";
 import { COUNTED, type ErasureRow, type ErasureStore } from "./store.ts";
@@ -46,13 +46,14 @@ class Interrupted extends Error {
 
 export function createRunner(options: RunnerOptions) {
   const { erasures, erasing, clock, elapsed, holder, log, names_max = NAMES_MAX } = options;
-  let state: "idle" | "running" | "stopping" = "idle";
+  const rounds = createRounds({
+    ...{ clock, poll_ms: POLL_MS, next_ms: 0, run: runRound },
+    // The lease runs out, and it goes on where it stood.
+    failed: (error) => log("erasure.not_continued", { error }, "warn"),
+  });
   let held: { id: string; renewed_at: number } | null = null;
   let pace = FIRST_PACE;
   let resumed_at = elapsed();
-  let round: Promise<boolean> | undefined;
-  let is_hinted = false;
-  let cancelTimer = () => {};
   let endRest = () => {};
   const finding = createFinding({ store: options.store, about: options.about, names_max, rest });
 
@@ -137,7 +138,7 @@ export function createRunner(options: RunnerOptions) {
   /** After each step, nine times as long as it took. @throws Interrupted */
   async function rest(): Promise<void> {
     pace = nextPace(pace, elapsed() - resumed_at);
-    if (state !== "stopping") {
+    if (!rounds.isStopping()) {
       await new Promise<void>((resolve) => {
         const cancel = clock.after(pace.rest_ms, resolve);
         endRest = () => {
@@ -146,7 +147,7 @@ export function createRunner(options: RunnerOptions) {
         };
       });
     }
-    if (state === "stopping" || held === null) throw new Interrupted();
+    if (rounds.isStopping() || held === null) throw new Interrupted();
     const now = clock.now();
     if (Math.abs(now - held.renewed_at) >= RENEW_MS) {
       if (!(await erasures.renew(held.id, holder, now + LEASE_MS))) throw new Interrupted();
@@ -155,41 +156,12 @@ export function createRunner(options: RunnerOptions) {
     resumed_at = elapsed();
   }
 
-  async function loop(): Promise<void> {
-    is_hinted = false;
-    round = runRound();
-    const has_moved = await round.catch((error: unknown) => {
-      // The lease runs out, and it goes on where it stood; a database that is out of reach is said by others.
-      if (!isDatabaseError(error, "unavailable")) log("erasure.not_continued", { error }, "warn");
-      return false;
-    });
-    round = undefined;
-    schedule(has_moved || is_hinted ? 0 : POLL_MS);
-  }
-
-  function schedule(delay_ms: number): void {
-    cancelTimer();
-    if (state === "running") cancelTimer = clock.after(delay_ms, () => void loop());
-  }
-
-  /** One was asked for. */
-  function wake(): void {
-    if (round === undefined) schedule(0);
-    else is_hinted = true;
-  }
-
-  function start(): void {
-    state = "running";
-    schedule(0);
-  }
-
   /** Resolves when the step under way has ended. */
   async function stop(): Promise<void> {
-    state = "stopping";
-    cancelTimer();
+    const stopped = rounds.stop();
     endRest();
-    await round?.catch(() => false);
+    await stopped;
   }
 
-  return { runRound, wake, start, stop };
+  return { runRound, wake: rounds.wake, start: rounds.start, stop };
 }

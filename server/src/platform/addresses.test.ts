@@ -149,9 +149,40 @@ for (const [allow, address, permitted] of LISTED) {
 
 test("A refusal names the address and its kind, in the plain form when it was mapped", () => {
   const refuse = createAddressRule([]);
-  assert.equal(refuse("::ffff:a00:1", true), "10.0.0.1, a private address outside the networks of LINKME_EGRESS_ALLOW");
+  assert.match(
+    refuse("::ffff:a00:1", true) ?? "",
+    /^10\.0\.0\.1, a private address outside the networks of LINKME_EGRESS_ALLOW /,
+  );
   assert.equal(refuse("4000::1", true), "4000::1, which is not a public address");
 });
+
+const ALLOWING: readonly (readonly [address: string, host: string, allow: string[], value: string | null])[] = [
+  ["127.0.0.1", "127.0.0.1", [], "127.0.0.0/8"],
+  ["127.9.9.9", "hook.test", [], "127.0.0.0/8"],
+  ["::1", "::1", [], "::1"],
+  ["::1", "::1", ["127.0.0.0/8"], "…,::1"],
+  ["127.0.0.1", "localhost", [], "127.0.0.0/8,::1"],
+  ["::1", "localhost", ["127.0.0.0/8"], "…,::1"],
+  ["10.0.0.5", "10.0.0.5", [], "10.0.0.5"],
+  ["::ffff:10.0.0.5", "hook.test", ["127.0.0.0/8", "::1"], "…,10.0.0.5"],
+  ["100.64.0.1", "hook.test", [], "100.64.0.1"],
+  ["fd00::5", "hook.test", ["10.0.0.0/8"], "…,fd00::5"],
+  ["169.254.169.254", "169.254.169.254", [], null],
+  ["168.63.129.16", "hook.test", [], null],
+  ["224.0.0.1", "hook.test", [], null],
+];
+
+for (const [address, host, allow, value] of ALLOWING) {
+  const listed = allow.length === 0 ? "nothing" : allow.join(", ");
+  test(`With ${listed} listed, ${host} at ${address} is refused with ${value ?? "no way to allow it"}, which is true`, () => {
+    const refusal = createAddressRule(allow)(address, false, host) ?? "";
+    assert.equal(/LINKME_EGRESS_ALLOW=([^,)\s]+(?:,[^,)\s]+)*)/.exec(refusal)?.[1] ?? null, value, refusal);
+    if (value === null) return;
+    const read = parseCidrs(value.replace("…", allow.join()));
+    assert.ok("cidrs" in read);
+    assert.equal(createAddressRule(read.cidrs)(address, false, host), null);
+  });
+}
 
 const CIDR_LISTS: readonly (readonly [string, string[]])[] = [
   ["", []],

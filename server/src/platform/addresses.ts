@@ -5,8 +5,12 @@
 import { BlockList, isIP, isIPv4, SocketAddress } from "node:net";
 import { targetUrlProblem } from "#contract/target-url.ts";
 
-/** Null when a connection to the address is permitted, else why not, beginning with the address. */
-export type AddressRule = (address: string, secure: boolean) => string | null;
+/**
+ * Null when a connection to the address is permitted, else why not, beginning with the address, and with what the operator
+ * would permit it, where that may be wanted. What is listed already is not told: who may write webhooks need not know it.
+ * @param host the name that led to the address; left out: none
+ */
+export type AddressRule = (address: string, secure: boolean, host?: string) => string | null;
 
 export interface Target {
   origin: string;
@@ -59,6 +63,10 @@ const RESERVED: readonly (readonly [network: string, what: string])[] = [
   ["fec0::/10", "a site-local address"],
   ["ff00::/8", "a multicast address"],
 ];
+/** Of these there are receivers; nobody means one at the others, such as a cloud's metadata service. */
+const OWN_NETWORKS: readonly string[] = ["a private address", "a carrier-internal address", "a site-local address"];
+const LOOPBACK = "a loopback address";
+const LOOPBACK_NETWORKS = ["127.0.0.0/8", "::1"];
 /** All of IPv6 that is given out as global unicast; what lies outside is refused even when no row above names it. */
 const GLOBAL_UNICAST = "2000::/3";
 
@@ -68,17 +76,35 @@ export function createAddressRule(allow: readonly string[]): AddressRule {
   const global = createNetworks([GLOBAL_UNICAST]);
   const reserved = RESERVED.map(([network, what]) => ({ what, contains: createNetworks([network]) }));
 
-  return (text, secure) => {
+  return (text, secure, host = "") => {
     const address = plainAddress(text);
     if (address === null) return `${text.slice(0, 64)}, which is not a usable address`;
     if (listed(address)) return null;
     const match = reserved.find((range) => range.contains(address));
-    if (match) return `${address}, ${match.what} outside the networks of LINKME_EGRESS_ALLOW`;
+    if (match) {
+      const missing = networksFor(address, match.what, isLoopbackName(host)).filter(
+        (network) => !allow.includes(network),
+      );
+      return `${address}, ${match.what} outside the networks of LINKME_EGRESS_ALLOW${howToAllow(missing, allow)}`;
+    }
     if (!isIPv4(address) && !global(address)) return `${address}, which is not a public address`;
     return secure
       ? null
       : `${address}, a public address over plain http, which is for the networks of LINKME_EGRESS_ALLOW only`;
   };
+}
+
+/** A name of this machine leads to an address of each family, and one that is refused refuses both. */
+function networksFor(address: string, what: string, is_loopback_name: boolean): string[] {
+  if (what === LOOPBACK && is_loopback_name) return LOOPBACK_NETWORKS;
+  if (what === LOOPBACK) return LOOPBACK_NETWORKS.filter((network) => network.includes(":") !== isIPv4(address));
+  return OWN_NETWORKS.includes(what) ? [address] : [];
+}
+
+function howToAllow(networks: readonly string[], allow: readonly string[]): string {
+  if (networks.length === 0) return "";
+  const [before, what_is] = allow.length === 0 ? ["", ""] : ["…,", ", where … is what it has now"];
+  return ` (to allow it, start the server again with LINKME_EGRESS_ALLOW=${before}${networks.join(",")}${what_is})`;
 }
 
 /** Reads a comma-separated list of networks: `10.0.0.0/8, fd00::/8`, or single addresses. Empty text is an empty list. */

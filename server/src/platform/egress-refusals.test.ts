@@ -32,7 +32,11 @@ function assertFailure(exchange: Exchange, code: string, message: RegExp): void 
 }
 
 for (const [url, allow, message] of [
-  ["https://127.0.0.1/", [], /^Refused: 127\.0\.0\.1, a loopback address outside the networks of LINKME_EGRESS_ALLOW$/],
+  [
+    "https://127.0.0.1/",
+    [],
+    /^Refused: 127\.0\.0\.1, a loopback address outside the networks of LINKME_EGRESS_ALLOW \(to allow it, start the server again with LINKME_EGRESS_ALLOW=127\.0\.0\.0\/8\)$/,
+  ],
   ["https://2130706433/", [], /127\.0\.0\.1/],
   ["https://[::ffff:7f00:1]/", [], /127\.0\.0\.1/],
   ["https://[::1]/", LOOPBACK, /::1, a loopback address/],
@@ -137,7 +141,19 @@ for (const [url, allow, answer] of [
   [
     "https://10.0.0.5/",
     [],
-    /^10\.0\.0\.5, a private address outside the networks of LINKME_EGRESS_ALLOW, is refused\. Use/,
+    /^10\.0\.0\.5, a private address outside the networks of LINKME_EGRESS_ALLOW \(to allow it, start the server again with LINKME_EGRESS_ALLOW=10\.0\.0\.5\), is refused\. Use/,
+  ],
+  [
+    "http://127.0.0.1:3000/",
+    [],
+    /^127\.0\.0\.1, a loopback .* LINKME_EGRESS_ALLOW=127\.0\.0\.0\/8\), is refused\. Use/,
+  ],
+  ["http://localhost:3000/", [], /LINKME_EGRESS_ALLOW=127\.0\.0\.0\/8,::1\), is refused\. Use/],
+  ["http://10.0.0.5/", LOOPBACK, /LINKME_EGRESS_ALLOW=…,10\.0\.0\.5, where … is what it has now\), is refused\. Use/],
+  [
+    "http://inner.test/",
+    LOOPBACK,
+    /^Refused: inner\.test resolves to 10\.0\.0\.5, .* LINKME_EGRESS_ALLOW=…,10\.0\.0\.5,/,
   ],
   ["https://0x7f.1/", [], /^127\.0\.0\.1, a loopback address/],
   ["https://[::ffff:10.0.0.5]/", [], /^10\.0\.0\.5, a private address/],
@@ -148,7 +164,9 @@ for (const [url, allow, answer] of [
 ] as const) {
   const listed = allow.length === 0 ? "nothing" : allow.join(", ");
   test(`${url} ${answer === null ? "may" : "may not"} be saved with ${listed} listed`, async (t) => {
-    const names: Record<string, string[]> = { "good.test": ["127.0.0.1"], "hook.test": ["93.184.216.34"] };
+    const names: Record<string, string[]> = {
+      ...{ "good.test": ["127.0.0.1"], "hook.test": ["93.184.216.34"], "inner.test": ["10.0.0.5"] },
+    };
     const egress = open(t, {
       allow,
       resolve: async (host) => {

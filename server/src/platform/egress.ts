@@ -131,11 +131,11 @@ async function check(gate: Gate, url: string): Promise<string | null> {
 
 function checkAtOnce(gate: Gate, target: Target | { error: string }): string | null {
   if ("error" in target) return target.error;
-  if (!target.secure && !gate.plain_http)
-    return `Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network: for a receiver on this machine, start the server again with LINKME_EGRESS_ALLOW=127.0.0.0/8. ${WHAT_IS_ACCEPTED}.`;
   const address = addressOf(target);
-  const refusal = address === null ? null : gate.refuse(address, target.secure);
-  return refusal === null ? null : `${refusal}, is refused. ${WHAT_IS_ACCEPTED}.`;
+  const refusal = address === null ? null : gate.refuse(address, target.secure, target.host);
+  if (refusal !== null) return `${refusal}, is refused. ${WHAT_IS_ACCEPTED}.`;
+  if (target.secure || gate.plain_http) return null;
+  return `Plain http is not accepted, unless the setting LINKME_EGRESS_ALLOW names the network: that of ${target.host}, or, for a receiver on this machine, start the server again with LINKME_EGRESS_ALLOW=127.0.0.0/8. ${WHAT_IS_ACCEPTED}.`;
 }
 
 /** Where no name has to be looked up. */

@@ -37,7 +37,7 @@ export function createResolver(
     const addresses = await resolveOnce(host);
     // One bad address refuses them all: a split answer is an attack or a mistake.
     for (const address of addresses) {
-      const refusal = refuse(address, secure);
+      const refusal = refuse(address, secure, host);
       if (refusal !== null) throw new EgressError("refused_address", `Refused: ${host} resolves to ${refusal}`);
     }
     if (addresses.length === 0) throw new EgressError("dns", describeDnsError("ENODATA", host));

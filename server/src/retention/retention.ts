@@ -4,6 +4,7 @@
 
 import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { createRounds } from "../platform/rounds.ts";
 import { FIRST_PACE, nextPace } from "./plan.ts";
 import { createSteps, type Removed, type Step, type StepParts, tidy, type Walk } from "./steps.ts";
 import { type KeptDestination, type Progress, type RetentionStore, saveProgress } from "./store.ts";
@@ -35,11 +36,13 @@ export interface RetentionOptions extends Omit<StepParts, "store"> {
 export function createRetention(options: RetentionOptions) {
   const { store, clock, elapsed, holder, log } = options;
   const steps = createSteps(options);
-  let state: "idle" | "running" | "stopping" = "idle";
+  const rounds = createRounds({
+    ...{ clock, poll_ms: ROUND_MS, next_ms: NEXT_ROUND_MS, run: runRound },
+    // The next round goes on where this one stood.
+    failed: (error) => log("retention.failed", { error }, "warn"),
+  });
   let pace = FIRST_PACE;
   let held_at = Number.NEGATIVE_INFINITY;
-  let round: Promise<boolean> | undefined;
-  let cancelTimer = () => {};
   let endRest = () => {};
 
   /** Lets every walk go on for some steps; answers whether something is left. False too when another process does it. */
@@ -149,7 +152,7 @@ export function createRetention(options: RetentionOptions) {
   }
 
   function rest(rest_ms: number): Promise<void> {
-    if (state === "stopping") return Promise.resolve();
+    if (rounds.isStopping()) return Promise.resolve();
     return new Promise((resolve) => {
       const cancel = clock.after(rest_ms, resolve);
       endRest = () => {
@@ -161,7 +164,7 @@ export function createRetention(options: RetentionOptions) {
 
   /** Whether this process is the one, and is not to stop. */
   async function mayGoOn(): Promise<boolean> {
-    if (state === "stopping") return false;
+    if (rounds.isStopping()) return false;
     const now = clock.now();
     if (now >= held_at && now - held_at < RENEW_MS) return true;
     const is_held = await store.hold(holder, now, LEASE_MS);
@@ -169,37 +172,16 @@ export function createRetention(options: RetentionOptions) {
     return is_held;
   }
 
-  async function loop(): Promise<void> {
-    round = runRound();
-    const is_left = await round.catch((error: unknown) => {
-      // The next round goes on where this one stood; a database that is out of reach is said by others.
-      if (!isDatabaseError(error, "unavailable")) log("retention.failed", { error }, "warn");
-      return false;
-    });
-    round = undefined;
-    schedule(is_left ? NEXT_ROUND_MS : ROUND_MS);
-  }
-
-  function schedule(delay_ms: number): void {
-    if (state === "running") cancelTimer = clock.after(delay_ms, () => void loop());
-  }
-
-  function start(): void {
-    state = "running";
-    schedule(FIRST_ROUND_MS);
-  }
-
   /** Resolves when the step under way has ended. */
   async function stop(): Promise<void> {
-    const was_running = state === "running";
-    state = "stopping";
-    cancelTimer();
+    const was_running = rounds.isRunning();
+    const stopped = rounds.stop();
     endRest();
-    await round?.catch(() => false);
+    await stopped;
     if (!was_running || held_at === Number.NEGATIVE_INFINITY) return;
     // A lease that stays runs out by itself.
     await store.giveBack(holder).catch(() => {});
   }
 
-  return { runRound, start, stop };
+  return { runRound, start: () => rounds.start(FIRST_ROUND_MS), stop };
 }

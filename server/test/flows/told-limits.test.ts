@@ -1,7 +1,8 @@
 // A process that only answers people, and two that deliver, on one PostgreSQL: a receiver asks for less, and whoever asks the
-// first one why the webhook is slow is told, of both together, for as long as they are there.
+// first one why the webhook is slow is told, of both together, for as long as they are there. Without them a replay says so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Replay } from "#contract/replays.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { createSite } from "../support/site.ts";
 import { knowOf, startTogether } from "../support/together.ts";
@@ -82,6 +83,14 @@ test("a process that delivers nothing says why a webhook is slow at those that d
   const nobody = await look(busy.id);
   assert.match(nobody.limited_because ?? "", /^No process with the role dispatcher/);
   assert.equal(nobody.concurrency_limit, null);
+  const range = { since: "2000-01-01T00:00:00Z", until: "9999-12-31T00:00:00Z", events: ["link.click"] };
+  const asked = await api.request<Replay>("POST", `/api/webhooks/${idle.id}/replays`, range, headers);
+  assert.equal(asked.status, 202, JSON.stringify(asked.body));
+  const replay = await api.request<Replay>("GET", `/api/replays/${asked.body.id}`, undefined, headers);
+  for (const { state, reason } of [asked.body, replay.body]) {
+    assert.equal(state, "running");
+    assert.match(reason ?? "", /^No process with the role dispatcher .* Start a process with the role dispatcher/);
+  }
   assert.deepEqual(await api.stop(), { code: 0, signal: null });
   for (const { stdout } of [api, first, second]) assert.doesNotMatch(stdout(), /"level":"error"/);
 });

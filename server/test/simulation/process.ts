@@ -76,12 +76,12 @@ export function createProcess(
   });
   const hinted = { ...dispatcher, wake: losing(dispatcher.wake) };
   const event_log = createEventLog({ committer, destinations, dispatcher: hinted, now });
-  const lookUpCauses: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
+  const lookUpHolds: LookUpLimits = async () => (webhook) => dispatcher.limitsOf(webhook.id);
   const events = createEvents({
-    ...{ lookUpCauses, event_log, destinations, ids, now, store: createEventStore(db), deliveries: store },
+    ...{ lookUpHolds, event_log, destinations, ids, now, store: createEventStore(db), deliveries: store },
   });
   const deliveries = createDeliveries({
-    ...{ lookUpCauses, store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
+    ...{ lookUpHolds, store, destinations, now, dispatcher: hinted, positionOf: events.positionOf },
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
   });
 

@@ -5,7 +5,7 @@ import { after } from "node:test";
 import { createDeliveries } from "../../src/deliveries/deliveries.ts";
 import { createDispatcher } from "../../src/deliveries/dispatcher.ts";
 import { ALONE } from "../../src/deliveries/presence.ts";
-import type { LookUpCauses } from "../../src/deliveries/present-limits.ts";
+import type { LookUpHolds } from "../../src/deliveries/present-limits.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createDestinations } from "../../src/destinations/destinations.ts";
 import type { Verdict } from "../../src/destinations/failing.ts";
@@ -29,7 +29,7 @@ const clock = {
 };
 
 /** @param told what keeps deliveries waiting; absent: what the dispatcher itself says */
-export async function openPipeline(engine: Engine, exclusive = true, told?: LookUpCauses) {
+export async function openPipeline(engine: Engine, exclusive = true, told?: LookUpHolds) {
   const db = await engine.open();
   await db.query(sql`insert into apps (id, name, ios_enable_pasteboard, android_sha256, require_api_key,
     match_window_seconds, destinations_version, created_at, updated_at) values ('shop', 'Shop', 0, '[]', 0, 3600, 1, 0, 0)`);
@@ -64,16 +64,16 @@ export async function openPipeline(engine: Engine, exclusive = true, told?: Look
     log: (event, fields) => void logged.push({ event, ...fields }),
   });
   const event_log = createEventLog({ committer, destinations, dispatcher, now: Date.now });
-  const lookUpCauses: LookUpCauses = told ?? (async () => (webhook) => dispatcher.limitsOf(webhook.id));
+  const lookUpHolds: LookUpHolds = told ?? (async () => (webhook) => dispatcher.limitsOf(webhook.id));
   const events = createEvents({
-    ...{ lookUpCauses, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
+    ...{ lookUpHolds, event_log, destinations, ids, store: createEventStore(db), deliveries: store, now: Date.now },
   });
   const deliveries = createDeliveries({
     store,
     destinations,
     dispatcher,
     positionOf: events.positionOf,
-    lookUpCauses,
+    lookUpHolds,
     keepingOf: async () => ({ event_retention_days: null, delivery_retention_days: null }),
     now: Date.now,
   });

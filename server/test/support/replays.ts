@@ -67,7 +67,7 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const wakes: string[] = [];
   /** Replays that dispatchers were told to let go of. */
   const forgotten: string[] = [];
-  const world = { is_deleted: false, is_target_deleted: false };
+  const world = { is_deleted: false, is_target_deleted: false, standstill: null as string | null };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
   /** Another webhook of the app, with a state of its own, and one of another app. */
   const target = { id: `dst_${name}t`, app_id: key.app_id, state: "active" as Destination["state"] };
@@ -92,7 +92,8 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
       clock: { now, after: () => () => {} },
       log: () => {},
     });
-    return { runner, replays: createReplays({ ...parts, ids, now, wake: () => {} }) };
+    const lookUpStandstill = async () => world.standstill;
+    return { runner, replays: createReplays({ ...parts, lookUpStandstill, ids, now, wake: () => {} }) };
   }
 
   /** Stores so many events of this moment; a millisecond later nothing of the next ones is older. */

@@ -95,7 +95,7 @@ export async function openRetentionWorld(engine: Engine, keeping: Partial<Keepin
     destinations: { find: async (id) => (id === destination_id ? STUB : null) },
     dispatcher: { wake: () => {}, forget: () => {} },
     positionOf: async (_, id) => id,
-    lookUpCauses: async () => () => null,
+    lookUpHolds: async () => () => null,
     keepingOf: async () => kept,
     now,
   });
