@@ -268,12 +268,16 @@ forEachEngine((engine) => {
     await waitUntil(() => gate.numbers().length === 2, "the second attempt");
     await gate.arrived(1);
     assert.equal((await api.call("DELETE", `/api/webhooks/${hook}`)).status, 204);
-    assert.match(await storedText(api), new RegExp(`"response_snippet":"${MARK}"`), "its removal is to come");
+    // What the server has to remove at its start may still be under way, and then takes all of it along at any moment.
+    const left = () => api.db.query(sql`select position from deliveries where destination_id = ${hook}`);
+    const before = await storedText(api);
+    assert.ok(before.includes(`"response_snippet":"${MARK}"`) || (await left()).length === 0);
     await erase(api, id);
     assert.doesNotMatch(await storedText(api), new RegExp(MARK));
     gate.answer(1, echo);
     const recorded = () => api.db.query(sql`select number from attempts where destination_id = ${hook}`);
-    await waitUntil(async () => (await recorded()).length === 2, "the second to be recorded");
+    const isOver = async () => (await recorded()).length === 2 || (await left()).length === 0;
+    await waitUntil(isOver, "the second to be recorded");
     assert.doesNotMatch(await storedText(api), new RegExp(MARK));
   });
 
