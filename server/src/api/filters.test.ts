@@ -102,7 +102,7 @@ forEachEngine((engine) => {
     assert.deepEqual(received(), [first, second]);
   });
 
-  test("a skipped delivery whose retry by hand fails is skipped again, for the same reason", async () => {
+  test("a skipped delivery whose retry by hand fails is skipped again, for the same reason, and says what came of the retry", async () => {
     const { url, answered, click, fateOf } = await openApp(engine, { filter: IOS_ONLY });
     await answered("PATCH", url, { url: "http://127.0.0.1:1/", retry_schedule: [] });
     const [event] = await click("web");
@@ -110,7 +110,11 @@ forEachEngine((engine) => {
     await answered("POST", `/api/deliveries/${before.delivery_id}/retry`);
     const attempts = async () => (await answered("GET", `/api/deliveries/${before.delivery_id}`)).attempts.length;
     await waitUntil(async () => (await attempts()) === 1, "the attempt is recorded");
-    assert.deepEqual(await fateOf(event), before);
+    const fate = await fateOf(event);
+    assert.deepEqual({ ...fate, reason: before.reason }, before);
+    const [was = "", by_hand = ""] = (fate.reason ?? "").split(" Sent by hand at ");
+    assert.equal(was, before.reason);
+    assert.match(by_hand, /^\S+Z, it failed: Connection refused by /);
   });
 
   test("a test event is never filtered, and an id that comes twice is skipped once", async () => {

@@ -181,21 +181,18 @@ export function createDeliveries(options: DeliveriesOptions) {
     const row = key === null ? undefined : await store.find(key);
     const destination = row === undefined ? null : await destinations.find(row.destination_id);
     const is_there = row !== undefined && destination !== null && (app_scope === null || row.app_id === app_scope);
-    if (!is_there) throw refuse("not_found", noDelivery(key !== null, app_scope));
+    if (!is_there) throw refuse("not_found", noDelivery(app_scope));
     return { row, destination };
   }
 
   return { listDeliveries, getDelivery, retryDelivery, resendDelivery, cancelDelivery };
 }
 
-/** The same of one that another app has. @param is_id whether it could be the id of one */
-function noDelivery(is_id: boolean, app_scope: AppScope): string {
+/** The same of one that another app has, and of what is no id at all. */
+function noDelivery(app_scope: AppScope): string {
   const where =
     app_scope === null ? "There is no such delivery in any app." : `The app ${app_scope} has no such delivery.`;
-  const check = is_id
-    ? "Check the id: of a webhook that was deleted, and of events that are older than their app keeps them, none is left."
-    : "Check the id: that of a delivery begins with dlv_.";
-  return `${where} ${check} GET /api/webhooks/{id}/deliveries lists those of a webhook, and GET /api/events/{id} names those of an event.`;
+  return `${where} Check the id, which begins with dlv_: of a webhook that was deleted, and of events that are older than their app keeps them, none is left. GET /api/webhooks/{id}/deliveries lists those of a webhook, and GET /api/events/{id} names those of an event.`;
 }
 
 /** The first attempt is by hand, and the webhook's schedule follows when it fails. */

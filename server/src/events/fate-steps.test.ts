@@ -81,10 +81,18 @@ forEachEngine((engine) => {
     const where =
       /GET \/api\/webhooks\/\{id\}\/deliveries lists .* GET \/api\/events\/\{id\} names those of an event\.$/;
     const cases: [id: string, app: string | null, start: RegExp][] = [
-      [id, "blog", /^The app blog has no such delivery\. Check the id: of a webhook that was deleted/],
-      [`${id}0`, "blog", /^The app blog has no such delivery\. Check the id: of a webhook that was deleted/],
-      [`${id}0`, null, /^There is no such delivery in any app\. Check the id: of a webhook/],
-      [event_id, "shop", /^The app shop has no such delivery\. Check the id: that of a delivery begins with dlv_\./],
+      [
+        id,
+        "blog",
+        /^The app blog has no such delivery\. Check the id, which begins with dlv_: of a webhook that was deleted/,
+      ],
+      [
+        `${id}0`,
+        "blog",
+        /^The app blog has no such delivery\. Check the id, which begins with dlv_: of a webhook that was deleted/,
+      ],
+      [`${id}0`, null, /^There is no such delivery in any app\. Check the id, which begins with dlv_: of a webhook/],
+      [event_id, "shop", /^The app shop has no such delivery\. Check the id, which begins with dlv_: of a webhook/],
     ];
     for (const [wrong, app, start] of cases) {
       const told = await deliveries.getDelivery(wrong, app).catch((error: unknown) => error);
