@@ -97,11 +97,11 @@ export function patchWebhookRow(row: DestinationRow, patch: WebhookPatch, now: n
     updated_at: now,
   };
   const switched = triedAnew(row, switchState(withKeysFor(scheme, changed, sealer), patch.enabled, now), now);
-  return { ...switched, cause: holdReason(switched.cause, row, switched.row) };
+  return { ...switched, cause: causeOf(switched.cause, row, switched.row) };
 }
 
 /** Why, then what else was changed with it. */
-function holdReason(cause: string, before: DestinationRow, after: DestinationRow): string {
+function causeOf(cause: string, before: DestinationRow, after: DestinationRow): string {
   const is_filter = cause === CHANGED && after.filter !== before.filter;
   const filter_cause = after.filter === null ? "its filter was removed" : "its filter was changed";
   const first = is_filter ? filter_cause : cause;
