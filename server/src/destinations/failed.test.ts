@@ -126,7 +126,7 @@ forEachEngine((engine) => {
       Array.from({ length: 5 }, (_, n) => ["failed", START + n] as const),
     );
     assert.deepEqual(await failedAt(world.db.query, "dst_a", 3), {
-      ...{ count: 3, is_exact: false, first_at: START + 2, last_at: START + 4 },
+      ...{ count: 3, is_exact: false, first_at: START + 2, last_at: START + 4, settled_at: START + 4 },
     });
     assert.equal((await failedAt(world.db.query, "dst_a", 6)).is_exact, true);
     assert.equal((await failedAt(world.db.query, "dst_b")).count, 0);
@@ -190,7 +190,10 @@ test("a webhook that fails now and then says how much of a day has failed, when 
 
 test("one that failed is told as one, and that a webhook that is stopped has to be on first", () => {
   const step = (state: DestinationState) =>
-    stepForFailed({ id: "dst_a", state }, { count: 1, is_exact: true, first_at: START, last_at: START }) ?? "";
+    stepForFailed(
+      { id: "dst_a", state },
+      { count: 1, is_exact: true, first_at: START, last_at: START, settled_at: START },
+    ) ?? "";
   assert.match(step("active"), /^1 delivery has failed for good, and stays failed: send it with POST /);
   assert.match(step("paused"), / when the receiver is well\.$/);
   for (const state of ["off", "disabled"] as const) assert.match(step(state), / when the webhook is on again\.$/);

@@ -12,9 +12,11 @@ export interface Failed {
   /** When the events of the first and the last of them were accepted, in ms since 1970. */
   first_at: number;
   last_at: number;
+  /** When the last of them to end had failed. */
+  settled_at: number;
 }
 
-export const NONE_FAILED: Failed = { count: 0, is_exact: true, first_at: 0, last_at: 0 };
+export const NONE_FAILED: Failed = { count: 0, is_exact: true, first_at: 0, last_at: 0, settled_at: 0 };
 
 /** So many failures in a row are no accident; fewer are told where nothing of a day has succeeded. */
 const FAILING_TOLD_MIN = 3;

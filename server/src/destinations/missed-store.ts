@@ -136,7 +136,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
   async function pausedTo(ids: readonly string[]): Promise<Map<string, PausedReplay[]>> {
     if (ids.length === 0) return new Map();
     const found = await query<Stored<Omit<PausedReplay, "is_all">> & { all: number }>(
-      sql`select id, state, destination_id, target_id, states, at_position, end_position,
+      sql`select id, state, destination_id, target_id, states, at_position, end_position, created_at,
           case when walked = 0 and events is null and link_id is null then 1 else 0 end as "all"
         from replays where target_id in (${list(ids)}) and slot is not null and state = 'paused' order by id`,
     );

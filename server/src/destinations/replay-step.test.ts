@@ -77,6 +77,8 @@ forEachEngine((engine) => {
     await insertPaused(id, id, FAILED);
     assert.equal(await says(), true, "it ends before what has failed");
     await db.query(sql`update replays set end_position = ${uuidFloor(START + 2)}`);
+    assert.equal(await says(), true, "it was asked for before that had failed");
+    await db.query(sql`update replays set created_at = ${START + 1}`);
     assert.equal(await says(), false);
     assert.ok((await stepOf(id))?.endsWith(`${paused("what has failed")} ${GO_ON}`));
     for (const narrower of [
@@ -107,7 +109,7 @@ test("one that runs says how far it is, and of many that are paused the first is
     "The replay rpl_1 sends what has failed: see how far it is with GET /api/replays/rpl_1.",
   );
   const three = ["rpl_1", "rpl_2", "rpl_3"].map((id): PausedReplay => {
-    return { id, state: "paused", ...own, at_position: "", end_position: "", is_all: true };
+    return { id, state: "paused", ...own, at_position: "", end_position: "", is_all: true, created_at: 0 };
   });
   assert.equal(
     stepForPaused("dst_a", three, false),

@@ -19,6 +19,8 @@ export interface PausedReplay extends NamedReplay {
   end_position: string;
   /** Whether it sends all that is in one of its states, of every type and link, from there on. */
   is_all: boolean;
+  /** When it was asked for, in ms since 1970: what failed later is no part of it. */
+  created_at: number;
 }
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -72,9 +74,10 @@ export function resume(replay_id: string): string {
 }
 
 /** Whether one of them sends all of it as soon as it is resumed: another replay would send it twice. */
-export function isSentBy(paused: readonly PausedReplay[], { is_exact, first_at, last_at }: Failed): boolean {
-  return paused.some(({ destination_id, target_id, states, is_all, at_position, end_position }) => {
-    const is_within = at_position <= uuidFloor(first_at) && uuidFloor(last_at + 1) <= end_position;
-    return destination_id === target_id && states.includes("failed") && is_all && is_exact && is_within;
+export function isSentBy(paused: readonly PausedReplay[], failed: Failed): boolean {
+  return paused.some(({ destination_id, target_id, states, is_all, at_position, end_position, created_at }) => {
+    const is_before = at_position <= uuidFloor(failed.first_at);
+    const is_within = is_before && uuidFloor(failed.last_at + 1) <= end_position && failed.settled_at <= created_at;
+    return destination_id === target_id && states.includes("failed") && is_all && failed.is_exact && is_within;
   });
 }
