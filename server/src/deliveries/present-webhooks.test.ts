@@ -154,6 +154,24 @@ forEachEngine((engine) => {
     );
   });
 
+  test("while nobody sends, an ordered webhook says that in place of calls that change nothing, and once", async () => {
+    const { clock, known, insert, step, idOf } = await openWaits(engine, "link");
+    await insert(
+      { accepted: 0, due_at: START + 5 * MINUTE_MS, key: "lnk_1", failures: 2 },
+      { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" },
+    );
+    clock.at += MINUTE_MS;
+    known.holds = NOBODY_SENDS;
+    const { reason, step: start } = NOBODY_SENDS.nobody;
+    const who = `Events of a link wait for an earlier one of it, ${idOf(0)}, which has failed and is tried again at 2026-01-31T09:35:00.000Z.`;
+    assert.equal(await step(), `${who} ${reason} ${start}`);
+    await insert({ accepted: 2, due_at: START });
+    clock.at += MINUTE_MS;
+    assert.equal(await step(), `Deliveries are due since 2026-01-31T09:30:00.002Z. ${reason} ${start}`);
+    known.holds = NO_LIMITS;
+    assert.match((await step()) ?? "", /^Deliveries are due since .* Events of a link wait for .* gives it up/);
+  });
+
   test("an ordered webhook where nothing waits for what has failed says nothing", async () => {
     const { clock, insert, step } = await openWaits(engine, "link");
     clock.at += 10 * MINUTE_MS;
@@ -188,4 +206,8 @@ forEachEngine((engine) => {
 test("one that is being tried says so", () => {
   const first = { destination_id: "dst_0a", position: uuidFloor(START), links: 1, is_exact: true };
   assert.match(stepWhenStuck({ ...first, next_at: null }), /, which has failed and is being tried again\. GET /);
+  assert.match(
+    stepWhenStuck({ ...first, next_at: null }, NOBODY_SENDS.nobody),
+    / and was being tried again\. No process /,
+  );
 });

@@ -2,7 +2,7 @@
 // keeps what is due although its receiver is not to blame. Called by the API with what it is about to answer.
 import type { Webhook } from "#contract/destinations.ts";
 import { OVERDUE_MS } from "./delivery.ts";
-import { type LookUpHolds, type LookUpLimits, NOBODY_SENDS } from "./present-limits.ts";
+import type { LookUpHolds, LookUpLimits } from "./present-limits.ts";
 import { STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
 import type { WebhookWaitsStore } from "./webhook-waits-store.ts";
 
@@ -19,38 +19,48 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }:
   return async (webhooks) => {
     const at = now();
     const waiting = webhooks.filter(({ health }) => health.pending > 0);
-    const [limitsOf, overdueStepOf, stuck] = await Promise.all([
-      lookUpLimits(),
-      lookUpOverdue(waiting, at),
-      store.stuckOf(idsOf(waiting.filter(isOrdered)), at, at - STUCK_MS),
-    ]);
+    const [limitsOf, stepsOf] = await Promise.all([lookUpLimits(), lookUpSteps(waiting, at)]);
     return webhooks.map((webhook) => {
-      const behind = stuck.get(webhook.id);
-      const steps = [overdueStepOf(webhook), webhook.next_step, behind === undefined ? null : stepWhenStuck(behind)];
-      const told = steps.filter((step) => step !== null);
+      const { first, last } = stepsOf(webhook);
+      const told = [first, webhook.next_step, last].filter((step) => step !== null);
       const health = { ...webhook.health, ...limitsOf(webhook) };
       return { ...webhook, health, next_step: told.length === 0 ? null : told.join(" ") };
     });
   };
 
-  /** Who sends is asked only where something is overdue. */
-  async function lookUpOverdue(waiting: readonly Webhook[], at: number) {
+  /** What to do before and after all else. Who sends is asked only where something waits that should not. */
+  async function lookUpSteps(waiting: readonly Webhook[], at: number) {
     const before = at - OVERDUE_MS;
     // What waited for it to come back was not due before it had.
     const active = waiting.filter((one) => one.state === "active" && Date.parse(one.state_changed_at) <= before);
-    const overdue = await store.overdueOf(idsOf(active), before);
     const untried = waiting.filter((one) => (probeOf(one) ?? at) <= before);
-    if (overdue.size === 0 && untried.length === 0) return () => null;
+    const [overdue, stuck] = await Promise.all([
+      store.overdueOf(idsOf(active), before),
+      store.stuckOf(idsOf(waiting.filter(isOrdered)), at, at - STUCK_MS),
+    ]);
+    if (overdue.size === 0 && stuck.size === 0 && untried.length === 0) return () => NOTHING_WAITS;
     const holdsOf = await lookUpHolds();
-    return (webhook: Webhook): string | null => {
+    return (webhook: Webhook): Steps => {
       const holds = holdsOf(webhook);
+      const nobody = holds?.nobody ?? null;
       const since = overdue.get(webhook.id);
-      if (since !== undefined) return stepWhenOverdue(since, holds);
       const probe_at = untried.includes(webhook) ? probeOf(webhook) : null;
-      return probe_at !== null && holds === NOBODY_SENDS ? stepWhenUntried(probe_at, NOBODY_SENDS.nobody) : null;
+      const first_untried = probe_at === null || nobody === null ? null : stepWhenUntried(probe_at, nobody);
+      const first = since === undefined ? first_untried : stepWhenOverdue(since, holds);
+      const behind = stuck.get(webhook.id);
+      // While nobody sends, no call lets those behind it go on, and that is said once.
+      const is_last = behind !== undefined && (first === null || nobody === null);
+      return { first, last: is_last ? stepWhenStuck(behind, nobody) : null };
     };
   }
 }
+
+interface Steps {
+  first: string | null;
+  last: string | null;
+}
+
+const NOTHING_WAITS: Steps = { first: null, last: null };
 
 function isOrdered({ state, ordering }: Webhook): boolean {
   return state === "active" && ordering === "link";

@@ -42,15 +42,18 @@ export function stepWhenUntried(probe_at: number, { reason, step }: NonNullable<
   return `It should have been tried at ${timeText(probe_at)}, and nothing has done so. ${reason} ${step}`;
 }
 
-export function stepWhenStuck({ links, is_exact, next_at, ...first }: Stuck): string {
+/** @param nobody no dispatcher is known, so that no call lets those behind it go on; null: one is, or nobody can tell */
+export function stepWhenStuck({ links, is_exact, next_at, ...first }: Stuck, nobody: Holds["nobody"] = null): string {
   const id = deliveryId(first);
   const call = `/api/deliveries/${id}`;
-  const tried = next_at === null ? "is being tried again" : `is tried again at ${timeText(next_at)}`;
+  const being = `${nobody === null ? "is" : "was"} being tried again`;
+  const tried = next_at === null ? being : `is tried again at ${timeText(next_at)}`;
   const what = "wait for an earlier one of their link that has failed and is tried again";
   const of = is_exact ? `${links} links` : "some links";
   const who =
     is_exact && links === 1
       ? `Events of a link wait for an earlier one of it, ${id}, which has failed and ${tried}.`
       : `Events of ${of} ${what}. The first of these is ${id}, which ${tried}.`;
+  if (nobody !== null) return `${who} ${nobody.reason} ${nobody.step}`;
   return `${who} GET ${call} says what to do. POST ${call}/retry tries it at once, and POST ${call}/cancel gives it up, so that those behind it go on.`;
 }
