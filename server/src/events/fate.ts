@@ -148,7 +148,7 @@ function stepWith(event: KnownEvent, destination: KnownDestination, found: Settl
 }
 
 function stepWhenFailed(event: KnownEvent, destination: KnownDestination, found: Settled, now: number): string {
-  const { id, state, created_at } = destination;
+  const { id, state } = destination;
   const retry = retryOf(found.delivery);
   const advice = adviceOn(found.tried, destination);
   const by_replay = replayed(destination, found);
@@ -157,7 +157,8 @@ function stepWhenFailed(event: KnownEvent, destination: KnownDestination, found:
   const one = `${send} send it again with ${retry}.`;
   // Tests are no part of a replay, and one to a webhook that is stopped would wait.
   if (event.target_id !== null || state === "off" || state === "disabled") return one;
-  const body = JSON.stringify({ since: timeText(created_at), until: timeText(now), states: ["failed"] });
+  // From the beginning: a replay may have brought a webhook what is older than itself.
+  const body = JSON.stringify({ since: timeText(0), until: timeText(now), states: ["failed"] });
   return `${one} All that failed at this webhook go again with POST /api/webhooks/${id}/replays ${body}; "dry_run": true beside that counts them first.`;
 }
 
