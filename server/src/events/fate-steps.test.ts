@@ -26,7 +26,6 @@ forEachEngine((engine) => {
     const retried = await deliveries.retryDelivery(delivery_id, "shop");
     assert.equal(retried.reason, "An attempt was asked for by hand. An attempt is due now. Nobody sends.");
     await deliveries.cancelDelivery(delivery_id, "shop");
-    await deliveries.cancelDelivery(delivery_id, "shop").catch(() => {});
     await destinations.patchWebhook(id, null, { enabled: false });
     const canceled = (await fateOf(0))?.next_step ?? "";
     assert.match(canceled, /^Start a dispatcher\. When one runs: Send it after all with POST /);
