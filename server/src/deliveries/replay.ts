@@ -4,6 +4,7 @@ import type { EventType } from "#contract/events.ts";
 import type { Replay, ReplayedState, ReplayState } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { enable } from "../destinations/missed.ts";
+import { callOf } from "../destinations/replay-step.ts";
 import { timeText } from "../platform/time-text.ts";
 
 /** Deliveries that one step hands out, takes back or counts, at the most. */
@@ -176,11 +177,6 @@ function failing(row: Pick<ReplayRow, "id" | "created_at" | "resumed_at">, facts
 /** Of one that a person has paused. */
 export function pausedByHand(id: string, at: number): string {
   return `Paused by hand at ${timeText(at)}. Go on with ${callOf(id, "resume")}, or end it with ${callOf(id, "cancel")}.`;
-}
-
-/** What to press. */
-export function callOf(id: string, call: "resume" | "cancel"): string {
-  return `POST /api/replays/${id}/${call}`;
 }
 
 /** How many may wait for an answer as far as the last answers tell: about twice as many with each round that goes well. */

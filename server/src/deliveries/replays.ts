@@ -6,6 +6,7 @@ import type { Replay, ReplayCreate, ReplayPreview, ReplayResume, ReplayState, Re
 import { REPLAY_SAMPLE_MAX } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { positionBounds, type TimeRange } from "../destinations/missed.ts";
+import { callOf } from "../destinations/replay-step.ts";
 import { invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
@@ -13,16 +14,7 @@ import { timeText } from "../platform/time-text.ts";
 import { type AppScope, findDestination } from "./app-scope.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { PresentLimits } from "./present-limits.ts";
-import {
-  callOf,
-  isToMove,
-  nothingFound,
-  obstacleOf,
-  paceAtStart,
-  pausedByHand,
-  type ReplayRow,
-  showReplay,
-} from "./replay.ts";
+import { isToMove, nothingFound, obstacleOf, paceAtStart, pausedByHand, type ReplayRow, showReplay } from "./replay.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 

@@ -1,5 +1,6 @@
 // What keeps the deliveries of a webhook from going out, as sentences with the call, where it is not its receiver: nobody
-// takes what is due, or events wait for one of their link that is tried again and again. Pure; called by present-webhooks.ts.
+// takes what is due, or events wait for one of their link that is tried again and again. Pure; called by
+// present-webhooks.ts, and by fate.ts for a single one.
 import { timeText } from "../platform/time-text.ts";
 import { deliveryId } from "./delivery.ts";
 import { type Holds, holdReason } from "./limit-text.ts";
@@ -27,7 +28,7 @@ export interface Stuck {
 export function stepWhenOverdue(since: number, holds: Holds | null): string | null {
   const due = `Deliveries are due since ${timeText(since)}`;
   if (holds === null) {
-    return `${due}, and nothing has taken them. See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps them.`;
+    return `${due}, and nothing has taken them. ${lookForDispatcher("them")}`;
   }
   const { own = null, nobody = null } = holds;
   if (nobody !== null) return `${due}. ${nobody.reason} ${nobody.step}`;
@@ -35,6 +36,11 @@ export function stepWhenOverdue(since: number, holds: Holds | null): string | nu
     return `${due}, though a dispatcher runs and no limit of the webhook is known to keep them: it is behind. Wait while \`health.pending\` goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.`;
   }
   return own === null ? null : `${due}. ${own.reason} ${own.step}`;
+}
+
+/** Of what is due for long where no process tells this one anything. */
+export function lookForDispatcher(what: "it" | "them"): string {
+  return `See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps ${what}.`;
 }
 
 /** Of one that is paused, where no dispatcher is known. @param probe_at when it should have been tried */

@@ -6,10 +6,10 @@ import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type Failed, type Failing, stepForFailed, stepWhenFailing } from "./failed.ts";
 import {
+  callOf,
   isSentBy,
   type NamedReplay,
   type PausedReplay,
-  resume,
   stepForPaused,
   stepOfReplay,
   whatOf,
@@ -242,7 +242,7 @@ function stepToCount(id: string, { count, since, until }: Missed): string {
 function restOf(sender: Owed["sender"]): string {
   if (sender === null) return `with "recover": true it is also sent what it has missed, else it goes on from now`;
   const { id } = sender;
-  return `then go on with the replay ${id}, which sends ${whatOf(sender)}, with ${resume(id)}; what it has missed since that was asked for is told then`;
+  return `then go on with the replay ${id}, which sends ${whatOf(sender)}, with ${callOf(id, "resume")}; what it has missed since that was asked for is told then`;
 }
 
 export function stepWhenDisabled(id: string): string {

@@ -1,5 +1,5 @@
 // What a replay to a webhook sends, and what to do about one that is paused, as sentences with the call. Pure; called by
-// missed.ts for what shows webhooks, and by the recovery of one.
+// missed.ts for what shows webhooks. Also the call that resumes or cancels one, for all who name it.
 import { uuidFloor } from "../platform/ids.ts";
 import type { Failed } from "./failed.ts";
 
@@ -52,7 +52,7 @@ function stepWhenPaused(replay: NamedReplay, is_stopped: boolean): string {
   const { id } = replay;
   // One to a webhook that is stopped is not resumed.
   const go_on = is_stopped ? "When the webhook is on again, go on" : "Go on";
-  return `The replay ${id}, which sends ${whatOf(replay)}, is paused: GET /api/replays/${id} says why. ${go_on} with ${resume(id)}.`;
+  return `The replay ${id}, which sends ${whatOf(replay)}, is paused: GET /api/replays/${id} says why. ${go_on} with ${callOf(id, "resume")}.`;
 }
 
 /** Null when none is. @param destination_id the webhook that gets what they send */
@@ -69,8 +69,9 @@ export function stepForPaused(
   return `${step} ${more} paused, too: GET /api/webhooks/${destination_id}/replays lists them.`;
 }
 
-export function resume(replay_id: string): string {
-  return `POST /api/replays/${replay_id}/resume`;
+/** What to press. */
+export function callOf(replay_id: string, call: "resume" | "cancel"): string {
+  return `POST /api/replays/${replay_id}/${call}`;
 }
 
 /** Whether one of them sends all of it as soon as it is resumed: another replay would send it twice. */

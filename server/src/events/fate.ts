@@ -20,8 +20,10 @@ import {
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { holdReason } from "../deliveries/limit-text.ts";
+import { lookForDispatcher } from "../deliveries/webhook-waits.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { stepWhenDisabled } from "../destinations/missed.ts";
+import { enable, stepWhenDisabled } from "../destinations/missed.ts";
+import { callOf } from "../destinations/replay-step.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { EventRow } from "./event.ts";
 import { type Absence, absenceOf, type PastSettings } from "./past-settings.ts";
@@ -211,7 +213,7 @@ function stepBeforeItsTime(
   if (ahead !== null) return stepBehind(ahead, delivery);
   const own_step = limits?.own?.step ?? null;
   if (isOverdue(delivery, now)) {
-    if (holdReason(limits ?? null) === null) return LOOK_FOR_DISPATCHER;
+    if (holdReason(limits ?? null) === null) return lookForDispatcher("it");
     if (own_step !== null) return own_step;
   }
   const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;
@@ -265,7 +267,7 @@ function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">, destinati
   if (state !== "paused") return `${replay} is under way: GET /api/replays/${id} says how far it is.`;
   const is_stopped = destination.state === "off" || destination.state === "disabled";
   const go_on = is_stopped ? `Turn the webhook on with ${enable(destination.id)}, then go on` : "Go on";
-  return `${replay} is paused: GET /api/replays/${id} says why. ${go_on} with POST /api/replays/${id}/resume.`;
+  return `${replay} is paused: GET /api/replays/${id} says why. ${go_on} with ${callOf(id, "resume")}.`;
 }
 
 function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDestination, absence: Absence): string {
@@ -281,11 +283,4 @@ function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDesti
   if (state === "disabled") return `${change}${stepWhenDisabled(id)} Or, when it is on, send ${what}`;
   const send = state === "off" ? `Turn the webhook on with ${enable(id)}, then send` : "Send";
   return `${change}${send} ${what}`;
-}
-
-const LOOK_FOR_DISPATCHER =
-  "See that a process with the role dispatcher runs (LINKME_ROLE): only those send. While one does, a backlog or a limit of the webhook keeps it.";
-
-function enable(id: string): string {
-  return `PATCH /api/webhooks/${id} {"enabled": true}`;
 }
