@@ -65,7 +65,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   const committer = createCommitter({ engine: db.engine, batch });
   const shared = { db, told_db, ids, clock, hints, egress, destinations, committer };
   const { store, waking, ...sending } = composeSending(config, shared);
-  const { lookUpHolds, lookUpStandstill } = sending;
+  const { lookUpLimits, lookUpHolds, lookUpStandstill } = sending;
   const recording = composeEvents({ ...shared, deliveries: store, dispatcher: waking, lookUpHolds, hasConsent });
   const { positionOf } = recording.events;
   const deliveries = createDeliveries({
@@ -79,7 +79,7 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
   });
   const replaying = composeReplays({ ...shared, dispatcher: waking, lookUpStandstill });
   const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
-  const showPresent = createPresentWebhooks({ ...sending, store: createWebhookWaitsStore(db), now });
+  const showPresent = createPresentWebhooks({ store: createWebhookWaitsStore(db), lookUpLimits, lookUpHolds, now });
   const delivering = { store, ...sending, deliveries, ...replaying, recovery, showPresent };
   return { writes, committer, egress, hints, notices, destinations, tail, ...recording, ...delivering };
 }

@@ -206,7 +206,7 @@ export function isOverdue(row: DeliveryRow, now: number): boolean {
 }
 
 /** Why what is due has not gone out yet; null while its time is to come. */
-export function dueReason(row: DeliveryRow, limits: Holds | null, now: number): string | null {
+function dueReason(row: DeliveryRow, limits: Holds | null, now: number): string | null {
   if (row.state !== "pending" || row.due_at === null || waitsForTurn(row)) return null;
   // What a person asked for waits for nothing that was learned.
   if (row.due_at === DUE_FIRST) return join("An attempt is due now.", limits?.own?.reason ?? null);
@@ -222,7 +222,7 @@ export function dueReason(row: DeliveryRow, limits: Holds | null, now: number): 
 }
 
 /** Of one that a dispatcher has: only a hold is certain to keep it, unless a person asked for it, and what has no room. */
-export function underWayReason(row: DeliveryRow, limits: Holds | null): string {
+function underWayReason(row: DeliveryRow, limits: Holds | null): string {
   if ((limits?.nobody ?? null) !== null && row.due_at !== null) {
     return `A dispatcher took it, and had until ${timeText(row.due_at)} to send it.`;
   }
