@@ -186,12 +186,12 @@ for (const [title, limits, changes, reason] of limited) {
   });
 }
 
-test("what is due for more than a minute may be kept by a limit of the webhook's own, or one that nobody told of", () => {
+test("what is due for more than a minute while a dispatcher is known and tells of no limit may wait for that one", () => {
   const limits = { concurrency_limit: 50, rate_limit_per_second: null, held_until: null, limited_because: null };
   const shown = showDelivery(row, "event-1", CREATED + 60_001, { ...standing("active"), limits });
   assert.match(
     shown.reason ?? "",
-    /no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it\.$/,
+    /Z, though a dispatcher runs and no limit of the webhook is known to keep it: the dispatcher may be behind\.$/,
   );
 });
 

@@ -6,7 +6,7 @@ import type { EventType } from "#contract/events.ts";
 import { isUnreadableText } from "../destinations/destination.ts";
 import { timeText } from "../platform/time-text.ts";
 import { nextStepOf, READ_AGAIN_STEP } from "./advice.ts";
-import { type Holds, holdReason, limitReason } from "./limit-text.ts";
+import { behindReason, type Holds, holdReason, limitReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
 
 /** A row of the table `deliveries`. */
@@ -217,6 +217,7 @@ function dueReason(row: DeliveryRow, limits: Holds | null, now: number): string 
   if (limited !== null) return `${since}. ${limited}`;
   if (now - dueSince(row) <= TAKEN_MS) return `${since}.`;
   if (!isOverdue(row, now)) return `${since}. ${LATE}`;
+  if (limits !== null) return `${since}, ${behindReason("it")}.`;
   // A limit that nobody has told of may be the reason, or one of the webhook's own.
   return `${since}, and nothing has taken it: no process with the role dispatcher runs, or a backlog or a limit of the webhook keeps it.`;
 }

@@ -109,6 +109,14 @@ export function holdReason(holds: Holds | null): string | null {
   return sentences.length === 0 ? null : sentences.join(" ");
 }
 
+/** Of what is due for long while somebody sends: dispatchers do not tell of all their limits (told-limits.ts). */
+export function behindReason(what: "it" | "them"): string {
+  return `though a dispatcher runs and no limit of the webhook is known to keep ${what}: the dispatcher may be behind`;
+}
+
+export const STEP_WHEN_BEHIND =
+  "Wait while `health.pending` of the webhook goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.";
+
 export type Slowed = Pick<Destination, "id" | "max_in_flight" | "rate_per_second" | "timeout_ms">;
 
 /** @param cap how many requests to it may be under way */

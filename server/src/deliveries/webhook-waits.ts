@@ -3,7 +3,7 @@
 // present-webhooks.ts, and by fate.ts for a single one.
 import { timeText } from "../platform/time-text.ts";
 import { deliveryId } from "./delivery.ts";
-import { type Holds, holdReason } from "./limit-text.ts";
+import { behindReason, type Holds, holdReason, STEP_WHEN_BEHIND } from "./limit-text.ts";
 
 /** So long events of a link wait for an earlier one that fails, before that is told: it may go at its next attempt. */
 export const STUCK_MS = 60_000;
@@ -33,7 +33,7 @@ export function stepWhenOverdue(since: number, holds: Holds | null): string | nu
   const { own = null, nobody = null } = holds;
   if (nobody !== null) return `${due}. ${nobody.reason} ${nobody.step}`;
   if (holdReason(holds) === null) {
-    return `${due}, though a dispatcher runs and no limit of the webhook is known to keep them: it is behind. Wait while \`health.pending\` goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.`;
+    return `${due}, ${behindReason("them")}. ${STEP_WHEN_BEHIND}`;
   }
   return own === null ? null : `${due}. ${own.reason} ${own.step}`;
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { EventType } from "#contract/events.ts";
 import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
+import { NO_LIMITS } from "../destinations/health.ts";
 import { fateOf, fateWithout } from "./fate.ts";
 import type { PastSettings } from "./past-settings.ts";
 
@@ -299,6 +300,10 @@ test("an attempt whose time has passed is due since then, and after a while that
     );
     assert.match(next_step ?? "", /role dispatcher/);
   }
+  const known = { ...destination, limits: NO_LIMITS };
+  const behind = fateOf(event, known, { delivery, history: [] }, AT + 60_001);
+  assert.match(behind.reason ?? "", /though a dispatcher runs/);
+  assert.match(behind.next_step ?? "", /^Wait while `health\.pending` of the webhook goes down; /);
   assert.match(fate({ reason: "It broke" }, 60_001).reason ?? "", /^It broke\. It is due since .*dispatcher/);
   assert.equal(fate({ due_at: DUE_FIRST }, HOUR_MS).next_step, null);
   assert.equal(fate({ due_at: AT + HOUR_MS }, 60_001).next_step, null);

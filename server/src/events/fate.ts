@@ -19,7 +19,7 @@ import {
   withErasure,
 } from "../deliveries/delivery.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
-import { holdReason } from "../deliveries/limit-text.ts";
+import { holdReason, STEP_WHEN_BEHIND } from "../deliveries/limit-text.ts";
 import { lookForDispatcher } from "../deliveries/webhook-waits.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { enable, stepWhenDisabled } from "../destinations/missed.ts";
@@ -213,7 +213,8 @@ function stepBeforeItsTime(
   if (ahead !== null) return stepBehind(ahead, delivery);
   const own_step = limits?.own?.step ?? null;
   if (isOverdue(delivery, now)) {
-    if (holdReason(limits ?? null) === null) return lookForDispatcher("it");
+    if (holdReason(limits ?? null) === null)
+      return (limits ?? null) === null ? lookForDispatcher("it") : STEP_WHEN_BEHIND;
     if (own_step !== null) return own_step;
   }
   const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;
