@@ -1,6 +1,6 @@
-// What one app may never learn of another one, nor change about it, by any id in any call: the ids in paths, queries, bodies
-// and headers are taken from the route table and its schemas, and each is filled with the other app's. An id that is added
-// is tested too, or fails here until it says what it names.
+// What one app may never learn of another one, nor change about it, by any id in any call: the ids in paths, queries and bodies
+// are taken from the route table and its schemas, and each is filled with the other app's. An id that is added is tested
+// too, or fails here until it says what it names.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { z } from "zod";

@@ -15,6 +15,7 @@ import { openDatabase } from "../../src/platform/database-open.ts";
 import { sql } from "../../src/platform/sql.ts";
 import { waitUntilDrained } from "../support/drain.ts";
 import { countFates, sumOf } from "../support/fates.ts";
+import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import {
   assertNone,
   assertPromisesKept,
@@ -226,10 +227,11 @@ const MISHAPS: Record<string, Mishap> = {
   },
   "the disk is full": {
     repeats_max: 0,
-    async strike({ server, options }) {
-      limitFiles(server, String(FULL_DISK_BYTES));
-      await pause(options.random.below(LASTS_MAX_MS));
-      limitFiles(server, "unlimited");
+    async strike(world) {
+      await fillDisks(world);
+      await pause(world.options.random.below(LASTS_MAX_MS));
+      limitFiles(world.server, "unlimited");
+      if (world.cluster !== undefined) await freeDisk(world.cluster.url);
       return performance.now();
     },
   },
@@ -262,9 +264,11 @@ const MISHAPS: Record<string, Mishap> = {
   "the process is killed while the disk is full": {
     repeats_max: CUT_OFF_UNRECORDED_MAX,
     async strike(world) {
-      limitFiles(world.server, String(FULL_DISK_BYTES));
+      await fillDisks(world);
       await pause(world.options.random.below(LASTS_MAX_MS));
-      return killed(world);
+      await world.server.kill9();
+      if (world.cluster !== undefined) await freeDisk(world.cluster.url);
+      return start(world);
     },
   },
 };
@@ -282,6 +286,12 @@ async function start(world: World): Promise<number> {
   world.servers.push(world.server);
   await world.server.setClock(world.clock_ahead_ms);
   return started_at;
+}
+
+/** That of the server, where its spool is, and that of PostgreSQL. */
+async function fillDisks({ server, cluster }: World): Promise<void> {
+  limitFiles(server, String(FULL_DISK_BYTES));
+  if (cluster !== undefined) await fillDisk(cluster.url);
 }
 
 function limitFiles({ pid }: ServerProcess, soft: string): void {

@@ -8,13 +8,7 @@ const MISHAPS_DEFAULT = "20";
 /** Promised: from the end of a mishap until a new event comes through. */
 const RECOVERY_MAX_MS = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    mishaps: { type: "string", default: MISHAPS_DEFAULT },
-    engine: { type: "string", default: "sqlite,postgres" },
-    seed: { type: "string" },
-  },
-});
+const values = readOptions();
 const mishaps = Number(values.mishaps);
 const engines = values.engine.split(",");
 if (!Number.isInteger(mishaps) || mishaps < 1)
@@ -31,6 +25,21 @@ for (const engine of engines.filter(isEngine)) {
   log(
     `${report.promised} promises kept, lost 0, ${report.requests} requests, ${report.repeated} sent again, slowest recovery ${slowest} ms`,
   );
+}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        mishaps: { type: "string", default: MISHAPS_DEFAULT },
+        engine: { type: "string", default: "sqlite,postgres" },
+        seed: { type: "string" },
+      },
+    }).values;
+  } catch (error) {
+    // An option that is none: its message names it.
+    return fail(`${error instanceof Error ? error.message : error} Accepted are --mishaps, --engine and --seed.`);
+  }
 }
 
 function isEngine(name: string): name is ChaosOptions["engine"] {

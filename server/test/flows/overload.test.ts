@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { unprivilegedAccount } from "../../../scripts/postgres-binaries.ts";
 import { tryLock } from "../../src/platform/file-lock.ts";
+import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { startCluster } from "../support/postgres.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { residentBytes } from "../support/resident-bytes.ts";
@@ -94,41 +95,47 @@ test("a flood of large bodies beside a database that is locked is turned away be
   file.close();
 });
 
-test("a full disk is answered 503, never 202, and the server goes on when there is space", async () => {
-  const receiver = await startReceiver();
-  after(() => receiver.close());
-  const server = await startServer();
-  after(() => server.stop());
-  const site = await furnish(server, receiver.url);
-  const accepted = new Set(await site.ingest([randomUUID(), randomUUID()]));
-  const refused = new Set<string>();
-  const limitFiles = (soft: string) => execFileSync("prlimit", [`--pid=${server.pid}`, `--fsize=${soft}:`]);
+for (const engine of ["sqlite", "postgres"] as const) {
+  test(`a full disk under ${engine} is answered 503, never 202, and the server goes on when there is space`, async () => {
+    const cluster = engine === "postgres" ? await startCluster() : undefined;
+    after(() => cluster?.remove());
+    const receiver = await startReceiver();
+    after(() => receiver.close());
+    const server = await startServer(cluster === undefined ? {} : { env: { DATABASE_URL: cluster.url } });
+    after(() => server.stop());
+    const site = await furnish(server, receiver.url);
+    const accepted = new Set(await site.ingest([randomUUID(), randomUUID()]));
+    const refused = new Set<string>();
+    const limitFiles = (soft: string) => execFileSync("prlimit", [`--pid=${server.pid}`, `--fsize=${soft}:`]);
 
-  limitFiles(String(FULL_DISK_BYTES));
-  for (let tries = 0; tries < 20; tries++) {
-    const ids = [randomUUID(), randomUUID()];
-    const taken = await site.ingest(ids);
-    // A little may still fit into what the files have already.
-    for (const id of ids) (taken === null ? refused : accepted).add(id);
-  }
-  assert.ok(refused.size > 0);
-  assert.equal((await server.request("GET", "/api/ready")).status, 503);
-  assert.match(server.stdout(), /"event":"database\.not_writing"/);
+    if (cluster === undefined) limitFiles(String(FULL_DISK_BYTES));
+    else await fillDisk(cluster.url);
+    for (let tries = 0; tries < 20; tries++) {
+      const ids = [randomUUID(), randomUUID()];
+      const taken = await site.ingest(ids);
+      // A little may still fit into what the files have already.
+      for (const id of ids) (taken === null ? refused : accepted).add(id);
+    }
+    assert.ok(refused.size > 0);
+    assert.equal((await server.request("GET", "/api/ready")).status, 503);
+    assert.match(server.stdout(), /"event":"database\.not_writing"/);
 
-  limitFiles("unlimited");
-  const id = randomUUID();
-  await waitUntil(async () => (await site.ingest([id])) !== null, "the server to take events again");
-  accepted.add(id);
-  const delivered = () => new Set(receiver.received.map(({ body }) => JSON.parse(body.toString()).id));
-  await waitUntil(() => [...accepted].every((one) => delivered().has(one)), "every accepted event to be delivered");
-  await waitUntil(async () => (await site.deliveries("pending")) === 0, "every delivery to be recorded");
-  assert.deepEqual(
-    [...refused].filter((one) => delivered().has(one)),
-    [],
-    "what was refused was not sent",
-  );
-  assert.equal((await server.request("GET", "/api/ready")).status, 200);
-});
+    if (cluster === undefined) limitFiles("unlimited");
+    else await freeDisk(cluster.url);
+    const id = randomUUID();
+    await waitUntil(async () => (await site.ingest([id])) !== null, "the server to take events again");
+    accepted.add(id);
+    const delivered = () => new Set(receiver.received.map(({ body }) => JSON.parse(body.toString()).id));
+    await waitUntil(() => [...accepted].every((one) => delivered().has(one)), "every accepted event to be delivered");
+    await waitUntil(async () => (await site.deliveries("pending")) === 0, "every delivery to be recorded");
+    assert.deepEqual(
+      [...refused].filter((one) => delivered().has(one)),
+      [],
+      "what was refused was not sent",
+    );
+    assert.equal((await server.request("GET", "/api/ready")).status, 200);
+  });
+}
 
 const STARTS_ON_FULL_DISK = [
   { end: "kill9", max_bytes: OPENED_BYTES, last: "database.waiting", says: /full|disk I\/O/ },
