@@ -221,7 +221,7 @@ forEachEngine((engine) => {
       `The replay ${replay_id} sends what it missed: see how far it is with GET /api/replays/${replay_id}.`,
     );
     await answered("POST", `/api/replays/${replay_id}/pause`);
-    const [, resume] = /Go on with POST (\S+)\.$/.exec(await step()) ?? [];
+    const [, resume] = /When the receiver is well, go on with POST (\S+)\.$/.exec(await step()) ?? [];
     await answered("POST", String(resume), { rate_per_second: null });
     await waitUntil(async () => (await answered("GET", `/api/replays/${replay_id}`)).state === "done", "its end");
     const { missed: left, next_step } = await answered("GET", url);

@@ -87,8 +87,7 @@ export function stepForFailed(
   { count, is_exact, first_at, last_at }: Failed,
 ): string | null {
   if (count === 0) return null;
-  const range = { since: timeText(first_at), until: timeText(last_at + 1) };
-  const replay = `POST /api/webhooks/${id}/replays ${JSON.stringify({ ...range, states: ["failed"] })}`;
+  const replay = replayOf(id, { first_at, last_at });
   const those = count === 1 ? "it" : "them";
   const what = is_exact
     ? `${count} ${count === 1 ? "delivery has" : "deliveries have"} failed for good, and ${count === 1 ? "stays" : "stay"} failed: send ${those}`
@@ -96,4 +95,14 @@ export function stepForFailed(
   // A replay to a webhook that is stopped is refused.
   const is_stopped = state === "off" || state === "disabled";
   return `${what} with ${replay} when ${is_stopped ? "the webhook is on again" : "the receiver is well"}.`;
+}
+
+/** Beside a replay that is running, of what it may not send: it leaves out what failed after it was asked for. */
+export function stepForRest({ id }: Pick<Standing, "id">, failed: Failed, replay_id: string): string {
+  return `What is failed still when ${replay_id} is over, such as what failed after that was asked for, can be sent then with ${replayOf(id, failed)}.`;
+}
+
+function replayOf(id: string, { first_at, last_at }: Pick<Failed, "first_at" | "last_at">): string {
+  const range = { since: timeText(first_at), until: timeText(last_at + 1) };
+  return `POST /api/webhooks/${id}/replays ${JSON.stringify({ ...range, states: ["failed"] })}`;
 }

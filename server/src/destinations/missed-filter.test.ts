@@ -153,8 +153,18 @@ forEachEngine((engine) => {
     await set({ state: "paused" });
     assert.match((await seen()).next_step ?? "", /is paused: .* with POST \/api\/replays\/rpl_open\/resume\.$/);
     const off = await destinations.patchWebhook(id, null, { enabled: false });
-    assert.match(off.next_step ?? "", /Turn it on .*; then go on with .* POST \/api\/replays\/rpl_open\/resume;/);
+    assert.match(
+      off.next_step ?? "",
+      /Turn it on .*; then, when the receiver is well, go on with .* POST \/api\/replays\/rpl_open\/resume;/,
+    );
     assert.doesNotMatch(off.next_step ?? "", /"recover"/);
+    await set({ state: "running" });
+    const running = (await seen()).next_step ?? "";
+    assert.match(
+      running,
+      /; the replay rpl_open, which sends what it missed, still runs: it goes on by itself if the webhook is on before its next step, else it pauses itself then, and GET \/api\/replays\/rpl_open says how to go on; what it has missed since/,
+    );
+    assert.doesNotMatch(running, /resume/, "only a paused one can be resumed");
     await destinations.patchWebhook(id, null, { enabled: true });
     for (const other of [
       { state: "running", walked: 1 },
@@ -230,7 +240,7 @@ for (const [state, count, until] of counts) {
     const step = (is_exact: boolean) =>
       nextStep(
         { id: "dst_a", state, state_changed_at: START },
-        { missed: { ...missed, is_exact }, sender: null, paused: [] },
+        { missed: { ...missed, is_exact }, sender: null, open: [] },
         { failing: failingOf(NO_FACTS), failed: NONE_FAILED },
         START,
       ) ?? "";

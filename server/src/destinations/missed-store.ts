@@ -28,7 +28,7 @@ import {
   toldFrom,
 } from "./missed.ts";
 import { createPassing, PASSING_BYTES_MAX } from "./passing-store.ts";
-import type { PausedReplay } from "./replay-step.ts";
+import type { ReplayUnderWay } from "./replay-step.ts";
 
 /** Events that one answer looks at, over all webhooks that it shows. */
 export const MISSED_SCAN_MAX = 10_000;
@@ -132,13 +132,13 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return found.map(withStates);
   }
 
-  /** Replays to webhooks that wait for somebody to resume them, by webhook, those that were asked for first before others. */
-  async function pausedTo(ids: readonly string[]): Promise<Map<string, PausedReplay[]>> {
+  /** Replays to webhooks that are running or wait for somebody to resume them, by webhook, in the order in which they were asked for. */
+  async function openTo(ids: readonly string[]): Promise<Map<string, ReplayUnderWay[]>> {
     if (ids.length === 0) return new Map();
-    const found = await query<Stored<Omit<PausedReplay, "is_all">> & { all: number }>(
+    const found = await query<Stored<Omit<ReplayUnderWay, "is_all">> & { all: number }>(
       sql`select id, state, destination_id, target_id, states, at_position, end_position, created_at,
           case when walked = 0 and events is null and link_id is null then 1 else 0 end as "all"
-        from replays where target_id in (${list(ids)}) and slot is not null and state = 'paused' order by id`,
+        from replays where target_id in (${list(ids)}) and slot is not null order by id`,
     );
     const replays = found.map(({ all, ...row }) => ({ ...withStates(row), is_all: all === 1 }));
     return Map.groupBy(replays, ({ target_id }) => target_id);
@@ -235,7 +235,7 @@ export function createMissedStore({ query }: Pick<Database, "query">) {
     return first === null ? null : (left[first]?.since ?? null);
   }
 
-  return { missedOf, pausedTo, findStops, unrecoveredSince };
+  return { missedOf, openTo, findStops, unrecoveredSince };
 }
 
 /** A replay's row: what it sends is JSON there. */

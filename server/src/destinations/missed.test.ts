@@ -233,7 +233,7 @@ forEachEngine((engine) => {
 test("what to do names the call, in every state in which there is something to do", () => {
   const missed = { count: 3, is_exact: true, since: "2026-01-31T09:30:00.000Z", until: "2026-01-31T09:31:00.000Z" };
   const step = (state: "active" | "paused" | "disabled" | "off", of: typeof missed | null = null) =>
-    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null, paused: [] }, WELL, START) ??
+    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null, open: [] }, WELL, START) ??
     "";
   assert.match(
     step("off"),

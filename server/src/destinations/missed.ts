@@ -4,14 +4,16 @@ import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
-import { type Failed, type Failing, stepForFailed, stepWhenFailing } from "./failed.ts";
+import { type Failed, type Failing, stepForFailed, stepForRest, stepWhenFailing } from "./failed.ts";
 import {
   callOf,
   isSentBy,
   type NamedReplay,
-  type PausedReplay,
+  type ReplayUnderWay,
+  senderOfFailed,
   stepForPaused,
   stepOfReplay,
+  stillRuns,
   whatOf,
 } from "./replay-step.ts";
 
@@ -182,8 +184,8 @@ export interface Owed {
 
 /** What is known of what a webhook is still to be sent. */
 export interface Known extends Owed {
-  /** Replays to it that are paused. */
-  paused: readonly PausedReplay[];
+  /** Replays to it that are not over. */
+  open: readonly ReplayUnderWay[];
 }
 
 /** What is known of how it goes at a webhook. */
@@ -197,14 +199,29 @@ type Named = Pick<DestinationRow, "id" | "state" | "state_changed_at">;
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
 export function nextStep(row: Named, known: Known, { failing, failed }: Going, now: number): string | null {
-  const others = known.paused.filter(({ id }) => id !== known.sender?.id);
+  const others = known.open.filter((one) => one.state === "paused" && !isNamed(row, known, one));
   const steps = [
     row.state === "active" ? stepWhenFailing(row, failing, now) : null,
     stepByState(row, known),
     stepForPaused(row.id, others, isStopped(row)),
-    isSentBy(known.paused, failed) ? null : stepForFailed(row, failed),
+    ...stepsForFailed(row, known, failed),
   ].filter((step) => step !== null);
   return steps.length === 0 ? null : steps.join(" ");
+}
+
+/** Whether the state's own step names it. */
+function isNamed({ state }: Named, { sender }: Known, { id }: NamedReplay): boolean {
+  return id === sender?.id && state !== "paused";
+}
+
+/** What a replay sends already is not told to be sent by another one: of one that is running how far it is tells more. */
+function stepsForFailed(row: Named, known: Known, failed: Failed): (string | null)[] {
+  const { open } = known;
+  const replay = senderOfFailed(open, failed);
+  const is_all = isSentBy(open, failed);
+  if (replay === undefined) return [is_all ? null : stepForFailed(row, failed)];
+  const step = isNamed(row, known, replay) ? null : stepOfReplay(replay, isStopped(row));
+  return [step, is_all ? null : stepForRest(row, failed, replay.id)];
 }
 
 function stepByState(row: Named, { missed, sender }: Owed): string | null {
@@ -238,11 +255,14 @@ function stepToCount(id: string, { count, since, until }: Missed): string {
   return `It may have missed more than the ${count} counted here: POST /api/webhooks/${id}/replays ${body} tells how many events.`;
 }
 
-/** After it was turned on. A replay pauses itself while it is stopped. */
+/** After it was turned on. */
 function restOf(sender: Owed["sender"]): string {
   if (sender === null) return `with "recover": true it is also sent what it has missed, else it goes on from now`;
-  const { id } = sender;
-  return `then go on with the replay ${id}, which sends ${whatOf(sender)}, with ${callOf(id, "resume")}; what it has missed since that was asked for is told then`;
+  const { id, state } = sender;
+  const rest = "what it has missed since that was asked for is told then";
+  const replay = `the replay ${id}, which sends ${whatOf(sender)},`;
+  if (state !== "paused") return `${replay} ${stillRuns(id)}; ${rest}`;
+  return `then, when the receiver is well, go on with ${replay} with ${callOf(id, "resume")}; ${rest}`;
 }
 
 export function stepWhenDisabled(id: string): string {

@@ -1,12 +1,13 @@
-// A replay that is paused ends by nobody but a person: the webhook that it sends to names it, and what it sends.
+// The webhook that a replay sends to names it, and what it sends: one that is paused ends by nobody but a person, and what one
+// that runs sends is not told to be sent once more.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { input, START } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { openStops } from "../../test/support/stops.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { sql } from "../platform/sql.ts";
-import { type PausedReplay, stepForPaused, stepOfReplay, whatOf } from "./replay-step.ts";
+import { type Statement, sql } from "../platform/sql.ts";
+import { type ReplayUnderWay, stepForPaused, stepOfReplay, whatOf } from "./replay-step.ts";
 
 async function openPaused(engine: Parameters<typeof openStops>[0]) {
   const world = await openStops(engine);
@@ -28,7 +29,7 @@ async function openPaused(engine: Parameters<typeof openStops>[0]) {
 
 const FAILED = '["failed"]';
 const paused = (what: string) => `The replay rpl_1, which sends ${what}, is paused: GET /api/replays/rpl_1 says why.`;
-const GO_ON = "Go on with POST /api/replays/rpl_1/resume.";
+const GO_ON = "When the receiver is well, go on with POST /api/replays/rpl_1/resume.";
 
 forEachEngine((engine) => {
   test("one that is off says of a paused replay what that sends, and that it has to be on first", async () => {
@@ -36,7 +37,7 @@ forEachEngine((engine) => {
     const id = await create();
     await insertPaused(id, id, '["failed","missing"]');
     await patch(id, { enabled: false });
-    const go_on = "When the webhook is on again, go on with POST /api/replays/rpl_1/resume.";
+    const go_on = "When the webhook is on again and the receiver is well, go on with POST /api/replays/rpl_1/resume.";
     assert.match((await stepOf(id)) ?? "", /; with "recover": true it is also sent what it has missed, else/);
     assert.ok((await stepOf(id))?.endsWith(` ${paused("what has failed or is missing")} ${go_on}`));
   });
@@ -48,7 +49,10 @@ forEachEngine((engine) => {
     await addEvents(2);
     await insertPaused(id, id, '["failed","missing"]');
     const step = (await stepOf(id)) ?? "";
-    assert.match(step, /; then go on with the replay rpl_1, which sends what has failed or is missing, with POST/);
+    assert.match(
+      step,
+      /; then, when the receiver is well, go on with the replay rpl_1, which sends what has failed or is missing, with POST/,
+    );
     assert.equal(step.split("rpl_1").length, 3, step);
   });
 
@@ -92,6 +96,38 @@ forEachEngine((engine) => {
       assert.equal(await says(), true, narrower.parts.join("?"));
     }
   });
+
+  test("what a running replay of its own sends is not told to be sent once more; what it leaves out is, when it is over", async () => {
+    const { db, create, patch, fail, insertPaused, stepOf } = await openPaused(engine);
+    const id = await create();
+    await fail(id);
+    await insertPaused(id, id, FAILED);
+    const set = (changes: Statement) => db.query(sql`update replays set ${changes}`);
+    await set(sql`state = 'running', created_at = ${START + 1}, end_position = ${uuidFloor(START + 2)}`);
+    await patch(id, { enabled: false });
+    const runs =
+      "The replay rpl_1, which sends what has failed, still runs: it goes on by itself if the webhook is on before its " +
+      "next step, else it pauses itself then, and GET /api/replays/rpl_1 says how to go on.";
+    assert.ok((await stepOf(id))?.endsWith(` ${runs}`), (await stepOf(id)) ?? "");
+    await patch(id, { enabled: true });
+    const named = "The replay rpl_1 sends what has failed: see how far it is with GET /api/replays/rpl_1.";
+    assert.equal(await stepOf(id), named);
+    await set(sql`created_at = ${START}`);
+    const call = `POST /api/webhooks/${id}/replays {"since":"2026-01-31T09:30:00.001Z","until":"2026-01-31T09:30:00.002Z","states":["failed"]}`;
+    const rest = `What is failed still when rpl_1 is over, such as what failed after that was asked for, can be sent then with ${call}.`;
+    assert.equal(await stepOf(id), `${named} ${rest}`);
+    await set(sql`walked = 1`);
+    assert.match((await stepOf(id)) ?? "", /^1 delivery has failed for good/, "it has handed out all that it sends");
+  });
+
+  test("one that is paused names a paused replay of what it missed, too, once", async () => {
+    const { db, create, turnOffAndOn, insertPaused, stepOf } = await openPaused(engine);
+    const id = await create();
+    await turnOffAndOn(id, 2);
+    await insertPaused(id, id, '["missing"]');
+    await db.query(sql`update destinations set state = 'paused' where id = ${id}`);
+    assert.ok((await stepOf(id))?.endsWith(` ${paused("what it missed")} ${GO_ON}`), (await stepOf(id)) ?? "");
+  });
 });
 
 test("what a replay sends is said in words, of another webhook with its name", () => {
@@ -108,7 +144,7 @@ test("one that runs says how far it is, and of many that are paused the first is
     stepOfReplay({ id: "rpl_1", state: "running", ...own }),
     "The replay rpl_1 sends what has failed: see how far it is with GET /api/replays/rpl_1.",
   );
-  const three = ["rpl_1", "rpl_2", "rpl_3"].map((id): PausedReplay => {
+  const three = ["rpl_1", "rpl_2", "rpl_3"].map((id): ReplayUnderWay => {
     return { id, state: "paused", ...own, at_position: "", end_position: "", is_all: true, created_at: 0 };
   });
   assert.equal(

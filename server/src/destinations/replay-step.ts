@@ -1,4 +1,4 @@
-// What a replay to a webhook sends, and what to do about one that is paused, as sentences with the call. Pure; called by
+// What a replay to a webhook sends, and what to do about one that is not over, as sentences with the call. Pure; called by
 // missed.ts for what shows webhooks. Also the call that resumes or cancels one, for all who name it.
 import { uuidFloor } from "../platform/ids.ts";
 import type { Failed } from "./failed.ts";
@@ -12,8 +12,8 @@ export interface NamedReplay {
   states: readonly string[];
 }
 
-/** One that waits for somebody to resume it. */
-export interface PausedReplay extends NamedReplay {
+/** One that is running, or waits for somebody to resume it. */
+export interface ReplayUnderWay extends NamedReplay {
   /** Up to where it has looked, and where it ends. */
   at_position: string;
   end_position: string;
@@ -42,17 +42,23 @@ export function whatOf({ destination_id, target_id, states }: Omit<NamedReplay, 
 }
 
 /** Where a replay sends it already: a second one would look at the same once more. */
-export function stepOfReplay(replay: NamedReplay): string {
+export function stepOfReplay(replay: NamedReplay, is_stopped = false): string {
   const { id, state } = replay;
-  if (state === "paused") return stepWhenPaused(replay, false);
+  if (state === "paused") return stepWhenPaused(replay, is_stopped);
+  if (is_stopped) return `The replay ${id}, which sends ${whatOf(replay)}, ${stillRuns(id)}.`;
   return `The replay ${id} sends ${whatOf(replay)}: see how far it is with GET /api/replays/${id}.`;
 }
 
 function stepWhenPaused(replay: NamedReplay, is_stopped: boolean): string {
   const { id } = replay;
-  // One to a webhook that is stopped is not resumed.
-  const go_on = is_stopped ? "When the webhook is on again, go on" : "Go on";
+  // One to a webhook that is stopped is not resumed; and one that paused itself for its failures would fail more for good.
+  const go_on = `When ${is_stopped ? "the webhook is on again and " : ""}the receiver is well, go on`;
   return `The replay ${id}, which sends ${whatOf(replay)}, is paused: GET /api/replays/${id} says why. ${go_on} with ${callOf(id, "resume")}.`;
+}
+
+/** Of one that is running while its webhook is stopped: only its next step pauses it, and until then it cannot be resumed. */
+export function stillRuns(id: string): string {
+  return `still runs: it goes on by itself if the webhook is on before its next step, else it pauses itself then, and GET /api/replays/${id} says how to go on`;
 }
 
 /** Null when none is. @param destination_id the webhook that gets what they send */
@@ -74,11 +80,25 @@ export function callOf(replay_id: string, call: "resume" | "cancel"): string {
   return `POST /api/replays/${replay_id}/${call}`;
 }
 
-/** Whether one of them sends all of it as soon as it is resumed: another replay would send it twice. */
-export function isSentBy(paused: readonly PausedReplay[], failed: Failed): boolean {
-  return paused.some(({ destination_id, target_id, states, is_all, at_position, end_position, created_at }) => {
+/** Whether one of them sends all of it while it runs: another replay would send it twice. */
+export function isSentBy(open: readonly ReplayUnderWay[], failed: Failed): boolean {
+  return open.some((replay) => {
+    const { at_position, end_position, created_at } = replay;
     const is_before = at_position <= uuidFloor(failed.first_at);
     const is_within = is_before && uuidFloor(failed.last_at + 1) <= end_position && failed.settled_at <= created_at;
-    return destination_id === target_id && states.includes("failed") && is_all && failed.is_exact && is_within;
+    return sendsFailed(replay) && failed.is_exact && is_within;
   });
+}
+
+/** The one that is running and may send some of it. */
+export function senderOfFailed(open: readonly ReplayUnderWay[], { count, first_at, last_at }: Failed) {
+  if (count === 0) return undefined;
+  return open.find((replay) => {
+    const is_beside = replay.at_position < uuidFloor(last_at + 1) && uuidFloor(first_at) < replay.end_position;
+    return replay.state === "running" && sendsFailed(replay) && is_beside;
+  });
+}
+
+function sendsFailed({ destination_id, target_id, states, is_all }: ReplayUnderWay): boolean {
+  return destination_id === target_id && states.includes("failed") && is_all;
 }

@@ -93,17 +93,17 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     const at = now();
     const prepared = rows.map((row) => ({ row, destination: prepareDestination(row, dependencies) }));
     const ids = rows.map(({ id }) => id);
-    const [facts, missed, paused] = await Promise.all([
+    const [facts, missed, open] = await Promise.all([
       store.healthOf(ids, at),
       dependencies.missed_store.missedOf(prepared, at),
-      dependencies.missed_store.pausedTo(ids),
+      dependencies.missed_store.openTo(ids),
     ]);
     const factsOf = ({ id }: DestinationRow) => facts.get(id) ?? NO_FACTS;
     const telling = rows.filter((row) => tellsFailed(row, failingOf(factsOf(row)), at));
     const failed = await store.failedOf(telling.map(({ id }) => id));
     return prepared.map(({ row, destination: { misconfigured, repair } }) => {
       const owed = missed.get(row.id) ?? { missed: null, sender: null };
-      const known = { missed: owed.missed, sender: sender ?? owed.sender, paused: paused.get(row.id) ?? [] };
+      const known = { missed: owed.missed, sender: sender ?? owed.sender, open: open.get(row.id) ?? [] };
       const going = { failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED };
       const health = composeHealth(factsOf(row), row.state);
       return showWebhook(row, { health, ...going, ...known, problem: misconfigured, repair }, at);
