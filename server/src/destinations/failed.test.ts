@@ -197,4 +197,9 @@ test("one that failed is told as one, and that a webhook that is stopped has to 
   assert.match(step("active"), /^1 delivery has failed for good, and stays failed: send it with POST /);
   assert.match(step("paused"), / when the receiver is well\.$/);
   for (const state of ["off", "disabled"] as const) assert.match(step(state), / when the webhook is on again\.$/);
+  const many = { count: 1_000, is_exact: false, first_at: START, last_at: START + 9, settled_at: START + 9 };
+  assert.match(
+    stepForFailed({ id: "dst_a", state: "active" }, many) ?? "",
+    /^More than 1000 deliveries have failed for good, and stay failed: send the newest of them, 1000 or somewhat more, with POST /,
+  );
 });

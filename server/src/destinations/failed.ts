@@ -91,7 +91,8 @@ export function stepForFailed(
   const those = count === 1 ? "it" : "them";
   const what = is_exact
     ? `${count} ${count === 1 ? "delivery has" : "deliveries have"} failed for good, and ${count === 1 ? "stays" : "stay"} failed: send ${those}`
-    : `More than ${count} deliveries have failed for good, and stay failed: send the newest ${count}`;
+    : // Those of one request were accepted in the same millisecond, and a range has them all.
+      `More than ${count} deliveries have failed for good, and stay failed: send the newest of them, ${count} or somewhat more,`;
   // A replay to a webhook that is stopped is refused.
   const is_stopped = state === "off" || state === "disabled";
   return `${what} with ${replay} when ${is_stopped ? "the webhook is on again" : "the receiver is well"}.`;

@@ -240,7 +240,7 @@ for (const [state, count, until] of counts) {
     const step = (is_exact: boolean) =>
       nextStep(
         { id: "dst_a", state, state_changed_at: START },
-        { missed: { ...missed, is_exact }, sender: null, open: [] },
+        { missed: { ...missed, is_exact }, sender: null, open: [], pending: 0 },
         { failing: failingOf(NO_FACTS), failed: NONE_FAILED },
         START,
       ) ?? "";

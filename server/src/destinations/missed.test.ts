@@ -232,14 +232,29 @@ forEachEngine((engine) => {
 
 test("what to do names the call, in every state in which there is something to do", () => {
   const missed = { count: 3, is_exact: true, since: "2026-01-31T09:30:00.000Z", until: "2026-01-31T09:31:00.000Z" };
-  const step = (state: "active" | "paused" | "disabled" | "off", of: typeof missed | null = null) =>
-    nextStep({ id: "dst_a", state, state_changed_at: START }, { missed: of, sender: null, open: [] }, WELL, START) ??
-    "";
+  const sender = { id: "rpl_1", state: "paused", destination_id: "dst_a", target_id: "dst_a", states: ["missing"] };
+  const step = (
+    state: "active" | "paused" | "disabled" | "off",
+    of: typeof missed | null = null,
+    { pending = 0, is_sent = false } = {},
+  ) => {
+    const known = { missed: of, sender: is_sent ? sender : null, open: [], pending };
+    return nextStep({ id: "dst_a", state, state_changed_at: START }, known, WELL, START) ?? "";
+  };
   assert.match(
     step("off"),
     /^It was turned off at 2026-01-31T09:30:00\.000Z\. Turn it on with PATCH \/api\/webhooks\/dst_a /,
   );
   assert.match(step("disabled"), /^Mend the receiver.*"recover": true/);
+  for (const state of ["off", "disabled"] as const) {
+    assert.match(step(state), /, else it goes on from now\.$/);
+    const waits = "; either way what is pending, 2 deliveries, goes out then, each when it is due.";
+    assert.ok(step(state, null, { pending: 2 }).endsWith(`, else it goes on from now${waits}`));
+    assert.match(
+      step(state, missed, { pending: 1, is_sent: true }),
+      /\/resume; what is pending, 1 delivery, goes out when it is on, each when it is due; what it has missed since that was asked for is told then\.$/,
+    );
+  }
   assert.match(
     step("paused"),
     /goes on by itself after the first success\. PATCH .* resumes it at once: then what is due goes out, and each of the others not before the time that its reason tells, in GET /,

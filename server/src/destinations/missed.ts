@@ -186,6 +186,8 @@ export interface Owed {
 export interface Known extends Owed {
   /** Replays to it that are not over. */
   open: readonly ReplayUnderWay[];
+  /** Deliveries to it that are pending. */
+  pending: number;
 }
 
 /** What is known of how it goes at a webhook. */
@@ -224,13 +226,13 @@ function stepsForFailed(row: Named, known: Known, failed: Failed): (string | nul
   return [step, is_all ? null : stepForRest(row, failed, replay.id)];
 }
 
-function stepByState(row: Named, { missed, sender }: Owed): string | null {
+function stepByState(row: Named, { missed, sender, pending }: Omit<Known, "open">): string | null {
   const { id, state } = row;
   const uncounted = missed === null || missed.is_exact ? "" : ` ${stepToCount(id, missed)}`;
   if (state === "off") {
-    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender)}.${uncounted}`;
+    return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender, pending)}.${uncounted}`;
   }
-  if (state === "disabled") return `${stepToEnable(id, sender)}${uncounted}`;
+  if (state === "disabled") return `${stepToEnable(id, sender, pending)}${uncounted}`;
   if (state === "paused") {
     return `Mend the receiver: what is pending waits, and goes on by itself after the first success. ${enable(id)} resumes it at once: ${whatGoes(id)}${uncounted}`;
   }
@@ -256,21 +258,27 @@ function stepToCount(id: string, { count, since, until }: Missed): string {
 }
 
 /** After it was turned on. */
-function restOf(sender: Owed["sender"]): string {
-  if (sender === null) return `with "recover": true it is also sent what it has missed, else it goes on from now`;
+function restOf(sender: Owed["sender"], pending: number): string {
+  const also =
+    pending === 0 ? "" : `what is pending, ${pending === 1 ? "1 delivery" : `${pending} deliveries`}, goes out`;
+  if (sender === null) {
+    const waits = pending === 0 ? "" : `; either way ${also} then, each when it is due`;
+    return `with "recover": true it is also sent what it has missed, else it goes on from now${waits}`;
+  }
   const { id, state } = sender;
-  const rest = "what it has missed since that was asked for is told then";
+  const waits = pending === 0 ? "" : `${also} when it is on, each when it is due; `;
+  const rest = `${waits}what it has missed since that was asked for is told then`;
   const replay = `the replay ${id}, which sends ${whatOf(sender)},`;
   if (state !== "paused") return `${replay} ${stillRuns(id)}; ${rest}`;
   return `then, when the receiver is well, go on with ${replay} with ${callOf(id, "resume")}; ${rest}`;
 }
 
 export function stepWhenDisabled(id: string): string {
-  return `${stepToEnable(id, null)} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
+  return `${stepToEnable(id, null, 0)} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
-function stepToEnable(id: string, sender: Owed["sender"]): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender)}.`;
+function stepToEnable(id: string, sender: Owed["sender"], pending: number): string {
+  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender, pending)}.`;
 }
 
 /** Enabling brings no attempt forward. */

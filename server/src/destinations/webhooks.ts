@@ -103,7 +103,8 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     const failed = await store.failedOf(telling.map(({ id }) => id));
     return prepared.map(({ row, destination: { misconfigured, repair } }) => {
       const owed = missed.get(row.id) ?? { missed: null, sender: null };
-      const known = { missed: owed.missed, sender: sender ?? owed.sender, open: open.get(row.id) ?? [] };
+      const { pending } = factsOf(row);
+      const known = { missed: owed.missed, sender: sender ?? owed.sender, open: open.get(row.id) ?? [], pending };
       const going = { failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED };
       const health = composeHealth(factsOf(row), row.state);
       return showWebhook(row, { health, ...going, ...known, problem: misconfigured, repair }, at);
