@@ -23,6 +23,7 @@ interface Waiting {
   created_at?: number;
   key?: string;
   failures?: number;
+  attempt?: number;
   leased?: number;
 }
 
@@ -41,9 +42,17 @@ async function openWaits(engine: Engine, ordering: Ordering = "none") {
   });
   async function insert(...list: Waiting[]): Promise<void> {
     const values = list.map(
-      ({ accepted, due_at, created_at = START + accepted, key = null, failures = 0, leased = 0 }) => {
+      ({
+        accepted,
+        due_at,
+        created_at = START + accepted,
+        key = null,
+        failures = 0,
+        leased = 0,
+        attempt = failures + leased,
+      }) => {
         const trigger = due_at === DUE_FIRST ? "manual" : "auto";
-        const row = [id, uuidFloor(START + accepted), "shop", "link.click", "pending", failures, failures, leased];
+        const row = [id, uuidFloor(START + accepted), "shop", "link.click", "pending", attempt, failures, leased];
         return [...row, due_at, trigger, created_at, key];
       },
     );
@@ -141,7 +150,7 @@ forEachEngine((engine) => {
     clock.at += 1;
     const call = `/api/deliveries/${idOf(0)}`;
     const calls = `GET ${call} says what to do. POST ${call}/retry tries it at once, and POST ${call}/cancel gives it up, so that those behind it go on.`;
-    const text = `Events of a link wait for an earlier one of it, ${idOf(0)}, which has failed and is tried again at 2026-01-31T09:35:00.000Z. ${calls}`;
+    const text = `Events of a link wait for an earlier one of it, ${idOf(0)}, which could not be delivered yet and is tried again at 2026-01-31T09:35:00.000Z. ${calls}`;
     assert.equal(await step(), text);
     clock.at += 10;
     await insert(
@@ -150,7 +159,20 @@ forEachEngine((engine) => {
     );
     assert.equal(
       await step(),
-      `Events of 2 links wait for an earlier one of their link that has failed and is tried again. The first of these is ${idOf(0)}, which is tried again at 2026-01-31T09:35:00.000Z. ${calls}`,
+      `Events of 2 links wait for an earlier one of their link that could not be delivered yet and is tried again. The first of these is ${idOf(0)}, which is tried again at 2026-01-31T09:35:00.000Z. ${calls}`,
+    );
+  });
+
+  test("an ordered webhook names what cannot be sent, though that has not failed, and nothing that is sent for the first time", async () => {
+    const { clock, insert, step, idOf } = await openWaits(engine, "link");
+    clock.at += MINUTE_MS;
+    const later = { due_at: clock.at + MINUTE_MS, key: "lnk_1" };
+    await insert({ accepted: 0, leased: 1, ...later }, { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" });
+    assert.equal(await step(), null);
+    await insert({ accepted: -1, attempt: 1, ...later });
+    assert.ok(
+      (await step())?.startsWith(`Events of a link wait for an earlier one of it, ${idOf(-1)}, which could not be`),
+      (await step()) ?? "",
     );
   });
 
@@ -163,7 +185,7 @@ forEachEngine((engine) => {
     clock.at += MINUTE_MS;
     known.holds = NOBODY_SENDS;
     const { reason, step: start } = NOBODY_SENDS.nobody;
-    const who = `Events of a link wait for an earlier one of it, ${idOf(0)}, which has failed and is tried again at 2026-01-31T09:35:00.000Z.`;
+    const who = `Events of a link wait for an earlier one of it, ${idOf(0)}, which could not be delivered yet and is tried again at 2026-01-31T09:35:00.000Z.`;
     assert.equal(await step(), `${who} ${reason} ${start}`);
     await insert({ accepted: 2, due_at: START });
     clock.at += MINUTE_MS;
@@ -198,14 +220,17 @@ forEachEngine((engine) => {
         { accepted: 2 * n + 1, due_at: WAITS_FOR_TURN, key },
       );
     }
-    const beginning = `Events of some links wait for an earlier one of their link that has failed and is tried again. The first of these is ${idOf(2)}, `;
+    const beginning = `Events of some links wait for an earlier one of their link that could not be delivered yet and is tried again. The first of these is ${idOf(2)}, `;
     assert.ok((await step())?.startsWith(beginning), (await step()) ?? "");
   });
 });
 
 test("one that is being tried says so", () => {
   const first = { destination_id: "dst_0a", position: uuidFloor(START), links: 1, is_exact: true };
-  assert.match(stepWhenStuck({ ...first, next_at: null }), /, which has failed and is being tried again\. GET /);
+  assert.match(
+    stepWhenStuck({ ...first, next_at: null }),
+    /, which could not be delivered yet and is being tried again\. GET /,
+  );
   assert.match(
     stepWhenStuck({ ...first, next_at: null }, NOBODY_SENDS.nobody),
     / and was being tried again\. No process /,

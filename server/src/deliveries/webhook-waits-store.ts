@@ -7,7 +7,7 @@ import type { Stuck } from "./webhook-waits.ts";
 
 /** Deliveries that are due first of a webhook: among these is one that waits, unless all of them were made due for the past just now. */
 const DUE_LOOKED_AT_MAX = 20;
-/** Deliveries whose next attempt is the furthest away, over all webhooks of an answer: those that have failed most often. */
+/** Deliveries whose next attempt is the furthest away, over all webhooks of an answer: as a rule those that have failed most often. */
 const TRIED_LOOKED_AT_MAX = 200;
 
 interface Head {
@@ -37,7 +37,7 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
     return new Map(found.flatMap(({ id, since }) => (since === null ? [] : [[id, since] as const])));
   }
 
-  /** Of ordered webhooks those at which events wait for one that was accepted by `before`, has failed and is tried again. */
+  /** Of ordered webhooks those at which events wait for one that was accepted by `before` and is tried again. */
   async function stuckOf(ids: readonly string[], now: number, before: number): Promise<Map<string, Stuck>> {
     const limit = Math.ceil(TRIED_LOOKED_AT_MAX / Math.max(1, ids.length));
     const found = await Promise.all(
@@ -47,8 +47,9 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
   }
 
   /**
-   * Backwards in deliveries_due from behind what waits for its turn, and of each that has failed whether it is the first of
-   * its key and not the only one: asked row by row, for `exists` may become a join over all that is pending.
+   * Backwards in deliveries_due from behind what waits for its turn, and of each that was tried whether it is the first of
+   * its key and not the only one: asked row by row, for `exists` may become a join over all that is pending. What cannot be
+   * sent, for a secret that cannot be read, has no failures: a claim counts, and one that is under way has not ended.
    */
   function headsOf(
     id: string,
@@ -56,10 +57,10 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
   ): Promise<Head[]> {
     return query<Head>(sql`select position, due_at, leased, looked from (
         select l.*, count(*) over () as looked from (
-          select position, order_key, failures, leased, due_at, created_at from deliveries
+          select position, order_key, attempt, leased, due_at, created_at from deliveries
           where destination_id = ${id} and state = 'pending' and due_at > ${now} and due_at < ${WAITS_FOR_TURN}
           order by due_at desc limit ${limit}) as l) as h
-      where order_key is not null and failures > 0 and created_at <= ${before}
+      where order_key is not null and attempt > leased and created_at <= ${before}
         and position = ${firstOf(sql`${id}`, sql`h.order_key`)}
         and ${nextOf(sql`${id}`, sql`h.order_key`, sql`h.position`)} is not null
       order by position`);

@@ -1,14 +1,14 @@
 // What keeps the deliveries of a webhook from going out, as sentences with the call, where it is not its receiver: nobody
-// takes what is due, or events wait for one of their link that is tried again and again. Pure; called by
+// takes what is due, or events wait for one of their link that is tried again and again, whatever for. Pure; called by
 // present-webhooks.ts, and by fate.ts for a single one.
 import { timeText } from "../platform/time-text.ts";
 import { deliveryId } from "./delivery.ts";
 import { behindReason, type Holds, holdReason, STEP_WHEN_BEHIND } from "./limit-text.ts";
 
-/** So long events of a link wait for an earlier one that fails, before that is told: it may go at its next attempt. */
+/** So long events of a link wait for an earlier one that is tried again, before that is told: it may go at its next attempt. */
 export const STUCK_MS = 60_000;
 
-/** An ordered webhook where events wait for an earlier one of their link that has failed and is tried again. */
+/** An ordered webhook where events wait for an earlier one of their link that is tried again. */
 export interface Stuck {
   destination_id: string;
   /** Of the delivery that others have waited for the longest. */
@@ -54,11 +54,11 @@ export function stepWhenStuck({ links, is_exact, next_at, ...first }: Stuck, nob
   const call = `/api/deliveries/${id}`;
   const being = `${nobody === null ? "is" : "was"} being tried again`;
   const tried = next_at === null ? being : `is tried again at ${timeText(next_at)}`;
-  const what = "wait for an earlier one of their link that has failed and is tried again";
+  const what = "wait for an earlier one of their link that could not be delivered yet and is tried again";
   const of = is_exact ? `${links} links` : "some links";
   const who =
     is_exact && links === 1
-      ? `Events of a link wait for an earlier one of it, ${id}, which has failed and ${tried}.`
+      ? `Events of a link wait for an earlier one of it, ${id}, which could not be delivered yet and ${tried}.`
       : `Events of ${of} ${what}. The first of these is ${id}, which ${tried}.`;
   if (nobody !== null) return `${who} ${nobody.reason} ${nobody.step}`;
   return `${who} GET ${call} says what to do. POST ${call}/retry tries it at once, and POST ${call}/cancel gives it up, so that those behind it go on.`;
