@@ -5,6 +5,7 @@ import { composeNotices } from "./compose-notices.ts";
 import { composeTail } from "./compose-tail.ts";
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
+import { nextStepOf } from "./deliveries/advice.ts";
 import { createDeliveries, type DeliveriesOptions } from "./deliveries/deliveries.ts";
 import { createDispatcher, type Dispatcher } from "./deliveries/dispatcher.ts";
 import { ALONE, createPresence } from "./deliveries/presence.ts";
@@ -181,6 +182,7 @@ function composeDestinations(config: Config, parts: DestinationParts) {
       disable_after_ms: config.disable_after_seconds * 1_000,
     },
     announce: hints.changed,
+    advise: nextStepOf,
   });
 }
 

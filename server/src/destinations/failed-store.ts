@@ -1,12 +1,16 @@
-// SQL that counts what has failed for good at destinations, within a bound. Called by webhooks.ts for what shows webhooks,
+// SQL that counts what has failed for good at destinations, and finds their newest attempts, within bounds. Called by webhooks.ts for what shows webhooks,
 // and by store.ts when the state of one changes.
 import type { Query } from "../platform/database.ts";
 import { uuidTime } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
 import { type Failed, NONE_FAILED } from "./failed.ts";
+import type { Try } from "./last-tries.ts";
 
 /** Failed deliveries that one answer looks at, over all webhooks that it shows. */
 export const FAILED_SCAN_MAX = 1_000;
+
+/** Attempts at the newest events of a destination: tests are among them, and as a rule what fails at present. */
+const TRIES_LOOKED_AT_MAX = 20;
 
 interface Counted {
   looked: number;
@@ -31,4 +35,16 @@ export async function failedAt(query: Query, destination_id: string, limit = FAI
   if (found === undefined || found.first === null || found.last === null) return NONE_FAILED;
   const times = { first_at: uuidTime(found.first), last_at: uuidTime(found.last), settled_at: found.settled_at };
   return { count: found.count, is_exact: found.looked < limit, ...times };
+}
+
+/** Of the newest events, and of the replay that sent last, whose events may be of long ago: a seek in an index for each. */
+export async function triesAt(query: Query, destination_id: string): Promise<Try[]> {
+  const columns = sql`started_at, trigger, outcome, status_code, cause, error`;
+  const [newest, replayed] = await Promise.all([
+    query<Try>(sql`select ${columns} from attempts where destination_id = ${destination_id}
+      order by position desc, number desc limit ${TRIES_LOOKED_AT_MAX}`),
+    query<Try>(sql`select ${columns} from attempts where destination_id = ${destination_id} and trigger = 'replay'
+      order by started_at desc limit 1`),
+  ]);
+  return [...newest, ...replayed];
 }

@@ -7,10 +7,12 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { FAILURE_RULES } from "../../test/support/failing.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
-import { type Failing, stepForFailed, stepWhenFailing, tellsFailed } from "./failed.ts";
+import { type Beside, type Failing, stepForFailed, stepWhenFailing, tellsFailed } from "./failed.ts";
 import { failedAt } from "./failed-store.ts";
+import { NOT_TRIED } from "./last-tries.ts";
 
 const DAY_MS = 86_400_000;
+const BESIDE: Beside = { ...NOT_TRIED, failed: 1, pending: 1 };
 
 type Stored = readonly [state: string, at: number, trigger?: string];
 
@@ -144,7 +146,7 @@ forEachEngine((engine) => {
     assert.equal(items[0]?.next_step, await step());
     assert.match(
       (await step()) ?? "",
-      /^Its last 65 attempts have all failed\. Mend the receiver: .* 1 delivery has failed for good/,
+      /^Its last 65 attempts have all failed, tests and replays left out\. Mend the receiver: .* 1 delivery has failed for good/,
     );
   });
 });
@@ -167,7 +169,7 @@ test("failing is three in a row, or a first one where nothing of a day has succe
     const health = { consecutive_failures: 0, success_rate_24h: null, attempts_24h: 0, last_failure_at: START, ...of };
     const at = START - 24 * 3_600_000;
     const row = { id: "dst_a", state: "active", state_changed_at: at, created_at: at } as const;
-    assert.equal(stepWhenFailing(row, health, START) !== null, is_failing, JSON.stringify(of));
+    assert.equal(stepWhenFailing(row, health, BESIDE, START) !== null, is_failing, JSON.stringify(of));
     assert.equal(tellsFailed(row, health, START), is_failing, JSON.stringify(of));
   }
 });
@@ -175,17 +177,22 @@ test("failing is three in a row, or a first one where nothing of a day has succe
 test("a webhook that fails now and then says how much of a day has failed, when the last time, and where to look", () => {
   const last_failure_at = START - 1_000;
   const failing = { consecutive_failures: 0, success_rate_24h: 0.52, attempts_24h: 250, last_failure_at };
-  const step = (changes: Partial<Failing>, state_changed_at = 0) =>
-    stepWhenFailing({ id: "dst_a", state_changed_at }, { ...failing, ...changes }, START);
+  const step = (changes: Partial<Failing>, state_changed_at = 0, beside: Partial<Beside> = {}) =>
+    stepWhenFailing({ id: "dst_a", state_changed_at }, { ...failing, ...changes }, { ...BESIDE, ...beside }, START);
   assert.equal(step({}, last_failure_at), null, "it is back since");
   assert.match(step({ success_rate_24h: 0.001 }) ?? "", /^99 % /, "the last one went well");
   assert.equal(
     step({}),
-    "48 % of its attempts of the last 24 hours have failed, the last of these at 2026-01-31T09:29:59.000Z: " +
+    "48 % of its attempts of the last 24 hours have failed, tests and replays left out, the last of these at 2026-01-31T09:29:59.000Z: " +
       "GET /api/webhooks/dst_a/deliveries?state=failed lists what has failed for good, " +
-      "GET /api/webhooks/dst_a/deliveries?state=pending what is tried again, " +
+      "GET /api/webhooks/dst_a/deliveries?state=pending what waits or is tried again, " +
       "and GET /api/deliveries/{id} says of each attempt what to do.",
   );
+  const lists = (failed: number, pending: number) =>
+    /Z: (.*), and GET/.exec(step({}, 0, { failed, pending }) ?? "")?.[1];
+  assert.equal(lists(1, 0), "GET /api/webhooks/dst_a/deliveries?state=failed lists what has failed for good");
+  assert.equal(lists(0, 1), "GET /api/webhooks/dst_a/deliveries?state=pending lists what waits or is tried again");
+  assert.equal(lists(0, 0), "GET /api/webhooks/dst_a/deliveries lists the deliveries");
 });
 
 test("one that failed is told as one, and that a webhook that is stopped has to be on first", () => {

@@ -3,6 +3,7 @@
 import type { Health } from "#contract/destinations.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
+import type { LastTries } from "./last-tries.ts";
 
 /** Failed deliveries on record, tests and erased ones left out. */
 export interface Failed {
@@ -45,7 +46,7 @@ export function tellsFailed({ state, state_changed_at, created_at }: Standing, f
   return is_back || isFailing(failing) || failsNowAndThen(state_changed_at, failing, now);
 }
 
-function isFailing({ consecutive_failures, success_rate_24h }: Failing): boolean {
+export function isFailing({ consecutive_failures, success_rate_24h }: Failing): boolean {
   return consecutive_failures >= FAILING_TOLD_MIN || (consecutive_failures > 0 && success_rate_24h === 0);
 }
 
@@ -61,24 +62,41 @@ function failsNowAndThen(
   return is_bad && is_recent && attempts_24h >= RATED_ATTEMPTS_MIN;
 }
 
+/** What else is known of a webhook whose attempts fail. */
+export interface Beside extends LastTries {
+  /** Deliveries that have failed for good, and that are pending. */
+  failed: number;
+  pending: number;
+}
+
 /** Of an active webhook whose attempts fail; null when they do not. */
 export function stepWhenFailing(
   { id, state_changed_at }: Pick<Standing, "id" | "state_changed_at">,
   failing: Failing,
+  { advice, well_at, failed, pending }: Beside,
   now: number,
 ): string | null {
+  const list = `GET /api/webhooks/${id}/deliveries`;
   const look = `GET /api/deliveries/{id} says of each attempt what to do`;
   if (isFailing(failing)) {
     const { consecutive_failures: failures } = failing;
     const what = failures === 1 ? "Its last attempt has" : `Its last ${failures} attempts have all`;
-    return `${what} failed. Mend the receiver: GET /api/webhooks/${id}/deliveries lists the deliveries, and ${look}.`;
+    const told = `${what} failed, tests and replays left out.`;
+    if (well_at !== null) {
+      const those = failures === 1 ? "that" : "those";
+      return `${told} An attempt of a test or replay has succeeded after ${those}, at ${timeText(well_at)}: if the receiver is well, nothing is to be done, and this ends with the next other attempt that succeeds.`;
+    }
+    return `${told} ${advice ?? "Mend the receiver:"} ${list} lists the deliveries, and ${look}.`;
   }
   if (!failsNowAndThen(state_changed_at, failing, now)) return null;
   // The last one has not.
   const percent = Math.min(99, Math.round(100 * (1 - (failing.success_rate_24h ?? 0))));
-  const list = `GET /api/webhooks/${id}/deliveries`;
-  const where = `${list}?state=failed lists what has failed for good, ${list}?state=pending what is tried again, and ${look}`;
-  return `${percent} % of its attempts of the last 24 hours have failed, the last of these at ${timeText(failing.last_failure_at)}: ${where}.`;
+  const lists = [
+    failed === 0 ? null : `${list}?state=failed lists what has failed for good`,
+    pending === 0 ? null : `${list}?state=pending ${failed === 0 ? "lists " : ""}what waits or is tried again`,
+  ].filter((one) => one !== null);
+  const where = `${lists.length === 0 ? `${list} lists the deliveries` : lists.join(", ")}, and ${look}`;
+  return `${percent} % of its attempts of the last 24 hours have failed, tests and replays left out, the last of these at ${timeText(failing.last_failure_at)}: ${where}.`;
 }
 
 /** Null when nothing has failed. */

@@ -7,6 +7,7 @@ import { rows, sql } from "../platform/sql.ts";
 import type { DestinationRow } from "./destination.ts";
 import { NONE_FAILED } from "./failed.ts";
 import { failingOf, NO_FACTS } from "./health.ts";
+import { NOT_TRIED } from "./last-tries.ts";
 import { hadFilter, nextStep, type PastSettings } from "./missed.ts";
 import { CHANGES_MAX, createMissedStore, ENTRIES_MAX, FORGOTTEN_BYTES_MAX } from "./missed-store.ts";
 
@@ -241,7 +242,7 @@ for (const [state, count, until] of counts) {
       nextStep(
         { id: "dst_a", state, state_changed_at: START },
         { missed: { ...missed, is_exact }, sender: null, open: [], pending: 0 },
-        { failing: failingOf(NO_FACTS), failed: NONE_FAILED },
+        { failing: failingOf(NO_FACTS), failed: NONE_FAILED, tried: NOT_TRIED },
         START,
       ) ?? "";
     const range = `"since":"2026-01-31T09:30:00.000Z","until":"${until ?? "9999-12-31T23:59:59.999Z"}"`;

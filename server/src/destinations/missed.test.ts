@@ -7,6 +7,7 @@ import { openStops } from "../../test/support/stops.ts";
 import { sql } from "../platform/sql.ts";
 import { NONE_FAILED } from "./failed.ts";
 import { failingOf, NO_FACTS } from "./health.ts";
+import { NOT_TRIED } from "./last-tries.ts";
 import {
   isCovered,
   nextStep,
@@ -19,7 +20,7 @@ import {
 import { CHANGES_MAX, MISSED_SCAN_MAX } from "./missed-store.ts";
 
 const MINUTE_MS = 60_000;
-const WELL = { failing: failingOf(NO_FACTS), failed: NONE_FAILED };
+const WELL = { failing: failingOf(NO_FACTS), failed: NONE_FAILED, tried: NOT_TRIED };
 
 forEachEngine((engine) => {
   test("missed are events of its types that no delivery is there of, from when it was stopped until it was turned on", async () => {

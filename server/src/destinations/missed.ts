@@ -5,6 +5,7 @@ import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type Failed, type Failing, stepForFailed, stepForRest, stepWhenFailing } from "./failed.ts";
+import { type LastTries, NOT_TRIED } from "./last-tries.ts";
 import {
   callOf,
   isSentBy,
@@ -195,16 +196,19 @@ export interface Going {
   failing: Failing;
   /** Looked up where `tellsFailed`. */
   failed: Failed;
+  /** Looked up where its attempts fail, or where it does not send for that. */
+  tried: LastTries;
 }
 
 type Named = Pick<DestinationRow, "id" | "state" | "state_changed_at">;
 
 /** What a person may press, by the state of the webhook; null when there is nothing to do. */
-export function nextStep(row: Named, known: Known, { failing, failed }: Going, now: number): string | null {
+export function nextStep(row: Named, known: Known, { failing, failed, tried }: Going, now: number): string | null {
+  const beside = { ...tried, failed: failed.count, pending: known.pending };
   const others = known.open.filter((one) => one.state === "paused" && !isNamed(row, known, one));
   const steps = [
-    row.state === "active" ? stepWhenFailing(row, failing, now) : null,
-    stepByState(row, known),
+    row.state === "active" ? stepWhenFailing(row, failing, beside, now) : null,
+    stepByState(row, known, tried),
     stepForPaused(row.id, others, isStopped(row)),
     ...stepsForFailed(row, known, failed),
   ].filter((step) => step !== null);
@@ -226,21 +230,27 @@ function stepsForFailed(row: Named, known: Known, failed: Failed): (string | nul
   return [step, is_all ? null : stepForRest(row, failed, replay.id)];
 }
 
-function stepByState(row: Named, { missed, sender, pending }: Omit<Known, "open">): string | null {
+function stepByState(row: Named, { missed, sender, pending }: Omit<Known, "open">, tried: LastTries): string | null {
   const { id, state } = row;
   const uncounted = missed === null || missed.is_exact ? "" : ` ${stepToCount(id, missed)}`;
   if (state === "off") {
     return `It was turned off at ${timeText(row.state_changed_at)}. Turn it on with ${enable(id)}; ${restOf(sender, pending)}.${uncounted}`;
   }
-  if (state === "disabled") return `${stepToEnable(id, sender, pending)}${uncounted}`;
+  if (state === "disabled") return `${stepToEnable(id, tried, restOf(sender, pending))}${uncounted}`;
   if (state === "paused") {
-    return `Mend the receiver: what is pending waits, and goes on by itself after the first success. ${enable(id)} resumes it at once: ${whatGoes(id)}${uncounted}`;
+    const mend = mendOf(tried);
+    return `${mend === null ? "Mend the receiver: what" : `${mend} What`} is pending waits, and goes on by itself after the first success. ${enable(id)} resumes it at once: ${whatGoes(id)}${uncounted}`;
   }
   if (sender !== null) return `${stepOfReplay(sender)}${uncounted}`;
   if (missed === null || !isOwed(missed)) return null;
   const recover = `PATCH /api/webhooks/${id} {"enabled": true, "recover": true}`;
   if (missed.count > 0) return `Send what it missed with ${recover}.${uncounted}`;
   return `${stepToCount(id, missed)} Send them with ${recover}.`;
+}
+
+/** Null: no more is known than that its attempts failed. */
+function mendOf({ advice, well_at }: LastTries): string | null {
+  return well_at === null ? advice : `A test or replay has succeeded at ${timeText(well_at)}, after the last failure.`;
 }
 
 /** Whether something is missing, or may be. */
@@ -274,11 +284,15 @@ function restOf(sender: Owed["sender"], pending: number): string {
 }
 
 export function stepWhenDisabled(id: string): string {
-  return `${stepToEnable(id, null, 0)} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
+  return `${stepToEnable(id, NOT_TRIED, restOf(null, 0))} Deliveries that failed, such as one answered 410, stay failed until a replay of \`failed\` sends them.`;
 }
 
-function stepToEnable(id: string, sender: Owed["sender"], pending: number): string {
-  return `Mend the receiver, try it with POST /api/webhooks/${id}/test, then turn the webhook on with ${enable(id)}; ${restOf(sender, pending)}.`;
+function stepToEnable(id: string, tried: LastTries, rest: string): string {
+  const on = `turn the webhook on with ${enable(id)}; ${rest}.`;
+  const mend = mendOf(tried);
+  if (tried.well_at !== null) return `${mend} If the receiver is well, ${on}`;
+  const test = `it with POST /api/webhooks/${id}/test, then ${on}`;
+  return mend === null ? `Mend the receiver, try ${test}` : `${mend} Try ${test}`;
 }
 
 /** Enabling brings no attempt forward. */

@@ -10,7 +10,7 @@ import { noticeOfChange } from "./change-notice.ts";
 import { changedFields } from "./changed-fields.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type Failed, NONE_FAILED } from "./failed.ts";
-import { FAILED_SCAN_MAX, failedAt } from "./failed-store.ts";
+import { FAILED_SCAN_MAX, failedAt, triesAt } from "./failed-store.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
@@ -218,9 +218,11 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
     return new Map(await Promise.all(found));
   }
 
+  const triesOf = (id: string) => triesAt(db.query, id);
+
   return {
     ...{ loadApp, runLocked, versionOf, appOf, appExists, find, page, insert, change, remove },
-    ...{ historyOf, healthOf, failedOf, runOf, publicKeys },
+    ...{ historyOf, healthOf, failedOf, triesOf, runOf, publicKeys },
   };
 }
 

@@ -6,8 +6,9 @@ import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
-import { NONE_FAILED, tellsFailed } from "./failed.ts";
-import { composeHealth, failingOf, NO_FACTS } from "./health.ts";
+import { isFailing, NONE_FAILED, tellsFailed } from "./failed.ts";
+import { composeHealth, failingOf, type HealthFacts, NO_FACTS } from "./health.ts";
+import { type Advise, type LastTries, lastTriesOf, NOT_TRIED } from "./last-tries.ts";
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
 import type { NamedReplay } from "./replay-step.ts";
@@ -21,6 +22,8 @@ export interface WebhookOptions extends Preparing {
   egress: UrlCheck;
   /** Seconds between attempts, for webhooks that bring no schedule. */
   default_retry_schedule: readonly number[];
+  /** Without it a webhook that fails says only that its receiver is to be mended. */
+  advise?: Advise;
 }
 
 interface WebhookDependencies extends WebhookOptions {
@@ -100,15 +103,29 @@ export function createWebhooks(dependencies: WebhookDependencies) {
     ]);
     const factsOf = ({ id }: DestinationRow) => facts.get(id) ?? NO_FACTS;
     const telling = rows.filter((row) => tellsFailed(row, failingOf(factsOf(row)), at));
-    const failed = await store.failedOf(telling.map(({ id }) => id));
-    return prepared.map(({ row, destination: { misconfigured, repair } }) => {
+    const [failed, tried] = await Promise.all([
+      store.failedOf(telling.map(({ id }) => id)),
+      Promise.all(rows.map((row) => lookAtTries(row, factsOf(row)))),
+    ]);
+    return prepared.map(({ row, destination: { misconfigured, repair } }, index) => {
       const owed = missed.get(row.id) ?? { missed: null, sender: null };
       const { pending } = factsOf(row);
       const known = { missed: owed.missed, sender: sender ?? owed.sender, open: open.get(row.id) ?? [], pending };
-      const going = { failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED };
+      const going = {
+        ...{ failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED },
+        tried: tried[index] ?? NOT_TRIED,
+      };
       const health = composeHealth(factsOf(row), row.state);
       return showWebhook(row, { health, ...going, ...known, problem: misconfigured, repair }, at);
     });
+  }
+
+  /** Of one that is well, or that a person has turned off, nothing is to be told. */
+  async function lookAtTries(row: DestinationRow, facts: HealthFacts): Promise<LastTries> {
+    const is_asked = row.state === "active" ? isFailing(failingOf(facts)) : row.state !== "off";
+    if (!is_asked) return NOT_TRIED;
+    const { advise = () => null } = dependencies;
+    return lastTriesOf(row, await store.triesOf(row.id), facts.last_failure_at, advise);
   }
 
   async function showOne(row: DestinationRow, sender?: NamedReplay): Promise<Webhook> {

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { WebhookCreate } from "#contract/destinations.ts";
 import type { ErrorCode } from "#contract/errors.ts";
 import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
+import type { Advise } from "../../src/destinations/last-tries.ts";
 import { AppError } from "../../src/errors.ts";
 import type { Channel } from "../../src/notices/channels.ts";
 import { createOutbox } from "../../src/notices/outbox.ts";
@@ -26,7 +27,7 @@ export interface World {
   clock: { at: number };
   destinations: Destinations;
   /** The same database as another process sees it. */
-  another(key?: Uint8Array): Destinations;
+  another(key?: Uint8Array, advise?: Advise): Destinations;
 }
 
 /** One database for each engine, emptied before each test: making one takes longer than most tests. */
@@ -62,9 +63,10 @@ export async function openWorld(engine: Engine): Promise<World> {
   const outbox = createOutbox({
     ...{ store, channels: [channel], ids: createIds(), clock: clock_of_notices, log: () => {}, kept: () => {} },
   });
-  const another = (other_key: Uint8Array = key) =>
+  const another = (other_key: Uint8Array = key, advise: Advise = () => null) =>
     createDestinations({
       composeNotice: outbox.compose,
+      advise,
       db,
       now,
       ids: createIds(),

@@ -1,0 +1,86 @@
+// A webhook whose attempts fail says what to do about the newest of them, and that a test or replay has gone well since.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { input, openWorld, START } from "../../test/support/destinations.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { uuidFloor } from "../platform/ids.ts";
+import { rows, sql } from "../platform/sql.ts";
+import { lastTriesOf, type Try } from "./last-tries.ts";
+
+const TRY: Try = {
+  ...{ started_at: START, trigger: "auto", outcome: "unreachable", status_code: null },
+  ...{ cause: "refused_address", error: "127.0.0.1 is not public" },
+};
+const advise = ({ cause, status_code }: Pick<Try, "cause" | "status_code">) => `Mend ${cause ?? status_code}.`;
+const ROW = { state_changed_at: 0, updated_at: 0 };
+const WELL: Partial<Try> = { outcome: "accepted", cause: null, status_code: 200, error: null };
+
+const cases: [
+  title: string,
+  tries: Partial<Try>[],
+  advice: string | null,
+  well_at: number | null,
+  updated_at?: number,
+][] = [
+  ["nothing is on record", [], null, null],
+  ["one failed", [{}], "Mend refused_address.", null],
+  [
+    "several failed: of the newest",
+    [{ started_at: 5, cause: "dns" }, { started_at: 9 }],
+    "Mend refused_address.",
+    null,
+  ],
+  ["it was refused", [{ outcome: "refused", cause: null, status_code: 401 }], "Mend 401.", null],
+  ["the newest was cut off here", [{ started_at: START + 1, cause: "aborted" }, {}], "Mend refused_address.", null],
+  ["nothing could be sent", [{ outcome: "misconfigured", cause: null }], null, null],
+  ["the receiver wanted no more", [{ outcome: "refused", cause: null, status_code: 410 }], null, null],
+  ["its settings were changed since", [{}], null, null, START + 1],
+  ["one went well since", [{}, { ...WELL, started_at: START + 1 }], "Mend refused_address.", START + 1],
+  ["one went well before", [{}, { ...WELL, started_at: START - 1 }], "Mend refused_address.", null],
+  ["one went well before a failure that is not on record any more", [{ ...WELL, started_at: START - 1 }], null, null],
+];
+for (const [title, tries, advice, well_at, updated_at = 0] of cases) {
+  test(`what to do where ${title}`, () => {
+    const of = tries.map((one) => ({ ...TRY, ...one }));
+    assert.deepEqual(lastTriesOf({ ...ROW, updated_at }, of, START, advise), { advice, well_at });
+  });
+}
+
+forEachEngine((engine) => {
+  test("a webhook that fails, is paused or disabled says what to do about the newest attempt, or that one went well", async () => {
+    const { db, destinations, another, clock } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const advising = another(undefined, advise);
+    const step = async () => (await advising.getWebhook(id, null)).next_step ?? "";
+    const insert = (position: string, one: Try) =>
+      db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+          status_code, error, cause, response_headers, response_snippet, response_truncated)
+        values ${rows([[id, position, 1, one.trigger, one.started_at, 1, one.outcome, one.status_code, one.error, one.cause, "{}", "", 0]])}`);
+    const set = (state: string) => db.query(sql`update destinations set state = ${state} where id = ${id}`);
+    await db.query(sql`update destination_health set consecutive_failures = 4, last_failure_at = ${START + 50}
+      where destination_id = ${id}`);
+    await insert(uuidFloor(START + 40), { ...TRY, started_at: START + 50 });
+    const failed = "Its last 4 attempts have all failed, tests and replays left out.";
+    assert.match(await step(), new RegExp(`^${failed} Mend refused_address\\. GET .* lists the deliveries, and GET `));
+    await set("paused");
+    assert.match(await step(), /^Mend refused_address\. What is pending waits, and goes on by itself/);
+    await set("disabled");
+    assert.match(await step(), /^Mend refused_address\. Try it with POST .*, then turn the webhook on with PATCH /);
+
+    // More attempts at newer events than are looked at: that of the replay is found for itself.
+    for (let n = 1; n <= 25; n++) await insert(uuidFloor(START + 40 + n), { ...TRY, started_at: START + 49 });
+    await insert(uuidFloor(START), { ...TRY, ...WELL, trigger: "replay", started_at: START + 60 });
+    clock.at += 1_000;
+    const went_well = "A test or replay has succeeded at 2026-01-31T09:30:00.060Z, after the last failure.";
+    assert.ok((await step()).startsWith(`${went_well} If the receiver is well, turn the webhook on with PATCH `));
+    await set("paused");
+    assert.ok((await step()).startsWith(`${went_well} What is pending waits, and goes on by itself`));
+    await set("active");
+    assert.equal(
+      await step(),
+      `${failed} An attempt of a test or replay has succeeded after those, at 2026-01-31T09:30:00.060Z: if the receiver is well, nothing is to be done, and this ends with the next other attempt that succeeds.`,
+    );
+    await insert(uuidFloor(START + 99), { ...TRY, trigger: "test", started_at: START + 70 });
+    assert.match(await step(), / Mend refused_address\. /);
+  });
+});
