@@ -31,7 +31,8 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }:
   /** What to do before and after all else. Who sends is asked only where something waits that should not. */
   async function lookUpSteps(waiting: readonly Webhook[], at: number) {
     const before = at - OVERDUE_MS;
-    // What waited for it to come back was not due before it had.
+    // What waited for it to come back was not due before it had: so for a minute after it was turned on again nothing is said
+    // of a dispatcher that does not run, either.
     const active = waiting.filter((one) => one.state === "active" && Date.parse(one.state_changed_at) <= before);
     const untried = waiting.filter((one) => (probeOf(one) ?? at) <= before);
     const [overdue, stuck] = await Promise.all([

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { input, openWorld, START } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import type { Database } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
 import { lastTriesOf, type Try } from "./last-tries.ts";
@@ -46,16 +47,19 @@ for (const [title, tries, advice, well_at, updated_at = 0] of cases) {
   });
 }
 
+async function store({ query }: Pick<Database, "query">, id: string, position: string, one: Try): Promise<void> {
+  await query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+          status_code, error, cause, response_headers, response_snippet, response_truncated)
+        values ${rows([[id, position, 1, one.trigger, one.started_at, 1, one.outcome, one.status_code, one.error, one.cause, "{}", "", 0]])}`);
+}
+
 forEachEngine((engine) => {
   test("a webhook that fails, is paused or disabled says what to do about the newest attempt, or that one went well", async () => {
     const { db, destinations, another, clock } = await openWorld(engine);
     const { id } = await destinations.createWebhook("shop", input());
     const advising = another(undefined, advise);
     const step = async () => (await advising.getWebhook(id, null)).next_step ?? "";
-    const insert = (position: string, one: Try) =>
-      db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
-          status_code, error, cause, response_headers, response_snippet, response_truncated)
-        values ${rows([[id, position, 1, one.trigger, one.started_at, 1, one.outcome, one.status_code, one.error, one.cause, "{}", "", 0]])}`);
+    const insert = (position: string, one: Try) => store(db, id, position, one);
     const set = (state: string) => db.query(sql`update destinations set state = ${state} where id = ${id}`);
     await db.query(sql`update destination_health set consecutive_failures = 4, last_failure_at = ${START + 50}
       where destination_id = ${id}`);
@@ -82,5 +86,39 @@ forEachEngine((engine) => {
     );
     await insert(uuidFloor(START + 99), { ...TRY, trigger: "test", started_at: START + 70 });
     assert.match(await step(), / Mend refused_address\. /);
+  });
+
+  test("while a promotion can be undone, a receiver that refuses may be one that was not told, and the call is named", async () => {
+    const { db, another, clock } = await openWorld(engine);
+    const advising = another(undefined, advise);
+    const { id } = await advising.createWebhook("shop", input());
+    const step = async () => (await advising.getWebhook(id, null)).next_step ?? "";
+    const fail = async (status_code: number) => {
+      clock.at += 1_000;
+      const one: Try = { ...TRY, outcome: "refused", cause: null, status_code, started_at: clock.at };
+      await store(db, id, uuidFloor(clock.at), one);
+      await db.query(sql`update destination_health set consecutive_failures = 3, last_failure_at = ${clock.at}
+        where destination_id = ${id}`);
+    };
+    await fail(401);
+    assert.match(await step(), / Mend 401\. GET /, "nothing was promoted");
+    await advising.rotateSecret(id, null);
+    await advising.promoteSecret(id, null, 60);
+    const until = new Date(clock.at + 60_000).toISOString();
+    await fail(403);
+    const undo = `if the receiver knows only the one before, which is valid until ${until}, take that back with POST /api/webhooks/${id}/secret/undo. GET `;
+    assert.ok((await step()).includes(` Mend 403. Its signing secret was promoted lately: ${undo}`), await step());
+    await fail(500);
+    assert.match(await step(), / Mend 500\. GET /, "that is no word on a signature");
+    await fail(401);
+    await advising.rotateSecret(id, null);
+    await fail(401);
+    assert.match(await step(), / Mend 401\. GET /, "another one is staged since, and undoing would be refused");
+    await advising.dropNextSecret(id, null);
+    await fail(401);
+    assert.match(await step(), /secret\/undo\. /);
+    await advising.undoPromotion(id, null);
+    await fail(401);
+    assert.match(await step(), / Mend 401\. GET /);
   });
 });

@@ -5,6 +5,7 @@ import { webhook } from "#destination-types/webhook.ts";
 import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
+import { timeText } from "../platform/time-text.ts";
 import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
 import { isFailing, NONE_FAILED, tellsFailed } from "./failed.ts";
 import { composeHealth, failingOf, type HealthFacts, NO_FACTS } from "./health.ts";
@@ -12,8 +13,9 @@ import { type Advise, type LastTries, lastTriesOf, NOT_TRIED } from "./last-trie
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
 import type { NamedReplay } from "./replay-step.ts";
+import { readSecrets } from "./secrets.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore, SYSTEM } from "./store.ts";
-import { newWebhookRow, patchWebhookRow, showWebhook } from "./webhook-row.ts";
+import { newWebhookRow, patchWebhookRow, readWebhookConfig, showWebhook } from "./webhook-row.ts";
 import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
 
 export interface WebhookOptions extends Preparing {
@@ -124,7 +126,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
   async function lookAtTries(row: DestinationRow, facts: HealthFacts): Promise<LastTries> {
     const is_asked = row.state === "active" ? isFailing(failingOf(facts)) : row.state !== "off";
     if (!is_asked) return NOT_TRIED;
-    const { advise = () => null } = dependencies;
+    const advise = adviseAfterPromotion(row, dependencies.advise ?? (() => null), now());
     return lastTriesOf(row, await store.triesOf(row.id), facts.last_failure_at, advise);
   }
 
@@ -140,6 +142,23 @@ export function createWebhooks(dependencies: WebhookDependencies) {
   }
 
   return { createWebhook, listWebhooks, getWebhook, patchWebhook, deleteWebhook, openStops };
+}
+
+/** What a receiver answers that does not take a signature. */
+const UNVERIFIED: readonly (number | null)[] = [400, 401, 403];
+
+/** While the promotion of a secret can be undone, that is what to do where the receiver has not been told the new one. */
+function adviseAfterPromotion(row: DestinationRow, advise: Advise, now: number): Advise {
+  const { next, previous } = readSecrets(row);
+  // With another one staged since, undoing is refused.
+  const can_undo = next === undefined && previous !== undefined && previous.valid_until > now;
+  if (!can_undo || !readWebhookConfig(row).signing) return advise;
+  const until = timeText(previous.valid_until);
+  const undo = `Its signing secret was promoted lately: if the receiver knows only the one before, which is valid until ${until}, take that back with POST /api/webhooks/${row.id}/secret/undo.`;
+  return (tried) => {
+    const advice = advise(tried);
+    return advice !== null && UNVERIFIED.includes(tried.status_code) ? `${advice} ${undo}` : advice;
+  };
 }
 
 function readCursor(cursor: string): [number, string] {
