@@ -10,7 +10,6 @@ import {
   type AttemptRow,
   aheadOf,
   type DeliveryRow,
-  DUE_FIRST,
   deliveryId,
   parseDeliveryId,
   type Standing,
@@ -18,6 +17,7 @@ import {
   showDelivery,
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { DUE_FIRST } from "./due.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
 import type { LookUpHolds } from "./present-limits.ts";

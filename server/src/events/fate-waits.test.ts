@@ -1,7 +1,8 @@
 // What keeps a delivery that is pending, and what to do about it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { WAITS_FOR_TURN } from "../deliveries/turn.ts";
 import { NO_LIMITS } from "../destinations/health.ts";

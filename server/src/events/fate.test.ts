@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EventType } from "#contract/events.ts";
-import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import { fateOf, fateWithout } from "./fate.ts";

@@ -6,18 +6,16 @@ import {
   aheadOf,
   type DeliveryKey,
   type DeliveryRow,
-  DUE_FIRST,
   deliveryId,
   erasedReason,
-  isOverdue,
   isReadAgain,
-  isUnderWay,
   reasonOf,
   type Standing,
   waitReason,
   waitsForDestination,
   withErasure,
 } from "../deliveries/delivery.ts";
+import { DUE_FIRST, isOverdue, isUnderWay } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { holdReason, STEP_WHEN_BEHIND } from "../deliveries/limit-text.ts";
 import { lookForDispatcher } from "../deliveries/webhook-waits.ts";
