@@ -98,7 +98,13 @@ export function reasonOf(row: DeliveryRow, destination: Standing, now: number): 
   if (is_replayed) return `Asked for by the replay ${row.replay_id}.`;
   const by_hand = handReason(row, destination);
   const reason = storedReason(row, destination);
-  return by_hand === null ? reason : join(reason, by_hand);
+  if (by_hand === null) return reason;
+  return isEndedSince(row, destination) ? join(by_hand, reason) : join(reason, by_hand);
+}
+
+/** Whether what became of the delivery came after its last attempt: canceled by hand, for instance. */
+function isEndedSince({ state, settled_at }: DeliveryRow, { tried = null }: Standing): boolean {
+  return state !== "pending" && settled_at !== null && tried !== null && tried.started_at < settled_at;
 }
 
 function storedReason(row: DeliveryRow, destination: Standing): string | null {

@@ -24,7 +24,7 @@ const delivery: DeliveryRow = {
 };
 
 const unsure: LastAttempt = {
-  ...{ destination_id: "dst_a", trigger: "auto", started_at: AT },
+  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT },
   ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
 };
 

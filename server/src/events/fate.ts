@@ -136,15 +136,22 @@ function stepWith(event: KnownEvent, destination: KnownDestination, found: Settl
     case "failed":
       return stepFirst(destination, stepWhenFailed(event, destination, found, now));
     case "canceled":
-      return stepFirst(destination, replayed(destination, found) ?? `Send it after all with ${retry}.`);
+      return stepFirst(destination, mendFirst(found, advice, `Send it after all with ${retry}.`, destination));
     case "skipped": {
       const change = "change the webhook's filter if such events should arrive.";
-      const send = replayed(destination, found) ?? `Send it all the same with ${retry}.`;
+      const send = mendFirst(found, advice, `Send it all the same with ${retry}.`, destination);
       return stepFirst(destination, `${send.replace(/\.$/, "")}; ${change}`);
     }
     default:
       return stepFirst(destination, stepWhenPending(destination, found, advice, now));
   }
+}
+
+/** Where what a person sent again has failed, that comes first: sent once more, it would fail again. */
+function mendFirst(found: Settled, advice: string | null, send: string, destination: KnownDestination): string {
+  const by_replay = replayed(destination, found);
+  if (advice === null || found.tried?.trigger !== "manual") return by_replay ?? send;
+  return by_replay === null ? `${advice} Then ${send.replace(/^S/, "s")}` : `${advice} ${by_replay}`;
 }
 
 function stepWhenFailed(event: KnownEvent, destination: KnownDestination, found: Settled, now: number): string {
