@@ -65,6 +65,26 @@ test("behind an earlier event of its link the way on is to retry or cancel that 
   );
 });
 
+test("one that fails while later events of its link wait behind it may be given up, so that they go", () => {
+  const failed = { ...delivery, attempt: 1, failures: 1, order_key: "L", reason: "It broke.", due_at: AT + HOUR_MS };
+  const tried: LastAttempt = { ...unsure, outcome: "refused", status_code: 500, error: "It broke." };
+  const step = (changes: Partial<DeliveryRow>, state: "active" | "paused", has_behind = true) =>
+    fateOf(
+      event,
+      { ...destination, state },
+      { delivery: { ...failed, ...changes }, history: [], tried, has_behind },
+      AT,
+    ).next_step ?? "";
+  const call = `POST /api/deliveries/${deliveryId(failed)}`;
+  for (const state of ["active", "paused"] as const) {
+    const retry = state === "active" ? `To try it at once: ${call}/retry.` : `To try this one now: ${call}/retry.`;
+    const cancel = ` Later events of its link wait behind it: to give this one up and let them go, ${call}/cancel.`;
+    assert.ok(step({}, state).endsWith(`${retry}${cancel}`), step({}, state));
+    assert.ok(step({}, state, false).endsWith(retry));
+    assert.ok(!step({ attempt: 0, reason: null }, state).includes("/cancel"), "it has not been tried");
+  }
+});
+
 test("what kept an attempt from being made and has been mended since is not to be mended once more", () => {
   const error = "A secret was sealed with another key (a, this server has b): if it is lost, revoke";
   const row = { ...delivery, attempt: 1, reason: error, due_at: AT + HOUR_MS };
