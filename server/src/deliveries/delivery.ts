@@ -5,7 +5,7 @@ import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import { isUnreadableText } from "../destinations/destination.ts";
 import { timeText } from "../platform/time-text.ts";
-import { nextStepOf, READ_AGAIN_STEP } from "./advice.ts";
+import { nextStepOf, pauseUntil, READ_AGAIN_STEP, type Tried } from "./advice.ts";
 import { DUE_FIRST, dueReason, dueSince, isAsked, isOverdue, isUnderWay, join, underWayReason } from "./due.ts";
 import { type Holds, holdReason } from "./limit-text.ts";
 import { waitsForTurn } from "./turn.ts";
@@ -98,8 +98,22 @@ export function reasonOf(row: DeliveryRow, destination: Standing, now: number): 
   if (is_replayed) return `Asked for by the replay ${row.replay_id}.`;
   const by_hand = handReason(row, destination);
   const reason = storedReason(row, destination);
-  if (by_hand === null) return reason;
+  if (by_hand === null) {
+    const pause = pauseReason(row, destination, now);
+    return pause === null ? reason : join(reason, pause);
+  }
   return isEndedSince(row, destination) ? join(by_hand, reason) : join(reason, by_hand);
+}
+
+/** Between the end of an answer and what was made of it, by clocks that are read apart. */
+const SAME_MS = 1_000;
+
+/** What is later than the schedule says because its receiver asked for that. */
+function pauseReason({ state, due_at }: DeliveryRow, { tried = null }: Standing, now: number): string | null {
+  const until = tried === null || tried.trigger === "manual" ? null : pauseUntil(tried);
+  if (state !== "pending" || until === null || until <= now || due_at === null) return null;
+  if (due_at < until - SAME_MS) return null;
+  return `The receiver asked for a pause until ${timeText(until)} (Retry-After): no attempt is made by itself before that, whatever the retry schedule says.`;
 }
 
 /** Whether what became of the delivery came after its last attempt: canceled by hand, for instance. */
@@ -213,7 +227,7 @@ export interface Standing {
   /** The delivery that `aheadOf` names; absent or null: not looked up, or none. */
   ahead?: DeliveryRow | null;
   /** Its last attempt on record, unless that has succeeded; absent or null: not looked up, or none. */
-  tried?: Pick<AttemptRow, "trigger" | "outcome" | "error" | "started_at"> | null | undefined;
+  tried?: (Tried & Pick<AttemptRow, "trigger" | "started_at">) | null | undefined;
 }
 
 /** What every reason says of an event that was erased; null of one that was not. */

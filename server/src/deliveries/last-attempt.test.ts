@@ -1,9 +1,11 @@
 // What is said of a delivery's last attempt is the same wherever the delivery is shown, on both engines.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { WebhookCreate } from "#contract/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { openPipeline } from "../../test/support/pipeline.ts";
+import { startReceiver } from "../../test/support/receiver.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import { sql } from "../platform/sql.ts";
 
@@ -53,5 +55,30 @@ forEachEngine((engine) => {
     await db.query(sql`update attempts set trigger = 'auto'`);
     assert.equal((await told()).reason, "Canceled by hand.");
     assert.match((await told()).next_step, /When one runs: Send it after all with POST /);
+  });
+
+  test("a pause that a receiver asks for is told wherever the delivery that waits for its end is shown", async () => {
+    const { dispatcher, destinations, events, deliveries } = await openPipeline(engine);
+    const receiver = await startReceiver(() => ({ status: 503, headers: { "retry-after": "3600" } }));
+    after(() => receiver.close());
+    const { id } = await destinations.createWebhook("shop", { ...WEBHOOK, url: receiver.url });
+    await dispatcher.start();
+    const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;
+    const first = async () => (await deliveries.listDeliveries(id, "shop", {}, { limit: 1 })).items[0];
+    await waitUntil(
+      async () => (await first())?.reason?.startsWith("The receiver answered 503") === true,
+      "the answer",
+    );
+    const { id: delivery_id = "", reason } = (await first()) ?? {};
+    assert.match(
+      reason ?? "",
+      / The receiver asked for a pause until \S+Z \(Retry-After\): no attempt is made by itself/,
+    );
+    const detail = await deliveries.getDelivery(delivery_id, "shop");
+    assert.equal(detail.reason, reason);
+    assert.match(detail.attempts[0]?.next_step ?? "", /^Let the receiver come back: it asked for a pause until /);
+    const [fate] = (await events.getEvent(event_id, "shop")).fates;
+    assert.ok(fate?.reason?.startsWith(`${reason} Next attempt at `), `${fate?.reason}`);
+    assert.match(fate?.next_step ?? "", /^Let the receiver come back: .* To try it at once: POST /);
   });
 });

@@ -16,10 +16,13 @@ export interface DeliveryFilter extends PositionRange {
 
 export type LastAttempt = Pick<
   AttemptRow,
-  "destination_id" | "position" | "outcome" | "status_code" | "error" | "cause" | "trigger" | "started_at"
->;
+  "destination_id" | "position" | "outcome" | "status_code" | "error" | "cause" | "trigger"
+> &
+  Pick<AttemptRow, "started_at" | "duration_ms" | "response_headers">;
 
-const LAST_COLUMNS = sql`destination_id, position, outcome, status_code, error, cause, trigger, started_at`;
+/** Of the headers what an answer that asks for a pause may say: many are read at once. */
+const LAST_COLUMNS = sql`destination_id, position, outcome, status_code, error, cause, trigger, started_at, duration_ms,
+  case when status_code in (429, 503) then response_headers else '{}' end as response_headers`;
 const IS_LAST = sql`number = (select max(b.number) from attempts as b
   where b.destination_id = a.destination_id and b.position = a.position)`;
 

@@ -24,7 +24,7 @@ const delivery: DeliveryRow = {
 };
 
 const unsure: LastAttempt = {
-  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT },
+  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT, duration_ms: 5, response_headers: "{}" },
   ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
 };
 
@@ -83,6 +83,32 @@ test("one that fails while later events of its link wait behind it may be given 
     assert.ok(step({}, state, false).endsWith(retry));
     assert.ok(!step({ attempt: 0, reason: null }, state).includes("/cancel"), "it has not been tried");
   }
+});
+
+test("what waits longer than its schedule says because its receiver asked for a pause says so", () => {
+  const until = AT + HOUR_MS + 5;
+  const error = "The receiver answered 503: it is not available at the moment";
+  const row = { ...delivery, attempt: 1, failures: 1, reason: error, due_at: until };
+  const asked: LastAttempt = { ...unsure, outcome: "refused", status_code: 503, error };
+  const tried = { ...asked, response_headers: '{"retry-after":"3600"}' };
+  const told = (changes: Partial<DeliveryRow>, of: LastAttempt = tried, at = AT) =>
+    fateOf(event, destination, { delivery: { ...row, ...changes }, history: [], tried: of }, at);
+  const time = new Date(until).toISOString();
+  const { reason, next_step } = told({});
+  assert.equal(
+    reason,
+    `${error}. The receiver asked for a pause until ${time} (Retry-After): no attempt is made by itself before that, whatever the retry schedule says. Next attempt at ${time}.`,
+  );
+  assert.equal(
+    next_step,
+    `Let the receiver come back: it asked for a pause until ${time} (Retry-After), and its log says why. To try it at once: POST /api/deliveries/${deliveryId(row)}/retry.`,
+  );
+  const without = (...of: Parameters<typeof told>) => assert.doesNotMatch(told(...of).reason ?? "", /Retry-After/);
+  without({ due_at: until - 1_001 });
+  without({}, asked);
+  without({}, tried, until);
+  without({}, { ...tried, trigger: "manual" });
+  without({ state: "failed", due_at: null });
 });
 
 test("what kept an attempt from being made and has been mended since is not to be mended once more", () => {

@@ -312,7 +312,7 @@ test("an attempt whose time has passed is due since then, and after a while that
 
 const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
 const unsure: LastAttempt = {
-  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT },
+  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT, duration_ms: 5, response_headers: "{}" },
   ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
 };
 const attempts: [title: string, tried: LastAttempt, advice: RegExp][] = [
