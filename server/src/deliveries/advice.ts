@@ -60,7 +60,7 @@ export function pauseUntil({ status_code, response_headers, started_at, duration
 
 function stepForPause(status: number, until: string): string {
   const asked = `Let the receiver come back: it asked for a pause until ${until} (Retry-After)`;
-  return status === TOO_MANY ? `${asked}. If it asks often: ${LIMITS}` : `${asked}, and its log says why.`;
+  return status === TOO_MANY ? `${asked}. If it asks often: ${LIMITS}` : `${asked}, and its log may say why.`;
 }
 
 export function stepForFailure(cause: FailureCode, message: string): string {
