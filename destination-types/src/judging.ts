@@ -25,11 +25,18 @@ export function judgeHttp(exchange: Exchange, rules: JudgeRules): Outcome {
     retriable: rules.retry_on === "any_failure" || (status >= 500 && status < 600) || RETRIABLE_STATUS.has(status),
     message: describeStatus(exchange),
   };
-  const delay = RETRY_AFTER_STATUS.has(status)
-    ? readRetryAfter(exchange.headers["retry-after"], endOf(exchange))
-    : null;
-  if (delay !== null && delay > 0) outcome.retry_after_ms = delay;
+  const delay = pauseAskedFor(exchange, endOf(exchange));
+  if (delay !== null) outcome.retry_after_ms = delay;
   return outcome;
+}
+
+/** For how long an answer asks to be left alone, in ms; null when it does not. @param ended_at when it came, in ms since 1970 */
+export function pauseAskedFor(
+  { status, headers }: Pick<Response, "status" | "headers">,
+  ended_at: number,
+): number | null {
+  const delay = RETRY_AFTER_STATUS.has(status) ? readRetryAfter(headers["retry-after"], ended_at) : null;
+  return delay === null || delay === 0 ? null : delay;
 }
 
 function endOf(exchange: Response): number {

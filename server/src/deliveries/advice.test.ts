@@ -51,3 +51,20 @@ test("a port that speaks no TLS needs no certificate", () => {
   assert.match(plain, /^Turn TLS on .* a URL with http/);
   assert.doesNotMatch(plain, /certificate/);
 });
+
+test("an answer that asks for a pause says until when, and what is to be done about one that asks often", () => {
+  const step = (status_code: number, response_headers: object) =>
+    nextStepOf({
+      ...{ outcome: "refused", status_code, cause: null, error: null, started_at: 1_000, duration_ms: 500 },
+      response_headers: JSON.stringify(response_headers),
+    });
+  const asked = "Let the receiver come back: it asked for a pause until 1970-01-01T00:02:01.500Z (Retry-After)";
+  assert.equal(step(503, { "retry-after": "120" }), `${asked}, and its log may say why.`);
+  assert.ok(
+    step(429, { "retry-after": "120" })?.startsWith(`${asked}. If it asks often: Loosen the receiver's limits`),
+  );
+  for (const headers of [{}, { "retry-after": "0" }, { "retry-after": "soon" }]) {
+    assert.match(step(503, headers) ?? "", /^Look into the receiver's log: it failed/);
+  }
+  assert.match(step(500, { "retry-after": "120" }) ?? "", /^Look into the receiver's log/, "it is not followed");
+});

@@ -2,9 +2,12 @@
 // are shown, and by the check of a receiver.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
+import { pauseAskedFor } from "#destination-types/judging.ts";
 import { PLAIN_HTTP, SPEAKS_NO_TLS } from "../platform/exchange.ts";
+import { timeText } from "../platform/time-text.ts";
 
 const GONE = 410;
+const TOO_MANY = 429;
 /** As a rule it is the server that cannot read what is stored; the error says what. */
 const MISCONFIGURED_STEP =
   "Nothing was sent and the receiver is not at fault: do what the error of the attempt says, or have the operator of this server do it. The delivery is tried again by itself.";
@@ -20,6 +23,10 @@ export interface Tried {
   cause: FailureCode | null;
   /** What the network said. */
   error: string | null;
+  /** Of an attempt that is on record, as AttemptRow has them. */
+  started_at?: number;
+  duration_ms?: number;
+  response_headers?: string;
 }
 
 /** The same where the webhook is known: whether a 410 has to be followed by turning it on. */
@@ -31,11 +38,29 @@ export function nextStepAt({ id, state }: { id: string; state: DestinationState 
 }
 
 /** Null when nothing went wrong, or nothing is known that would help. */
-export function nextStepOf({ outcome, status_code, cause, error }: Tried): string | null {
+export function nextStepOf(tried: Tried): string | null {
+  const { outcome, status_code, cause, error } = tried;
   if (outcome === "misconfigured") return MISCONFIGURED_STEP;
   if (cause !== null) return stepForFailure(cause, error ?? "");
   const has_failed = outcome === "refused" || outcome === "unreachable" || outcome === "ambiguous";
-  return has_failed && status_code !== null ? stepForStatus(status_code) : null;
+  if (!has_failed || status_code === null) return null;
+  const until = pauseUntil(tried);
+  return until === null ? stepForStatus(status_code) : stepForPause(status_code, timeText(until));
+}
+
+/** Until when the answer to an attempt asked for a pause, in ms since 1970; null where it did not. */
+export function pauseUntil({ status_code, response_headers, started_at, duration_ms = 0 }: Tried): number | null {
+  if (status_code === null || response_headers === undefined || started_at === undefined) return null;
+  // Written by attempt.ts alone.
+  const headers = JSON.parse(response_headers) as Record<string, string>;
+  const ended_at = started_at + duration_ms;
+  const pause_ms = pauseAskedFor({ status: status_code, headers }, ended_at);
+  return pause_ms === null ? null : ended_at + pause_ms;
+}
+
+function stepForPause(status: number, until: string): string {
+  const asked = `Let the receiver come back: it asked for a pause until ${until} (Retry-After)`;
+  return status === TOO_MANY ? `${asked}. If it asks often: ${LIMITS}` : `${asked}, and its log may say why.`;
 }
 
 export function stepForFailure(cause: FailureCode, message: string): string {
@@ -89,5 +114,5 @@ const STATUS_STEPS: Readonly<Record<number, string>> = {
   413: "Raise the receiver's limit on bodies: an event has up to 256 KiB.",
   415: "Let the receiver accept application/json.",
   425: LIMITS,
-  429: LIMITS,
+  [TOO_MANY]: LIMITS,
 };

@@ -10,7 +10,6 @@ import {
   type AttemptRow,
   aheadOf,
   type DeliveryRow,
-  DUE_FIRST,
   deliveryId,
   parseDeliveryId,
   type Standing,
@@ -18,6 +17,7 @@ import {
   showDelivery,
 } from "./delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { DUE_FIRST } from "./due.ts";
 import { eventExpiry, type Keeping, recordsExpiry } from "./expiry.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
 import type { LookUpHolds } from "./present-limits.ts";
@@ -54,9 +54,11 @@ export function createDeliveries(options: DeliveriesOptions) {
     if (filter === null) return { items: [], next_cursor: null };
     const { shown, end } = await store.page(destination_id, filter, page.limit);
     const at = now();
-    const standing = await standingOf(destination, shown);
+    const [standing, triedAt] = await Promise.all([standingOf(destination, shown), lookUpTried(destination_id, shown)]);
     return {
-      items: shown.map((row) => showDelivery(row, row.event_id ?? row.position, at, standing)),
+      items: shown.map((row) =>
+        showDelivery(row, row.event_id ?? row.position, at, { ...standing, tried: triedAt(row) }),
+      ),
       next_cursor: end === null ? null : encodeCursor([end]),
     };
   }
@@ -66,6 +68,17 @@ export function createDeliveries(options: DeliveriesOptions) {
     const { state, state_reason, misconfigured } = destination;
     if (!rows.some((row) => row.state === "pending")) return { state, state_reason, misconfigured };
     return { state, state_reason, misconfigured, limits: (await options.lookUpHolds())(destination) };
+  }
+
+  /** The last attempts, of what says something of them: one look for all of a page. */
+  async function lookUpTried(destination_id: string, rows: readonly DeliveryRow[]) {
+    const unhappy = rows.filter(({ state, attempt }) => attempt > 0 && state !== "succeeded");
+    const found = await store.lastAttemptsAt(
+      destination_id,
+      unhappy.map(({ position }) => position),
+    );
+    const by_position = new Map(found.map((one) => [one.position, one]));
+    return ({ position }: Pick<DeliveryRow, "position">) => by_position.get(position);
   }
 
   /** Null when no delivery can match. */
@@ -173,7 +186,8 @@ export function createDeliveries(options: DeliveriesOptions) {
   }
 
   async function showWithEvent(row: DeliveryRow, destination: Destination): Promise<Delivery> {
-    return showDelivery(row, (await store.eventOf(row))?.id ?? row.position, now(), destination);
+    const [event, triedAt] = await Promise.all([store.eventOf(row), lookUpTried(row.destination_id, [row])]);
+    return showDelivery(row, event?.id ?? row.position, now(), { ...destination, tried: triedAt(row) });
   }
 
   async function findDelivery(id: string, app_scope: AppScope) {

@@ -5,13 +5,12 @@ import { type Limits, NO_LIMITS } from "../destinations/health.ts";
 import {
   type AttemptRow,
   type DeliveryRow,
-  DUE_FIRST,
   deliveryId,
   parseDeliveryId,
   showAttempts,
   showDelivery,
-  UNDER_WAY,
 } from "./delivery.ts";
+import { DUE_FIRST, UNDER_WAY } from "./due.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 
 const key = { destination_id: "dst_019c13634ab2", position: "019c1363-95eb-7000-8197-52ec64a7690b" };

@@ -7,7 +7,7 @@ import type { Destination } from "../destinations/destination.ts";
 import { append, createLinkedList, type LinkedList, type Listed, remove } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import type { Ends } from "./both-ends.ts";
-import { isAsked } from "./delivery.ts";
+import { isAsked } from "./due.ts";
 import { createLaneLimits } from "./lane-limits.ts";
 import { createLaneMemory, emptyLoad, hasLarge, type LaneLoad, QUEUE_MAX, weightOf } from "./lane-memory.ts";
 import {

@@ -4,7 +4,7 @@ import type { DeliveryState } from "#contract/deliveries.ts";
 import type { EventType } from "#contract/events.ts";
 import { PAGE_SCAN_MAX, type PositionRange } from "../platform/cursor.ts";
 import type { Database } from "../platform/database.ts";
-import { allOf, list, type Statement, sql } from "../platform/sql.ts";
+import { allOf, list, paddedList, type Statement, sql } from "../platform/sql.ts";
 import { FIRST } from "./claim-store.ts";
 import type { AttemptRow, DeliveryKey, DeliveryRow } from "./delivery.ts";
 
@@ -16,8 +16,15 @@ export interface DeliveryFilter extends PositionRange {
 
 export type LastAttempt = Pick<
   AttemptRow,
-  "destination_id" | "outcome" | "status_code" | "error" | "cause" | "trigger" | "started_at"
->;
+  "destination_id" | "position" | "outcome" | "status_code" | "error" | "cause" | "trigger"
+> &
+  Pick<AttemptRow, "started_at" | "duration_ms" | "response_headers">;
+
+/** Of the headers what an answer that asks for a pause may say: many are read at once. */
+const LAST_COLUMNS = sql`destination_id, position, outcome, status_code, error, cause, trigger, started_at, duration_ms,
+  case when status_code in (429, 503) then response_headers else '{}' end as response_headers`;
+const IS_LAST = sql`number = (select max(b.number) from attempts as b
+  where b.destination_id = a.destination_id and b.position = a.position)`;
 
 export function createLedgerStore({ query }: Pick<Database, "query">) {
   function find(key: DeliveryKey): Promise<DeliveryRow | undefined> {
@@ -89,14 +96,21 @@ export function createLedgerStore({ query }: Pick<Database, "query">) {
     if (destination_ids.length === 0) return Promise.resolve([]);
     // Of the table alone: what is in a delivery's own row went well.
     return query<LastAttempt>(
-      sql`select destination_id, outcome, status_code, error, cause, trigger, started_at from attempts as a
-        where destination_id in (${list(destination_ids)}) and position = ${position}
-          and number = (select max(b.number) from attempts as b
-            where b.destination_id = a.destination_id and b.position = a.position)`,
+      sql`select ${LAST_COLUMNS} from attempts as a
+        where destination_id in (${list(destination_ids)}) and position = ${position} and ${IS_LAST}`,
     );
   }
 
-  return { find, page, attemptsOf, eventOf, ofEvent, lastAttempts };
+  /** The same for deliveries of one destination: those of a page. */
+  function lastAttemptsAt(destination_id: string, positions: readonly string[]): Promise<LastAttempt[]> {
+    if (positions.length === 0) return Promise.resolve([]);
+    return query<LastAttempt>(
+      sql`select ${LAST_COLUMNS} from attempts as a
+        where destination_id = ${destination_id} and position in (${paddedList(positions)}) and ${IS_LAST}`,
+    );
+  }
+
+  return { find, page, attemptsOf, eventOf, ofEvent, lastAttempts, lastAttemptsAt };
 }
 
 /** Whose turn it is of those with the key of `d`. */

@@ -125,7 +125,8 @@ export function showOwn(
   { next_at, full_since }: Own,
   { cap, now }: { cap: number; now: number },
 ): Holds["own"] {
-  const rate = next_at === null ? null : rateSentence(webhook, next_at, now);
+  // A dispatcher that lives tells of a new time with each beat: one that is long over keeps nothing.
+  const rate = next_at === null || next_at < now - NOW_MS ? null : rateSentence(webhook, next_at, now);
   const full = full_since === null ? null : fullSentence(webhook, full_since, cap);
   const sentences = [rate, full].filter((one) => one !== null);
   if (sentences.length === 0) return null;

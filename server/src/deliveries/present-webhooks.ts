@@ -1,7 +1,7 @@
 // Webhooks as the management API shows them, with what only those who send know: how much each is sent at present, and what
 // keeps what is due although its receiver is not to blame. Called by the API with what it is about to answer.
 import type { Webhook } from "#contract/destinations.ts";
-import { OVERDUE_MS } from "./delivery.ts";
+import { OVERDUE_MS } from "./due.ts";
 import type { LookUpHolds, LookUpLimits } from "./present-limits.ts";
 import { STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
 import type { WebhookWaitsStore } from "./webhook-waits-store.ts";

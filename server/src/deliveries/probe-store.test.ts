@@ -6,7 +6,8 @@ import { settlementOf } from "../../test/support/settlements.ts";
 import { probeGapMs } from "../destinations/failing.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
-import { type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import type { DeliveryKey, DeliveryRow } from "./delivery.ts";
+import { DUE_FIRST } from "./due.ts";
 import { settle } from "./settle-store.ts";
 import { type DeliveryStore, insertDeliveries } from "./store.ts";
 

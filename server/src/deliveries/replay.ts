@@ -112,15 +112,15 @@ export function planStep(
   if (obstacle !== null)
     return { state: "paused", reason: `Paused by itself at ${timeText(now)}: ${obstacle}`, take: 0 };
   const room = Math.min(windowOf(destination), provenBy(facts)) - facts.waiting;
-  if (room <= 0) return { ...stays, reason: heldUpBy(destination.state, facts) };
+  if (room <= 0) return { ...stays, reason: heldUpBy(destination, facts) };
   return { ...stays, reason: null, take: Math.max(0, Math.min(STEP_MAX, room, allowanceOf(row, now))) };
 }
 
 /** Why a replay hands out nothing while as much waits as may: at an ordered webhook for as long as what is before it is retried. */
-function heldUpBy(state: Destination["state"], { waiting }: ReplayFacts): string {
+function heldUpBy({ id, state }: Pick<Destination, "id" | "state">, { waiting }: ReplayFacts): string {
   const what = waiting === 1 ? "a delivery that it has" : `${waiting} deliveries that it has`;
   if (state === "paused") {
-    return `It waits for ${what} handed out, for the webhook is paused: mend its receiver. It goes on by itself when one is taken.`;
+    return `It waits for ${what} handed out, for the webhook is paused: mend its receiver. It goes on by itself when one is taken; ${enable(id)} resumes the webhook at once.`;
   }
   return `It waits for ${what} handed out: for their next attempt, or for their turn. It goes on by itself with each that is tried.`;
 }
@@ -134,7 +134,7 @@ function waitingFor(
     return `All is handed out, and what is pending waits, for the webhook is ${state}: turn it on with ${enable(id)}, or cancel the replay.`;
   }
   if (state === "paused") {
-    return "All is handed out, and what is pending waits, for the webhook is paused: mend its receiver, or cancel the replay.";
+    return `All is handed out, and what is pending waits, for the webhook is paused: mend its receiver, or cancel the replay. The rest goes by itself when one is taken; ${enable(id)} resumes the webhook at once.`;
   }
   if (failures > 0) {
     return `All is handed out; ${failures} of the ${attempts} attempts of replays within the last minute failed, and what can be tried again is, by the webhook's retry schedule.`;
@@ -171,7 +171,14 @@ function failing(row: Pick<ReplayRow, "id" | "created_at" | "resumed_at">, facts
   const { attempts, failures } = facts;
   if (attempts < FAILING_ATTEMPTS_MIN || failures <= attempts * FAILING_SHARE) return null;
   const since = row.resumed_at > row.created_at ? ` since it was resumed at ${timeText(row.resumed_at)}` : "";
-  return `${failures} of the last ${attempts} attempts of replays${since} failed. When the receiver is well, go on with ${callOf(row.id, "resume")}.`;
+  return `${failures} of the last ${attempts} attempts of replays${since} failed. ${WHEN_WELL} with ${callOf(row.id, "resume")}.`;
+}
+
+export const WHEN_WELL = "When the receiver is well, go on";
+
+/** Whether that is why it has paused itself: resumed before the receiver is well, it would do so again. */
+export function isPausedByFailures(reason: string | null): boolean {
+  return reason?.includes(WHEN_WELL) ?? false;
 }
 
 /** Of one that a person has paused. */
@@ -277,7 +284,7 @@ function reasonOf(row: ReplayRow, failed: number, standstill: string | null): st
   if (state === "canceled" && left > 0) told.push(`${left} were not handed out.`);
   if (state === "done" && left > 0) {
     told.push(
-      `${left} of those counted at the start were left out: when their turn came, they did not match any more.`,
+      `${left} of those counted at the start were left out, for they did not match any more when their turn came: another replay or a retry had sent them or had them under way, for instance, or they had been erased or were too old to be kept.`,
     );
   }
   if (failed > 0) {

@@ -82,6 +82,10 @@ forEachEngine((engine) => {
     const [row] = await world.db.query(sql`select state, reason, finished_at from replays where id = ${id}`);
     assert.deepEqual(row, { state: "canceled", reason: "The webhook was deleted.", finished_at: world.clock.at });
     await refused(world.replays.getReplay(id, null), "not_found");
+    await assert.rejects(
+      world.replays.getReplay(id, null),
+      /The replays of a webhook that was deleted are gone with it/,
+    );
   });
 
   test("where no process carries replays on, one that is to move says so, and one that waits for a person does not", async () => {

@@ -7,7 +7,7 @@ import { REPLAY_SAMPLE_MAX } from "#contract/replays.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { positionBounds, type TimeRange } from "../destinations/missed.ts";
 import { callOf } from "../destinations/replay-step.ts";
-import { invalid, notFound, refuse } from "../errors.ts";
+import { type AppError, invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { type Ids, uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
@@ -154,11 +154,10 @@ export function createReplays(options: ReplaysOptions) {
 
   async function findReplay(id: string, app_scope: AppScope) {
     const row = await store.find(id);
-    if (row === undefined) throw notFound("replay");
+    if (row === undefined) throw noReplay();
     // Each of the two lists it, also when the other was deleted.
     const destination = (await destinations.find(row.destination_id)) ?? (await destinations.find(row.target_id));
-    if (destination === null) throw notFound("replay");
-    if (app_scope !== null && row.app_id !== app_scope) throw notFound("replay");
+    if (destination === null || (app_scope !== null && row.app_id !== app_scope)) throw noReplay();
     return row;
   }
 
@@ -172,6 +171,15 @@ export function createReplays(options: ReplaysOptions) {
   }
 
   return { previewReplay, startReplay, listReplays, getReplay, pauseReplay, resumeReplay, cancelReplay };
+}
+
+/** The same of one that another app has. */
+function noReplay(): AppError {
+  const { message } = notFound("replay");
+  return refuse(
+    "not_found",
+    `${message} The replays of a webhook that was deleted are gone with it, and one that ended long ago is not kept.`,
+  );
 }
 
 /** What is paused keeps its place until somebody resumes or cancels it: waiting may wait for ever. */

@@ -1,7 +1,7 @@
 // What may be sent of what a dispatcher holds, as its destination is now. Pure; used by dispatcher.ts.
 import type { Destination } from "../destinations/destination.ts";
 import type { Ready } from "./attempt.ts";
-import { isAsked } from "./delivery.ts";
+import { isAsked } from "./due.ts";
 import { isLeased } from "./leases.ts";
 
 /** Nothing is sent without a lease. */

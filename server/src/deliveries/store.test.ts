@@ -6,7 +6,7 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { settlementOf } from "../../test/support/settlements.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import { sql } from "../platform/sql.ts";
-import { DUE_FIRST } from "./delivery.ts";
+import { DUE_FIRST } from "./due.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
 import { decide } from "./policy.ts";
 import { type Settlement, settle } from "./settle-store.ts";

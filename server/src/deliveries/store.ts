@@ -18,7 +18,8 @@ import {
   NO_PROBE,
   readEnvelopes,
 } from "./claim-store.ts";
-import { type DeliveryKey, type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import type { DeliveryKey, DeliveryRow } from "./delivery.ts";
+import { DUE_FIRST } from "./due.ts";
 import { createLedgerStore } from "./ledger-store.ts";
 import { createProbeStore } from "./probe-store.ts";
 import { createStrayStore } from "./stray-store.ts";

@@ -7,7 +7,8 @@ import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import type { Database } from "../platform/database.ts";
 import { sql } from "../platform/sql.ts";
 import type { ClaimedRow } from "./claim-store.ts";
-import { type DeliveryRow, DUE_FIRST } from "./delivery.ts";
+import type { DeliveryRow } from "./delivery.ts";
+import { DUE_FIRST } from "./due.ts";
 import { settle } from "./settle-store.ts";
 import { createDeliveryStore, type DeliveryStore, insertDeliveries } from "./store.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
@@ -74,8 +75,10 @@ function settlementIn(
 
 forEachEngine((engine) => {
   test("of each link the first is claimed, and what has no link at once", async () => {
-    const { add, claim, find } = await openDestination(engine);
+    const { store, add, claim, find } = await openDestination(engine);
     await add({ p1: "a", p2: "a", p3: "b", p4: null, p5: null, p6: "b" });
+    const behind = await Promise.all(["p1", "p2", "p4"].map(async (p) => store.hasBehind(await find(p))));
+    assert.deepEqual(behind, [true, false, false]);
     assert.deepEqual(await claim(), ["p1", "p3", "p4", "p5"]);
     assert.deepEqual(await claim(), [], "the others wait");
     const waiting = await find("p2");

@@ -4,6 +4,7 @@
 // misses what the other is about to commit; what makes deliveries pending needs no lock, for it sets nothing aside.
 import type { Database } from "../platform/database.ts";
 import { eachRow, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import type { DeliveryKey } from "./delivery.ts";
 import { WAITS_FOR_TURN } from "./turn.ts";
 
 /** Keys that one look for missed turns goes through. */
@@ -40,6 +41,8 @@ export function turnsOf(ended: readonly { destination_id: string; order_key?: st
     order_key === null ? [] : [{ destination_id, order_key }],
   );
 }
+
+type Waited = DeliveryKey & { order_key?: string | null };
 
 export type TurnStore = ReturnType<typeof createTurnStore>;
 
@@ -134,5 +137,13 @@ export function createTurnStore(database: Pick<Database, "query" | "batch">) {
     return found?.length ?? 0;
   }
 
-  return { mendTurns, findKeyed, letGo };
+  /** Whether a later one of the same key is pending. */
+  async function hasBehind({ destination_id, position, order_key = null }: Waited): Promise<boolean> {
+    if (order_key === null) return false;
+    const next = nextOf(sql`${destination_id}`, sql`${order_key}`, sql`${position}`);
+    const [found] = await query<{ position: string | null }>(sql`select ${next} as position`);
+    return (found?.position ?? null) !== null;
+  }
+
+  return { mendTurns, findKeyed, letGo, hasBehind };
 }

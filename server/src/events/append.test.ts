@@ -210,7 +210,7 @@ test("a call that would make too many deliveries is refused, with how many event
   const events = createEvents({
     event_log: { channel: () => never },
     store: {} as EventStore,
-    deliveries: { ofEvent: never, lastAttempts: never, find: never, probeAt: never },
+    deliveries: { ofEvent: never, lastAttempts: never, find: never, probeAt: never, hasBehind: never },
     destinations: { find: never, ofApp: async () => ({ version: 1, destinations: [], conditions: 0, takers }) },
     lookUpHolds: never,
     ids: createIds(),

@@ -34,7 +34,7 @@ export type Events = ReturnType<typeof createEvents>;
 export interface EventsOptions {
   event_log: EventLog;
   store: EventStore;
-  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find" | "probeAt">;
+  deliveries: Pick<DeliveryStore, "ofEvent" | "lastAttempts" | "find" | "probeAt" | "hasBehind">;
   destinations: {
     find(id: string): Promise<Destination | null>;
     ofApp(app_id: string): Promise<AppDestinations>;
@@ -135,7 +135,8 @@ export function createEvents(options: EventsOptions) {
           const key = aheadOf(delivery);
           const ahead = key === null ? null : ((await options.deliveries.find(key)) ?? null);
           const probe_at = destination.state === "paused" ? await options.deliveries.probeAt(destination.id) : null;
-          return fateOf(event, known, { delivery, history: [], tried: last, ahead, probe_at }, at);
+          const has_behind = key === null && (await options.deliveries.hasBehind(delivery));
+          return fateOf(event, known, { delivery, history: [], tried: last, ahead, probe_at, has_behind }, at);
         }
         if (delivery?.state === "succeeded" || (event.erased_at ?? null) !== null)
           return fateOf(event, known, { delivery, history: [], tried: last }, at);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DestinationState } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
-import { DUE_FIRST } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { compileFilter } from "../destinations/filter.ts";

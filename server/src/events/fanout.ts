@@ -1,7 +1,8 @@
 // Which destinations an event goes to: those of the version that the transaction checks. Changes nothing but the room that
 // `reserve` keeps.
 import type { Ready } from "../deliveries/attempt.ts";
-import { type DeliveryRow, DUE_FIRST } from "../deliveries/delivery.ts";
+import type { DeliveryRow } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import { LEASE_MS } from "../deliveries/leases.ts";
 import { orderKeyOf } from "../deliveries/turn.ts";
 import type { Destination } from "../destinations/destination.ts";

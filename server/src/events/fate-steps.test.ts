@@ -50,7 +50,19 @@ forEachEngine((engine) => {
       await stepOf(),
       /^Mend what the reason says\. The replay rpl_a, .* is paused: .* Go on with POST \/api\/replays\/rpl_a\/resume\. Or send this one alone with POST \S+\/retry\.$/,
     );
-    await db.query(sql`update replays set state = 'running'`);
+    await db.query(sql`update replays set reason = '9 of 10 failed. When the receiver is well, go on with …'`);
+    assert.match(await stepOf(), / says why\. When the receiver is well, go on with POST \S+\/resume\. Or send /);
+    await destinations.patchWebhook(id, null, { enabled: false });
+    assert.match(
+      await stepOf(),
+      / Turn the webhook on with PATCH \S+ \{"enabled": true\}, then, when the receiver is well, go on with POST \S+\/resume\. Or /,
+    );
+    await db.query(sql`update replays set state = 'running', reason = null`);
+    assert.match(
+      await stepOf(),
+      / is under way, and pauses itself, for the webhook is off: turn the webhook on with PATCH \S+ \{"enabled": true\}, then see with GET \/api\/replays\/rpl_a whether it has, and go on with POST \/api\/replays\/rpl_a\/resume where it has\.$/,
+    );
+    await destinations.patchWebhook(id, null, { enabled: true });
     assert.match(await stepOf(), /^Mend what the reason says\. The replay rpl_a, .* is under way: [^P]*$/);
     await db.query(sql`update replays set states = '["missing"]'`);
     assert.match(await stepOf(), all, "it takes other ones");

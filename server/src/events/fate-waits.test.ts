@@ -1,7 +1,8 @@
 // What keeps a delivery that is pending, and what to do about it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { WAITS_FOR_TURN } from "../deliveries/turn.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
@@ -23,7 +24,7 @@ const delivery: DeliveryRow = {
 };
 
 const unsure: LastAttempt = {
-  ...{ destination_id: "dst_a", trigger: "auto", started_at: AT },
+  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT, duration_ms: 5, response_headers: "{}" },
   ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
 };
 
@@ -62,6 +63,52 @@ test("behind an earlier event of its link the way on is to retry or cancel that 
     next_step,
     `This one goes when ${first} has ended: try that one at once with POST /api/deliveries/${first}/retry, or give it up with POST /api/deliveries/${first}/cancel. To send this one before it, out of order: POST /api/deliveries/${deliveryId(behind)}/retry.`,
   );
+});
+
+test("one that fails while later events of its link wait behind it may be given up, so that they go", () => {
+  const failed = { ...delivery, attempt: 1, failures: 1, order_key: "L", reason: "It broke.", due_at: AT + HOUR_MS };
+  const tried: LastAttempt = { ...unsure, outcome: "refused", status_code: 500, error: "It broke." };
+  const step = (changes: Partial<DeliveryRow>, state: "active" | "paused", has_behind = true) =>
+    fateOf(
+      event,
+      { ...destination, state },
+      { delivery: { ...failed, ...changes }, history: [], tried, has_behind },
+      AT,
+    ).next_step ?? "";
+  const call = `POST /api/deliveries/${deliveryId(failed)}`;
+  for (const state of ["active", "paused"] as const) {
+    const retry = state === "active" ? `To try it at once: ${call}/retry.` : `To try this one now: ${call}/retry.`;
+    const cancel = ` Later events of its link wait behind it: to give this one up and let them go, ${call}/cancel.`;
+    assert.ok(step({}, state).endsWith(`${retry}${cancel}`), step({}, state));
+    assert.ok(step({}, state, false).endsWith(retry));
+    assert.ok(!step({ attempt: 0, reason: null }, state).includes("/cancel"), "it has not been tried");
+  }
+});
+
+test("what waits longer than its schedule says because its receiver asked for a pause says so", () => {
+  const until = AT + HOUR_MS + 5;
+  const error = "The receiver answered 503: it is not available at the moment";
+  const row = { ...delivery, attempt: 1, failures: 1, reason: error, due_at: until };
+  const asked: LastAttempt = { ...unsure, outcome: "refused", status_code: 503, error };
+  const tried = { ...asked, response_headers: '{"retry-after":"3600"}' };
+  const told = (changes: Partial<DeliveryRow>, of: LastAttempt = tried, at = AT) =>
+    fateOf(event, destination, { delivery: { ...row, ...changes }, history: [], tried: of }, at);
+  const time = new Date(until).toISOString();
+  const { reason, next_step } = told({});
+  assert.equal(
+    reason,
+    `${error}. The receiver asked for a pause until ${time} (Retry-After): no attempt is made by itself before that, whatever the retry schedule says. Next attempt at ${time}.`,
+  );
+  assert.equal(
+    next_step,
+    `Let the receiver come back: it asked for a pause until ${time} (Retry-After), and its log may say why. To try it at once: POST /api/deliveries/${deliveryId(row)}/retry.`,
+  );
+  const without = (...of: Parameters<typeof told>) => assert.doesNotMatch(told(...of).reason ?? "", /Retry-After/);
+  without({ due_at: until - 1_001 });
+  without({}, asked);
+  without({}, tried, until);
+  without({}, { ...tried, trigger: "manual" });
+  without({ state: "failed", due_at: null });
 });
 
 test("what kept an attempt from being made and has been mended since is not to be mended once more", () => {

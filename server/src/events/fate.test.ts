@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EventType } from "#contract/events.ts";
-import { type DeliveryRow, DUE_FIRST, deliveryId } from "../deliveries/delivery.ts";
+import { type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
+import { DUE_FIRST } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
 import { fateOf, fateWithout } from "./fate.ts";
@@ -311,7 +312,7 @@ test("an attempt whose time has passed is due since then, and after a while that
 
 const retry = `POST /api/deliveries/${deliveryId(delivery)}/retry`;
 const unsure: LastAttempt = {
-  ...{ destination_id: "dst_a", trigger: "auto", started_at: AT },
+  ...{ destination_id: "dst_a", position: "", trigger: "auto", started_at: AT, duration_ms: 5, response_headers: "{}" },
   ...{ outcome: "unreachable", status_code: null, cause: null, error: null },
 };
 const attempts: [title: string, tried: LastAttempt, advice: RegExp][] = [

@@ -6,20 +6,19 @@ import {
   aheadOf,
   type DeliveryKey,
   type DeliveryRow,
-  DUE_FIRST,
   deliveryId,
   erasedReason,
-  isOverdue,
   isReadAgain,
-  isUnderWay,
   reasonOf,
   type Standing,
   waitReason,
   waitsForDestination,
   withErasure,
 } from "../deliveries/delivery.ts";
+import { DUE_FIRST, isOverdue, isUnderWay } from "../deliveries/due.ts";
 import type { LastAttempt } from "../deliveries/ledger-store.ts";
 import { holdReason, STEP_WHEN_BEHIND } from "../deliveries/limit-text.ts";
+import { isPausedByFailures, WHEN_WELL } from "../deliveries/replay.ts";
 import { lookForDispatcher } from "../deliveries/webhook-waits.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { enable, stepWhenDisabled } from "../destinations/missed.ts";
@@ -51,10 +50,14 @@ export interface Found {
   /** The delivery that `delivery` waits for (aheadOf). */
   ahead?: DeliveryRow | null;
   /** A replay to the destination that is to come to the event. */
-  replay?: Pick<OpenReplay, "id" | "state"> | null;
+  replay?: OpenedReplay | null;
+  /** Whether others wait until `delivery` has ended. */
+  has_behind?: boolean;
   /** A delivery of the event at another destination, from which it can be sent here. */
   elsewhere?: DeliveryRow | undefined;
 }
+
+type OpenedReplay = Pick<OpenReplay, "id" | "state" | "reason">;
 
 export function fateOf(event: KnownEvent, destination: KnownDestination, found: Found, now: number): Fate {
   const { delivery, history } = found;
@@ -138,15 +141,22 @@ function stepWith(event: KnownEvent, destination: KnownDestination, found: Settl
     case "failed":
       return stepFirst(destination, stepWhenFailed(event, destination, found, now));
     case "canceled":
-      return stepFirst(destination, replayed(destination, found) ?? `Send it after all with ${retry}.`);
+      return stepFirst(destination, mendFirst(found, advice, `Send it after all with ${retry}.`, destination));
     case "skipped": {
       const change = "change the webhook's filter if such events should arrive.";
-      const send = replayed(destination, found) ?? `Send it all the same with ${retry}.`;
+      const send = mendFirst(found, advice, `Send it all the same with ${retry}.`, destination);
       return stepFirst(destination, `${send.replace(/\.$/, "")}; ${change}`);
     }
     default:
       return stepFirst(destination, stepWhenPending(destination, found, advice, now));
   }
+}
+
+/** Where what a person sent again has failed, that comes first: sent once more, it would fail again. */
+function mendFirst(found: Settled, advice: string | null, send: string, destination: KnownDestination): string {
+  const by_replay = replayed(destination, found);
+  if (advice === null || found.tried?.trigger !== "manual") return by_replay ?? send;
+  return by_replay === null ? `${advice} Then ${send.replace(/^S/, "s")}` : `${advice} ${by_replay}`;
 }
 
 function stepWhenFailed(event: KnownEvent, destination: KnownDestination, found: Settled, now: number): string {
@@ -173,16 +183,17 @@ function replayed(destination: KnownDestination, { delivery, replay = null }: Se
 
 function stepWhenPending(
   destination: KnownDestination,
-  { delivery, probe_at = null }: Settled,
+  found: Settled,
   advice: string | null,
   now: number,
 ): string | null {
   const { id, state, limits = null } = destination;
+  const { delivery, probe_at = null } = found;
   const is_nobody = (limits?.nobody ?? null) !== null;
   if (isUnderWay(delivery, now)) {
     return (limits?.sending?.(delivery.position) ?? null) === null ? (limits?.own?.step ?? null) : null;
   }
-  if (!waitsForDestination(delivery, state)) return stepBeforeItsTime(delivery, advice, limits, now);
+  if (!waitsForDestination(delivery, state)) return stepBeforeItsTime(found, advice, limits, now);
   const ahead = aheadOf(delivery);
   const retry = retryOf(delivery);
   // Nothing that is asked for is sent while nobody sends.
@@ -198,17 +209,18 @@ function stepWhenPending(
   const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
   const due_at = ahead === null ? (delivery.due_at ?? now) : now;
   const own = due_at > now ? `, not before ${timeText(due_at)}` : "";
-  const to_try = is_alone ? ` To try this one now: ${retry}.` : behind;
+  const to_try = is_alone ? ` To try this one now: ${retry}.${stepForBehind(found)}` : behind;
   return `${mend} sent by itself then${own}; the webhook is tried next ${next}.${to_try}`;
 }
 
 function stepBeforeItsTime(
-  delivery: DeliveryRow,
+  found: Settled,
   advice: string | null,
   limits: KnownDestination["limits"] | null,
   now: number,
 ): string | null {
   if ((limits?.nobody ?? null) !== null) return advice;
+  const { delivery } = found;
   const ahead = aheadOf(delivery);
   if (ahead !== null) return stepBehind(ahead, delivery);
   const own_step = limits?.own?.step ?? null;
@@ -220,7 +232,15 @@ function stepBeforeItsTime(
   const is_due = delivery.due_at !== null && Math.max(delivery.due_at, delivery.created_at) < now;
   if (advice === null) return is_due ? own_step : null;
   // What a person has asked for already is due now.
-  return delivery.due_at === DUE_FIRST ? advice : `${advice} To try it at once: ${retryOf(delivery)}.`;
+  return delivery.due_at === DUE_FIRST
+    ? advice
+    : `${advice} To try it at once: ${retryOf(delivery)}.${stepForBehind(found)}`;
+}
+
+/** One that fails again and again keeps those behind it. */
+function stepForBehind({ delivery, has_behind = false }: Settled): string {
+  if (!has_behind || delivery.attempt === 0) return "";
+  return ` Later events of its link wait behind it: to give this one up and let them go, POST /api/deliveries/${deliveryId(delivery)}/cancel.`;
 }
 
 function stepBehind(ahead: DeliveryKey, delivery: DeliveryRow): string {
@@ -263,12 +283,19 @@ function stepWithout(event: KnownEvent, destination: KnownDestination, absence: 
   return `${refused} ${change} ${stepByReplay(event, destination, absence)}`;
 }
 
-function stepOfReplay({ id, state }: Pick<OpenReplay, "id" | "state">, destination: KnownDestination): string {
+function stepOfReplay({ id, state, reason }: OpenedReplay, destination: KnownDestination): string {
   const replay = `The replay ${id}, which has yet to come to this event,`;
-  if (state !== "paused") return `${replay} is under way: GET /api/replays/${id} says how far it is.`;
+  const look = `GET /api/replays/${id}`;
+  const resume = callOf(id, "resume");
   const is_stopped = destination.state === "off" || destination.state === "disabled";
-  const go_on = is_stopped ? `Turn the webhook on with ${enable(destination.id)}, then go on` : "Go on";
-  return `${replay} is paused: GET /api/replays/${id} says why. ${go_on} with ${callOf(id, "resume")}.`;
+  const turn_on = `urn the webhook on with ${enable(destination.id)}, then`;
+  if (state !== "paused") {
+    if (!is_stopped) return `${replay} is under way: ${look} says how far it is.`;
+    return `${replay} is under way, and pauses itself, for the webhook is ${destination.state}: t${turn_on} see with ${look} whether it has, and go on with ${resume} where it has.`;
+  }
+  const is_failing = isPausedByFailures(reason);
+  const go_on = is_stopped ? `T${turn_on}${is_failing ? ", when the receiver is well," : ""} go on` : "Go on";
+  return `${replay} is paused: ${look} says why. ${is_failing && !is_stopped ? WHEN_WELL : go_on} with ${resume}.`;
 }
 
 function stepByReplay({ event, created_at }: KnownEvent, destination: KnownDestination, absence: Absence): string {

@@ -28,6 +28,8 @@ export interface OpenReplay {
   id: string;
   destination_id: string;
   state: string;
+  /** Why it is paused, for instance. */
+  reason: string | null;
   states: string;
   events: string | null;
   /** When it was asked for. */
@@ -152,7 +154,7 @@ export function createEventStore({ query }: Pick<Database, "query">) {
   /** Replays to a destination that have not come to the event yet, and take such; what is paused first, as many as may be open. */
   function replaysBefore(target_id: string, { position, event, link_id }: Replayed): Promise<OpenReplay[]> {
     const of_event = sql`(events is null or events like ${`%"${event}"%`}) and (link_id is null or link_id = ${link_id})`;
-    return query(sql`select id, destination_id, state, states, events, created_at from replays
+    return query(sql`select id, destination_id, state, reason, states, events, created_at from replays
       where target_id = ${target_id} and slot is not null and walked = 0 and state <> 'canceled'
         and at_position < ${position} and ${position} < end_position and ${of_event}
       order by case when state = 'paused' then 0 else 1 end, slot`);

@@ -1,5 +1,5 @@
 // What goes, how much of it at a time, and how long to rest after it. Pure; called by steps.ts and retention.ts.
-import { isAsked } from "../deliveries/delivery.ts";
+import { isAsked } from "../deliveries/due.ts";
 import { DAY_MS, lastOf } from "../deliveries/expiry.ts";
 import type { AgedDelivery, LeavingDelivery } from "../deliveries/expiry-store.ts";
 import type { AgedClick } from "../links/expiry-store.ts";

@@ -79,7 +79,7 @@ function asksToWait(header: string, delay_seconds: readonly [number, number], st
   const answer = end(`HTTP/1.1 ${status} X\r\nretry-after: ${header}\r\ncontent-length: 0\r\n\r\n`);
   const what = header === "" ? "nothing" : `"${header}"`;
   const title = `answers ${status} with ${what} as Retry-After`;
-  const next_step = status === 429 ? /rate_per_second/ : /receiver's log/;
+  const next_step = status === 429 ? /rate_per_second/ : /^Let the receiver come back: it asked for a pause until /;
   return { title, answer, state: "pending", outcome: "refused", status, next_step, delay_seconds };
 }
 

@@ -1,5 +1,6 @@
 // Deliveries and settlements as the event log and the dispatcher store them, for tests of streams.
-import { type DeliveryRow, DUE_FIRST } from "../../src/deliveries/delivery.ts";
+import type { DeliveryRow } from "../../src/deliveries/delivery.ts";
+import { DUE_FIRST } from "../../src/deliveries/due.ts";
 import { LEASE_MS } from "../../src/deliveries/leases.ts";
 import { type Settlement, settle as settleRows } from "../../src/deliveries/settle-store.ts";
 import { insertDeliveries } from "../../src/deliveries/store.ts";
