@@ -111,11 +111,11 @@ export function holdReason(holds: Holds | null): string | null {
 
 /** Of what is due for long while somebody sends: dispatchers do not tell of all their limits (told-limits.ts). */
 export function behindReason(what: "it" | "them"): string {
-  return `though a dispatcher runs and no limit of the webhook is known to keep ${what}: the dispatcher may be behind`;
+  return `though a dispatcher runs, which tells of nothing that keeps ${what}: it may be behind, or keep to the rate_per_second of the webhook`;
 }
 
 export const STEP_WHEN_BEHIND =
-  "Wait while `health.pending` of the webhook goes down; if it does not, look into the dispatcher's log, and whether the database keeps up.";
+  "Wait while `health.pending` of the webhook goes down, or raise its rate_per_second, where it has one; if it does not go down, look into the dispatcher's log, and whether the database keeps up.";
 
 export type Slowed = Pick<Destination, "id" | "max_in_flight" | "rate_per_second" | "timeout_ms">;
 

@@ -90,7 +90,7 @@ forEachEngine((engine) => {
     known.holds = NO_LIMITS;
     assert.match(
       (await step()) ?? "",
-      /^Deliveries are due since \S+Z, though a dispatcher runs and no limit .* Wait while /,
+      /^Deliveries are due since \S+Z, though a dispatcher runs, which tells of nothing .* Wait while /,
     );
     known.holds = LEARNED;
     assert.equal(await step(), null, "its health says that");
@@ -175,6 +175,38 @@ forEachEngine((engine) => {
       (await step())?.startsWith(`Events of a link wait for an earlier one of it, ${idOf(-1)}, which could not be`),
       (await step()) ?? "",
     );
+  });
+
+  test("of many ordered webhooks those with the most pending are looked at, and a single one always", async () => {
+    const { destinations, id } = await openWaits(engine, "link");
+    const one = await destinations.getWebhook(id, null);
+    const many = Array.from({ length: 21 }, (_, n) => ({
+      ...one,
+      id: `dst_${n}`,
+      health: { ...one.health, pending: n + 1 },
+    }));
+    const asked: string[][] = [];
+    const showPresent = createPresentWebhooks({
+      store: {
+        overdueOf: async () => new Map(),
+        stuckOf: async (ids) => {
+          asked.push([...ids]);
+          return new Map();
+        },
+      },
+      now: () => START,
+      lookUpLimits: async () => () => NO_LIMITS,
+      lookUpHolds: async () => () => null,
+    });
+    await showPresent(many);
+    await showPresent(many.slice(0, 1));
+    assert.deepEqual(asked, [
+      many
+        .slice(1)
+        .map((webhook) => webhook.id)
+        .reverse(),
+      ["dst_0"],
+    ]);
   });
 
   test("while nobody sends, an ordered webhook says that in place of calls that change nothing, and once", async () => {

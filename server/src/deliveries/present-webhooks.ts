@@ -6,6 +6,9 @@ import type { LookUpHolds, LookUpLimits } from "./present-limits.ts";
 import { STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
 import type { WebhookWaitsStore } from "./webhook-waits-store.ts";
 
+/** Ordered webhooks of an answer that are looked at for what waits behind another event. */
+const STUCK_LOOKED_AT_MAX = 20;
+
 export interface PresentWebhooksOptions {
   store: WebhookWaitsStore;
   lookUpLimits: LookUpLimits;
@@ -37,7 +40,7 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }:
     const untried = waiting.filter((one) => (probeOf(one) ?? at) <= before);
     const [overdue, stuck] = await Promise.all([
       store.overdueOf(idsOf(active), before),
-      store.stuckOf(idsOf(waiting.filter(isOrdered)), at, at - STUCK_MS),
+      store.stuckOf(idsOf(mostWaiting(waiting.filter(isOrdered))), at, at - STUCK_MS),
     ]);
     if (overdue.size === 0 && stuck.size === 0 && untried.length === 0) return () => NOTHING_WAITS;
     const holdsOf = await lookUpHolds();
@@ -62,6 +65,11 @@ interface Steps {
 }
 
 const NOTHING_WAITS: Steps = { first: null, last: null };
+
+/** Each costs a query of its own, and whoever lists webhooks again and again is not to cost others their turn. */
+function mostWaiting(ordered: readonly Webhook[]): Webhook[] {
+  return ordered.toSorted((one, other) => other.health.pending - one.health.pending).slice(0, STUCK_LOOKED_AT_MAX);
+}
 
 function isOrdered({ state, ordering }: Webhook): boolean {
   return state === "active" && ordering === "link";

@@ -220,8 +220,8 @@ function tooMany(events: number, why: string): AppError {
 
 /** Whether a replay goes by the state that the event has where the replay was asked for, and has had since. */
 function takes(
-  { destination_id, states, events, created_at }: OpenReplay,
-  { event }: EventRow,
+  { destination_id, states, missing_events, parts, created_at }: OpenReplay,
+  event: EventRow,
   known: { all: readonly Destination[]; deliveries: readonly DeliveryRow[]; delivery: DeliveryRow | undefined },
 ): boolean {
   const isSince = (row: DeliveryRow) => (row.settled_at ?? row.created_at) > created_at;
@@ -230,10 +230,15 @@ function takes(
   const there = known.deliveries.find((one) => one.destination_id === destination_id);
   if (there !== undefined && isSince(there)) return false;
   const state = there?.state ?? "missing";
-  // Without types of its own it misses nothing that its webhook is not set to.
-  const source = known.all.find(({ id }) => id === destination_id);
-  if (state === "missing" && events === null && source?.events.has(event) !== true) return false;
-  // Written by replays.ts alone.
+  // All are written by replays.ts alone.
+  const isWithin = ([from = "", end = ""]: string[]) => event.position > from && event.position < end;
+  if (parts !== null && !(JSON.parse(parts) as string[][]).some(isWithin)) return false;
+  if (state === "missing") {
+    // It has to be of a type and pass the filter of the webhook that misses it, whoever gets it.
+    const source = known.all.find(({ id }) => id === destination_id);
+    if (!(JSON.parse(missing_events) as string[]).includes(event.event)) return false;
+    if (source === undefined || (source.filter?.refusal(subjectOf(event)) ?? null) !== null) return false;
+  }
   return (JSON.parse(states) as string[]).includes(state);
 }
 

@@ -68,6 +68,42 @@ forEachEngine((engine) => {
     assert.match(await stepOf(), all, "it takes other ones");
   });
 
+  test("a replay is told of an event without a delivery only where its own types, parts and the filter of its webhook take it", async () => {
+    const { db, destinations, events } = await openPipeline(engine);
+    const claims = WebhookCreate.parse({ url: "http://127.0.0.1:9/", events: ["link.claim"] });
+    const target = await destinations.createWebhook("shop", claims);
+    const source = await destinations.createWebhook("shop", { ...WEBHOOK, enabled: false });
+    const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;
+    const stepOf = async () => {
+      const { fates } = await events.getEvent(event_id, "shop");
+      return fates.find(({ destination_id }) => destination_id === target.id)?.next_step ?? "";
+    };
+    await db.query(sql`insert into replays (id, destination_id, target_id, app_id, state, since, until, states, missing_events,
+        total, created, succeeded, failed, at_position, end_position, walked, paced_at, resumed_at, revision, created_at, slot)
+      values ('rpl_a', ${source.id}, ${target.id}, 'shop', 'paused', 0, 1, '["missing"]', '["link.click"]', 1, 0, 0, 0, '0', 'g',
+        0, 0, 0, 1, 1000, 1)`);
+    assert.match(await stepOf(), /The replay rpl_a, /);
+    const others: [column: "missing_events" | "parts", value: string][] = [
+      ["missing_events", '["link.claim"]'],
+      ["parts", '[["0","00"],["f","ff"]]'],
+    ];
+    for (const [column, value] of others) {
+      const before = await db.query<{ was: string | null }>(
+        column === "parts" ? sql`select parts as was from replays` : sql`select missing_events as was from replays`,
+      );
+      const set = (to: string | null) =>
+        db.query(
+          column === "parts" ? sql`update replays set parts = ${to}` : sql`update replays set missing_events = ${to}`,
+        );
+      await set(value);
+      assert.doesNotMatch(await stepOf(), /rpl_a/, column);
+      await set(before[0]?.was ?? null);
+      assert.match(await stepOf(), /rpl_a/, column);
+    }
+    await destinations.patchWebhook(source.id, null, { filter: { path: "data.platform", equals: "ios" } });
+    assert.doesNotMatch(await stepOf(), /rpl_a/, "what it misses has to pass its filter");
+  });
+
   test("an event of an app without webhooks says why it has no fate, and which calls send it", async () => {
     const { db, destinations, events } = await openPipeline(engine);
     const [event_id = ""] = (await events.ingest("shop", [CLICK])).accepted;

@@ -304,7 +304,7 @@ test("an attempt whose time has passed is due since then, and after a while that
   const known = { ...destination, limits: NO_LIMITS };
   const behind = fateOf(event, known, { delivery, history: [] }, AT + 60_001);
   assert.match(behind.reason ?? "", /though a dispatcher runs/);
-  assert.match(behind.next_step ?? "", /^Wait while `health\.pending` of the webhook goes down; /);
+  assert.match(behind.next_step ?? "", /^Wait while `health\.pending` of the webhook goes down, or raise /);
   assert.match(fate({ reason: "It broke" }, 60_001).reason ?? "", /^It broke\. It is due since .*dispatcher/);
   assert.equal(fate({ due_at: DUE_FIRST }, HOUR_MS).next_step, null);
   assert.equal(fate({ due_at: AT + HOUR_MS }, 60_001).next_step, null);

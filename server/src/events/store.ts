@@ -23,7 +23,7 @@ export interface EventFilter extends PositionRange {
 
 type Replayed = Pick<EventRow, "position" | "event" | "link_id">;
 
-/** A replay that has not come to its end; `states` and `events` are JSON. */
+/** A replay that has not come to its end; `states`, `missing_events` and `parts` are JSON. */
 export interface OpenReplay {
   id: string;
   destination_id: string;
@@ -31,7 +31,10 @@ export interface OpenReplay {
   /** Why it is paused, for instance. */
   reason: string | null;
   states: string;
-  events: string | null;
+  /** What is missing is of these types. */
+  missing_events: string;
+  /** Pairs of positions between which it looks; null: all of its range. */
+  parts: string | null;
   /** When it was asked for. */
   created_at: number;
 }
@@ -154,7 +157,7 @@ export function createEventStore({ query }: Pick<Database, "query">) {
   /** Replays to a destination that have not come to the event yet, and take such; what is paused first, as many as may be open. */
   function replaysBefore(target_id: string, { position, event, link_id }: Replayed): Promise<OpenReplay[]> {
     const of_event = sql`(events is null or events like ${`%"${event}"%`}) and (link_id is null or link_id = ${link_id})`;
-    return query(sql`select id, destination_id, state, reason, states, events, created_at from replays
+    return query(sql`select id, destination_id, state, reason, states, missing_events, parts, created_at from replays
       where target_id = ${target_id} and slot is not null and walked = 0 and state <> 'canceled'
         and at_position < ${position} and ${position} < end_position and ${of_event}
       order by case when state = 'paused' then 0 else 1 end, slot`);

@@ -169,6 +169,9 @@ const ALLOWING: readonly (readonly [address: string, host: string, allow: string
   ["fd00::5", "hook.test", ["10.0.0.0/8"], "…,fd00::5"],
   ["169.254.169.254", "169.254.169.254", [], null],
   ["168.63.129.16", "hook.test", [], null],
+  ["100.100.100.200", "hook.test", [], null],
+  ["fd00:ec2::254", "fd00:ec2::254", [], null],
+  ["fd20:ce::254", "hook.test", [], null],
   ["224.0.0.1", "hook.test", [], null],
 ];
 

@@ -27,12 +27,16 @@ export interface Target {
 const MAX_NETWORKS = 256;
 
 /** Special-purpose ranges of the IANA registries, and one cloud metadata service that sits in public space. */
+const METADATA = "a cloud metadata address";
 const RESERVED: readonly (readonly [network: string, what: string])[] = [
+  ["100.100.100.200/32", METADATA],
+  ["168.63.129.16/32", METADATA],
+  ["fd00:ec2::254/128", METADATA],
+  ["fd20:ce::254/128", METADATA],
   ["0.0.0.0/8", "an address of this host"],
   ["10.0.0.0/8", "a private address"],
   ["100.64.0.0/10", "a carrier-internal address"],
   ["127.0.0.0/8", "a loopback address"],
-  ["168.63.129.16/32", "a cloud metadata address"],
   ["169.254.0.0/16", "a link-local address"],
   ["172.16.0.0/12", "a private address"],
   ["192.0.0.0/24", "a reserved address"],
