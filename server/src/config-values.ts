@@ -1,4 +1,5 @@
 // What the text of a setting may be, and the value that it stands for. Pure; the table that says which setting is which is config.ts.
+import { isIP } from "node:net";
 import { z } from "zod";
 import { RETENTION_MAX_DAYS } from "#contract/apps.ts";
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ITEMS } from "#contract/destinations.ts";
@@ -16,7 +17,7 @@ export const portNumber = text
   .regex(/^\d{1,5}$/)
   .transform(Number)
   .refine((port) => port <= 65_535);
-export const hostName = text.regex(/^[A-Za-z0-9.:_-]+$/);
+export const hostName = text.refine(isHostName);
 export const databaseUrl = text.refine(isDatabaseUrl);
 export const bearer = text.regex(/^[\u0021-\u007e]+$/).max(TOKEN_MAX_CHARS);
 export const origin = text.refine(isOrigin).transform((url) => new URL(url).origin);
@@ -29,6 +30,13 @@ export const seconds = wholeNumber(1, 31_536_000);
 export const amount = wholeNumber(1, 1_000_000_000);
 export const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
 export const delays = text.transform(readDelays).refine((list) => list !== null);
+
+/** Labels with dots between them, the last no number: what looks like an IPv4 address has to be one. */
+function isHostName(host: string): boolean {
+  return (
+    isIP(host) !== 0 || /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z_](?:[a-z0-9_-]*[a-z0-9_])?\.?$/i.test(host)
+  );
+}
 
 function isDatabaseUrl(url: string): boolean {
   if (/^postgres(ql)?:\/\/./.test(url)) {

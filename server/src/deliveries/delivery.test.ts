@@ -190,7 +190,7 @@ test("what is due for more than a minute while a dispatcher is known and tells o
   const shown = showDelivery(row, "event-1", CREATED + 60_001, { ...standing("active"), limits });
   assert.match(
     shown.reason ?? "",
-    /Z, though a dispatcher runs, which tells of nothing that keeps it: it may be behind, or keep to the rate_per_second of the webhook\.$/,
+    /Z, though a dispatcher runs, which tells of nothing that keeps it: it may be behind, or keep to the webhook's rate_per_second, where it has one\.$/,
   );
 });
 

@@ -108,8 +108,10 @@ export function reasonOf(row: DeliveryRow, destination: Standing, now: number): 
 /** Between the end of an answer and what was made of it, by clocks that are read apart. */
 const SAME_MS = 1_000;
 
-/** What is later than the schedule says because its receiver asked for that. */
-function pauseReason({ state, due_at }: DeliveryRow, { tried = null }: Standing, now: number): string | null {
+/** What is not tried before a time because its receiver asked for that. While the webhook is paused, a probe may be earlier. */
+function pauseReason({ state, due_at }: DeliveryRow, destination: Standing, now: number): string | null {
+  const { tried = null } = destination;
+  if (destination.state !== "active") return null;
   const until = tried === null || tried.trigger === "manual" ? null : pauseUntil(tried);
   if (state !== "pending" || until === null || until <= now || due_at === null) return null;
   if (due_at < until - SAME_MS) return null;

@@ -9,6 +9,8 @@ import type { Bound } from "./share.ts";
 
 /** What is to come sooner is as good as now: others hear of it a beat of presence.ts later. */
 const NOW_MS = 2_000;
+/** One that lives tells of a new time by then: that of its beat after next, with what that may be late. */
+const TOLD_AGAIN_MS = 4_000;
 
 /** What was learned, or what a dispatcher has for each receiver, whatever that bears. */
 export type Reason = Because | "slow" | "slots" | "beginning";
@@ -111,7 +113,7 @@ export function holdReason(holds: Holds | null): string | null {
 
 /** Of what is due for long while somebody sends: dispatchers do not tell of all their limits (told-limits.ts). */
 export function behindReason(what: "it" | "them"): string {
-  return `though a dispatcher runs, which tells of nothing that keeps ${what}: it may be behind, or keep to the rate_per_second of the webhook`;
+  return `though a dispatcher runs, which tells of nothing that keeps ${what}: it may be behind, or keep to the webhook's rate_per_second, where it has one`;
 }
 
 export const STEP_WHEN_BEHIND =
@@ -126,7 +128,7 @@ export function showOwn(
   { cap, now }: { cap: number; now: number },
 ): Holds["own"] {
   // A dispatcher that lives tells of a new time with each beat: one that is long over keeps nothing.
-  const rate = next_at === null || next_at < now - NOW_MS ? null : rateSentence(webhook, next_at, now);
+  const rate = next_at === null || next_at < now - TOLD_AGAIN_MS ? null : rateSentence(webhook, next_at, now);
   const full = full_since === null ? null : fullSentence(webhook, full_since, cap);
   const sentences = [rate, full].filter((one) => one !== null);
   if (sentences.length === 0) return null;

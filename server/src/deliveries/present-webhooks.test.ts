@@ -165,11 +165,17 @@ forEachEngine((engine) => {
   });
 
   test("an ordered webhook names what cannot be sent, though that has not failed, and nothing that is sent for the first time", async () => {
-    const { clock, insert, step, idOf } = await openWaits(engine, "link");
+    const { db, clock, insert, step, idOf } = await openWaits(engine, "link");
     clock.at += MINUTE_MS;
     const later = { due_at: clock.at + MINUTE_MS, key: "lnk_1" };
     await insert({ accepted: 0, leased: 1, ...later }, { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" });
     assert.equal(await step(), null);
+    // As a replay of what had succeeded leaves it when it is claimed.
+    await db.query(sql`update deliveries set attempt = 2, replay_id = 'rpl_a' where leased = 1`);
+    assert.equal(await step(), null);
+    await db.query(sql`update deliveries set failures = 1 where leased = 1`);
+    assert.match((await step()) ?? "", /^Events of a link wait /);
+    await db.query(sql`update deliveries set attempt = 1, failures = 0, replay_id = null where leased = 1`);
     await insert({ accepted: -1, attempt: 1, ...later });
     assert.ok(
       (await step())?.startsWith(`Events of a link wait for an earlier one of it, ${idOf(-1)}, which could not be`),

@@ -102,7 +102,7 @@ test("the rate of the webhook and a want of room are told, and keep what is due 
   const both = own([kept(30_000, null), kept(20_000, null)]);
   assert.equal(both?.reason, rate?.reason.replace("0.02 lets one in 50 s", "2 lets 2 a second"));
   assert.match(own([kept(100, null)])?.reason ?? "", / lets 2 a second go\.$/);
-  assert.match(own([kept(-1_900, null)])?.reason ?? "", / lets 2 a second go\.$/, "told with the last beat");
+  assert.match(own([kept(-3_900, null)])?.reason ?? "", / lets 2 a second go\.$/, "told with the last beat");
   const full = own([kept(null, 3_000), kept(null, 2_000)]);
   const [since, until] = [NOW - 3_000, NOW + 17_000].map((at) => new Date(at).toISOString());
   assert.equal(
@@ -118,7 +118,7 @@ test("the rate of the webhook and a want of room are told, and keep what is due 
     [kept(null, 3_000), free],
     [kept(1, null), kept(null, 3_000)],
     // Told by one that has died since.
-    [kept(-2_001, null)],
+    [kept(-4_001, null)],
   ]) {
     assert.equal(own(all), null);
   }

@@ -75,7 +75,7 @@ forEachEngine((engine) => {
     for (let n = 1; n <= 25; n++) await insert(uuidFloor(START + 40 + n), { ...TRY, started_at: START + 49 });
     await insert(uuidFloor(START), { ...TRY, ...WELL, trigger: "replay", started_at: START + 60 });
     clock.at += 1_000;
-    const went_well = "A test or replay has succeeded at 2026-01-31T09:30:00.060Z, after the last failure.";
+    const went_well = "An attempt has succeeded at 2026-01-31T09:30:00.060Z, after the last failure.";
     assert.ok((await step()).startsWith(`${went_well} If the receiver is well, turn the webhook on with PATCH `));
     await set("paused");
     assert.ok((await step()).startsWith(`${went_well} What is pending waits, and goes on by itself`));

@@ -20,7 +20,7 @@ export type Advise = (tried: Omit<Try, "started_at" | "trigger">) => string | nu
 export interface LastTries {
   /** What to do about the newest that failed; null: not known, or what the webhook says anyway. */
   advice: string | null;
-  /** When the newest of a test or replay succeeded, if nothing has failed since; in ms since 1970. */
+  /** When the newest succeeded, if nothing has failed since: of an active webhook that of a test or replay. In ms since 1970. */
   well_at: number | null;
 }
 

@@ -250,7 +250,7 @@ function stepByState(row: Named, { missed, sender, pending }: Omit<Known, "open"
 
 /** Null: no more is known than that its attempts failed. */
 function mendOf({ advice, well_at }: LastTries): string | null {
-  return well_at === null ? advice : `A test or replay has succeeded at ${timeText(well_at)}, after the last failure.`;
+  return well_at === null ? advice : `An attempt has succeeded at ${timeText(well_at)}, after the last failure.`;
 }
 
 /** Whether something is missing, or may be. */

@@ -109,6 +109,27 @@ test("what waits longer than its schedule says because its receiver asked for a 
   without({}, tried, until);
   without({}, { ...tried, trigger: "manual" });
   without({ state: "failed", due_at: null });
+  const paused = { ...destination, state: "paused" as const };
+  const probed = fateOf(event, paused, { delivery: row, history: [], tried }, AT);
+  assert.doesNotMatch(probed.reason ?? "", /Retry-After/, "a probe does not wait for that");
+});
+
+test("of one that was given up, what went wrong in this server when it was sent by hand is nothing to do first", () => {
+  const canceled = { ...delivery, state: "canceled" as const, attempt: 1, due_at: null, settled_at: AT };
+  const send = `end it after all with POST /api/deliveries/${deliveryId(canceled)}/retry.`;
+  const step = (tried: Partial<LastAttempt>) =>
+    fateOf(
+      event,
+      destination,
+      { delivery: canceled, history: [], tried: { ...unsure, trigger: "manual", ...tried } },
+      AT,
+    ).next_step ?? "";
+  assert.equal(step({ outcome: "misconfigured", cause: null }), `S${send}`);
+  assert.equal(step({ outcome: "unreachable", cause: "aborted" }), `S${send}`);
+  assert.match(
+    step({ outcome: "refused", status_code: 401, cause: null }),
+    new RegExp(`\\. Then s${send.replaceAll("/", ".")}$`),
+  );
 });
 
 test("what kept an attempt from being made and has been mended since is not to be mended once more", () => {

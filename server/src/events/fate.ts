@@ -155,7 +155,9 @@ function stepWith(event: KnownEvent, destination: KnownDestination, found: Settl
 /** Where what a person sent again has failed, that comes first: sent once more, it would fail again. */
 function mendFirst(found: Settled, advice: string | null, send: string, destination: KnownDestination): string {
   const by_replay = replayed(destination, found);
-  if (advice === null || found.tried?.trigger !== "manual") return by_replay ?? send;
+  // What went wrong here and not there mends itself, or is told by the webhook; nothing that has ended is tried by itself.
+  const is_ours = found.tried?.outcome === "misconfigured" || found.tried?.cause === "aborted";
+  if (advice === null || is_ours || found.tried?.trigger !== "manual") return by_replay ?? send;
   return by_replay === null ? `${advice} Then ${send.replace(/^S/, "s")}` : `${advice} ${by_replay}`;
 }
 
@@ -288,13 +290,13 @@ function stepOfReplay({ id, state, reason }: OpenedReplay, destination: KnownDes
   const look = `GET /api/replays/${id}`;
   const resume = callOf(id, "resume");
   const is_stopped = destination.state === "off" || destination.state === "disabled";
-  const turn_on = `urn the webhook on with ${enable(destination.id)}, then`;
+  const on = `the webhook on with ${enable(destination.id)}, then`;
   if (state !== "paused") {
     if (!is_stopped) return `${replay} is under way: ${look} says how far it is.`;
-    return `${replay} is under way, and pauses itself, for the webhook is ${destination.state}: t${turn_on} see with ${look} whether it has, and go on with ${resume} where it has.`;
+    return `${replay} is under way, and pauses itself, for the webhook is ${destination.state}: turn ${on} see with ${look} whether it has, and go on with ${resume} where it has.`;
   }
   const is_failing = isPausedByFailures(reason);
-  const go_on = is_stopped ? `T${turn_on}${is_failing ? ", when the receiver is well," : ""} go on` : "Go on";
+  const go_on = is_stopped ? `Turn ${on}${is_failing ? ", when the receiver is well," : ""} go on` : "Go on";
   return `${replay} is paused: ${look} says why. ${is_failing && !is_stopped ? WHEN_WELL : go_on} with ${resume}.`;
 }
 

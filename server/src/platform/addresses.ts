@@ -26,8 +26,8 @@ export interface Target {
 
 const MAX_NETWORKS = 256;
 
-/** Special-purpose ranges of the IANA registries, and one cloud metadata service that sits in public space. */
 const METADATA = "a cloud metadata address";
+/** Special-purpose ranges of the IANA registries, and before them what clouds have in these or in public space for themselves. */
 const RESERVED: readonly (readonly [network: string, what: string])[] = [
   ["100.100.100.200/32", METADATA],
   ["168.63.129.16/32", METADATA],

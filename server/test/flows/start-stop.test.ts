@@ -149,15 +149,6 @@ test("a port that is in use is one sentence that says what to do", async () => {
   assert.ok(err.includes(readFileSync(join(root, "port", "admin.token"), "utf8").trim()));
 });
 
-test("a HOST that is no address of this machine is a bad value, and says what is accepted", async () => {
-  const { code, err } = await runToEnd({ HOST: "999.999.999.999", DATABASE_URL: url("host") });
-  assert.equal(code, 78);
-  assert.match(
-    err.trim().split("\n").at(-1) ?? "",
-    /^HOST 999\.999\.999\.999 is not an address of this machine; set HOST to 127\.0\.0\.1, /,
-  );
-});
-
 test("a database file that another server uses is waited for, and nothing of that server is sent again", async () => {
   const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
   const first = run(env);

@@ -75,11 +75,17 @@ function lastOnItsConnection(text: string): string {
   return text.replace(/\r\ncontent-length:/, "\r\nconnection: close$&");
 }
 
+/** With other answers nobody heeds it. */
+const ADVICE_ON_PAUSE: Readonly<Record<number, RegExp>> = {
+  429: /rate_per_second/,
+  503: /^Let the receiver come back: it asked for a pause until /,
+};
+
 function asksToWait(header: string, delay_seconds: readonly [number, number], status = 429): Hostile {
   const answer = end(`HTTP/1.1 ${status} X\r\nretry-after: ${header}\r\ncontent-length: 0\r\n\r\n`);
   const what = header === "" ? "nothing" : `"${header}"`;
   const title = `answers ${status} with ${what} as Retry-After`;
-  const next_step = status === 429 ? /rate_per_second/ : /^Let the receiver come back: it asked for a pause until /;
+  const next_step = ADVICE_ON_PAUSE[status] ?? /receiver's log/;
   return { title, answer, state: "pending", outcome: "refused", status, next_step, delay_seconds };
 }
 
