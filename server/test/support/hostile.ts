@@ -35,7 +35,7 @@ const DAY_SECONDS = 86_400;
 const TRICKLE_MS = 50;
 /** Longer than any silence of a receiver that sends a byte a second: only the whole takes too long. */
 const SECOND_MS = 1_000;
-const SECONDS_TIMEOUT_MS = 3_000;
+const SECONDS_TIMEOUT_MS = 6_000;
 const CHUNK_BYTES = 64 * 1024;
 const OK = "HTTP/1.1 200 OK\r\n";
 const ACCEPTED = { state: "succeeded", outcome: "accepted", status: 200 } as const;
