@@ -31,11 +31,12 @@ export const amount = wholeNumber(1, 1_000_000_000);
 export const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
 export const delays = text.transform(readDelays).refine((list) => list !== null);
 
-/** Labels with dots between them, the last no number: what looks like an IPv4 address has to be one. */
+/** Labels with dots between them, the last no number: what looks like an IPv4 address has to be one (WHATWG URL, "ends in a number"). */
 function isHostName(host: string): boolean {
-  return (
-    isIP(host) !== 0 || /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z_](?:[a-z0-9_-]*[a-z0-9_])?\.?$/i.test(host)
-  );
+  if (isIP(host) !== 0) return true;
+  const labels = host.replace(/\.$/, "").split(".");
+  const is_number = /^(?:\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? "");
+  return !is_number && labels.every((label) => /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/i.test(label));
 }
 
 function isDatabaseUrl(url: string): boolean {

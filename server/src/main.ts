@@ -20,6 +20,8 @@ import { createSeldomLog } from "./platform/seldom-log.ts";
 import { isOfDisk, whyNotOurs } from "./platform/sqlite-file.ts";
 
 const EXIT_FAILED = 1;
+/** What HOST names is not of this machine. */
+const FOREIGN_HOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND"]);
 /** Promised to operators: 10 s from the signal to the end of the process. */
 const DRAIN_LIMIT_MS = 9_000;
 /** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
@@ -197,8 +199,8 @@ async function listen(server: Server, { host, port }: Config): Promise<string> {
   try {
     await server.app.listen({ host, port });
   } catch (error) {
-    // An address that is not there yet, or a name while no resolver answers, mends itself: whoever starts the server tries again.
-    fail(codeOf(error) === "ENOTFOUND" ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
+    // A port that another program has, or a name while no resolver answers, may mend itself: whoever starts the server tries again.
+    fail(FOREIGN_HOST.has(codeOf(error)) ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
   }
   return server.address();
 }
@@ -213,7 +215,7 @@ function whyNotListening(error: unknown, host: string, port: number): string {
     return `PORT ${port} on ${host} is in use by another program; stop that one, or set PORT to a free port or to 0.`;
   }
   if (code === "EACCES") return `PORT ${port} needs rights that this process lacks; set PORT to 1024 or above.`;
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+  if (FOREIGN_HOST.has(code) || code === "EAI_AGAIN") {
     return `HOST ${host} is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.`;
   }
   return `The server cannot listen on ${host}, port ${port}: ${sentenceOf(error)}`;

@@ -27,7 +27,7 @@ const cases: [
   ["one failed", [{}], "Mend refused_address.", null],
   [
     "several failed: of the newest",
-    [{ started_at: 5, cause: "dns" }, { started_at: 9 }],
+    [{ started_at: START - 5, cause: "dns" }, { started_at: START - 1 }],
     "Mend refused_address.",
     null,
   ],
@@ -36,6 +36,8 @@ const cases: [
   ["nothing could be sent", [{ outcome: "misconfigured", cause: null }], null, null],
   ["the receiver wanted no more", [{ outcome: "refused", cause: null, status_code: 410 }], null, null],
   ["its settings were changed since", [{}], null, null, START + 1],
+  ["an older event has failed since", [{ started_at: START - 120_001 }], null, null],
+  ["it took its time", [{ started_at: START - 120_000 }], "Mend refused_address.", null],
   ["one went well since", [{}, { ...WELL, started_at: START + 1 }], "Mend refused_address.", START + 1],
   ["one went well before", [{}, { ...WELL, started_at: START - 1 }], "Mend refused_address.", null],
   ["one went well before a failure that is not on record any more", [{ ...WELL, started_at: START - 1 }], null, null],

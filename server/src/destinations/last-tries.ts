@@ -28,6 +28,8 @@ export const NOT_TRIED: LastTries = { advice: null, well_at: null };
 
 /** What a webhook answers 410 to is disabled, which it says itself. */
 const GONE = 410;
+/** From the start of an attempt until its failure is on record: the longest timeout_ms, and as much to settle it. */
+const FAILURE_MAX_MS = 120_000;
 const FAILED: readonly OutcomeKind[] = ["refused", "unreachable", "ambiguous"];
 
 export function lastTriesOf(
@@ -43,8 +45,11 @@ export function lastTriesOf(
   const failed_at = Math.max(failed?.started_at ?? 0, last_failure_at ?? 0);
   // A change of the settings since may be what mends it.
   const is_past = updated_at > state_changed_at && failed !== undefined && failed.started_at < updated_at;
+  // They are those of the newest events, and an older event may have failed since, of another cause.
+  const is_outdated = failed !== undefined && failed.started_at + FAILURE_MAX_MS < failed_at;
+  const is_of_use = failed !== undefined && !is_past && !is_outdated && failed.status_code !== GONE;
   return {
-    advice: failed === undefined || is_past || failed.status_code === GONE ? null : advise(failed),
+    advice: is_of_use ? advise(failed) : null,
     well_at: well !== undefined && well.started_at > failed_at ? well.started_at : null,
   };
 }

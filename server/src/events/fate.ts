@@ -242,7 +242,7 @@ function stepBeforeItsTime(
 /** One that fails again and again keeps those behind it. */
 function stepForBehind({ delivery, has_behind = false }: Settled): string {
   if (!has_behind || delivery.attempt === 0) return "";
-  return ` Later events of its link wait behind it: to give this one up and let them go, POST /api/deliveries/${deliveryId(delivery)}/cancel.`;
+  return ` Later events of its link wait behind it: POST /api/deliveries/${deliveryId(delivery)}/cancel gives it up, and the next one has its turn.`;
 }
 
 function stepBehind(ahead: DeliveryKey, delivery: DeliveryRow): string {

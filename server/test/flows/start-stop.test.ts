@@ -149,6 +149,16 @@ test("a port that is in use is one sentence that says what to do", async () => {
   assert.ok(err.includes(readFileSync(join(root, "port", "admin.token"), "utf8").trim()));
 });
 
+test("an address of another machine is no HOST, whoever starts the server again", async () => {
+  // TEST-NET-3 (RFC 5737): no machine has it.
+  const { code, err } = await runToEnd({ HOST: "203.0.113.9", DATABASE_URL: url("foreign") });
+  assert.equal(code, 78);
+  assert.match(
+    err.trim().split("\n").at(-1) ?? "",
+    /^HOST 203\.0\.113\.9 is not an address of this machine; set HOST to /,
+  );
+});
+
 test("a database file that another server uses is waited for, and nothing of that server is sent again", async () => {
   const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
   const first = run(env);
