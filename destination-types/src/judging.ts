@@ -3,7 +3,8 @@
 import type { Exchange, JudgeRules, Outcome } from "./definition.ts";
 import { readRetryAfter } from "./retry-after.ts";
 
-const GONE = 410;
+/** The receiver wants no more, ever (RFC 9110, 15.5.11). */
+export const GONE = 410;
 /** Beside 5xx: answers that say "later", not "no". */
 const RETRIABLE_STATUS: ReadonlySet<number> = new Set([408, 425, 429]);
 const RETRY_AFTER_STATUS: ReadonlySet<number> = new Set([429, 503]);

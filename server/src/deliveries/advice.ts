@@ -2,11 +2,10 @@
 // are shown, and by the check of a receiver.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
 import type { DestinationState } from "#contract/destinations.ts";
-import { pauseAskedFor } from "#destination-types/judging.ts";
+import { GONE, pauseAskedFor } from "#destination-types/judging.ts";
 import { PLAIN_HTTP, SPEAKS_NO_TLS } from "../platform/exchange.ts";
 import { timeText } from "../platform/time-text.ts";
 
-const GONE = 410;
 const TOO_MANY = 429;
 /** As a rule it is the server that cannot read what is stored; the error says what. */
 const MISCONFIGURED_STEP =

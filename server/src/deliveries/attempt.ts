@@ -10,7 +10,6 @@ import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./poli
 import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
-/** Why a delivery ends that is pending when its event is erased. */
 
 /** A claimed delivery with its envelope: all that an attempt needs besides the destination. */
 export type Ready = Pick<

@@ -20,6 +20,11 @@ import { openMaterial } from "./key-pairs.ts";
 /** `leaving`: it was `link`, and deliveries of that time still wait for each other until all are let go. */
 export type StoredOrdering = Ordering | "leaving";
 
+/** While it is off or disabled nothing is stored for it. */
+export function isStopped({ state }: { state: string }): boolean {
+  return state === "off" || state === "disabled";
+}
+
 /** A row of the table `destinations`. Structures are JSON text; secrets inside them are sealed. */
 export interface DestinationRow {
   id: string;

@@ -2,7 +2,7 @@
 // change-notice.ts for what failed-store.ts has counted.
 import type { Health } from "#contract/destinations.ts";
 import { timeText } from "../platform/time-text.ts";
-import type { DestinationRow } from "./destination.ts";
+import { type DestinationRow, isStopped } from "./destination.ts";
 import type { LastTries } from "./last-tries.ts";
 
 /** Failed deliveries on record, tests and erased ones left out. */
@@ -101,24 +101,23 @@ export function stepWhenFailing(
 
 /** Null when nothing has failed. */
 export function stepForFailed(
-  { id, state }: Pick<Standing, "id" | "state">,
+  row: Pick<Standing, "id" | "state">,
   { count, is_exact, first_at, last_at }: Failed,
 ): string | null {
   if (count === 0) return null;
-  const replay = replayOf(id, { first_at, last_at });
+  const replay = replayOf(row.id, { first_at, last_at });
   const those = count === 1 ? "it" : "them";
   const what = is_exact
     ? `${count} ${count === 1 ? "delivery has" : "deliveries have"} failed for good, and ${count === 1 ? "stays" : "stay"} failed: send ${those}`
     : // Those of one request were accepted in the same millisecond, and a range has them all.
       `More than ${count} deliveries have failed for good, and stay failed: send the newest of them, ${count} or somewhat more,`;
   // A replay to a webhook that is stopped is refused.
-  const is_stopped = state === "off" || state === "disabled";
-  return `${what} with ${replay} when ${is_stopped ? "the webhook is on again" : "the receiver is well"}.`;
+  return `${what} with ${replay} when ${isStopped(row) ? "the webhook is on again" : "the receiver is well"}.`;
 }
 
 /** Beside a replay that is running, of what it may not send: it leaves out what failed after it was asked for. */
-export function stepForRest({ id }: Pick<Standing, "id">, failed: Failed, replay_id: string): string {
-  return `What is failed still when ${replay_id} is over, such as what failed after that was asked for, can be sent then with ${replayOf(id, failed)}.`;
+export function stepForRest(row: Pick<Standing, "id" | "state">, failed: Failed, replay_id: string): string {
+  return `What is failed still when ${replay_id} is over${isStopped(row) ? " and the webhook on again" : ""}, such as what failed after that was asked for, can be sent then with ${replayOf(row.id, failed)}.`;
 }
 
 function replayOf(id: string, { first_at, last_at }: Pick<Failed, "first_at" | "last_at">): string {

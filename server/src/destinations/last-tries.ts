@@ -1,6 +1,7 @@
 // What the newest attempts of a webhook say beside its health, which leaves out tests and replays and knows no causes. Pure;
 // called by webhooks.ts for what failed-store.ts has found of one whose attempts fail.
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
+import { GONE } from "#destination-types/judging.ts";
 import type { DestinationRow } from "./destination.ts";
 
 /** One of the newest attempts on record, of any delivery. */
@@ -26,8 +27,6 @@ export interface LastTries {
 
 export const NOT_TRIED: LastTries = { advice: null, well_at: null };
 
-/** What a webhook answers 410 to is disabled, which it says itself. */
-const GONE = 410;
 /** From the start of an attempt until its failure is on record: the longest timeout_ms, and as much to settle it. */
 const FAILURE_MAX_MS = 120_000;
 const FAILED: readonly OutcomeKind[] = ["refused", "unreachable", "ambiguous"];
@@ -47,6 +46,7 @@ export function lastTriesOf(
   const is_past = updated_at > state_changed_at && failed !== undefined && failed.started_at < updated_at;
   // They are those of the newest events, and an older event may have failed since, of another cause.
   const is_outdated = failed !== undefined && failed.started_at + FAILURE_MAX_MS < failed_at;
+  // A webhook that was answered so is disabled, which it says itself.
   const is_of_use = failed !== undefined && !is_past && !is_outdated && failed.status_code !== GONE;
   return {
     advice: is_of_use ? advise(failed) : null,

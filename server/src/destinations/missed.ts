@@ -3,7 +3,7 @@
 import type { Missed } from "#contract/destinations.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
-import type { DestinationRow } from "./destination.ts";
+import { type DestinationRow, isStopped } from "./destination.ts";
 import { type Failed, type Failing, stepForFailed, stepForRest, stepWhenFailing } from "./failed.ts";
 import { type LastTries, NOT_TRIED } from "./last-tries.ts";
 import {
@@ -74,11 +74,6 @@ export function stopsOf(row: StopColumns, told: readonly PastSettings[]): Stop[]
 
 function end(stop: Stop | undefined, at: number | null): void {
   if (stop !== undefined) stop.until = at;
-}
-
-/** While it is off or disabled nothing is stored for it. */
-export function isStopped({ state }: { state: string }): boolean {
-  return state === "off" || state === "disabled";
 }
 
 type Taste = Pick<PastSettings, "events" | "filter">;

@@ -1,8 +1,7 @@
 // The destinations of each app, prepared and kept in memory: read by fan-out for every event and by the dispatcher for
 // every delivery. Exact: fan-out repeats the version in its transaction and calls `refresh` when it no longer holds;
 // `find` reads the version again every second, so a change made by another process is seen within that time.
-import type { Destination, DestinationRow } from "./destination.ts";
-import { isStopped } from "./missed.ts";
+import { type Destination, type DestinationRow, isStopped } from "./destination.ts";
 
 /** Room for this many destinations over all apps; the app used longest ago makes way. */
 const CACHED_DESTINATIONS_MAX = 20_000;

@@ -116,6 +116,10 @@ forEachEngine((engine) => {
     const call = `POST /api/webhooks/${id}/replays {"since":"2026-01-31T09:30:00.001Z","until":"2026-01-31T09:30:00.002Z","states":["failed"]}`;
     const rest = `What is failed still when rpl_1 is over, such as what failed after that was asked for, can be sent then with ${call}.`;
     assert.equal(await stepOf(id), `${named} ${rest}`);
+    await patch(id, { enabled: false });
+    const on_again = rest.replace("is over,", "is over and the webhook on again,");
+    assert.ok((await stepOf(id))?.endsWith(` ${runs} ${on_again}`), (await stepOf(id)) ?? "");
+    await patch(id, { enabled: true });
     await set(sql`walked = 1`);
     assert.match((await stepOf(id)) ?? "", /^1 delivery has failed for good/, "it has handed out all that it sends");
   });

@@ -8,13 +8,12 @@ import type { Database, Query, Row } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import { noticeOfChange } from "./change-notice.ts";
 import { changedFields } from "./changed-fields.ts";
-import type { DestinationRow } from "./destination.ts";
+import { type DestinationRow, isStopped } from "./destination.ts";
 import { type Failed, NONE_FAILED } from "./failed.ts";
 import { FAILED_SCAN_MAX, failedAt, triesAt } from "./failed-store.ts";
 import type { FailureRun } from "./failing.ts";
 import { type AttemptCount, type HealthFacts, NO_FACTS } from "./health.ts";
 import { firstHealthHour } from "./latency.ts";
-import { isStopped } from "./missed.ts";
 import { createMissedStore } from "./missed-store.ts";
 import type { LoadedApp } from "./registry.ts";
 

@@ -2,12 +2,12 @@
 // it. Pure. Called by checks.ts.
 import type { Finding } from "#contract/checks.ts";
 import type { Outcome } from "#destination-types/definition.ts";
+import { GONE } from "#destination-types/judging.ts";
 import { stepForFailure, stepForStatus } from "../deliveries/advice.ts";
 import type { Exchange } from "../platform/egress.ts";
 
 /** An answer that takes more than this share of the timeout is near to being a failure. */
 const SLOW_SHARE = 0.5;
-const GONE = 410;
 
 /** One request that was sent, how the network took it, and what that would mean for an event. */
 export interface Tried {

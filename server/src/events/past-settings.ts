@@ -3,7 +3,7 @@
 // hours later for a click from a spool, and by another clock where another process made the change. So the settings at its
 // date may be those that wanted it, and the change beside that date is the one that kept it back.
 import type { EventType } from "#contract/events.ts";
-import { isStopped } from "../destinations/missed.ts";
+import { isStopped } from "../destinations/destination.ts";
 
 /** What a destination was set to from a time on. */
 export interface PastSettings {
