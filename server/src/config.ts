@@ -314,7 +314,8 @@ function unknownNames(env: Environment): string[] {
     const bare = name.slice(OWN_PREFIX.length);
     const near = (one: string) => Math.min(editDistance(one, name), editDistance(one, bare));
     const nearest = known.map((one) => ({ one, edits: near(one) })).sort((a, b) => a.edits - b.edits)[0];
-    const hint = nearest && nearest.edits <= SUGGESTION_MAX_EDITS ? ` Did you mean ${nearest.one}?` : "";
+    const most_edits = Math.min(SUGGESTION_MAX_EDITS, bare.length / 2);
+    const hint = nearest && nearest.edits <= most_edits ? ` Did you mean ${nearest.one}?` : "";
     return `${name} is not a setting of this server and is ignored.${hint}`;
   });
 }

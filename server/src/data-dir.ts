@@ -1,9 +1,10 @@
 // Files that the server makes for itself in the data directory: the seal key and the admin token, mode 600. Called once
 // by main.ts. Processes that start at the same moment on the same directory end up with the same values.
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, SETTINGS } from "./config.ts";
+import { makeDirectory } from "./platform/directories.ts";
 
 const SECRET_BYTES = 32;
 const PRIVATE_FILE = 0o600;
@@ -33,7 +34,7 @@ export class DataDirError extends Error {
  */
 export function readSecrets(config: Config): Secrets {
   try {
-    mkdirSync(config.data_dir, { recursive: true, mode: PRIVATE_DIRECTORY });
+    makeDirectory(config.data_dir, PRIVATE_DIRECTORY);
   } catch (error) {
     throw refusal(config.data_dir, error);
   }

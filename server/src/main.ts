@@ -44,9 +44,9 @@ async function start(): Promise<void> {
   process.umask(0o077);
   process.on("uncaughtException", endAsFailed);
   const config = loadConfig();
+  refuseForeignFile(config);
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
-  refuseForeignFile(config);
   const db = await openOrWait(config);
   const server = await composeServer(config, secrets, db).catch((error: unknown) => {
     if (error instanceof CountryFileError) return fail(EXIT_BAD_CONFIG, error.message);
@@ -122,12 +122,18 @@ async function openOwn(config: Config): Promise<Database> {
     return db;
   } catch (error) {
     if (!(error instanceof Error && isOfDisk(error.cause))) {
-      return fail(EXIT_BAD_CONFIG, `DATABASE_URL cannot be opened. ${sentenceOf(error)}`);
+      return fail(EXIT_BAD_CONFIG, whyNotOpened(database_url, error));
     }
     await db?.close();
     const message = `The database file cannot be opened at the moment. ${sentenceOf(error)}; see whether its disk is full or fails`;
     throw new DatabaseError("unavailable", message, { cause: error.cause });
   }
+}
+
+function whyNotOpened(database_url: string, error: unknown): string {
+  if (!database_url.startsWith("file:")) return `DATABASE_URL cannot be opened. ${sentenceOf(error)}`;
+  const path = databasePath(database_url);
+  return `DATABASE_URL ${path} cannot be opened. ${sentenceOf(error)}; accepted is a file that this process may read and write, or one that is not there yet.`;
 }
 
 /**

@@ -2,10 +2,11 @@
 // recorder. The embedded engine again, in its worker threads: WAL, `synchronous=FULL`, natural group commit.
 // The file is opened with the first text, or to recover what an earlier run left. One process, one file: each
 // holds a lock that ends with it, and takes over what files of ended processes still hold.
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Committer, createCommitter } from "./committer.ts";
 import { type Database, DatabaseError } from "./database.ts";
+import { makeDirectory } from "./directories.ts";
 import { tryLock } from "./file-lock.ts";
 import { rows, sql } from "./sql.ts";
 import { openSqlite } from "./sqlite.ts";
@@ -68,7 +69,7 @@ export function createSpool(directory: string, options: { max_bytes?: number } =
   }
 
   async function openOwn(): Promise<OpenFile> {
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     for (const path of paths(directory)) {
       const unlock = tryLock(path);
       if (unlock === null) continue;

@@ -1,6 +1,6 @@
 // Looks at an SQLite file before anything is written to it: one that belongs to another program must not be changed, and one
 // that is damaged is better not used. Called by main.ts before the file is opened.
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
 /**
@@ -8,7 +8,9 @@ import { DatabaseSync } from "node:sqlite";
  * opening it will tell.
  */
 export function whyNotOurs(path: string): string | null {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0) return null;
+  const found = lookAt(path);
+  if (found?.isDirectory()) return "is a directory";
+  if ((found?.size ?? 0) === 0) return null;
   try {
     const file = new DatabaseSync(path, { readOnly: true });
     try {
@@ -21,6 +23,15 @@ export function whyNotOurs(path: string): string | null {
     }
   } catch (error) {
     return isNoDatabase(error) ? "is damaged, or not an SQLite database" : null;
+  }
+}
+
+/** Null also where it cannot be looked at, which opening it will tell. */
+function lookAt(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
   }
 }
 

@@ -2,11 +2,12 @@
 // commit. Opened by database-open.ts. A reader sees every commit that was answered before it was asked. A thread that ends
 // unasked ends the process.
 import assert from "node:assert/strict";
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { type Database, DatabaseError, type Query, type Row } from "./database.ts";
+import { makeDirectory } from "./directories.ts";
 import { isRows, localise, type Rows, type SqlValue, type Statement } from "./sql.ts";
 import type { Answer, Call, Request, WorkerOptions } from "./sqlite-worker.ts";
 
@@ -30,7 +31,7 @@ interface Waiting {
 
 /** Opens or creates the file. @throws DatabaseError "unavailable" when it cannot be opened. */
 export async function openSqlite(path: string): Promise<Database> {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   refuseReadOnly(path);
   const writer = startThread({ path, role: "writer" });
   // The writer creates the file and its journal before a reader looks at them.

@@ -106,6 +106,18 @@ for (const [what, statements] of [
   });
 }
 
+test("a directory is no database, and nothing is left beside it", async () => {
+  const path = join(root, "beside", "directory");
+  mkdirSync(path, { recursive: true });
+  const { code, err } = await runToEnd({ DATABASE_URL: `file:${path}` });
+  assert.equal(code, 78);
+  assert.match(
+    err,
+    /^DATABASE_URL \S+directory is a directory; accepted is a file of LinkMe Server, or one that is not /m,
+  );
+  assert.deepEqual(readdirSync(join(root, "beside")), ["directory"]);
+});
+
 test("a damaged database ends the start with a sentence and not with a stack", async () => {
   const path = join(root, "damaged.db");
   const env = { DATABASE_URL: `file:${path}`, LINKME_DATA_DIR: join(root, "damaged") };
