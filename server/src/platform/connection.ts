@@ -4,7 +4,7 @@
 import type { Socket } from "node:net";
 import { peerOf, receiveBody, receiveHeaders, settleBroken, settleResponse } from "./call.ts";
 import { EgressError, keepHeaders, PLAIN_HTTP } from "./exchange.ts";
-import { type ActiveCall, assign, type Connection, drop, type Pool, type Pools, release } from "./pools.ts";
+import { type ActiveCall, assign, type Connection, distrust, drop, type Pool, type Pools, release } from "./pools.ts";
 import { createResponseReader, type ReadTrouble } from "./response-reader.ts";
 
 export interface Connections {
@@ -91,6 +91,7 @@ export function fail(pools: Pools, connection: Connection, error: unknown): void
   const is_unsent = connection.connected && call?.phase === "waiting";
   if (call !== null && !is_unsent) {
     const closed = new EgressError("reset", `${peerOf(call)} closed the connection before it answered`);
+    if (answered > 0 && call.phase === "sent") distrust(pools, connection.pool);
     settleBroken(call, error ?? closed, answered > 0);
   }
   drop(pools, connection);

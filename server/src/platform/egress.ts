@@ -12,7 +12,16 @@ import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
 import { createCall, settleFailure, since } from "./call.ts";
 import { attach, createConnections, fail, ready, receive } from "./connection.ts";
 import { EgressError, type Exchange, type OutboundRequest } from "./exchange.ts";
-import { type ActiveCall, assign, type Connection, dropAll, dropRested, expire, type Pools } from "./pools.ts";
+import {
+  type ActiveCall,
+  assign,
+  type Connection,
+  createUnkept,
+  dropAll,
+  dropRested,
+  expire,
+  type Pools,
+} from "./pools.ts";
 import { createRequestWriter, type RequestBytes, type WriteRequest } from "./request-text.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 
@@ -71,6 +80,7 @@ export function createEgress(options: EgressOptions): Egress {
       ...connections,
       max_sockets: options.max_sockets ?? MAX_SOCKETS,
       sockets: 0,
+      unkept_until: createUnkept(),
     },
     resting: setInterval(() => dropRested(gate.pools), REST_CHECK_MS).unref(),
     closed: false,

@@ -4,12 +4,16 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Target } from "./addresses.ts";
+import { type BoundedMap, createBoundedMap } from "./bounded-map.ts";
 import { type Call, settleFailure, settleLate } from "./call.ts";
 import { append, createLinkedList, type LinkedList, type Listed, remove, takeFirst } from "./linked-list.ts";
 import type { ResponseReader } from "./response-reader.ts";
 
 const CONNECTIONS_DEFAULT = 64;
 const WAITING_MAX = 1024;
+/** For so long connections of a pool serve one request each after a kept one was closed with a request on it. */
+export const UNKEPT_MS = 10_000;
+const UNKEPT_MAX = 1_000;
 
 export interface Pools {
   readonly by_key: Map<string, Pool>;
@@ -19,6 +23,12 @@ export interface Pools {
   readonly send: (connection: Connection) => void;
   readonly max_sockets: number;
   sockets: number;
+  /** By the key of a pool: until when nothing is kept open, in milliseconds of the monotonic clock. */
+  readonly unkept_until: BoundedMap<number>;
+}
+
+export function createUnkept(): Pools["unkept_until"] {
+  return createBoundedMap(UNKEPT_MAX);
 }
 
 /** All connections of one owner to one origin, and the requests that wait for one. */
@@ -82,7 +92,7 @@ function run(pools: Pools, connection: Connection, call: ActiveCall): void {
 export function release(pools: Pools, connection: Connection, rest_ms: number): void {
   const { pool } = connection;
   connection.call = null;
-  if (rest_ms === 0) {
+  if (rest_ms === 0 || isUnkept(pools, pool)) {
     drop(pools, connection);
     return;
   }
@@ -93,6 +103,19 @@ export function release(pools: Pools, connection: Connection, rest_ms: number): 
   }
   connection.rests_until = performance.now() + rest_ms;
   pool.idle.push(connection);
+}
+
+function isUnkept({ unkept_until }: Pools, { key }: Pool): boolean {
+  const until = unkept_until.get(key);
+  return until !== undefined && performance.now() < until;
+}
+
+/**
+ * A request that had left was lost with a connection that an earlier answer had promised to keep. Some receivers promise that and
+ * close each time; then every request but the first would be such an attempt.
+ */
+export function distrust({ unkept_until }: Pools, { key }: Pool): void {
+  unkept_until.set(key, performance.now() + UNKEPT_MS);
 }
 
 /** Closes the connections that have rested for too long: their servers are about to. */
