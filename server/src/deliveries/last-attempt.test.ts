@@ -7,7 +7,9 @@ import { openPipeline } from "../../test/support/pipeline.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { NO_LIMITS } from "../destinations/health.ts";
-import { sql } from "../platform/sql.ts";
+import { rows, sql } from "../platform/sql.ts";
+import type { LastAttempt } from "./ledger-store.ts";
+import { createDeliveryStore } from "./store.ts";
 
 const CLICK = { event: "link.click" as const, data: {} };
 const WEBHOOK = WebhookCreate.parse({ url: "http://127.0.0.1:9/", events: ["link.click"] });
@@ -80,5 +82,29 @@ forEachEngine((engine) => {
     const [fate] = (await events.getEvent(event_id, "shop")).fates;
     assert.ok(fate?.reason?.startsWith(`${reason} Next attempt at `), `${fate?.reason}`);
     assert.match(fate?.next_step ?? "", /^Let the receiver come back: .* To try it at once: POST /);
+  });
+
+  test("of the headers of an answer those alone are read that may ask for a pause", async () => {
+    const db = await engine.open();
+    const store = createDeliveryStore(db);
+    const headers = '{"retry-after":"3600"}';
+    const read: [status_code: number | null, response_headers: string][] = [
+      [429, headers],
+      [503, headers],
+      [500, "{}"],
+      [401, "{}"],
+      [null, "{}"],
+    ];
+    const positions = read.map((_, n) => `p${n}`);
+    const answered = read.map(([status_code], n) => {
+      return ["dst_a", positions[n] ?? "", 1, "auto", STARTED, 5, "refused", status_code, headers, "", 0];
+    });
+    await db.query(sql`insert into attempts (destination_id, position, number, trigger, started_at, duration_ms, outcome,
+        status_code, response_headers, response_snippet, response_truncated) values ${rows(answered)}`);
+    const told = (found: LastAttempt[]) => found.map((one) => [one.status_code, one.response_headers]);
+    const of_page = await store.lastAttemptsAt("dst_a", positions);
+    assert.deepEqual(told(of_page.toSorted((one, other) => (one.position < other.position ? -1 : 1))), read);
+    const of_each = await Promise.all(positions.map((position) => store.lastAttempts(position, ["dst_a"])));
+    assert.deepEqual(told(of_each.flat()), read);
   });
 });

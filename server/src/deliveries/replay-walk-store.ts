@@ -10,7 +10,7 @@ import { createPassing, PASSING_BYTES_MAX } from "../destinations/passing-store.
 import type { Database } from "../platform/database.ts";
 import { allOf, list, type Statement, sql } from "../platform/sql.ts";
 import { INDEXED_STATE } from "./ledger-store.ts";
-import type { ReplayRow } from "./replay.ts";
+import { type ReplayRow, readRule } from "./replay.ts";
 
 /** Rows that one stretch of a step looks at, at the most. */
 const STRETCH_MAX = 2_000;
@@ -156,9 +156,8 @@ interface Part {
 
 function partBehind(wanted: Wanted, after: string): Part {
   const whole: Part = { wanted, after, end_position: wanted.end_position, is_last: true };
-  if (wanted.parts === null) return whole;
-  // Written by replays.ts alone.
-  const parts = JSON.parse(wanted.parts) as [from_position: string, end_position: string][];
+  const { parts } = readRule(wanted);
+  if (parts === null) return whole;
   const found = parts.find(([, end_position]) => end_position > after);
   if (found === undefined) return { ...whole, after: wanted.end_position };
   const [from_position, end_position] = found;
@@ -181,7 +180,7 @@ interface Stretch {
 function stretchOf({ wanted, after, end_position }: Part, size: number): Stretch {
   const { app_id, destination_id } = wanted;
   const range = sql`position > ${after} and position < ${end_position}`;
-  const states = statesOf(wanted);
+  const { states } = readRule(wanted);
   const unhappy = states.flatMap((state) => (isUnhappy(state) ? [INDEXED_STATE[state]] : []));
   const state = stateThen(wanted);
   if (unhappy.length < states.length) {
@@ -208,15 +207,17 @@ function stretchOf({ wanted, after, end_position }: Part, size: number): Stretch
 
 /** Test events are no part of a replay, nor is what was erased: there is nothing to send. */
 function matchesIn({ events }: Stretch, wanted: Wanted): Statement {
-  const states = statesOf(wanted);
+  const { states, missing_events } = readRule(wanted);
   const settled = states.filter((state) => state !== "missing");
   const ways: Statement[] = [];
   if (settled.length > 0) {
-    const of_types = wanted.events === null ? [] : [sql`e.event in (${list(parseTypes(wanted.events))})`];
+    // Written by replays.ts alone.
+    const of_types =
+      wanted.events === null ? [] : [sql`e.event in (${list(JSON.parse(wanted.events) as EventType[])})`];
     ways.push(allOf([sql`e.state in (${list(settled)})`, ...of_types]));
   }
   if (settled.length < states.length) {
-    ways.push(sql`e.state is null and e.event in (${list(parseTypes(wanted.missing_events))})`);
+    ways.push(sql`e.state is null and e.event in (${list(missing_events)})`);
   }
   const [first = sql`false`, second = sql`false`] = ways;
   const of_link = wanted.link_id === null ? sql`true` : sql`e.link_id = ${wanted.link_id}`;
@@ -243,7 +244,7 @@ function stateAtTarget(wanted: Wanted): Statement {
 
 /** What has a delivery is sent whatever the filter says. */
 function asksFilter(wanted: Wanted): boolean {
-  return statesOf(wanted).includes("missing");
+  return readRule(wanted).states.includes("missing");
 }
 
 function isMissing({ state }: Match): boolean {
@@ -252,15 +253,6 @@ function isMissing({ state }: Match): boolean {
 
 function isUnhappy(state: ReplayedState): state is "failed" | "canceled" | "skipped" {
   return state === "failed" || state === "canceled" || state === "skipped";
-}
-
-// Both are written by replays.ts alone.
-function statesOf({ states }: Wanted): ReplayedState[] {
-  return JSON.parse(states) as ReplayedState[];
-}
-
-function parseTypes(types: string): EventType[] {
-  return JSON.parse(types) as EventType[];
 }
 
 function unionOf([

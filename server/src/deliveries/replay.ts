@@ -67,6 +67,24 @@ export interface ReplayRow {
   slot: number | null;
 }
 
+/** What a replay takes, out of the texts of its row. */
+export interface Rule {
+  states: ReplayedState[];
+  /** What is missing is of these types. */
+  missing_events: EventType[];
+  /** In order, without their bounds; null: all of its range. */
+  parts: [from_position: string, end_position: string][] | null;
+}
+
+export function readRule(row: Pick<ReplayRow, keyof Rule>): Rule {
+  // Written by replays.ts alone.
+  return {
+    states: JSON.parse(row.states) as ReplayedState[],
+    missing_events: JSON.parse(row.missing_events) as EventType[],
+    parts: row.parts === null ? null : (JSON.parse(row.parts) as [string, string][]),
+  };
+}
+
 /** What is known of the deliveries under way and of the last attempts of replays since it began or was resumed. */
 export interface ReplayFacts {
   /** Deliveries that wait for their first attempt. */
@@ -317,8 +335,8 @@ export function showReplay(row: ReplayRow & Uncounted, standstill: string | null
     pending: row.pending,
     since: timeText(row.since),
     until: timeText(row.until),
+    states: readRule(row).states,
     // Written by replays.ts alone.
-    states: JSON.parse(row.states) as ReplayedState[],
     events: row.events === null ? null : (JSON.parse(row.events) as EventType[]),
     link_id: row.link_id,
     rate_per_second: row.rate_per_second,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { input, openWorld, START } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { FAILURE_RULES } from "../../test/support/failing.ts";
 import type { Database } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { rows, sql } from "../platform/sql.ts";
@@ -73,8 +74,9 @@ forEachEngine((engine) => {
     await set("disabled");
     assert.match(await step(), /^Mend refused_address\. Try it with POST .*, then turn the webhook on with PATCH /);
 
-    // More attempts at newer events than are looked at: that of the replay is found for itself.
+    // More attempts at newer events than are looked at: that of the replay that sent last is found for itself.
     for (let n = 1; n <= 25; n++) await insert(uuidFloor(START + 40 + n), { ...TRY, started_at: START + 49 });
+    await insert(uuidFloor(START - 1), { ...TRY, trigger: "replay", started_at: START + 45 });
     await insert(uuidFloor(START), { ...TRY, ...WELL, trigger: "replay", started_at: START + 60 });
     clock.at += 1_000;
     const went_well = "An attempt has succeeded at 2026-01-31T09:30:00.060Z, after the last failure.";
@@ -90,7 +92,22 @@ forEachEngine((engine) => {
     assert.match(await step(), / Mend refused_address\. /);
   });
 
-  test("while a promotion can be undone, a receiver that refuses may be one that was not told, and the call is named", async () => {
+  test("one that pauses itself or is given up changes no settings, so what to do about the attempts before is told still", async () => {
+    const { db, destinations, another, clock } = await openWorld(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    const step = async () => (await another(undefined, advise).getWebhook(id, null)).next_step ?? "";
+    await store(db, id, uuidFloor(START), TRY);
+    clock.at += FAILURE_RULES.pause_after_ms;
+    await db.query(sql`update destination_health set consecutive_failures = ${FAILURE_RULES.pause_after_failures},
+      failing_since = ${START}, last_failure_at = ${START} where destination_id = ${id}`);
+    assert.equal((await destinations.review(id))?.state, "paused");
+    assert.match(await step(), /^Mend refused_address\. What is pending waits, and goes on by itself/);
+    clock.at += 1_000;
+    await destinations.disable(id, "It has failed for days");
+    assert.match(await step(), /^Mend refused_address\. Try it with POST /);
+  });
+
+  async function openRefused() {
     const { db, another, clock } = await openWorld(engine);
     const advising = another(undefined, advise);
     const { id } = await advising.createWebhook("shop", input());
@@ -102,11 +119,19 @@ forEachEngine((engine) => {
       await db.query(sql`update destination_health set consecutive_failures = 3, last_failure_at = ${clock.at}
         where destination_id = ${id}`);
     };
+    const promote = async (grace_seconds: number) => {
+      await advising.rotateSecret(id, null);
+      await advising.promoteSecret(id, null, grace_seconds);
+      return clock.at + grace_seconds * 1_000;
+    };
+    return { advising, clock, id, step, fail, promote };
+  }
+
+  test("while a promotion can be undone, a receiver that refuses may be one that was not told, and the call is named", async () => {
+    const { advising, id, step, fail, promote } = await openRefused();
     await fail(401);
     assert.match(await step(), / Mend 401\. GET /, "nothing was promoted");
-    await advising.rotateSecret(id, null);
-    await advising.promoteSecret(id, null, 60);
-    const until = new Date(clock.at + 60_000).toISOString();
+    const until = new Date(await promote(60)).toISOString();
     await fail(403);
     const undo = `if the receiver knows only the one before, which is valid until ${until}, take that back with POST /api/webhooks/${id}/secret/undo. GET `;
     assert.ok((await step()).includes(` Mend 403. Its signing secret was promoted lately: ${undo}`), await step());
@@ -122,5 +147,29 @@ forEachEngine((engine) => {
     await advising.undoPromotion(id, null);
     await fail(401);
     assert.match(await step(), / Mend 401\. GET /);
+  });
+
+  test("a promotion is beside the point where no signature was looked at, nothing is signed, or it cannot be undone any more", async () => {
+    const { advising, clock, id, step, fail, promote } = await openRefused();
+    const valid_until = await promote(60);
+    const statuses: [status_code: number, is_undo_told: boolean][] = [
+      [400, true],
+      [401, true],
+      [403, true],
+      [404, false],
+    ];
+    for (const [status_code, is_undo_told] of statuses) {
+      await fail(status_code);
+      assert.equal(/secret\/undo\./.test(await step()), is_undo_told, String(status_code));
+    }
+    await advising.patchWebhook(id, null, { signing: false });
+    await fail(401);
+    assert.match(await step(), / Mend 401\. GET /, "nothing is signed");
+    await advising.patchWebhook(id, null, { signing: true });
+    await fail(401);
+    clock.at = valid_until - 1;
+    assert.match(await step(), /secret\/undo\. /);
+    clock.at = valid_until;
+    assert.match(await step(), / Mend 401\. GET /, "the one before is valid no more");
   });
 });

@@ -120,8 +120,30 @@ forEachEngine((engine) => {
     const on_again = rest.replace("is over,", "is over and the webhook on again,");
     assert.ok((await stepOf(id))?.endsWith(` ${runs} ${on_again}`), (await stepOf(id)) ?? "");
     await patch(id, { enabled: true });
-    await set(sql`walked = 1`);
-    assert.match((await stepOf(id)) ?? "", /^1 delivery has failed for good/, "it has handed out all that it sends");
+    for (const elsewhere of [
+      sql`walked = 1`,
+      sql`walked = 0, at_position = ${uuidFloor(START + 2)}, end_position = ${uuidFloor(START + 9)}`,
+      sql`at_position = ${uuidFloor(START - 9)}, end_position = ${uuidFloor(START + 1)}`,
+    ]) {
+      await set(elsewhere);
+      const told = `1 delivery has failed for good, and stays failed: send it with ${call} when the receiver is well.`;
+      assert.equal(await stepOf(id), told, "it has handed out all that it sends, or sends none of that");
+    }
+  });
+
+  test("a running replay that sends both what it missed and what has failed is named once", async () => {
+    const { db, create, patch, fail, turnOffAndOn, insertPaused, stepOf } = await openPaused(engine);
+    const id = await create();
+    await fail(id);
+    await turnOffAndOn(id, 2);
+    await insertPaused(id, id, '["failed","missing"]');
+    await db.query(sql`update replays set state = 'running'`);
+    assert.equal(
+      await stepOf(id),
+      "The replay rpl_1 sends what has failed or is missing: see how far it is with GET /api/replays/rpl_1.",
+    );
+    await patch(id, { enabled: false });
+    assert.equal((await stepOf(id))?.match(/ rpl_1, which sends /g)?.length, 1, (await stepOf(id)) ?? "");
   });
 
   test("one that is paused names a paused replay of what it missed, too, once", async () => {

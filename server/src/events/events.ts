@@ -7,9 +7,10 @@ import type { EventInput, EventsQuery, EventType, EventWithFates, StoredEvent } 
 import type { AppScope } from "../deliveries/app-scope.ts";
 import { aheadOf, type DeliveryRow, deliveryId } from "../deliveries/delivery.ts";
 import type { LookUpHolds } from "../deliveries/present-limits.ts";
+import { readRule } from "../deliveries/replay.ts";
 import type { DeliveryStore } from "../deliveries/store.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { subjectOf } from "../destinations/filter.ts";
+import { type Subject, subjectOf } from "../destinations/filter.ts";
 import { type AppDestinations, NO_VERSION } from "../destinations/registry.ts";
 import { type AppError, notFound, refuse, unavailable } from "../errors.ts";
 import { encodeCursor, positionRange } from "../platform/cursor.ts";
@@ -143,7 +144,7 @@ export function createEvents(options: EventsOptions) {
         const refusal = delivery === undefined ? (destination.filter?.refusal(subject) ?? null) : null;
         const open =
           refusal === null && event.target_id === null ? await store.replaysBefore(destination.id, event) : [];
-        const replay = open.find((one) => takes(one, event, { all, deliveries, delivery })) ?? null;
+        const replay = open.find((one) => takes(one, event, { all, deliveries, delivery, subject })) ?? null;
         if (delivery !== undefined) return fateOf(event, known, { delivery, history: [], tried: last, replay }, at);
         const history = await store.historyAround(destination.id, around);
         return fateOf(event, known, { delivery, history, refusal, elsewhere: deliveries[0], replay }, at);
@@ -218,28 +219,34 @@ function tooMany(events: number, why: string): AppError {
   return refuse("too_large", `events: ${message}`, [{ path: "events", message }]);
 }
 
+/** What a replay is held against. */
+interface AroundEvent {
+  all: readonly Destination[];
+  deliveries: readonly DeliveryRow[];
+  /** That of the webhook that gets what the replay sends. */
+  delivery: DeliveryRow | undefined;
+  subject: Subject;
+}
+
 /** Whether a replay goes by the state that the event has where the replay was asked for, and has had since. */
-function takes(
-  { destination_id, states, missing_events, parts, created_at }: OpenReplay,
-  event: EventRow,
-  known: { all: readonly Destination[]; deliveries: readonly DeliveryRow[]; delivery: DeliveryRow | undefined },
-): boolean {
+function takes(replay: OpenReplay, event: EventRow, known: AroundEvent): boolean {
+  const { destination_id, created_at } = replay;
   const isSince = (row: DeliveryRow) => (row.settled_at ?? row.created_at) > created_at;
   // What was sent since has been sent.
   if (known.delivery !== undefined && isSince(known.delivery)) return false;
   const there = known.deliveries.find((one) => one.destination_id === destination_id);
   if (there !== undefined && isSince(there)) return false;
   const state = there?.state ?? "missing";
-  // All are written by replays.ts alone.
-  const isWithin = ([from = "", end = ""]: string[]) => event.position > from && event.position < end;
-  if (parts !== null && !(JSON.parse(parts) as string[][]).some(isWithin)) return false;
+  const { states, missing_events, parts } = readRule(replay);
+  const isWithin = ([from, end]: [string, string]) => event.position > from && event.position < end;
+  if (parts !== null && !parts.some(isWithin)) return false;
   if (state === "missing") {
     // It has to be of a type and pass the filter of the webhook that misses it, whoever gets it.
     const source = known.all.find(({ id }) => id === destination_id);
-    if (!(JSON.parse(missing_events) as string[]).includes(event.event)) return false;
-    if (source === undefined || (source.filter?.refusal(subjectOf(event)) ?? null) !== null) return false;
+    if (!missing_events.includes(event.event)) return false;
+    if (source === undefined || (source.filter?.refusal(known.subject) ?? null) !== null) return false;
   }
-  return (JSON.parse(states) as string[]).includes(state);
+  return states.some((one) => one === state);
 }
 
 /** Of events with the same given id the first counts. */

@@ -100,6 +100,17 @@ forEachEngine((engine) => {
       await set(before[0]?.was ?? null);
       assert.match(await stepOf(), /rpl_a/, column);
     }
+    const near: [title: string, parts: [from_position: string, end_position: string][], is_told: boolean][] = [
+      ["it is in the second one", [["0", "00"], ["00", "g"]], true],
+      ["it is where one begins, whose bounds are none of it", [["0", "00"], [event_id, "g"]], false],
+      ["it is where one ends", [["0", event_id], ["f", "ff"]], false],
+    ]; // biome-ignore format: a part is read on one line
+    for (const [title, parts, is_told] of near) {
+      await db.query(sql`update replays set parts = ${JSON.stringify(parts)}`);
+      assert.equal(/rpl_a/.test(await stepOf()), is_told, title);
+    }
+    await db.query(sql`update replays set parts = null`);
+    assert.match(await stepOf(), /rpl_a/);
     await destinations.patchWebhook(source.id, null, { filter: { path: "data.platform", equals: "ios" } });
     assert.doesNotMatch(await stepOf(), /rpl_a/, "what it misses has to pass its filter");
   });

@@ -116,6 +116,9 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["failed for good", /then position end as sendable/],
     ["last attempts", /from attempts as a where destination_id in/],
     ["last attempts of a page", /from attempts as a where destination_id = \? and position in/],
+    ["newest attempts", /error from attempts where destination_id = \? order by position desc/],
+    ["newest attempt of a replay", /error from attempts where destination_id = \? and trigger = 'replay'/],
+    ["who waits behind", /^select \(select f\.position .*f\.position > \?/],
     ["guard", /destinations_version = \?/],
     ["link by slug", /from links/],
     ["links of a word", /from links where .*as scanned/],
@@ -203,6 +206,9 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
     const isCounted = () => recording.statements().some(({ parts }) => parts[0]?.startsWith("insert into click_parts"));
     await waitUntil(isCounted, "the clicks to be counted");
     await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
+    // What its newest attempts say is looked up for a webhook that fails.
+    const isFailing = async () => (await call("GET", `/api/webhooks/${bad}`)).body.next_step !== null;
+    await waitUntil(isFailing, "the failing webhook to say so");
     await ask(call, app.id, good);
     await replayAll(call, good);
     await workAsDispatcher(recording.db, bad);
@@ -247,18 +253,9 @@ async function visit(call: Call, app_id: string): Promise<void> {
 /** Every list and every look of the management API, with each filter. */
 async function ask(call: Call, app_id: string, webhook_id: string): Promise<void> {
   const range = "since=2023-01-01T00:00:00Z&until=2030-01-01T00:00:00Z";
-  const filters = [
-    "",
-    "event=link.claim",
-    "state=pending",
-    "state=succeeded",
-    "state=failed",
-    "state=canceled",
-    "state=skipped",
-    range,
-  ];
+  const states = ["pending", "succeeded", "failed", "canceled", "skipped"].map((state) => `state=${state}`);
   let first = "";
-  for (const filter of filters) {
+  for (const filter of ["", "event=link.claim", ...states, range]) {
     const { body } = await call("GET", `/api/webhooks/${webhook_id}/deliveries?limit=10&${filter}`);
     first ||= body.items?.[0]?.id ?? "";
     if (body.next_cursor) await call("GET", `/api/webhooks/${webhook_id}/deliveries?cursor=${body.next_cursor}`);
@@ -350,6 +347,7 @@ async function workAsDispatcher(db: Database, destination_id: string): Promise<v
   await store.claimProbe(destination_id, { now: now + 9_000_000, lease_until: now + 9_001_000, in_turn: true });
   await store.mendTurns(destination_id, "", now);
   await store.findKeyed();
+  await store.hasBehind({ destination_id, position: "", order_key: "lnk_7" });
   await store.letGo(destination_id, now);
   const waits = createWebhookWaitsStore(db);
   await waits.overdueOf([destination_id], now);

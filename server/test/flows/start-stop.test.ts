@@ -171,6 +171,22 @@ test("an address of another machine is no HOST, whoever starts the server again"
   );
 });
 
+for (const [answer, exit_code] of [
+  ["ENOTFOUND", 78],
+  ["EAI_AGAIN", 1],
+] as const) {
+  test(`a HOST of which the resolver says ${answer} ends the start with exit code ${exit_code} and says what to set`, async () => {
+    // Where no resolver answers, every name is EAI_AGAIN, and some resolvers find every name: so its answer is given.
+    const lookup = `(name, _, done) => done(Object.assign(new Error(name), { code: "${answer}" }))`;
+    const preload = encodeURIComponent(`import dns from "node:dns"; dns.lookup = ${lookup};`);
+    const NODE_OPTIONS = `--import=data:text/javascript,${preload}`;
+    const host = { HOST: "nosuch-host.invalid", NODE_OPTIONS };
+    const { code, err } = await runToEnd({ ...host, DATABASE_URL: url(answer) });
+    assert.equal(code, exit_code, err);
+    assert.match(err, /^HOST nosuch-host\.invalid is not an address of this machine; set HOST to 127\.0\.0\.1, .*\.$/m);
+  });
+}
+
 test("a database file that another server uses is waited for, and nothing of that server is sent again", async () => {
   const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
   const first = run(env);
