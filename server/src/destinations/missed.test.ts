@@ -49,6 +49,23 @@ forEachEngine((engine) => {
     assert.deepEqual(again, { count: 7, is_exact: true, since, until: null }, "another stop hides nothing");
   });
 
+  test("what nothing was stored for while the change that turns it on was being stored is missed, too, unless it takes others since", async () => {
+    const { clock, destinations, addEvents, patch, countOf, turnOffAndOn } = await openStops(engine);
+    const { id } = await destinations.createWebhook("shop", input());
+    await turnOffAndOn(id, 2);
+    await addEvents(3);
+    assert.equal(await countOf(id), 5);
+    clock.at += 10_000;
+    await addEvents(4);
+    assert.equal(await countOf(id), 5, "by then it was on everywhere");
+    await addEvents(1, { event: "link.claim" });
+    await turnOffAndOn(id);
+    await addEvents(1, { event: "link.claim" });
+    await patch(id, { events: ["link.claim", "link.click"] });
+    await addEvents(1, { event: "link.claim" });
+    assert.equal(await countOf(id), 2, "of the clicks; it took no claims when it was turned on");
+  });
+
   test("what is not recovered stays missed over any number of stops, and what is recovered is forgotten", async () => {
     const { clock, destinations, addEvents, missed, countOf, turnOffAndOn, recover } = await openStops(engine);
     const { id } = await destinations.createWebhook("shop", input());
@@ -56,6 +73,7 @@ forEachEngine((engine) => {
     await turnOffAndOn(id, 5);
     const first = await missed(id);
     await turnOffAndOn(id);
+    clock.at += MINUTE_MS;
     await addEvents(4);
     clock.at += MINUTE_MS;
     await turnOffAndOn(id);
@@ -356,7 +374,11 @@ const covers: [title: string, replays: [since: number, until: number, created_at
 for (const [title, replays, is_covered] of covers) {
   test(`a stop that is covered ${title} is ${is_covered ? "" : "not "}replayed`, () => {
     const ended = replays.map(([since, until, created_at]) => ({ since, until, created_at }));
-    assert.equal(isCovered({ since: 100, until: 200, on_since: 0 }, ended), is_covered);
-    assert.equal(isCovered({ since: 100, until: null, on_since: 0 }, ended), false, "nor is one that is not over");
+    assert.equal(isCovered({ since: 100, until: 200, on_since: 0, on_until: null }, ended), is_covered);
+    assert.equal(
+      isCovered({ since: 100, until: null, on_since: 0, on_until: null }, ended),
+      false,
+      "nor is one that is not over",
+    );
   });
 }

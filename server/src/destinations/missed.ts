@@ -20,7 +20,9 @@ import {
 
 /**
  * An event is dated when it arrives and meets the settings when it is stored, which is a little later: those of so long
- * before a stop may have been kept back by it, if it was on and took them by then. What has a delivery is not counted, so more would only cost time.
+ * before a stop may have been kept back by it, if it was on and took them by then. And those of so long behind it: until the change that
+ * ends a stop is stored, which is later than its date, nothing is stored for it, and the dates of events are those of any node's
+ * clock. What has a delivery is not counted, so more would only cost time.
  */
 const IN_FLIGHT_MS = 10_000;
 
@@ -30,6 +32,8 @@ export interface Stop {
   until: number | null;
   /** Events from before are nothing that it kept back: since then it was on and took what it takes now. At most `since`. */
   on_since: number;
+  /** Nor are those from behind: since then it was on and took others than now. At least `until`; null: never. */
+  on_until: number | null;
 }
 
 export type StopColumns = Pick<
@@ -53,27 +57,34 @@ export function stopsOf(row: StopColumns, told: readonly PastSettings[]): Stop[]
   const { stopped_at: first } = row;
   if (first === null) return [];
   const is_cut = (told[0]?.at ?? Number.POSITIVE_INFINITY) > first;
-  const stops: Stop[] = is_cut ? [{ since: first, until: null, on_since: first }] : [];
+  const stops: Stop[] = is_cut ? [{ since: first, until: null, on_since: first, on_until: null }] : [];
   let on_since = row.created_at;
   let is_stopped = is_cut;
   told.forEach((one, index) => {
     const before = told[index - 1];
-    if (before !== undefined && !isSameTaste(before, one)) on_since = one.at;
+    if (before !== undefined && !isSameTaste(before, one)) {
+      on_since = one.at;
+      const last = stops.at(-1);
+      if (last !== undefined && last.until !== null) last.on_until ??= one.at;
+    }
     if (is_stopped && !isStopped(one)) {
       on_since = one.at;
-      end(stops.at(-1), one.at);
+      end(stops.at(-1), one.at, isSameTaste(one, row));
     } else if (!is_stopped && isStopped(one) && one.at >= first) {
       // What it takes was changed after the stop: then nothing from before is what this one kept back.
-      stops.push({ since: one.at, until: null, on_since: isSameTaste(one, row) ? on_since : one.at });
+      stops.push({ since: one.at, until: null, on_since: isSameTaste(one, row) ? on_since : one.at, on_until: null });
     }
     is_stopped = isStopped(one);
   });
-  if (told.length === 0) end(stops.at(-1), row.restarted_at);
+  if (told.length === 0) end(stops.at(-1), row.restarted_at, false);
   return stops;
 }
 
-function end(stop: Stop | undefined, at: number | null): void {
-  if (stop !== undefined) stop.until = at;
+/** @param takes_same whether it took then what it takes now */
+function end(stop: Stop | undefined, at: number | null, takes_same: boolean): void {
+  if (stop === undefined) return;
+  stop.until = at;
+  if (!takes_same) stop.on_until = at;
 }
 
 type Taste = Pick<PastSettings, "events" | "filter">;
@@ -115,8 +126,9 @@ export interface TimeRange {
 /** When the events that may have been missed in each of them were accepted; no two overlap. */
 export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
   let behind = 0;
-  return stops.map(({ since, until, on_since }) => {
-    const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: (until ?? now) + 1 };
+  return stops.map(({ since, until, on_since, on_until }) => {
+    const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? Number.POSITIVE_INFINITY);
+    const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: last + 1 };
     behind = range.until;
     return range;
   });
