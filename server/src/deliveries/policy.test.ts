@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Outcome } from "#destination-types/definition.ts";
+import { uuidFloor } from "../platform/ids.ts";
 import { type DecisionInput, decide, UNREADABLE_RETRY_MS } from "./policy.ts";
 
 const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
-const fresh: DecisionInput = { failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null };
+const fresh: DecisionInput = {
+  ...{ failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null },
+  ...{ attempt: 1, order_key: null, position: uuidFloor(0) },
+};
 const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
 const final: Outcome = { kind: "refused", retriable: false, message: "no" };
 const middle = { now: NOW, random: 0.5 };
@@ -90,6 +94,33 @@ describe("an attempt", () => {
     assert.equal(decide(probe, { kind: "accepted" }, SCHEDULE, middle).state, "succeeded");
   });
 
+  const DAY_MS = 86_400_000;
+  const refused: Outcome = { kind: "refused", retriable: true, message: "503" };
+  const head: DecisionInput = {
+    ...{ failures: 1, trigger: "probe", is_test: false, resume_state: "pending", resume_at: NOW - 9 },
+    ...{ attempt: 3, order_key: "lnk_1", position: uuidFloor(DAY_MS) },
+  };
+  /** The schedule of two delays is over. */
+  const OVER = { now: DAY_MS + 305_000, random: 0.5 };
+  const isParked = (changes: Partial<DecisionInput>, outcome = refused, at = OVER) => {
+    const { state, restored } = decide({ ...head, ...changes }, outcome, SCHEDULE, at);
+    return state === "failed" && !restored;
+  };
+
+  test("of a probe parks what a link waits for when the receiver refuses it after all of its schedule", () => {
+    const { reason, ...decision } = decide(head, refused, SCHEDULE, OVER);
+    assert.deepEqual(decision, { state: "failed", failures: 2, due_at: null, trigger: "auto", restored: false });
+    assert.match(reason ?? "", /^Given up so that its link can go on: .* 503$/);
+    assert.equal(isParked({}), true);
+    assert.equal(isParked({ order_key: null }), false, "nothing waits for it");
+    assert.equal(isParked({ attempt: 2 }), false, "it was not tried as often");
+    assert.equal(isParked({}, refused, { ...OVER, now: OVER.now - 1 }), false, "nor as long");
+    assert.equal(isParked({}, { ...refused, retry_after_ms: 1 }), false, "it is to come again");
+    assert.equal(isParked({}, { ...down, kind: "unreachable" }), false, "it may be that nobody is there");
+    assert.equal(isParked({ trigger: "manual" }), false, "a person has asked");
+    assert.equal(isParked({ resume_state: "failed" }), false, "it has ended before, and nothing waits for it");
+  });
+
   test("beyond the schedule is the last one", () => {
     const decision = decide({ ...fresh, failures: 2 }, down, SCHEDULE, middle);
     assert.deepEqual([decision.state, decision.reason], ["failed", "All 3 attempts failed. down"]);
@@ -98,7 +129,7 @@ describe("an attempt", () => {
 
   test("by hand that fails leaves the delivery as it was", () => {
     const pending = decide(
-      { failures: 1, trigger: "manual", is_test: false, resume_state: "pending", resume_at: 77 },
+      { ...fresh, failures: 1, trigger: "manual", resume_state: "pending", resume_at: 77 },
       final,
       SCHEDULE,
       middle,
@@ -106,7 +137,7 @@ describe("an attempt", () => {
     assert.deepEqual([pending.state, pending.due_at, pending.failures], ["pending", 77, 1]);
     for (const state of ["failed", "succeeded", "canceled"] as const) {
       const decision = decide(
-        { failures: 3, trigger: "manual", is_test: false, resume_state: state, resume_at: null },
+        { ...fresh, failures: 3, trigger: "manual", resume_state: state },
         down,
         SCHEDULE,
         middle,

@@ -2,6 +2,7 @@
 // Source of the rules: the management API contract, "What a receiver sees".
 import type { DeliveryState, Trigger } from "#contract/deliveries.ts";
 import type { Outcome } from "#destination-types/definition.ts";
+import { uuidTime } from "../platform/ids.ts";
 
 /** Delays are spread by this share both ways, so that failed deliveries do not come back as one wave. */
 const JITTER = 0.2;
@@ -18,6 +19,12 @@ export interface DecisionInput {
   is_test: boolean;
   resume_state: DeliveryState | null;
   resume_at: number | null;
+  /** Claims so far, this one included. */
+  attempt: number;
+  /** Later ones of its key wait until it has ended; without one none does. */
+  order_key?: string | null;
+  /** Begins with the time of its event. */
+  position: string;
 }
 
 export interface Decision {
@@ -66,6 +73,7 @@ export function decide(
   if (outcome.kind === "accepted") {
     return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
   }
+  if (isPoison(claimed, outcome, schedule, at.now)) return park(claimed, outcome.message);
   const is_final = claimed.trigger === "probe" && !outcome.retriable;
   if (claimed.resume_state !== null && !is_final) return restore(claimed, claimed.resume_state);
   if (isUnreadable(outcome)) return waitUnchanged(claimed, outcome.message, at);
@@ -81,6 +89,27 @@ export function decide(
     ...{ state: "pending", reason, failures, due_at: at.now + delay_ms },
     ...{ trigger: triggerOf(claimed), restored: false },
   };
+}
+
+/**
+ * Whether a probe of a paused destination has met what may itself be why that is paused: a receiver that answers and refuses it,
+ * as often and as long as its schedule would have had it tried. Where order is asked for, nothing but this one of its link
+ * can be tried, so it would keep the link, and with it the destination, for ever.
+ */
+function isPoison(
+  { trigger, resume_state, order_key, attempt, position }: DecisionInput,
+  outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
+  schedule: readonly number[],
+  now: number,
+): boolean {
+  if (trigger !== "probe" || resume_state !== "pending" || (order_key ?? null) === null) return false;
+  if (outcome.kind !== "refused" || outcome.retry_after_ms !== undefined || attempt <= schedule.length) return false;
+  return now - uuidTime(position) >= schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
+}
+
+function park(claimed: DecisionInput, message: string): Decision {
+  const reason = `Given up so that its link can go on: its schedule is over, and a probe of the paused webhook has failed with it once more. ${message}`;
+  return { ...settled(claimed, "failed", reason), failures: claimed.failures + 1 };
 }
 
 /** A manual attempt grants one try and costs nothing, and so does a probe: when it fails, the delivery is what it was. */

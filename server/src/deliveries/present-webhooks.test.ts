@@ -237,6 +237,28 @@ forEachEngine((engine) => {
     assert.match((await step()) ?? "", /^Deliveries are due since .* Events of a link wait for .* gives it up/);
   });
 
+  test("an ordered webhook that is paused names what its links wait for, due or not, and how to pass it by", async () => {
+    const { db, clock, id, known, insert, step, idOf } = await openWaits(engine, "link");
+    await db.query(sql`update destinations set state = 'paused' where id = ${id}`);
+    clock.at += MINUTE_MS + 10;
+    known.holds = NO_LIMITS;
+    await insert({ accepted: 0, due_at: START, key: "lnk_1", failures: 2 });
+    const alone = await step();
+    assert.doesNotMatch(alone ?? "", /of a link/);
+    await insert({ accepted: 1, due_at: START + 1, key: "lnk_1" });
+    const who = `Events of a link wait for an earlier one of it, ${idOf(0)}, which could not be delivered yet.`;
+    const call = `If the receiver takes others, POST /api/deliveries/${idOf(0)}/cancel gives it up, and the next one of its link is tried instead.`;
+    assert.equal(await step(), `${alone} ${who} ${call}`);
+    await insert(
+      { accepted: 2, due_at: clock.at + MINUTE_MS, key: "lnk_2", failures: 1 },
+      { accepted: 3, due_at: WAITS_FOR_TURN, key: "lnk_2" },
+    );
+    const first = `Events of 2 links wait for an earlier one of their link that could not be delivered yet. The first of these is ${idOf(0)}.`;
+    assert.equal(await step(), `${alone} ${first} ${call}`);
+    known.holds = NOBODY_SENDS;
+    assert.doesNotMatch((await step()) ?? "", /of 2 links/, "no call lets those behind it go on");
+  });
+
   test("an ordered webhook where nothing waits for what has failed says nothing", async () => {
     const { clock, insert, step } = await openWaits(engine, "link");
     clock.at += 10 * MINUTE_MS;

@@ -3,7 +3,14 @@
 import type { Webhook } from "#contract/destinations.ts";
 import { OVERDUE_MS } from "./due.ts";
 import type { LookUpHolds, LookUpLimits } from "./present-limits.ts";
-import { STUCK_MS, stepWhenOverdue, stepWhenStuck, stepWhenUntried } from "./webhook-waits.ts";
+import {
+  STUCK_MS,
+  type Stuck,
+  stepWhenOverdue,
+  stepWhenStuck,
+  stepWhenUntried,
+  stepWhilePaused,
+} from "./webhook-waits.ts";
 import type { WebhookWaitsStore } from "./webhook-waits-store.ts";
 
 /** Ordered webhooks of an answer that are looked at for what waits behind another event. */
@@ -38,11 +45,18 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }:
     // of a dispatcher that does not run, either.
     const active = waiting.filter((one) => one.state === "active" && Date.parse(one.state_changed_at) <= before);
     const untried = waiting.filter((one) => (probeOf(one) ?? at) <= before);
-    const [overdue, stuck] = await Promise.all([
+    const ordered = mostWaiting(waiting.filter(isOrdered));
+    const stuckIn = (state: Webhook["state"], after: number) => {
+      const ids = idsOf(ordered.filter((one) => one.state === state));
+      return ids.length === 0 ? new Map<string, Stuck>() : store.stuckOf(ids, after, at - STUCK_MS);
+    };
+    const [overdue, stuck, stuck_paused] = await Promise.all([
       store.overdueOf(idsOf(active), before),
-      store.stuckOf(idsOf(mostWaiting(waiting.filter(isOrdered))), at, at - STUCK_MS),
+      stuckIn("active", at),
+      // Its time is of before the pause, and may have passed.
+      stuckIn("paused", 0),
     ]);
-    if (overdue.size === 0 && stuck.size === 0 && untried.length === 0) return () => NOTHING_WAITS;
+    if (overdue.size + stuck.size + stuck_paused.size + untried.length === 0) return () => NOTHING_WAITS;
     const holdsOf = await lookUpHolds();
     return (webhook: Webhook): Steps => {
       const holds = holdsOf(webhook);
@@ -54,7 +68,9 @@ export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }:
       const behind = stuck.get(webhook.id);
       // While nobody sends, no call lets those behind it go on, and that is said once.
       const is_last = behind !== undefined && (first === null || nobody === null);
-      return { first, last: is_last ? stepWhenStuck(behind, nobody) : null };
+      const head = stuck_paused.get(webhook.id);
+      const while_paused = head === undefined || nobody !== null ? null : stepWhilePaused(head);
+      return { first, last: is_last ? stepWhenStuck(behind, nobody) : while_paused };
     };
   }
 }
@@ -72,7 +88,7 @@ function mostWaiting(ordered: readonly Webhook[]): Webhook[] {
 }
 
 function isOrdered({ state, ordering }: Webhook): boolean {
-  return state === "active" && ordering === "link";
+  return (state === "active" || state === "paused") && ordering === "link";
 }
 
 /** When a webhook that is paused is tried next, in ms since 1970. */

@@ -175,4 +175,22 @@ forEachEngine((engine) => {
     await world.replays.cancelReplay(first, null);
     assert.equal((await startReplay(world)).state, "running");
   });
+
+  test("a recovery looks at what other clocks date ahead, any other replay at nothing that is still to come", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(2);
+    world.clock.at += 3_000;
+    await world.addEvents(1);
+    world.clock.at = START + 100;
+    const missing = { states: ["missing" as const], dry_run: false, rate_per_second: null };
+    const range = { since: new Date(START - 1).toISOString(), until: new Date(START + 10_000).toISOString() };
+    const by_hand = await world.replays.startReplay(world.key.id, null, { ...range, ...missing });
+    const ranges = [{ since: START - 1, until: START + 10_000 }];
+    const recovery = await world.replays.startReplay(world.key.id, null, { ...range, ...missing }, ranges);
+    assert.deepEqual([by_hand.total, recovery.total], [2, 3]);
+    await world.replays.cancelReplay(by_hand.id, null);
+    const read = () => world.replays.getReplay(recovery.id, null);
+    for (let rounds = 0; rounds < 20 && (await read()).created < 3; rounds++) await world.runner.runRound();
+    assert.equal((await read()).created, 3);
+  });
 });

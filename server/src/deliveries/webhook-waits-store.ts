@@ -37,11 +37,14 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
     return new Map(found.flatMap(({ id, since }) => (since === null ? [] : [[id, since] as const])));
   }
 
-  /** Of ordered webhooks those at which events wait for one that was accepted by `before` and is tried again. */
-  async function stuckOf(ids: readonly string[], now: number, before: number): Promise<Map<string, Stuck>> {
+  /**
+   * Of ordered webhooks those at which events wait for one that was accepted by `before` and is tried again.
+   * @param after when that is due, at the earliest: of active ones in the future, and of paused ones whenever it was
+   */
+  async function stuckOf(ids: readonly string[], after: number, before: number): Promise<Map<string, Stuck>> {
     const limit = Math.ceil(TRIED_LOOKED_AT_MAX / Math.max(1, ids.length));
     const found = await Promise.all(
-      ids.map(async (id) => toStuck(id, await headsOf(id, { now, before, limit }), limit)),
+      ids.map(async (id) => toStuck(id, await headsOf(id, { after, before, limit }), limit)),
     );
     return new Map(found.flatMap((stuck) => (stuck === null ? [] : [[stuck.destination_id, stuck] as const])));
   }
@@ -54,12 +57,12 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
    */
   function headsOf(
     id: string,
-    { now, before, limit }: { now: number; before: number; limit: number },
+    { after, before, limit }: { after: number; before: number; limit: number },
   ): Promise<Head[]> {
     return query<Head>(sql`select position, due_at, leased, looked from (
         select l.*, count(*) over () as looked from (
           select position, order_key, attempt, failures, replay_id, resume_state, leased, due_at, created_at from deliveries
-          where destination_id = ${id} and state = 'pending' and due_at > ${now} and due_at < ${WAITS_FOR_TURN}
+          where destination_id = ${id} and state = 'pending' and due_at > ${after} and due_at < ${WAITS_FOR_TURN}
           order by due_at desc limit ${limit}) as l) as h
       where order_key is not null and attempt > leased and (replay_id is null or failures > 0)
         and (resume_state is null or resume_state <> 'succeeded') and created_at <= ${before}

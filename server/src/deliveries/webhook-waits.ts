@@ -48,6 +48,17 @@ export function stepWhenUntried(probe_at: number, { reason, step }: NonNullable<
   return `It should have been tried at ${timeText(probe_at)}, and nothing has done so. ${reason} ${step}`;
 }
 
+/** The receiver may be well but for this one, which alone of its link is tried while the webhook is paused. */
+export function stepWhilePaused({ links, is_exact, ...first }: Stuck): string {
+  const id = deliveryId(first);
+  const of = is_exact ? `${links} links` : "some links";
+  const who =
+    is_exact && links === 1
+      ? `Events of a link wait for an earlier one of it, ${id}, which could not be delivered yet.`
+      : `Events of ${of} wait for an earlier one of their link that could not be delivered yet. The first of these is ${id}.`;
+  return `${who} If the receiver takes others, POST /api/deliveries/${id}/cancel gives it up, and the next one of its link is tried instead.`;
+}
+
 /** @param nobody no dispatcher is known, so that no call lets those behind it go on; null: one is, or nobody can tell */
 export function stepWhenStuck({ links, is_exact, next_at, ...first }: Stuck, nobody: Holds["nobody"] = null): string {
   const id = deliveryId(first);
