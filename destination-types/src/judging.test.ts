@@ -58,6 +58,7 @@ for (const code of ["refused_address", "dns", "connect", "tls", "timeout", "rese
 const LOCATIONS: [string | undefined, RegExp][] = [
   ["https://new.example.com/hook?token=abc", /redirect to new\.example\.com; redirects are never followed/],
   ["http://[::1]:8080/x", /redirect to \[::1\]:8080; /],
+  ["//evil.example/login?token=abc", /redirect to evil\.example; /],
   ["/login?next=abc", /redirect to another path of the same host; /],
   ["not a url", /a redirect; /],
   ["mailto:someone@example.com", /a redirect; /],

@@ -74,6 +74,8 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
 /** Only the host: the rest of a location may carry tokens. */
 function locationHost(location: string | undefined): string | null {
   if (location === undefined) return null;
-  if (!URL.canParse(location)) return location.startsWith("/") ? "another path of the same host" : null;
-  return new URL(location).host || null;
+  // Two slashes begin a host (RFC 3986, 4.2).
+  const url = URL.parse(location.startsWith("//") ? `https:${location}` : location);
+  if (url === null) return location.startsWith("/") ? "another path of the same host" : null;
+  return url.host || null;
 }
