@@ -204,10 +204,17 @@ test("a file that cannot be read, and a variable given in both ways, are problem
 });
 
 test("an unknown LINKME_ variable is warned about, with the nearest known name", () => {
-  const reading = read({ LINKME_RETRY_SHEDULE: "5", LINKME_SOMETHING_ELSE: "1", PATH: "/bin", LINKME_ROLE_FILE: "" });
+  const reading = read({
+    LINKME_RETRY_SHEDULE: "5",
+    LINKME_SOMETHING_ELSE: "1",
+    LINKME_TYPO: "1",
+    PATH: "/bin",
+    LINKME_ROLE_FILE: "",
+  });
   assert.deepEqual(reading.warnings, [
     "LINKME_RETRY_SHEDULE is not a setting of this server and is ignored. Did you mean LINKME_RETRY_SCHEDULE?",
     "LINKME_SOMETHING_ELSE is not a setting of this server and is ignored.",
+    "LINKME_TYPO is not a setting of this server and is ignored.",
   ]);
 });
 

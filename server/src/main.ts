@@ -221,7 +221,10 @@ function whyNotListening(error: unknown, host: string, port: number): string {
     return `PORT ${port} on ${host} is in use by another program; stop that one, or set PORT to a free port or to 0.`;
   }
   if (code === "EACCES") return `PORT ${port} needs rights that this process lacks; set PORT to 1024 or above.`;
-  if (FOREIGN_HOST.has(code) || code === "EAI_AGAIN") {
+  if (code === "EAI_AGAIN") {
+    return `HOST ${host} cannot be looked up at the moment; see that a resolver answers, or set HOST to 127.0.0.1, 0.0.0.0 or an address of this machine.`;
+  }
+  if (FOREIGN_HOST.has(code)) {
     return `HOST ${host} is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.`;
   }
   return `The server cannot listen on ${host}, port ${port}: ${sentenceOf(error)}`;

@@ -6,9 +6,10 @@ import { WebhookCreate } from "#contract/destinations.ts";
 import { type Destination, hideIn, isUnreadableText, prepareDestination } from "../destinations/destination.ts";
 import { newWebhookRow } from "../destinations/webhook-row.ts";
 import { type Exchange, keepHeaders, type OutboundRequest } from "../platform/exchange.ts";
+import { uuidFloor } from "../platform/ids.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
 import { attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
-import { INTERRUPTIONS_MAX } from "./policy.ts";
+import { INTERRUPTIONS_MAX, PARKED_AFTER_MS } from "./policy.ts";
 
 const NOW = 1_700_000_000_000;
 const READY: Ready = {
@@ -70,6 +71,16 @@ for (const { title, exchange, state, outcome, due_at } of ends) {
     assert.equal(made.settled_at, state === "pending" ? null : NOW);
   });
 }
+
+test("a probe that is refused behind the schedule parks what a link waits for, and nothing that a replay sends", async () => {
+  const position = uuidFloor(NOW - PARKED_AFTER_MS);
+  const head = { ...READY, position, attempt: 2, trigger: "probe", resume_state: "pending", resume_at: NOW } as const;
+  const stateOf = async (changes: Partial<Ready>) =>
+    (await make(webhook(), answer({ status: 503 }), { ...head, ...changes })).made.decision.state;
+  assert.equal(await stateOf({ order_key: "lnk_1" }), "failed");
+  assert.equal(await stateOf({ order_key: "lnk_1", replay_id: "rpl_1" }), "pending");
+  assert.equal(await stateOf({}), "pending");
+});
 
 test("whether the receiver was silent, or was never asked, is said of the attempt", async () => {
   const failure = { ...answer({}), kind: "failure", message: "" };

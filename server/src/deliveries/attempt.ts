@@ -6,7 +6,7 @@ import type { Egress, Exchange } from "../platform/egress.ts";
 import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import type { Leased } from "./leases.ts";
-import { decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
+import { type DecisionInput, decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
@@ -48,16 +48,20 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
-  const decision = decide(ready, outcome, destination.retry_schedule, at);
+  const decision = decide(inputOf(ready), outcome, destination.retry_schedule, at);
   const record = recordOf(ready, exchange, outcome, { started_at, destination });
   const is_silence = exchange.kind === "failure" && exchange.is_silence;
   return { ...settlementOf(ready, { decision, outcome, record }, at.now), era: destination.era, is_silence };
 }
 
+function inputOf(ready: Claimed & { is_test: boolean }): DecisionInput {
+  return { ...ready, order_key: ready.order_key ?? null, replay_id: ready.replay_id ?? null };
+}
+
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
 export function giveUp(ready: Claimed, reason: string, now: number): Settlement {
   const refused: Outcome = { kind: "refused", retriable: false, message: reason };
-  const decision = decide({ ...ready, is_test: false }, refused, [], { now, random: 0 });
+  const decision = decide(inputOf({ ...ready, is_test: false }), refused, [], { now, random: 0 });
   const record = { ...blankRecord(ready, now), error: reason };
   return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };
 }

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Outcome } from "#destination-types/definition.ts";
 import { uuidFloor } from "../platform/ids.ts";
-import { type DecisionInput, decide, UNREADABLE_RETRY_MS } from "./policy.ts";
+import { type DecisionInput, decide, PARKED_AFTER_MS, UNREADABLE_RETRY_MS } from "./policy.ts";
 
 const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
 const fresh: DecisionInput = {
   ...{ failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null },
-  ...{ attempt: 1, order_key: null, position: uuidFloor(0) },
+  ...{ attempt: 1, order_key: null, replay_id: null, position: uuidFloor(0) },
 };
 const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
 const final: Outcome = { kind: "refused", retriable: false, message: "no" };
@@ -94,26 +94,30 @@ describe("an attempt", () => {
     assert.equal(decide(probe, { kind: "accepted" }, SCHEDULE, middle).state, "succeeded");
   });
 
-  const DAY_MS = 86_400_000;
   const refused: Outcome = { kind: "refused", retriable: true, message: "503" };
   const head: DecisionInput = {
     ...{ failures: 1, trigger: "probe", is_test: false, resume_state: "pending", resume_at: NOW - 9 },
-    ...{ attempt: 3, order_key: "lnk_1", position: uuidFloor(DAY_MS) },
+    ...{ attempt: 3, order_key: "lnk_1", replay_id: null, position: uuidFloor(NOW) },
   };
-  /** The schedule of two delays is over. */
-  const OVER = { now: DAY_MS + 305_000, random: 0.5 };
-  const isParked = (changes: Partial<DecisionInput>, outcome = refused, at = OVER) => {
-    const { state, restored } = decide({ ...head, ...changes }, outcome, SCHEDULE, at);
+  /** A schedule of two delays is over, and so is a day. */
+  const DAYS = [5, 86_400];
+  const OVER = { now: NOW + 86_405_000, random: 0.5 };
+  const isParked = (changes: Partial<DecisionInput>, outcome = refused, at = OVER, schedule = DAYS) => {
+    const { state, restored } = decide({ ...head, ...changes }, outcome, schedule, at);
     return state === "failed" && !restored;
   };
 
   test("of a probe parks what a link waits for when the receiver refuses it after all of its schedule", () => {
-    const { reason, ...decision } = decide(head, refused, SCHEDULE, OVER);
+    const { reason, ...decision } = decide(head, refused, DAYS, OVER);
     assert.deepEqual(decision, { state: "failed", failures: 2, due_at: null, trigger: "auto", restored: false });
     assert.match(reason ?? "", /^Given up so that its link can go on: .* 503$/);
     assert.equal(isParked({}), true);
     assert.equal(isParked({ order_key: null }), false, "nothing waits for it");
+    assert.equal(isParked({ replay_id: "rpl_1" }), false, "it was tried as often before it was replayed");
     assert.equal(isParked({ attempt: 2 }), false, "it was not tried as often");
+    const day = { ...OVER, now: NOW + PARKED_AFTER_MS };
+    assert.equal(isParked({}, refused, day, []), true);
+    assert.equal(isParked({}, refused, { ...day, now: day.now - 1 }, []), false, "the receiver may be down");
     assert.equal(isParked({}, refused, { ...OVER, now: OVER.now - 1 }), false, "nor as long");
     assert.equal(isParked({}, { ...refused, retry_after_ms: 1 }), false, "it is to come again");
     assert.equal(isParked({}, { ...down, kind: "unreachable" }), false, "it may be that nobody is there");

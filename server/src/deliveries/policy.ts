@@ -6,6 +6,8 @@ import { uuidTime } from "../platform/ids.ts";
 
 /** Delays are spread by this share both ways, so that failed deliveries do not come back as one wave. */
 const JITTER = 0.2;
+/** The least age of what a link waits for, while its destination is paused, before it is given up. */
+export const PARKED_AFTER_MS = 24 * 3_600_000;
 /** Claims that ended without a result before a delivery is given up: it may be what kills the process. */
 export const INTERRUPTIONS_MAX = 500;
 /** Between attempts at a destination that this server cannot read: it is tried until somebody mends that. */
@@ -21,8 +23,10 @@ export interface DecisionInput {
   resume_at: number | null;
   /** Claims so far, this one included. */
   attempt: number;
-  /** Later ones of its key wait until it has ended; without one none does. */
-  order_key?: string | null;
+  /** Later ones of its key wait until it has ended; null: none does. */
+  order_key: string | null;
+  /** The replay that sends it again, whose attempts do not go on from those before; null: none does. */
+  replay_id: string | null;
   /** Begins with the time of its event. */
   position: string;
 }
@@ -93,18 +97,20 @@ export function decide(
 
 /**
  * Whether a probe of a paused destination has met what may itself be why that is paused: a receiver that answers and refuses it,
- * as often and as long as its schedule would have had it tried. Where order is asked for, nothing but this one of its link
- * can be tried, so it would keep the link, and with it the destination, for ever.
+ * when it was tried as often, and is as old, as its schedule says. Where order is asked for, nothing but this one of its link can
+ * be tried, so it would keep the link, and with it the destination, for ever. While a receiver is down, its proxy refuses too:
+ * so for a day nothing is given up, however short the schedule.
  */
 function isPoison(
-  { trigger, resume_state, order_key, attempt, position }: DecisionInput,
+  { trigger, resume_state, order_key, replay_id, attempt, position }: DecisionInput,
   outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
   schedule: readonly number[],
   now: number,
 ): boolean {
-  if (trigger !== "probe" || resume_state !== "pending" || (order_key ?? null) === null) return false;
+  if (trigger !== "probe" || resume_state !== "pending" || order_key === null || replay_id !== null) return false;
   if (outcome.kind !== "refused" || outcome.retry_after_ms !== undefined || attempt <= schedule.length) return false;
-  return now - uuidTime(position) >= schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
+  const schedule_ms = schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
+  return now - uuidTime(position) >= Math.max(schedule_ms, PARKED_AFTER_MS);
 }
 
 function park(claimed: DecisionInput, message: string): Decision {

@@ -53,7 +53,7 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
    * Backwards in deliveries_due from behind what waits for its turn, and of each that was tried whether it is the first of
    * its key and not the only one: asked row by row, for `exists` may become a join over all that is pending.
    * It was tried when it was claimed before: what cannot be sent, for a secret that cannot be read, has claims and no failures,
-   * and a claim under way has not ended. Claims of what a replay or a person sends again say nothing of now.
+   * and a claim under way has not ended. Claims from before a replay, and those of what had succeeded, say nothing of now.
    */
   function headsOf(
     id: string,

@@ -49,23 +49,6 @@ forEachEngine((engine) => {
     assert.deepEqual(again, { count: 7, is_exact: true, since, until: null }, "another stop hides nothing");
   });
 
-  test("what nothing was stored for while the change that turns it on was being stored is missed, too, unless it takes others since", async () => {
-    const { clock, destinations, addEvents, patch, countOf, turnOffAndOn } = await openStops(engine);
-    const { id } = await destinations.createWebhook("shop", input());
-    await turnOffAndOn(id, 2);
-    await addEvents(3);
-    assert.equal(await countOf(id), 5);
-    clock.at += 10_000;
-    await addEvents(4);
-    assert.equal(await countOf(id), 5, "by then it was on everywhere");
-    await addEvents(1, { event: "link.claim" });
-    await turnOffAndOn(id);
-    await addEvents(1, { event: "link.claim" });
-    await patch(id, { events: ["link.claim", "link.click"] });
-    await addEvents(1, { event: "link.claim" });
-    assert.equal(await countOf(id), 2, "of the clicks; it took no claims when it was turned on");
-  });
-
   test("what is not recovered stays missed over any number of stops, and what is recovered is forgotten", async () => {
     const { clock, destinations, addEvents, missed, countOf, turnOffAndOn, recover } = await openStops(engine);
     const { id } = await destinations.createWebhook("shop", input());

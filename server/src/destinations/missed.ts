@@ -126,8 +126,9 @@ export interface TimeRange {
 /** When the events that may have been missed in each of them were accepted; no two overlap. */
 export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
   let behind = 0;
-  return stops.map(({ since, until, on_since, on_until }) => {
-    const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? Number.POSITIVE_INFINITY);
+  return stops.map(({ since, until, on_since, on_until }, index) => {
+    const next = stops[index + 1]?.since ?? Number.POSITIVE_INFINITY;
+    const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? next, next);
     const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: last + 1 };
     behind = range.until;
     return range;

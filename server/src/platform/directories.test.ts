@@ -17,6 +17,7 @@ test("a directory is made with those above it, in the mode that is asked for, an
 test("what cannot be made is an error, also where the system says that it does not exist", { timeout: 10_000 }, () => {
   writeFileSync(join(root, "file"), "");
   symlinkSync(join(root, "nowhere"), join(root, "dangling"));
+  assert.throws(() => makeDirectory(join(root, "file")), { code: "EEXIST" });
   assert.throws(() => makeDirectory(join(root, "file/below")), { code: "ENOTDIR" });
   assert.throws(() => makeDirectory(join(root, "dangling/below")), { code: /ENOENT|EEXIST/ });
   // Linux alone has it; elsewhere the root of the file system, which no account of tests may write to, refuses as well.

@@ -10,14 +10,15 @@ import { dirname, resolve } from "node:path";
 export function makeDirectory(path: string, mode = 0o777): void {
   const missing: string[] = [];
   for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at);
-  for (const one of missing) makeOne(one, mode);
+  // What is there may be a file.
+  for (const one of missing.length === 0 ? [resolve(path)] : missing) makeOne(one, mode);
 }
 
 function makeOne(path: string, mode: number): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
-    // Another process was faster.
+    // It was there, or another process was faster.
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
   }
 }

@@ -114,8 +114,9 @@ function isUnkept({ unkept_until }: Pools, { key }: Pool): boolean {
  * A request that had left was lost with a connection that an earlier answer had promised to keep. Some receivers promise that and
  * close each time; then every request but the first would be such an attempt.
  */
-export function distrust({ unkept_until }: Pools, { key }: Pool): void {
-  unkept_until.set(key, performance.now() + UNKEPT_MS);
+export function distrust(pools: Pools, { key, idle }: Pool): void {
+  pools.unkept_until.set(key, performance.now() + UNKEPT_MS);
+  for (const connection of [...idle]) drop(pools, connection);
 }
 
 /** Closes the connections that have rested for too long: their servers are about to. */

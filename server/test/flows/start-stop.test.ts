@@ -171,9 +171,9 @@ test("an address of another machine is no HOST, whoever starts the server again"
   );
 });
 
-for (const [answer, exit_code] of [
-  ["ENOTFOUND", 78],
-  ["EAI_AGAIN", 1],
+for (const [answer, exit_code, text] of [
+  ["ENOTFOUND", 78, "is not an address of this machine; set HOST to 127.0.0.1, "],
+  ["EAI_AGAIN", 1, "cannot be looked up at the moment; see that a resolver answers, or set HOST to 127.0.0.1, "],
 ] as const) {
   test(`a HOST of which the resolver says ${answer} ends the start with exit code ${exit_code} and says what to set`, async () => {
     // Where no resolver answers, every name is EAI_AGAIN, and some resolvers find every name: so its answer is given.
@@ -183,7 +183,7 @@ for (const [answer, exit_code] of [
     const host = { HOST: "nosuch-host.invalid", NODE_OPTIONS };
     const { code, err } = await runToEnd({ ...host, DATABASE_URL: url(answer) });
     assert.equal(code, exit_code, err);
-    assert.match(err, /^HOST nosuch-host\.invalid is not an address of this machine; set HOST to 127\.0\.0\.1, .*\.$/m);
+    assert.ok(err.includes(`HOST nosuch-host.invalid ${text}`), err);
   });
 }
 

@@ -148,7 +148,12 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
 
   function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string): Settlement {
     const at = { now: now(), random: 0.5 };
-    const decision = decide({ ...row, is_test: false }, outcome, settings.retry_schedule, at);
+    const decision = decide(
+      { ...row, is_test: false, order_key: row.order_key ?? null, replay_id: row.replay_id ?? null },
+      outcome,
+      settings.retry_schedule,
+      at,
+    );
     return {
       ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
       order_key: row.order_key ?? null,
