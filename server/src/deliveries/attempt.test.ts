@@ -180,6 +180,10 @@ test("tests say nothing about health, attempts by hand do", async () => {
     assert.equal((await make(webhook(), answer({}), { ...READY, trigger, is_test })).made.counts, counts, trigger);
   }
   assert.equal(giveUp(READY, "erased", NOW).counts, false);
+  const failure = { ...answer({}), kind: "failure", message: "" };
+  const ofStop = { ...failure, code: "aborted" } as Exchange;
+  assert.equal((await make(webhook(), ofStop)).made.counts, false, "cut off by a stop of this server");
+  assert.equal((await make(webhook(), { ...failure, code: "timeout" } as Exchange)).made.counts, true);
 });
 
 const claims: { title: string; ready: Partial<Ready>; records: number; is_too_often: boolean }[] = [

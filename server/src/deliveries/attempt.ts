@@ -126,9 +126,15 @@ function settlementOf(
     record,
     settled_at: decision.state === "pending" || decision.restored ? null : now,
     outcome,
-    counts: !isUnreadable(outcome) && ready.is_test !== true && ready.trigger !== "test" && ready.trigger !== "replay",
+    // What this server could not send, or has cut off itself, says nothing of the receiver.
+    counts: !isUnreadable(outcome) && record.cause !== "aborted" && !isAskedApart(ready),
     set_apart: false,
   };
+}
+
+/** Tests and replays never count. */
+function isAskedApart({ is_test, trigger }: Pick<Claimed, "trigger"> & { is_test?: boolean }): boolean {
+  return is_test === true || trigger === "test" || trigger === "replay";
 }
 
 function recordOf(

@@ -1,10 +1,10 @@
 // Carries replays on, step by step, in every process that dispatches. The table says what is due, so a hint that is lost
 // costs one poll, and what a process that dies has begun another one, or the next start, goes on with.
-import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createRounds } from "../platform/rounds.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { planStep, type ReplayRow } from "./replay.ts";
+import { findTarget, type ReplayDestinations } from "./replay-destination.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 
@@ -19,7 +19,7 @@ const EMPTY_STEPS_MAX = 20;
 export interface ReplayRunnerOptions {
   store: Pick<ReplayStore, "findDue" | "factsOf" | "step">;
   walk: Pick<ReplayWalk, "next">;
-  destinations: { find(id: string): Promise<Destination | null> };
+  destinations: ReplayDestinations;
   dispatcher: Pick<Dispatcher, "wake">;
   clock: Clock;
   log(event: string, fields: Record<string, unknown>, level?: "info" | "warn"): void;
@@ -58,7 +58,7 @@ export function createReplayRunner({ store, walk, destinations, dispatcher, cloc
     const now = clock.now();
     const [source, target, facts] = await Promise.all([
       destinations.find(row.destination_id),
-      destinations.find(row.target_id),
+      findTarget(destinations, row.target_id),
       store.factsOf(row, now),
     ]);
     // Without the one there is nothing to choose by, without the other nothing to send to.

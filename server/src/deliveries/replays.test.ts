@@ -193,4 +193,19 @@ forEachEngine((engine) => {
     for (let rounds = 0; rounds < 20 && (await read()).created < 3; rounds++) await world.runner.runRound();
     assert.equal((await read()).created, 3);
   });
+
+  test("a webhook that another process has just turned on is not taken for one that is off", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(3);
+    world.world.remembered = "disabled";
+    const { id } = await startReplay(world, { states: ["missing"] });
+    world.world.remembered = "off";
+    const read = () => world.replays.getReplay(id, null);
+    for (let rounds = 0; rounds < 20 && (await read()).created < 3; rounds++) await world.runner.runRound();
+    const { state, created } = await read();
+    assert.deepEqual([state, created], ["running", 3]);
+    await world.replays.pauseReplay(id, null);
+    world.world.remembered = "off";
+    assert.equal((await world.replays.resumeReplay(id, null, undefined)).state, "running");
+  });
 });

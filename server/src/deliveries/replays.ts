@@ -15,13 +15,14 @@ import { type AppScope, findDestination } from "./app-scope.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { PresentLimits } from "./present-limits.ts";
 import { isToMove, nothingFound, obstacleOf, paceAtStart, pausedByHand, type ReplayRow, showReplay } from "./replay.ts";
+import { findTarget, type ReplayDestinations } from "./replay-destination.ts";
 import { OPEN_REPLAYS_MAX, type ReplayStore } from "./replay-store.ts";
 import type { ReplayWalk } from "./replay-walk-store.ts";
 
 export interface ReplaysOptions {
   store: ReplayStore;
   walk: Pick<ReplayWalk, "count">;
-  destinations: { find(id: string): Promise<Destination | null> };
+  destinations: ReplayDestinations;
   dispatcher: Pick<Dispatcher, "forgetReplay">;
   ids: Pick<Ids, "prefixed">;
   /** Why no replay moves at all, as far as this process can know. */
@@ -64,7 +65,7 @@ export function createReplays(options: ReplaysOptions) {
     const { source, target } = await findBoth(destination_id, app_scope, input);
     const at = now();
     const row = newRow(ids.prefixed("rpl"), source, { ...input, target_id: target.id }, at);
-    const obstacle = obstacleOf(target);
+    const obstacle = await obstacleTo(target);
     if (obstacle !== null) throw refuse("conflict", obstacle);
     // Of what was missed: what comes since the webhook is on has a delivery, and clocks of other nodes may be ahead.
     if (ranges.length > 0) row.end_position = uuidFloor(row.until);
@@ -122,7 +123,7 @@ export function createReplays(options: ReplaysOptions) {
   async function resumeReplay(id: string, app_scope: AppScope, input: ReplayResume): Promise<Replay> {
     const row = await findReplay(id, app_scope);
     const target = await findDestination(destinations, row.target_id, app_scope);
-    const obstacle = row.state === "paused" ? obstacleOf(target) : null;
+    const obstacle = row.state === "paused" ? await obstacleTo(target) : null;
     if (obstacle !== null) throw refuse("conflict", obstacle);
     const at = now();
     const rate_per_second = input?.rate_per_second === undefined ? row.rate_per_second : input.rate_per_second;
@@ -164,6 +165,10 @@ export function createReplays(options: ReplaysOptions) {
   }
 
   /** An event never leaves its app, not even for the operator. */
+  async function obstacleTo(target: Destination): Promise<string | null> {
+    return obstacleOf((await findTarget(destinations, target.id)) ?? target);
+  }
+
   async function findBoth(destination_id: string, app_scope: AppScope, { target_id = destination_id }: ReplayCreate) {
     const source = await findDestination(destinations, destination_id, app_scope);
     const target =

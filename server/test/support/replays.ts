@@ -67,7 +67,11 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const wakes: string[] = [];
   /** Replays that dispatchers were told to let go of. */
   const forgotten: string[] = [];
-  const world = { is_deleted: false, is_target_deleted: false, standstill: null as string | null };
+  const world = {
+    ...{ is_deleted: false, is_target_deleted: false, standstill: null as string | null },
+    /** The state that is remembered of its webhook until that is read anew. */
+    remembered: null as Destination["state"] | null,
+  };
   const key = { id: `dst_${name}`, app_id: `app_${name}` };
   /** Another webhook of the app, with a state of its own, and one of another app. */
   const target = { id: `dst_${name}t`, app_id: key.app_id, state: "active" as Destination["state"] };
@@ -76,9 +80,13 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
   const find = async (id: string) => {
     if (id === target.id ? world.is_target_deleted : world.is_deleted) return null;
     const own = id === target.id ? target : id === foreign.id ? foreign : key;
-    return { events: new Set(["link.click"]), ...settings, ...own } as unknown as Destination;
+    const state = world.remembered ?? settings.state;
+    return { events: new Set(["link.click"]), ...settings, state, ...own } as unknown as Destination;
   };
-  const destinations = { find };
+  const refresh = async () => {
+    world.remembered = null;
+  };
+  const destinations = { find, refresh };
 
   /** The same database as one process of several sees it. */
   function openProcess(seen: Database = db) {
