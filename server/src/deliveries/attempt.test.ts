@@ -80,6 +80,8 @@ test("a probe that is refused behind the schedule parks what a link waits for, a
   assert.equal(await stateOf({ order_key: "lnk_1" }), "failed");
   assert.equal(await stateOf({ order_key: "lnk_1", replay_id: "rpl_1" }), "pending");
   assert.equal(await stateOf({}), "pending");
+  const { state, reason } = giveUp({ ...head, order_key: "lnk_1" }, "Its event was erased.", NOW).decision;
+  assert.deepEqual([state, reason], ["failed", "Its event was erased."], "nothing was sent");
 });
 
 test("whether the receiver was silent, or was never asked, is said of the attempt", async () => {

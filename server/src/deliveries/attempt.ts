@@ -61,7 +61,9 @@ function inputOf(ready: Claimed & { is_test: boolean }): DecisionInput {
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
 export function giveUp(ready: Claimed, reason: string, now: number): Settlement {
   const refused: Outcome = { kind: "refused", retriable: false, message: reason };
-  const decision = decide(inputOf({ ...ready, is_test: false }), refused, [], { now, random: 0 });
+  // Nothing was sent, so it is no poison: a link goes on behind whatever ends.
+  const input = { ...inputOf({ ...ready, is_test: false }), order_key: null };
+  const decision = decide(input, refused, [], { now, random: 0 });
   const record = { ...blankRecord(ready, now), error: reason };
   return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };
 }

@@ -164,11 +164,12 @@ export function createReplays(options: ReplaysOptions) {
     return row;
   }
 
-  /** An event never leaves its app, not even for the operator. */
+  /** Read anew before it is refused. */
   async function obstacleTo(target: Destination): Promise<string | null> {
     return obstacleOf((await findTarget(destinations, target.id)) ?? target);
   }
 
+  /** An event never leaves its app, not even for the operator. */
   async function findBoth(destination_id: string, app_scope: AppScope, { target_id = destination_id }: ReplayCreate) {
     const source = await findDestination(destinations, destination_id, app_scope);
     const target =

@@ -130,7 +130,7 @@ export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
     const next = stops[index + 1]?.since ?? Number.POSITIVE_INFINITY;
     const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? next, next);
     const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: last + 1 };
-    behind = range.until;
+    behind = Math.max(behind, range.until);
     return range;
   });
 }
