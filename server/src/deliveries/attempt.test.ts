@@ -72,13 +72,15 @@ for (const { title, exchange, state, outcome, due_at } of ends) {
   });
 }
 
-test("a probe that is refused behind the schedule parks what a link waits for, and nothing that a replay sends", async () => {
+test("a probe that is refused behind the schedule parks what a link waits for, also what a replay sends again", async () => {
   const position = uuidFloor(NOW - PARKED_AFTER_MS);
   const head = { ...READY, position, attempt: 2, trigger: "probe", resume_state: "pending", resume_at: NOW } as const;
   const stateOf = async (changes: Partial<Ready>) =>
     (await make(webhook(), answer({ status: 503 }), { ...head, ...changes })).made.decision.state;
   assert.equal(await stateOf({ order_key: "lnk_1" }), "failed");
-  assert.equal(await stateOf({ order_key: "lnk_1", replay_id: "rpl_1" }), "pending");
+  const replayed = { order_key: "lnk_1", replay_id: "rpl_1", armed_at: NOW - PARKED_AFTER_MS };
+  assert.equal(await stateOf({ ...replayed, armed_attempt: 1 }), "pending");
+  assert.equal(await stateOf({ ...replayed, attempt: 3, armed_attempt: 1 }), "failed");
   assert.equal(await stateOf({}), "pending");
   const { state, reason } = giveUp({ ...head, order_key: "lnk_1" }, "Its event was erased.", NOW).decision;
   assert.deepEqual([state, reason], ["failed", "Its event was erased."], "nothing was sent");
@@ -183,9 +185,19 @@ test("tests say nothing about health, attempts by hand do", async () => {
   }
   assert.equal(giveUp(READY, "erased", NOW).counts, false);
   const failure = { ...answer({}), kind: "failure", message: "" };
-  const ofStop = { ...failure, code: "aborted" } as Exchange;
-  assert.equal((await make(webhook(), ofStop)).made.counts, false, "cut off by a stop of this server");
   assert.equal((await make(webhook(), { ...failure, code: "timeout" } as Exchange)).made.counts, true);
+});
+
+test("an attempt that a stop of this server has cut off costs nothing, not even the only one", async () => {
+  const ofStop = { ...answer({}), kind: "failure", code: "aborted", message: "stopping" } as Exchange;
+  const only = prepareDestination(newRow({ retry_schedule: [] }, sealer), { sealer, version: "1.0.0" });
+  const { made } = await make(only, ofStop);
+  const { state, reason, failures, due_at } = made.decision;
+  assert.deepEqual([state, reason, failures, due_at], ["pending", "stopping", 0, NOW]);
+  assert.deepEqual([made.counts, made.settled_at, made.record.cause], [false, null, "aborted"]);
+  const by_hand = { ...READY, trigger: "manual", resume_state: "failed", resume_at: null, failures: 3 } as const;
+  const { restored, ...back } = (await make(only, ofStop, by_hand)).made.decision;
+  assert.deepEqual([restored, back.state, back.failures, back.due_at], [true, "failed", 3, null]);
 });
 
 const claims: { title: string; ready: Partial<Ready>; records: number; is_too_often: boolean }[] = [

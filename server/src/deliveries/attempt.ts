@@ -6,7 +6,14 @@ import type { Egress, Exchange } from "../platform/egress.ts";
 import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
 import { type AttemptRow, type DeliveryRow, deliveryId } from "./delivery.ts";
 import type { Leased } from "./leases.ts";
-import { type DecisionInput, decide, INTERRUPTIONS_MAX, isUnreadable, type Unreadable } from "./policy.ts";
+import {
+  type DecisionInput,
+  decide,
+  decideCutOff,
+  INTERRUPTIONS_MAX,
+  isUnreadable,
+  type Unreadable,
+} from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
@@ -25,6 +32,8 @@ export type Ready = Pick<
   | "resume_at"
   | "order_key"
   | "replay_id"
+  | "armed_at"
+  | "armed_attempt"
 > &
   Leased & {
     event_id: string;
@@ -48,14 +57,22 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
   const at = { now: context.now(), random: context.random() };
-  const decision = decide(inputOf(ready), outcome, destination.retry_schedule, at);
+  const decision = isCutOff(exchange)
+    ? decideCutOff(inputOf(ready), exchange.message, at.now)
+    : decide(inputOf(ready), outcome, destination.retry_schedule, at);
   const record = recordOf(ready, exchange, outcome, { started_at, destination });
   const is_silence = exchange.kind === "failure" && exchange.is_silence;
   return { ...settlementOf(ready, { decision, outcome, record }, at.now), era: destination.era, is_silence };
 }
 
+/** By the stop of this server. */
+function isCutOff(exchange: Exchange | Unbuilt): exchange is Extract<Exchange, { kind: "failure" }> {
+  return exchange.kind === "failure" && exchange.code === "aborted";
+}
+
 function inputOf(ready: Claimed & { is_test: boolean }): DecisionInput {
-  return { ...ready, order_key: ready.order_key ?? null, replay_id: ready.replay_id ?? null };
+  const { order_key = null, armed_at = null, armed_attempt = null } = ready;
+  return { ...ready, order_key, armed_at, armed_attempt };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */

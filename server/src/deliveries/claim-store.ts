@@ -11,13 +11,12 @@ import { firstOf, lockTurns } from "./turns-store.ts";
 export type ClaimedRow = Pick<
   DeliveryRow,
   | ("position" | "app_id" | "event" | "attempt" | "failures" | "trigger" | "resume_state" | "resume_at" | "created_at")
-  | "order_key"
-  | "replay_id"
+  | ("order_key" | "replay_id" | "armed_at" | "armed_attempt")
 >;
 
 /** The columns of ClaimedRow. */
 export const CLAIMED_COLUMNS = sql`position, app_id, event, attempt, failures, trigger, resume_state, resume_at, created_at,
-  order_key, replay_id`;
+  order_key, replay_id, armed_at, armed_attempt`;
 
 /** A probe whose lease is over has not been: the delivery is what it was, one of a replay if that asked for it. */
 export const NO_PROBE = sql`

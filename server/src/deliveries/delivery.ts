@@ -33,6 +33,9 @@ export interface DeliveryRow {
   settled_at: number | null;
   /** The replay that has it under way; absent on rows that are about to be stored, which no replay has. */
   replay_id?: string | null;
+  /** When the last replay that sends it made it pending, and its claims until then; absent or null: none did. */
+  armed_at?: number | null;
+  armed_attempt?: number | null;
   /** The records of the attempts up to this number have expired; absent on rows that are about to be stored. */
   expired_attempt?: number | null;
   /** When what its event said was erased; absent on rows that are about to be stored. */

@@ -8,7 +8,7 @@ const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
 const fresh: DecisionInput = {
   ...{ failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null },
-  ...{ attempt: 1, order_key: null, replay_id: null, position: uuidFloor(0) },
+  ...{ attempt: 1, order_key: null, armed_at: null, armed_attempt: null, position: uuidFloor(0) },
 };
 const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
 const final: Outcome = { kind: "refused", retriable: false, message: "no" };
@@ -97,7 +97,7 @@ describe("an attempt", () => {
   const refused: Outcome = { kind: "refused", retriable: true, message: "503" };
   const head: DecisionInput = {
     ...{ failures: 1, trigger: "probe", is_test: false, resume_state: "pending", resume_at: NOW - 9 },
-    ...{ attempt: 3, order_key: "lnk_1", replay_id: null, position: uuidFloor(NOW) },
+    ...{ attempt: 3, order_key: "lnk_1", armed_at: null, armed_attempt: null, position: uuidFloor(NOW) },
   };
   /** A schedule of two delays is over, and so is a day. */
   const DAYS = [5, 86_400];
@@ -113,7 +113,6 @@ describe("an attempt", () => {
     assert.match(reason ?? "", /^Given up so that its link can go on: .* 503$/);
     assert.equal(isParked({}), true);
     assert.equal(isParked({ order_key: null }), false, "nothing waits for it");
-    assert.equal(isParked({ replay_id: "rpl_1" }), false, "it was tried as often before it was replayed");
     assert.equal(isParked({ attempt: 2 }), false, "it was not tried as often");
     const day = { ...OVER, now: NOW + PARKED_AFTER_MS };
     assert.equal(isParked({}, refused, day, []), true);
@@ -123,6 +122,25 @@ describe("an attempt", () => {
     assert.equal(isParked({}, { ...down, kind: "unreachable" }), false, "it may be that nobody is there");
     assert.equal(isParked({ trigger: "manual" }), false, "a person has asked");
     assert.equal(isParked({ resume_state: "failed" }), false, "it has ended before, and nothing waits for it");
+  });
+
+  test("of a probe parks what a replay sends by what came since", () => {
+    const AT = { ...OVER, now: NOW + 2 * 86_405_000 };
+    const armed_at = NOW + 86_405_000;
+    const isParkedAt = (changes: Partial<DecisionInput>, at = AT) =>
+      isParked({ attempt: 12, armed_attempt: 9, armed_at, ...changes }, refused, at);
+    assert.equal(isParkedAt({}), true);
+    assert.equal(isParkedAt({ armed_attempt: 10 }), false, "it was tried as often before it was replayed");
+    assert.equal(
+      isParkedAt({}, { ...AT, now: AT.now - 1 }),
+      false,
+      "its event is older than what the replay has asked for",
+    );
+    assert.equal(
+      isParkedAt({ armed_at: NOW - 1, position: uuidFloor(armed_at) }),
+      true,
+      "its event is from after that",
+    );
   });
 
   test("beyond the schedule is the last one", () => {

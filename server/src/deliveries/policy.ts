@@ -25,8 +25,9 @@ export interface DecisionInput {
   attempt: number;
   /** Later ones of its key wait until it has ended; null: none does. */
   order_key: string | null;
-  /** The replay that sends it again, whose attempts do not go on from those before; null: none does. */
-  replay_id: string | null;
+  /** When the last replay that sends it made it pending, and after how many claims; null: none did. */
+  armed_at: number | null;
+  armed_attempt: number | null;
   /** Begins with the time of its event. */
   position: string;
 }
@@ -80,7 +81,9 @@ export function decide(
   if (isPoison(claimed, outcome, schedule, at.now)) return park(claimed, outcome.message);
   const is_final = claimed.trigger === "probe" && !outcome.retriable;
   if (claimed.resume_state !== null && !is_final) return restore(claimed, claimed.resume_state);
-  if (isUnreadable(outcome)) return waitUnchanged(claimed, outcome.message, at);
+  if (isUnreadable(outcome)) {
+    return waitUnchanged(claimed, outcome.message, at.now + jittered(UNREADABLE_RETRY_MS, at.random));
+  }
   const failures = claimed.failures + 1;
   if (!outcome.retriable) return { ...settled(claimed, "failed", outcome.message), failures };
   const delay_seconds = schedule[claimed.failures];
@@ -96,21 +99,31 @@ export function decide(
 }
 
 /**
+ * What an attempt means that the stop of this server has cut off: it costs nothing of the schedule, and the next dispatcher makes
+ * it anew. What a person or a probe had asked for is what it was.
+ */
+export function decideCutOff(claimed: DecisionInput, reason: string, now: number): Decision {
+  if (claimed.resume_state !== null) return restore(claimed, claimed.resume_state);
+  return waitUnchanged(claimed, reason, now);
+}
+
+/**
  * Whether a probe of a paused destination has met what may itself be why that is paused: a receiver that answers and refuses it,
- * when it was tried as often, and is as old, as its schedule says. Where order is asked for, nothing but this one of its link can
- * be tried, so it would keep the link, and with it the destination, for ever. While a receiver is down, its proxy refuses too:
- * so for a day nothing is given up, however short the schedule.
+ * when it was tried as often, and is as old, as its schedule says; what a replay sends again begins anew with that. Where order
+ * is asked for, nothing but this one of its link can be tried, so it would keep the link, and with it the destination, for ever.
+ * While a receiver is down, its proxy refuses too: so for a day nothing is given up, however short the schedule.
  */
 function isPoison(
-  { trigger, resume_state, order_key, replay_id, attempt, position }: DecisionInput,
+  { trigger, resume_state, order_key, attempt, position, armed_at, armed_attempt }: DecisionInput,
   outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
   schedule: readonly number[],
   now: number,
 ): boolean {
-  if (trigger !== "probe" || resume_state !== "pending" || order_key === null || replay_id !== null) return false;
-  if (outcome.kind !== "refused" || outcome.retry_after_ms !== undefined || attempt <= schedule.length) return false;
+  if (trigger !== "probe" || resume_state !== "pending" || order_key === null) return false;
+  if (outcome.kind !== "refused" || outcome.retry_after_ms !== undefined) return false;
   const schedule_ms = schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
-  return now - uuidTime(position) >= Math.max(schedule_ms, PARKED_AFTER_MS);
+  const began_at = Math.max(uuidTime(position), armed_at ?? 0);
+  return attempt - (armed_attempt ?? 0) > schedule.length && now - began_at >= Math.max(schedule_ms, PARKED_AFTER_MS);
 }
 
 function park(claimed: DecisionInput, message: string): Decision {
@@ -125,12 +138,9 @@ function restore(claimed: DecisionInput, state: DeliveryState): Decision {
 }
 
 /** The schedule stays as it was, for the time after. */
-function waitUnchanged(claimed: DecisionInput, reason: string, at: Instant): Decision {
-  return {
-    ...{ state: "pending", reason, failures: claimed.failures },
-    due_at: at.now + jittered(UNREADABLE_RETRY_MS, at.random),
-    ...{ trigger: triggerOf(claimed), restored: false },
-  };
+function waitUnchanged(claimed: DecisionInput, reason: string, due_at: number): Decision {
+  const { failures } = claimed;
+  return { state: "pending", reason, failures, due_at, trigger: triggerOf(claimed), restored: false };
 }
 
 /** Of the attempts that come by themselves. */

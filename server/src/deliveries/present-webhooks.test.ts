@@ -171,12 +171,14 @@ forEachEngine((engine) => {
     await insert({ accepted: 0, leased: 1, ...later }, { accepted: 1, due_at: WAITS_FOR_TURN, key: "lnk_1" });
     assert.equal(await step(), null);
     // As a replay of what had succeeded leaves it when it is claimed.
-    await db.query(sql`update deliveries set attempt = 2, replay_id = 'rpl_a' where leased = 1`);
+    await db.query(sql`update deliveries set attempt = 2, armed_attempt = 1, armed_at = created_at where leased = 1`);
     assert.equal(await step(), null);
-    await db.query(sql`update deliveries set failures = 1 where leased = 1`);
+    await db.query(sql`update deliveries set attempt = 3, armed_at = ${clock.at} where leased = 1`);
+    assert.equal(await step(), null, "it may go at its next attempt");
+    await db.query(sql`update deliveries set armed_at = created_at where leased = 1`);
     assert.match((await step()) ?? "", /^Events of a link wait /);
     await db.query(
-      sql`update deliveries set failures = 0, replay_id = null, resume_state = 'succeeded' where leased = 1`,
+      sql`update deliveries set armed_attempt = null, armed_at = null, resume_state = 'succeeded' where leased = 1`,
     );
     assert.equal(await step(), null, "one that had succeeded and that a person sends again");
     await db.query(sql`update deliveries set attempt = 1, resume_state = null where leased = 1`);

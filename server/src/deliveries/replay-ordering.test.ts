@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { ACCEPTED, addFresh, DOWN, HOUR_MS, openReplayWorld } from "../../test/support/replays.ts";
+import {
+  ACCEPTED,
+  addFresh,
+  DOWN,
+  deliveryOf,
+  HOUR_MS,
+  openReplayWorld,
+  startReplay,
+} from "../../test/support/replays.ts";
 import { isSomebodyBlocked, waitUntil } from "../../test/support/wait.ts";
 import { sql } from "../platform/sql.ts";
+import { PARKED_AFTER_MS } from "./policy.ts";
 import { lockTurns } from "./turns-store.ts";
 
 const ORDERED = { ordering: "link", retry_schedule: [] } as const;
@@ -84,6 +93,36 @@ forEachEngine((engine) => {
     assert.deepEqual(world.wakes, [world.key.id], "its lane looks at once");
     world.clock.at += 1_000;
     assert.deepEqual(await world.deliver(() => ACCEPTED), [fresh]);
+  });
+
+  test("what a replay sends is parked by a probe of its paused webhook when its schedule is over since, and its link goes on", async () => {
+    const world = await openReplayWorld(engine, { ordering: "link", retry_schedule: [5] });
+    const { db, key, clock } = world;
+    const [tried] = await world.addEvents(1, { link_id: "a", state: "failed" });
+    const [missed] = await world.addEvents(1, { link_id: "a" });
+    await startReplay(world, { states: ["failed", "missing"] });
+    await world.runner.runRound();
+    const armed_at = clock.at;
+    await db.query(sql`insert into destination_health (destination_id, consecutive_failures) values (${key.id}, 0)`);
+    const probe = async () => {
+      await db.query(
+        sql`update destination_health set probe_at = ${clock.at}, probes = 0 where destination_id = ${key.id}`,
+      );
+      const bounds = { now: clock.at, lease_until: clock.at + 1, in_turn: true };
+      const [row] = await world.store.claimProbe(key.id, bounds);
+      assert.ok(row !== undefined);
+      await world.record(row, { kind: "refused", retriable: true, message: "503" });
+      return [row.position, row.armed_at, row.armed_attempt];
+    };
+    clock.at += PARKED_AFTER_MS;
+    assert.deepEqual(await probe(), [tried, armed_at, 1]);
+    assert.equal((await deliveryOf(world, tried)).state, "pending", "of its two attempts one is left");
+    assert.deepEqual(await probe(), [tried, armed_at, 1]);
+    assert.equal((await deliveryOf(world, tried)).state, "failed");
+    for (const state of ["pending", "failed"]) {
+      assert.deepEqual(await probe(), [missed, armed_at, 0]);
+      assert.equal((await deliveryOf(world, missed)).state, state);
+    }
   });
 
   test("what is taken back from another webhook passes its turn on under the lock of that one", async () => {

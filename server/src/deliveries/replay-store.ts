@@ -247,13 +247,13 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMat
   if (missing.length > 0) {
     const values = missing.map(({ position, event, order_key }): SqlValue[] => [
       ...[row.target_id, position, row.app_id, event, "pending", 0, 0, 0, now, "replay", row.id, "missing", now],
-      order_key,
+      ...[order_key, now, 0],
     ]);
     const inserted = await within<{
       position: string;
     }>(sql`insert into deliveries (destination_id, position, app_id, event, state, attempt,
         failures, leased, due_at, trigger, replay_id, replay_from, created_at,
-        order_key)
+        order_key, armed_at, armed_attempt)
       values ${rows(values)} on conflict do nothing returning position`);
     changed.push(...inserted);
   }
@@ -265,7 +265,8 @@ async function handOut(within: Query, row: ReplayRow, matches: readonly KeyedMat
     const armed = await within<{
       position: string;
     }>(sql`update deliveries set state = 'pending', failures = 0, leased = 0, due_at = column5,
-        trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7
+        trigger = 'replay', resume_state = null, resume_at = null, replay_id = column6, replay_from = column3, order_key = column7,
+        armed_at = column5, armed_attempt = attempt
       ${eachRow(values, ["text", "text", "text", "bigint", "bigint", "text", "text"])}
       where destination_id = column1 and position = column2 and state = column3 and coalesce(settled_at, created_at) <= column4
         and replay_id is null and erased_at is null returning position`);

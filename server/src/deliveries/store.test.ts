@@ -172,7 +172,12 @@ forEachEngine((engine) => {
         const by_hand: Settlement = {
           ...settlementOf(key, 2, decision),
           ...{ lease: { lease_until: bounds.lease_until }, settled_at: null },
-          decision: decide({ ...claimed, is_test: false, order_key: null, replay_id: null }, refused, [3], at),
+          decision: decide(
+            { ...claimed, is_test: false, order_key: null, armed_at: null, armed_attempt: null },
+            refused,
+            [3],
+            at,
+          ),
         };
         const groups = {
           first: [[overtaken], [by_hand]],

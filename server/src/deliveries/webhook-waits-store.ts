@@ -52,8 +52,8 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
   /**
    * Backwards in deliveries_due from behind what waits for its turn, and of each that was tried whether it is the first of
    * its key and not the only one: asked row by row, for `exists` may become a join over all that is pending.
-   * It was tried when it was claimed before: what cannot be sent, for a secret that cannot be read, has claims and no failures,
-   * and a claim under way has not ended. Claims from before a replay, and those of what had succeeded, say nothing of now.
+   * It was tried when it was claimed before: what cannot be sent, for a secret that cannot be read, and what is probed, has claims
+   * and no failures, and a claim under way has not ended. Claims from before a replay, and those of what had succeeded, say nothing of now.
    */
   function headsOf(
     id: string,
@@ -61,11 +61,12 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
   ): Promise<Head[]> {
     return query<Head>(sql`select position, due_at, leased, looked from (
         select l.*, count(*) over () as looked from (
-          select position, order_key, attempt, failures, replay_id, resume_state, leased, due_at, created_at from deliveries
+          select position, order_key, attempt - coalesce(armed_attempt, 0) as tries, resume_state, leased, due_at,
+            coalesce(armed_at, created_at) as began_at from deliveries
           where destination_id = ${id} and state = 'pending' and due_at > ${after} and due_at < ${WAITS_FOR_TURN}
           order by due_at desc limit ${limit}) as l) as h
-      where order_key is not null and attempt > leased and (replay_id is null or failures > 0)
-        and (resume_state is null or resume_state <> 'succeeded') and created_at <= ${before}
+      where order_key is not null and tries > leased
+        and (resume_state is null or resume_state <> 'succeeded') and began_at <= ${before}
         and position = ${firstOf(sql`${id}`, sql`h.order_key`)}
         and ${nextOf(sql`${id}`, sql`h.order_key`, sql`h.position`)} is not null
       order by position`);

@@ -156,15 +156,16 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
 
   function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string): Settlement {
     const at = { now: now(), random: 0.5 };
+    const { order_key = null, armed_at = null, armed_attempt = null } = row;
     const decision = decide(
-      { ...row, is_test: false, order_key: row.order_key ?? null, replay_id: row.replay_id ?? null },
+      { ...row, is_test: false, order_key, armed_at, armed_attempt },
       outcome,
       settings.retry_schedule,
       at,
     );
     return {
       ...{ key: { destination_id, position: row.position }, attempt: row.attempt, decision, outcome },
-      order_key: row.order_key ?? null,
+      order_key,
       ...{ settled_at: decision.state === "pending" || decision.restored ? null : now(), set_apart: false },
       counts: row.trigger === "auto" || row.trigger === "manual",
       record: {
