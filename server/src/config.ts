@@ -238,7 +238,8 @@ type NullOf<Row> = Row extends Setting<infer _Value, infer Fallback> ? (Fallback
 
 export type Reading =
   | { kind: "config"; config: Config; warnings: string[] }
-  | { kind: "problems"; problems: string[]; warnings: string[] };
+  /** `config` holds what could be read all the same. */
+  | { kind: "problems"; problems: string[]; warnings: string[]; config: Partial<Config> };
 
 /** Reads every setting; either all are good, or every problem is named. */
 export function readConfig(env: Environment, read_file: ReadFile): Reading {
@@ -252,7 +253,9 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   const warnings = unknownNames(env);
   // Every field was parsed by the schema of its own row just now, or is undefined.
   problems.push(...noticeProblems(values as Partial<Config>));
-  if (problems.length > 0) return { kind: "problems", problems, warnings };
+  const { database_url } = values as Partial<Config>;
+  values["data_dir"] ??= database_url === undefined ? undefined : defaultDataDir(database_url);
+  if (problems.length > 0) return { kind: "problems", problems, warnings, config: values };
   // Every row had a value: one without is a problem.
   const config = values as Config;
   if (config.admin_token !== null && config.admin_token.length < TOKEN_WEAK_CHARS) {
@@ -266,9 +269,8 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   if (config.egress_allow.some((network) => network.endsWith("/0"))) {
     warnings.push("LINKME_EGRESS_ALLOW allows every address: webhooks may reach whatever this machine can reach.");
   }
-  const data_dir = config.data_dir ?? defaultDataDir(config);
   const is_run_by_npm = env["npm_lifecycle_event"] === "start";
-  return { kind: "config", config: { ...config, data_dir, is_run_by_npm }, warnings };
+  return { kind: "config", config: { ...config, is_run_by_npm }, warnings };
 }
 
 interface Given {
@@ -302,8 +304,8 @@ function parse(row: Setting<unknown>, given: Given, problems: string[]): unknown
   return undefined;
 }
 
-function defaultDataDir(config: { database_url: string }): string {
-  return config.database_url.startsWith("file:") ? dirname(databasePath(config.database_url)) : "./data";
+function defaultDataDir(database_url: string): string {
+  return database_url.startsWith("file:") ? dirname(databasePath(database_url)) : "./data";
 }
 
 /** A misspelt setting would be ignored in silence; a warning names the one that was probably meant. */

@@ -65,7 +65,7 @@ test("a file that was spoilt, or a directory that is none, is a sentence and nev
   writeFileSync(join(root, "file"), "");
   assert.throws(
     () => readSecrets(config("file/below")),
-    refusal(/cannot be used \(ENOTDIR: a file is in its place\).*LINKME_DATA_DIR/),
+    refusal(/^LINKME_DATA_DIR .* cannot be used \(ENOTDIR: a file is in its place\)/),
   );
 });
 

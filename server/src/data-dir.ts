@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, SETTINGS } from "./config.ts";
+import { reasonOf, unusableDataDir } from "./config-machine.ts";
 import { makeDirectory } from "./platform/directories.ts";
 
 const SECRET_BYTES = 32;
@@ -36,7 +37,7 @@ export function readSecrets(config: Config): Secrets {
   try {
     makeDirectory(config.data_dir, PRIVATE_DIRECTORY);
   } catch (error) {
-    throw refusal(config.data_dir, error);
+    throw new DataDirError(unusableDataDir(config.data_dir, reasonOf(error)));
   }
   const token_file = join(config.data_dir, "admin.token");
   const token =
@@ -113,10 +114,8 @@ function createWhole(file: string, content: string): boolean {
 }
 
 function refusal(path: string, error: unknown): DataDirError {
-  const code = codeOf(error) ?? String(error);
-  const reason = code === "EEXIST" || code === "ENOTDIR" ? `${code}: a file is in its place` : code;
   return new DataDirError(
-    `${path} cannot be used (${reason}); accepted is a LINKME_DATA_DIR that this process may read and write.`,
+    `${path} cannot be used (${reasonOf(error)}); accepted is a LINKME_DATA_DIR that this process may read and write.`,
   );
 }
 

@@ -7,6 +7,7 @@ import { CountryFileError } from "./analytics/country.ts";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
+import { checkMachine, foreignHost, isForeignHost } from "./config-machine.ts";
 import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
 import { checkSealKey } from "./destinations/seal-check-store.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
@@ -17,11 +18,9 @@ import { log } from "./platform/log.ts";
 import { MigrationError, migrate } from "./platform/migrate.ts";
 import { createSealer, SealError } from "./platform/sealing.ts";
 import { createSeldomLog } from "./platform/seldom-log.ts";
-import { isOfDisk, whyNotOurs } from "./platform/sqlite-file.ts";
+import { isOfDisk } from "./platform/sqlite-file.ts";
 
 const EXIT_FAILED = 1;
-/** What HOST names is not of this machine. */
-const FOREIGN_HOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND"]);
 /** Promised to operators: 10 s from the signal to the end of the process. */
 const DRAIN_LIMIT_MS = 9_000;
 /** npm passes on the signal that the terminal has sent to us as well; two this close are one. */
@@ -43,8 +42,7 @@ async function start(): Promise<void> {
   // The database and the spool hold what nobody else on the machine is to read.
   process.umask(0o077);
   process.on("uncaughtException", endAsFailed);
-  const config = loadConfig();
-  refuseForeignFile(config);
+  const config = await loadConfig();
   const secrets = loadSecrets(config);
   const showToken = announceToken(secrets);
   const db = await openOrWait(config);
@@ -74,11 +72,13 @@ async function start(): Promise<void> {
   showToken();
 }
 
-function loadConfig(): Config {
+async function loadConfig(): Promise<Config> {
   const reading = readConfig(process.env, (path) => readFileSync(path, "utf8"));
   for (const warning of reading.warnings) log("config.warning", { message: warning }, "warn");
-  if (reading.kind === "problems") fail(EXIT_BAD_CONFIG, ...reading.problems);
-  return reading.config;
+  const { problems, undo } = await checkMachine(reading.config);
+  if (reading.kind === "config" && problems.length === 0) return reading.config;
+  undo();
+  return fail(EXIT_BAD_CONFIG, ...(reading.kind === "problems" ? reading.problems : []), ...problems);
 }
 
 function loadSecrets(config: Config): Secrets {
@@ -88,17 +88,6 @@ function loadSecrets(config: Config): Secrets {
     if (error instanceof DataDirError) fail(EXIT_BAD_CONFIG, error.message);
     throw error;
   }
-}
-
-function refuseForeignFile({ database_url }: Config): void {
-  if (!database_url.startsWith("file:")) return;
-  const path = databasePath(database_url);
-  const reason = whyNotOurs(path);
-  if (reason === null) return;
-  fail(
-    EXIT_BAD_CONFIG,
-    `DATABASE_URL ${path} ${reason}; accepted is a file of LinkMe Server, or one that is not there yet.`,
-  );
 }
 
 /** A file that its disk does not let us open yet, too full for what SQLite keeps beside it, is opened by `tryToPrepare`. */
@@ -206,7 +195,7 @@ async function listen(server: Server, { host, port }: Config): Promise<string> {
     await server.app.listen({ host, port });
   } catch (error) {
     // A port that another program has, or a name while no resolver answers, may mend itself: whoever starts the server tries again.
-    fail(FOREIGN_HOST.has(codeOf(error)) ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
+    fail(isForeignHost(codeOf(error)) ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
   }
   return server.address();
 }
@@ -224,9 +213,7 @@ function whyNotListening(error: unknown, host: string, port: number): string {
   if (code === "EAI_AGAIN") {
     return `HOST ${host} cannot be looked up at the moment; see that a resolver answers, or set HOST to 127.0.0.1, 0.0.0.0 or an address of this machine.`;
   }
-  if (FOREIGN_HOST.has(code)) {
-    return `HOST ${host} is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.`;
-  }
+  if (isForeignHost(code)) return foreignHost(host);
   return `The server cannot listen on ${host}, port ${port}: ${sentenceOf(error)}`;
 }
 

@@ -10,6 +10,8 @@ import { DatabaseSync } from "node:sqlite";
 export function whyNotOurs(path: string): string | null {
   const found = lookAt(path);
   if (found?.isDirectory()) return "is a directory";
+  // A pipe would be waited for, and a device holds nothing.
+  if (found?.isFile() === false) return "is a device, a pipe or a socket";
   if ((found?.size ?? 0) === 0) return null;
   try {
     const file = new DatabaseSync(path, { readOnly: true });

@@ -1,23 +1,14 @@
 // The process as an operator sees it: how it starts, what it says when it cannot, and how it stops.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { request } from "undici";
+import { logLine, run, runToEnd } from "../support/program.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
@@ -28,113 +19,7 @@ const ROOT = join(import.meta.dirname, "..", "..", "..");
 const root = mkdtempSync(join(tmpdir(), "linkme-start-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 
-/** Starts the program with exactly this environment, whatever comes of it. */
-function run(env: Record<string, string>): { child: ChildProcess; out: () => string; err: () => string } {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "server/src/main.ts"], {
-    cwd: ROOT,
-    env: { PATH: process.env["PATH"] ?? "", HOST: "127.0.0.1", PORT: "0", ...env },
-  });
-  after(() => child.kill("SIGKILL"));
-  const text = { out: "", err: "" };
-  child.stdout?.on("data", (chunk) => (text.out += chunk));
-  child.stderr?.on("data", (chunk) => (text.err += chunk));
-  return { child, out: () => text.out, err: () => text.err };
-}
-
-async function runToEnd(env: Record<string, string>): Promise<{ code: number; out: string; err: string }> {
-  const { child, out, err } = run(env);
-  const [code] = await once(child, "close");
-  return { code, out: out(), err: err() };
-}
-
-/** The fields of the log line with this event, once it is there. */
-function logLine(out: () => string, event: string): Promise<Record<string, string>> {
-  const find = () =>
-    out()
-      .split("\n")
-      .find((line) => line.includes(`"event":"${event}"`) && line.endsWith("}"));
-  return waitUntil(() => find(), `the log line ${event}`).then((line) => JSON.parse(line));
-}
-
 const url = (name: string) => `file:${join(root, name, "linkme.db")}`;
-
-test("bad settings stop the start with exit code 78 and one sentence each, all together", async () => {
-  const { code, out, err } = await runToEnd({
-    PORT: "eighty",
-    DATABASE_URL: "mysql://root:hunter2@db/linkme",
-    LINKME_ROLE: "worker",
-    LINKME_ADMIN_TOKEN: "hunter 2",
-  });
-  assert.equal(code, 78);
-  assert.equal(out, "");
-  const sentences = err.trim().split("\n");
-  assert.deepEqual(
-    sentences.map((sentence) => sentence.split(" ")[0]),
-    ["PORT", "DATABASE_URL", "LINKME_ADMIN_TOKEN", "LINKME_ROLE"],
-  );
-  assert.ok(!err.includes("hunter"), err);
-});
-
-test("a data directory that cannot be one stops the start with exit code 78", async () => {
-  writeFileSync(join(root, "file"), "");
-  const { code, err } = await runToEnd({ LINKME_DATA_DIR: join(root, "file", "below"), DATABASE_URL: url("unused") });
-  assert.equal(code, 78);
-  assert.match(err, /file\/below cannot be used \(ENOTDIR: a file is in its place\); accepted is a LINKME_DATA_DIR/);
-});
-
-/** A file as another program leaves it; answers its path and a digest of what is in it. */
-function makeForeign(name: string, statements: string): string {
-  const path = join(root, `${name}.db`);
-  const file = new DatabaseSync(path);
-  file.exec(`${statements}; analyze`);
-  file.close();
-  return path;
-}
-
-for (const [what, statements] of [
-  ["tables of other names", "create table photos (id integer primary key, t text); create index p on photos (t)"],
-  ["a table of the same name as one of ours", "create table apps (a int); insert into apps values (1)"],
-  ["migrations of its own", "create table schema_migrations (version varchar primary key)"],
-] as const) {
-  test(`the database of another program is refused and not changed: ${what}`, async () => {
-    const path = makeForeign(what.replaceAll(" ", "-"), statements);
-    const before = readFileSync(path);
-    const { code, out, err } = await runToEnd({ DATABASE_URL: `file:${path}`, LINKME_DATA_DIR: join(root, "foreign") });
-    assert.equal(code, 78, out + err);
-    assert.match(err, /^DATABASE_URL .*\.db is the database of another program; accepted is a file of LinkMe Server/m);
-    assert.ok(readFileSync(path).equals(before));
-  });
-}
-
-test("a directory is no database, and nothing is left beside it", async () => {
-  const path = join(root, "beside", "directory");
-  mkdirSync(path, { recursive: true });
-  const { code, err } = await runToEnd({ DATABASE_URL: `file:${path}` });
-  assert.equal(code, 78);
-  assert.match(
-    err,
-    /^DATABASE_URL \S+directory is a directory; accepted is a file of LinkMe Server, or one that is not /m,
-  );
-  assert.deepEqual(readdirSync(join(root, "beside")), ["directory"]);
-});
-
-test("a damaged database ends the start with a sentence and not with a stack", async () => {
-  const path = join(root, "damaged.db");
-  const env = { DATABASE_URL: `file:${path}`, LINKME_DATA_DIR: join(root, "damaged") };
-  writeFileSync(path, "no database at all ".repeat(1_000));
-  const garbage = await runToEnd(env);
-  assert.equal(garbage.code, 78);
-  assert.match(garbage.err, /damaged\.db is damaged, or not an SQLite database; accepted is/);
-  // Readable at first sight, and not in the middle.
-  rmSync(path);
-  const file = new DatabaseSync(path);
-  file.exec("create table schema_migrations (version bigint primary key, checksum text)");
-  file.close();
-  const { code, err } = await runToEnd(env);
-  assert.equal(code, 1);
-  assert.match(err, /^The database cannot be used: .*restore a backup\.$/m);
-  assert.doesNotMatch(err, /^\s+at /m);
-});
 
 test("what the server keeps is readable for nobody else, also in a directory that others may enter", async (t) => {
   const data_dir = join(root, "open-to-others");
@@ -160,35 +45,6 @@ test("a port that is in use is one sentence that says what to do", async () => {
   // The next start finds the token made already, and does not show it.
   assert.ok(err.includes(readFileSync(join(root, "port", "admin.token"), "utf8").trim()));
 });
-
-test("an address of another machine is no HOST, whoever starts the server again", async () => {
-  // TEST-NET-3 (RFC 5737): no machine has it.
-  const { code, err } = await runToEnd({ HOST: "203.0.113.9", DATABASE_URL: url("foreign") });
-  assert.equal(code, 78);
-  assert.match(
-    err.trim().split("\n").at(-1) ?? "",
-    /^HOST 203\.0\.113\.9 is not an address of this machine; set HOST to /,
-  );
-});
-
-for (const [answer, exit_code, text] of [
-  ["ENOTFOUND", 78, "is not an address of this machine; set HOST to 127.0.0.1, "],
-  ["EAI_AGAIN", 1, "cannot be looked up at the moment; see that a resolver answers, or set HOST to 127.0.0.1, "],
-] as const) {
-  test(`a HOST of which the resolver says ${answer} ends the start with exit code ${exit_code} and says what to set`, async () => {
-    // Where no resolver answers, every name is EAI_AGAIN, and some resolvers find every name: so its answer is given.
-    const lookup = `(name, _, done) => done(Object.assign(new Error(name), { code: "${answer}" }))`;
-    const preload = encodeURIComponent(`import dns from "node:dns"; dns.lookup = ${lookup};`);
-    const NODE_OPTIONS = `--import=data:text/javascript,${preload}`;
-    const host = { HOST: "nosuch-host.invalid", NODE_OPTIONS };
-    const { code, err } = await runToEnd({ ...host, DATABASE_URL: url(answer) });
-    assert.equal(code, exit_code, err);
-    assert.ok(
-      err.split("\n").some((line) => line.startsWith(`HOST nosuch-host.invalid ${text}`)),
-      err,
-    );
-  });
-}
 
 test("a database file that another server uses is waited for, and nothing of that server is sent again", async () => {
   const env = { DATABASE_URL: url("shared"), LINKME_ADMIN_TOKEN: "token-of-this-test" };
