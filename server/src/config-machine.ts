@@ -1,8 +1,8 @@
 // What settings ask of this machine, which their values alone do not tell: an address to listen on, files, directories. Called
-// once by main.ts before anything is made or opened, so that these problems are reported with those of the values.
-import { accessSync, constants } from "node:fs";
+// once by main.ts before any file is made or opened, so that these problems are reported with those of the values.
+import { accessSync, constants, existsSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { CountryFileError, openCountries } from "./analytics/country.ts";
 import type { Config } from "./config.ts";
 import { databasePath } from "./platform/database-open.ts";
@@ -12,6 +12,9 @@ import { whyNotOurs } from "./platform/sqlite-file.ts";
 /** What the system says of a HOST that is not of this machine, or an address that is none by itself, like fe80::1. */
 const FOREIGN_HOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "EINVAL"]);
 const PRIVATE_DIRECTORY = 0o700;
+/** In the data directory, where they were not given. */
+export const TOKEN_FILE = "admin.token";
+export const SEAL_KEY_FILE = "seal.key";
 
 export interface MachineCheck {
   /** One sentence each. */
@@ -34,7 +37,7 @@ export async function checkMachine(values: Partial<Config>): Promise<MachineChec
     // Beside the file: said of that already.
     data_dir === undefined || (path !== null && resolve(dirname(path)) === resolve(data_dir))
       ? null
-      : whyNotDataDir(data_dir, made),
+      : whyNotDataDir(data_dir, values, made),
     await whyNotCountries(geoip_database),
   ];
   return {
@@ -72,8 +75,12 @@ function whyNotFile(path: string, made: string[]): string | null {
   return `DATABASE_URL ${path} cannot be used (${problem}); accepted is a file that this process may read and write, or one that is not there yet in a directory of that kind.`;
 }
 
-function whyNotDataDir(path: string, made: string[]): string | null {
-  const problem = whyNotDirectory(path, made);
+function whyNotDataDir(path: string, values: Partial<Config>, made: string[]): string | null {
+  // Secrets that are there already may be mounted to be read alone.
+  const is_given =
+    (values.admin_token !== null || existsSync(join(path, TOKEN_FILE))) &&
+    (values.seal_key !== null || existsSync(join(path, SEAL_KEY_FILE)));
+  const problem = whyNotDirectory(path, made, is_given ? 0 : constants.W_OK);
   return problem === null ? null : unusableDataDir(path, problem);
 }
 
@@ -81,10 +88,10 @@ export function unusableDataDir(path: string, reason: string): string {
   return `LINKME_DATA_DIR ${path} cannot be used (${reason}); accepted is the path of a directory that this process may read and write.`;
 }
 
-function whyNotDirectory(path: string, made: string[]): string | null {
+function whyNotDirectory(path: string, made: string[], write = constants.W_OK): string | null {
   try {
     made.push(...makeDirectory(path, PRIVATE_DIRECTORY));
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    accessSync(path, constants.R_OK | constants.X_OK | write);
     return null;
   } catch (error) {
     return reasonOf(error);

@@ -254,7 +254,7 @@ export function readConfig(env: Environment, read_file: ReadFile): Reading {
   // Every field was parsed by the schema of its own row just now, or is undefined.
   problems.push(...noticeProblems(values as Partial<Config>));
   const { database_url } = values as Partial<Config>;
-  values["data_dir"] ??= database_url === undefined ? undefined : defaultDataDir(database_url);
+  if (values["data_dir"] === null) values["data_dir"] = database_url && defaultDataDir(database_url);
   if (problems.length > 0) return { kind: "problems", problems, warnings, config: values };
   // Every row had a value: one without is a problem.
   const config = values as Config;

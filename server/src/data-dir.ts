@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, SETTINGS } from "./config.ts";
-import { reasonOf, unusableDataDir } from "./config-machine.ts";
+import { reasonOf, SEAL_KEY_FILE, TOKEN_FILE, unusableDataDir } from "./config-machine.ts";
 import { makeDirectory } from "./platform/directories.ts";
 
 const SECRET_BYTES = 32;
@@ -39,13 +39,13 @@ export function readSecrets(config: Config): Secrets {
   } catch (error) {
     throw new DataDirError(unusableDataDir(config.data_dir, reasonOf(error)));
   }
-  const token_file = join(config.data_dir, "admin.token");
+  const token_file = join(config.data_dir, TOKEN_FILE);
   const token =
     config.admin_token === null
       ? readOrCreate(token_file, () => randomBytes(SECRET_BYTES).toString("base64url"))
       : { value: config.admin_token, is_new: false };
   if (!SETTINGS.admin_token.schema.safeParse(token.value).success) throw spoiled(token_file, "LINKME_ADMIN_TOKEN");
-  const seal_key_file = join(config.data_dir, "seal.key");
+  const seal_key_file = join(config.data_dir, SEAL_KEY_FILE);
   return {
     ...(config.seal_key === null
       ? { ...readSealKey(seal_key_file), seal_key_file }

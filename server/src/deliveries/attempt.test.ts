@@ -9,6 +9,7 @@ import { type Exchange, keepHeaders, type OutboundRequest } from "../platform/ex
 import { uuidFloor } from "../platform/ids.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
 import { attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { DUE_FIRST } from "./due.ts";
 import { INTERRUPTIONS_MAX, PARKED_AFTER_MS } from "./policy.ts";
 
 const NOW = 1_700_000_000_000;
@@ -196,8 +197,11 @@ test("an attempt that a stop of this server has cut off costs nothing, not even 
   assert.deepEqual([state, reason, failures, due_at], ["pending", "stopping", 0, NOW]);
   assert.deepEqual([made.counts, made.settled_at, made.record.cause], [false, null, "aborted"]);
   const by_hand = { ...READY, trigger: "manual", resume_state: "failed", resume_at: null, failures: 3 } as const;
-  const { restored, ...back } = (await make(only, ofStop, by_hand)).made.decision;
-  assert.deepEqual([restored, back.state, back.failures, back.due_at], [true, "failed", 3, null]);
+  const anew = (await make(only, ofStop, by_hand)).made.decision;
+  assert.deepEqual([anew.state, anew.trigger, anew.restored, anew.due_at], ["pending", "manual", false, DUE_FIRST]);
+  const probe = { ...READY, trigger: "probe", resume_state: "pending", resume_at: NOW + 9, failures: 3 } as const;
+  const { restored, ...back } = (await make(only, ofStop, probe)).made.decision;
+  assert.deepEqual([restored, back.state, back.trigger, back.due_at], [true, "pending", "auto", NOW + 9]);
 });
 
 const claims: { title: string; ready: Partial<Ready>; records: number; is_too_often: boolean }[] = [

@@ -71,8 +71,8 @@ function isCutOff(exchange: Exchange | Unbuilt): exchange is Extract<Exchange, {
 }
 
 function inputOf(ready: Claimed & { is_test: boolean }): DecisionInput {
-  const { order_key = null, armed_at = null, armed_attempt = null } = ready;
-  return { ...ready, order_key, armed_at, armed_attempt };
+  const { order_key = null, replay_id = null, armed_at = null, armed_attempt = null } = ready;
+  return { ...ready, order_key, replay_id, armed_at, armed_attempt };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */

@@ -8,7 +8,7 @@ const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
 const fresh: DecisionInput = {
   ...{ failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null },
-  ...{ attempt: 1, order_key: null, armed_at: null, armed_attempt: null, position: uuidFloor(0) },
+  ...{ attempt: 1, order_key: null, replay_id: null, armed_at: null, armed_attempt: null, position: uuidFloor(0) },
 };
 const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
 const final: Outcome = { kind: "refused", retriable: false, message: "no" };
@@ -97,7 +97,14 @@ describe("an attempt", () => {
   const refused: Outcome = { kind: "refused", retriable: true, message: "503" };
   const head: DecisionInput = {
     ...{ failures: 1, trigger: "probe", is_test: false, resume_state: "pending", resume_at: NOW - 9 },
-    ...{ attempt: 3, order_key: "lnk_1", armed_at: null, armed_attempt: null, position: uuidFloor(NOW) },
+    ...{
+      attempt: 3,
+      order_key: "lnk_1",
+      replay_id: null,
+      armed_at: null,
+      armed_attempt: null,
+      position: uuidFloor(NOW),
+    },
   };
   /** A schedule of two delays is over, and so is a day. */
   const DAYS = [5, 86_400];
@@ -136,11 +143,12 @@ describe("an attempt", () => {
       false,
       "its event is older than what the replay has asked for",
     );
-    assert.equal(
-      isParkedAt({ armed_at: NOW - 1, position: uuidFloor(armed_at) }),
-      true,
-      "its event is from after that",
-    );
+    const event_later = { armed_at: NOW - 1, position: uuidFloor(armed_at) };
+    assert.equal(isParkedAt(event_later), true);
+    assert.equal(isParkedAt(event_later, { ...AT, now: AT.now - 1 }), false, "its event is from after that");
+    assert.equal(isParkedAt({ replay_id: "rpl_1" }), true);
+    const unknown = { replay_id: "rpl_1", armed_at: null, armed_attempt: null };
+    assert.equal(isParkedAt(unknown), false, "how often it was tried since is not known");
   });
 
   test("beyond the schedule is the last one", () => {

@@ -3,6 +3,7 @@
 import type { DeliveryState, Trigger } from "#contract/deliveries.ts";
 import type { Outcome } from "#destination-types/definition.ts";
 import { uuidTime } from "../platform/ids.ts";
+import { DUE_FIRST } from "./due.ts";
 
 /** Delays are spread by this share both ways, so that failed deliveries do not come back as one wave. */
 const JITTER = 0.2;
@@ -25,7 +26,9 @@ export interface DecisionInput {
   attempt: number;
   /** Later ones of its key wait until it has ended; null: none does. */
   order_key: string | null;
-  /** When the last replay that sends it made it pending, and after how many claims; null: none did. */
+  /** The replay that sends it again; null: none does. */
+  replay_id: string | null;
+  /** When the last replay that sends it made it pending, and after how many claims; null: none did, or it does not tell. */
   armed_at: number | null;
   armed_attempt: number | null;
   /** Begins with the time of its event. */
@@ -100,9 +103,11 @@ export function decide(
 
 /**
  * What an attempt means that the stop of this server has cut off: it costs nothing of the schedule, and the next dispatcher makes
- * it anew. What a person or a probe had asked for is what it was.
+ * it anew, also when a person has asked for it (settle-store.ts). What a probe has tried is what it was.
  */
 export function decideCutOff(claimed: DecisionInput, reason: string, now: number): Decision {
+  const { trigger, failures } = claimed;
+  if (trigger === "manual") return { state: "pending", reason, failures, due_at: DUE_FIRST, trigger, restored: false };
   if (claimed.resume_state !== null) return restore(claimed, claimed.resume_state);
   return waitUnchanged(claimed, reason, now);
 }
@@ -114,13 +119,15 @@ export function decideCutOff(claimed: DecisionInput, reason: string, now: number
  * While a receiver is down, its proxy refuses too: so for a day nothing is given up, however short the schedule.
  */
 function isPoison(
-  { trigger, resume_state, order_key, attempt, position, armed_at, armed_attempt }: DecisionInput,
+  { trigger, resume_state, order_key, attempt, position, replay_id, armed_at, armed_attempt }: DecisionInput,
   outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
   schedule: readonly number[],
   now: number,
 ): boolean {
   if (trigger !== "probe" || resume_state !== "pending" || order_key === null) return false;
   if (outcome.kind !== "refused" || outcome.retry_after_ms !== undefined) return false;
+  // A process from before `armed_at` has begun it: how often it was tried since is not known.
+  if (replay_id !== null && armed_at === null) return false;
   const schedule_ms = schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
   const began_at = Math.max(uuidTime(position), armed_at ?? 0);
   return attempt - (armed_attempt ?? 0) > schedule.length && now - began_at >= Math.max(schedule_ms, PARKED_AFTER_MS);

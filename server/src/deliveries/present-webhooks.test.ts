@@ -175,10 +175,14 @@ forEachEngine((engine) => {
     assert.equal(await step(), null);
     await db.query(sql`update deliveries set attempt = 3, armed_at = ${clock.at} where leased = 1`);
     assert.equal(await step(), null, "it may go at its next attempt");
-    await db.query(sql`update deliveries set armed_at = created_at where leased = 1`);
+    await db.query(
+      sql`update deliveries set armed_at = null, armed_attempt = null, replay_id = 'rpl_a' where leased = 1`,
+    );
+    assert.equal(await step(), null, "a process from before these columns has begun it");
+    await db.query(sql`update deliveries set armed_at = created_at, armed_attempt = 1 where leased = 1`);
     assert.match((await step()) ?? "", /^Events of a link wait /);
     await db.query(
-      sql`update deliveries set armed_attempt = null, armed_at = null, resume_state = 'succeeded' where leased = 1`,
+      sql`update deliveries set armed_attempt = null, armed_at = null, replay_id = null, resume_state = 'succeeded' where leased = 1`,
     );
     assert.equal(await step(), null, "one that had succeeded and that a person sends again");
     await db.query(sql`update deliveries set attempt = 1, resume_state = null where leased = 1`);

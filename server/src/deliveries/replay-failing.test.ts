@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { DOWN, openReplayWorld, type ReplayWorld } from "../../test/support/replays.ts";
+import { ACCEPTED, DOWN, openReplayWorld, type ReplayWorld } from "../../test/support/replays.ts";
+import { sql } from "../platform/sql.ts";
 
 const ROUNDS_MAX = 100;
 
@@ -52,5 +53,25 @@ forEachEngine((engine) => {
     await world.runner.runRound();
     const { state, created } = await world.replays.getReplay(next, null);
     assert.deepEqual([state, created], ["running", 20], "nor what another one met");
+  });
+
+  test("attempts that a stop of a server has cut off are no reason", async () => {
+    const world = await openReplayWorld(engine);
+    await world.addEvents(60);
+    const { id } = await start(world);
+    await world.runner.runRound();
+    const sent = await world.deliver((_, index) => (index < 15 ? ACCEPTED : DOWN));
+    assert.equal(sent.length, 20);
+    await world.db.query(sql`update attempts set cause = 'aborted'
+      where destination_id = ${world.key.id} and outcome = 'unreachable'`);
+    world.clock.at += 1_000;
+    await world.runner.runRound();
+    assert.equal((await world.replays.getReplay(id, null)).state, "running");
+    await world.db.query(
+      sql`update attempts set cause = 'reset' where destination_id = ${world.key.id} and cause = 'aborted'`,
+    );
+    world.clock.at += 1_000;
+    await world.runner.runRound();
+    assert.equal((await world.replays.getReplay(id, null)).state, "paused", "as the same failures of the receiver are");
   });
 });

@@ -125,12 +125,12 @@ export function createReplayStore(database: Pick<Database, "query" | "transactio
     return { waiting: waiting[0]?.count ?? 0, ...recent };
   }
 
-  /** How the newest attempts of replays to its target have gone. */
+  /** How the newest attempts of replays to its target have gone; those that a stop of a server has cut off say nothing. */
   async function recentOf({ target_id }: ReplayRow, since: number, limit: number) {
     const [recent] = await query<Omit<ReplayFacts, "waiting">>(sql`select count(*) as attempts,
         count(case when outcome in ('accepted', 'accepted_unverified', 'skipped') then null else 1 end) as failures
       from (select outcome from attempts where destination_id = ${target_id} and trigger = 'replay'
-        and started_at >= ${since} order by started_at desc limit ${limit}) as recent`);
+        and started_at >= ${since} and (cause is null or cause <> 'aborted') order by started_at desc limit ${limit}) as recent`);
     return recent ?? { attempts: 0, failures: 0 };
   }
 

@@ -191,10 +191,12 @@ function updateSettled(settlements: readonly Settlement[]): Statement {
   ]);
   // What is restored is what the row holds: an attempt that was overtaken may have been recorded since the claim.
   return sql`update deliveries set state = case when column10 = 1 then coalesce(resume_state, column4) else column4 end,
-      reason = case when column10 = 1 then reason else column5 end,
-      failures = case when column10 = 1 then failures else column6 end,
+      reason = case when column10 = 1 or ${ASKED_STILL} then reason else column5 end,
+      failures = case when column10 = 1 or ${ASKED_STILL} then failures else column6 end,
       due_at = case when column10 = 1 and resume_state is not null then resume_at else column7 end, ${TRIGGER},
-      settled_at = coalesce(column9, settled_at), leased = 0, resume_state = null, resume_at = null
+      settled_at = coalesce(column9, settled_at), leased = 0,
+      resume_state = case when ${ASKED_STILL} then resume_state end,
+      resume_at = case when ${ASKED_STILL} then resume_at end
     ${eachRow(values, SETTLED_TYPES)}
     where destination_id = column1 and position = column2
       and ((attempt = column3 and leased = 1) or (state <> 'succeeded' and column4 = 'succeeded')
@@ -227,6 +229,9 @@ const OVERTAKEN_TYPES = [
   ...(["text", "text", "bigint", "bigint", "text", "text"] as const),
   ...(["bigint", "bigint", "bigint"] as const),
 ];
+
+/** A person asked for it, and it is to be made anew (decideCutOff): where it puts the delivery back stays. */
+const ASKED_STILL = sql`(column4 = 'pending' and column8 = 'manual')`;
 
 /** What a replay asked for stays so, also when a person granted an attempt in between. */
 const TRIGGER = sql`trigger = case when replay_id is not null and column8 = 'auto' then 'replay' else column8 end`;

@@ -8,11 +8,12 @@ import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import { sql } from "../platform/sql.ts";
 import { DUE_FIRST } from "./due.ts";
 import type { DeliveryFilter } from "./ledger-store.ts";
-import { decide } from "./policy.ts";
+import { type Decision, type DecisionInput, decide, decideCutOff } from "./policy.ts";
 import { type Settlement, settle } from "./settle-store.ts";
 import { insertDeliveries } from "./store.ts";
 
 const LEASE_MS = 45_000;
+const NO_REPLAY = { replay_id: null, armed_at: null, armed_attempt: null };
 const LEASED = { attempt: 1, leased: 1, due_at: NOW + LEASE_MS } as const;
 
 let count = 0;
@@ -172,12 +173,7 @@ forEachEngine((engine) => {
         const by_hand: Settlement = {
           ...settlementOf(key, 2, decision),
           ...{ lease: { lease_until: bounds.lease_until }, settled_at: null },
-          decision: decide(
-            { ...claimed, is_test: false, order_key: null, armed_at: null, armed_attempt: null },
-            refused,
-            [3],
-            at,
-          ),
+          decision: decide({ ...claimed, ...NO_REPLAY, is_test: false, order_key: null }, refused, [3], at),
         };
         const groups = {
           first: [[overtaken], [by_hand]],
@@ -207,6 +203,27 @@ forEachEngine((engine) => {
     assert.equal((await store.claim(key.destination_id, bounds)).claimed.length, 1);
     await db.batch(settle([settlementOf(key, 2, { state: "succeeded", failures: 1, due_at: null })]));
     assert.deepEqual(pick(await find()), ["succeeded", 2, 1, 0, null, "auto"]);
+  });
+
+  test("an attempt by hand that a stop has cut off is made anew, and puts the delivery back where the first would have", async () => {
+    const ended = { state: "failed", reason: "Of before.", failures: 3, attempt: 3, due_at: null } as const;
+    const { db, store, key, find } = await openWith(engine, ended);
+    await store.grantAttempt(key, NOW);
+    const bounds = { now: NOW, lease_until: NOW + LEASE_MS, limit: 1, asked_only: true };
+    const make = async (judge: (claimed: DecisionInput) => Decision) => {
+      const [claimed] = (await store.claim(key.destination_id, bounds)).claimed;
+      assert.ok(claimed !== undefined);
+      const decision = judge({ ...claimed, ...NO_REPLAY, is_test: false, order_key: null });
+      await db.batch(settle([{ ...settlementOf(key, claimed.attempt, decision), decision, settled_at: null }]));
+      return find();
+    };
+    const cut = await make((claimed) => decideCutOff(claimed, "stopping", NOW));
+    assert.deepEqual(pick(cut), ["pending", 4, 3, 0, DUE_FIRST, "manual"]);
+    assert.deepEqual([cut.resume_state, cut.reason], ["failed", "Of before."]);
+    const refused: Outcome = { kind: "refused", retriable: true, message: "HTTP 502" };
+    const back = await make((claimed) => decide(claimed, refused, [], { now: NOW, random: 0 }));
+    assert.deepEqual(pick(back), ["failed", 5, 3, 0, null, "auto"]);
+    assert.deepEqual([back.resume_state, back.reason], [null, "Of before."]);
   });
 
   test("health tells when the failures began, and what was last whatever is recorded later", async () => {

@@ -61,7 +61,8 @@ export function createWebhookWaitsStore({ query }: Pick<Database, "query">) {
   ): Promise<Head[]> {
     return query<Head>(sql`select position, due_at, leased, looked from (
         select l.*, count(*) over () as looked from (
-          select position, order_key, attempt - coalesce(armed_attempt, 0) as tries, resume_state, leased, due_at,
+          select position, order_key, attempt - case when armed_attempt is not null then armed_attempt
+              when replay_id is not null and failures = 0 then attempt else 0 end as tries, resume_state, leased, due_at,
             coalesce(armed_at, created_at) as began_at from deliveries
           where destination_id = ${id} and state = 'pending' and due_at > ${after} and due_at < ${WAITS_FOR_TURN}
           order by due_at desc limit ${limit}) as l) as h

@@ -128,7 +128,7 @@ export function rangesOf(stops: readonly Stop[], now: number): TimeRange[] {
   let behind = 0;
   return stops.map(({ since, until, on_since, on_until }, index) => {
     const next = stops[index + 1]?.since ?? Number.POSITIVE_INFINITY;
-    const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? next, next);
+    const last = Math.min((until ?? now) + IN_FLIGHT_MS, on_until ?? Number.POSITIVE_INFINITY, next);
     const range = { since: Math.max(since - IN_FLIGHT_MS, on_since, behind), until: last + 1 };
     behind = Math.max(behind, range.until);
     return range;

@@ -112,7 +112,7 @@ function isUnkept({ unkept_until }: Pools, { key }: Pool): boolean {
 
 /**
  * A request that had left was lost with a connection that an earlier answer had promised to keep. Some receivers promise that and
- * close each time; then every request but the first would be such an attempt.
+ * close each time; then every request but the first would be such an attempt. Those that rest now were promised the same.
  */
 export function distrust(pools: Pools, { key, idle }: Pool): void {
   pools.unkept_until.set(key, performance.now() + UNKEPT_MS);

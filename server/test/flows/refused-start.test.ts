@@ -1,11 +1,20 @@
 // What an operator reads when the server does not start: one sentence for each thing that is wrong, and nothing is changed.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
-import { runToEnd } from "../support/program.ts";
+import { ROOT, runToEnd } from "../support/program.ts";
 
 const root = mkdtempSync(join(tmpdir(), "linkme-refused-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -57,13 +66,19 @@ test("a database file that cannot be one is refused by the name of its setting, 
   const accepted =
     "accepted is a file that this process may read and write, or one that is not there yet in a directory of that kind";
   const reason = "cannot be used (EEXIST: a file is in its place)";
+  const dir = { LINKME_DATA_DIR: relative(ROOT, join(root, "plain")) };
+  const beside = await runToEnd({ DATABASE_URL: `file:${join(root, "plain", "linkme.db")}`, ...dir });
+  assert.equal(beside.err, err, "the same directory by another name is told of once");
   assert.equal(err, `DATABASE_URL ${root}/plain/linkme.db ${reason}; ${accepted}.\n`);
+  symlinkSync("loop.db", join(root, "loop.db"));
+  const loop = await runToEnd({ DATABASE_URL: `file:${join(root, "loop.db")}` });
+  assert.equal(loop.err, `DATABASE_URL ${root}/loop.db cannot be used (ELOOP); ${accepted}.\n`);
   const device = await runToEnd({ DATABASE_URL: "file:/dev/null" });
   assert.equal(device.code, 78);
   assert.match(device.err, /^DATABASE_URL \/dev\/null is a device, a pipe or a socket; accepted is a file of LinkMe /);
 });
 
-/** A file as another program leaves it; answers its path and a digest of what is in it. */
+/** A file as another program leaves it; answers its path. */
 function makeForeign(name: string, statements: string): string {
   const path = join(root, `${name}.db`);
   const file = new DatabaseSync(path);

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { waitUntil } from "./wait.ts";
 
-const ROOT = join(import.meta.dirname, "..", "..", "..");
+/** Where it runs. */
+export const ROOT = join(import.meta.dirname, "..", "..", "..");
 
 /** A process that is over with the test file at the latest. */
 export function run(env: Record<string, string>): { child: ChildProcess; out: () => string; err: () => string } {

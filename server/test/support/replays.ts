@@ -156,9 +156,9 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
 
   function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string): Settlement {
     const at = { now: now(), random: 0.5 };
-    const { order_key = null, armed_at = null, armed_attempt = null } = row;
+    const { order_key = null, replay_id = null, armed_at = null, armed_attempt = null } = row;
     const decision = decide(
-      { ...row, is_test: false, order_key, armed_at, armed_attempt },
+      { ...row, is_test: false, order_key, replay_id, armed_at, armed_attempt },
       outcome,
       settings.retry_schedule,
       at,
