@@ -253,7 +253,7 @@ forEachEngine((engine) => {
     assert.doesNotMatch(alone ?? "", /of a link/);
     await insert({ accepted: 1, due_at: START + 1, key: "lnk_1" });
     const who = `Events of a link wait for an earlier one of it, ${idOf(0)}, which could not be delivered yet.`;
-    const call = `If the receiver takes others, POST /api/deliveries/${idOf(0)}/cancel gives it up, and the next one of its link is tried instead.`;
+    const call = `If the receiver takes others, POST /api/deliveries/${idOf(0)}/cancel gives it up, and the next one of its link is tried instead, the next time.`;
     assert.equal(await step(), `${alone} ${who} ${call}`);
     await insert(
       { accepted: 2, due_at: clock.at + MINUTE_MS, key: "lnk_2", failures: 1 },

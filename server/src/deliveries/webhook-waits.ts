@@ -56,7 +56,7 @@ export function stepWhilePaused({ links, is_exact, ...first }: Stuck): string {
     is_exact && links === 1
       ? `Events of a link wait for an earlier one of it, ${id}, which could not be delivered yet.`
       : `Events of ${of} wait for an earlier one of their link that could not be delivered yet. The first of these is ${id}.`;
-  return `${who} If the receiver takes others, POST /api/deliveries/${id}/cancel gives it up, and the next one of its link is tried instead.`;
+  return `${who} If the receiver takes others, POST /api/deliveries/${id}/cancel gives it up, and the next one of its link is tried instead, the next time.`;
 }
 
 /** @param nobody no dispatcher is known, so that no call lets those behind it go on; null: one is, or nobody can tell */

@@ -78,7 +78,8 @@ test("one that fails while later events of its link wait behind it may be given 
   const call = `POST /api/deliveries/${deliveryId(failed)}`;
   for (const state of ["active", "paused"] as const) {
     const retry = state === "active" ? `To try it at once: ${call}/retry.` : `To try this one now: ${call}/retry.`;
-    const cancel = ` Later events of its link wait behind it: ${call}/cancel gives it up, and the next one has its turn.`;
+    const next = state === "active" ? "has its turn" : "is tried instead, the next time";
+    const cancel = ` Later events of its link wait behind it: ${call}/cancel gives it up, and the next one ${next}.`;
     assert.ok(step({}, state).endsWith(`${retry}${cancel}`), step({}, state));
     assert.ok(step({}, state, false).endsWith(retry));
     assert.ok(!step({ attempt: 0, reason: null }, state).includes("/cancel"), "it has not been tried");

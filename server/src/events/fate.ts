@@ -211,7 +211,9 @@ function stepWhenPending(
   const next = probe_at !== null && probe_at > now ? `at about ${timeText(probe_at)}` : "as soon as may be";
   const due_at = ahead === null ? (delivery.due_at ?? now) : now;
   const own = due_at > now ? `, not before ${timeText(due_at)}` : "";
-  const to_try = is_alone ? ` To try this one now: ${retry}.${stepForBehind(found)}` : behind;
+  const to_try = is_alone
+    ? ` To try this one now: ${retry}.${stepForBehind(found, "is tried instead, the next time")}`
+    : behind;
   return `${mend} sent by itself then${own}; the webhook is tried next ${next}.${to_try}`;
 }
 
@@ -236,13 +238,13 @@ function stepBeforeItsTime(
   // What a person has asked for already is due now.
   return delivery.due_at === DUE_FIRST
     ? advice
-    : `${advice} To try it at once: ${retryOf(delivery)}.${stepForBehind(found)}`;
+    : `${advice} To try it at once: ${retryOf(delivery)}.${stepForBehind(found, "has its turn")}`;
 }
 
 /** One that fails again and again keeps those behind it. */
-function stepForBehind({ delivery, has_behind = false }: Settled): string {
+function stepForBehind({ delivery, has_behind = false }: Settled, what_follows: string): string {
   if (!has_behind || delivery.attempt === 0) return "";
-  return ` Later events of its link wait behind it: POST /api/deliveries/${deliveryId(delivery)}/cancel gives it up, and the next one has its turn.`;
+  return ` Later events of its link wait behind it: POST /api/deliveries/${deliveryId(delivery)}/cancel gives it up, and the next one ${what_follows}.`;
 }
 
 function stepBehind(ahead: DeliveryKey, delivery: DeliveryRow): string {
