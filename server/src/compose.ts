@@ -39,6 +39,8 @@ import { createRetentionStore } from "./retention/store.ts";
 const REMOVALS_EVERY_MS = 60_000;
 /** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
 const STOP_RESERVE_MS = 1_500;
+/** Of that, to record what was cut off. */
+const RECORD_LIMIT_MS = 500;
 
 const IDLE_CHECK_MS = 50;
 /** How long requests that are under way at a stop may take; what is cut off was not answered, and comes again. */
@@ -214,6 +216,7 @@ function composeLife(config: Config, parts: LifeParts) {
     await pipeline.committer.idle();
     await folding.stop();
     await pipeline.egress.close();
+    await dispatcher.record(RECORD_LIMIT_MS);
     await db.close();
     return is_drained;
   }

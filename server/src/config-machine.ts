@@ -1,49 +1,35 @@
 // What settings ask of this machine, which their values alone do not tell: an address to listen on, files, directories. Called
 // once by main.ts before any file is made or opened, so that these problems are reported with those of the values.
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, readlinkSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { CountryFileError, openCountries } from "./analytics/country.ts";
 import type { Config } from "./config.ts";
 import { databasePath } from "./platform/database-open.ts";
-import { makeDirectory, removeDirectories } from "./platform/directories.ts";
 import { whyNotOurs } from "./platform/sqlite-file.ts";
 
 /** What the system says of a HOST that is not of this machine, or an address that is none by itself, like fe80::1. */
 const FOREIGN_HOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "EINVAL"]);
-const PRIVATE_DIRECTORY = 0o700;
 /** In the data directory, where they were not given. */
 export const TOKEN_FILE = "admin.token";
 export const SEAL_KEY_FILE = "seal.key";
 
-export interface MachineCheck {
-  /** One sentence each. */
-  problems: string[];
-  /** Removes the directories that the check has made, for a start that ends here. */
-  undo(): void;
-}
-
 /**
- * Looks at each of these values, whatever was found wrong with others. The directories that are missing are made.
+ * Looks at each of these values, whatever was found wrong with others, and changes nothing. What it cannot foresee, such as a
+ * directory below /proc, the start meets later by itself.
  * @param values those that could be read
+ * @returns one sentence for each problem
  */
-export async function checkMachine(values: Partial<Config>): Promise<MachineCheck> {
-  const made: string[] = [];
+export async function findMachineProblems(values: Partial<Config>): Promise<string[]> {
   const { host, database_url = "", data_dir, geoip_database = null } = values;
   const path = database_url.startsWith("file:") ? databasePath(database_url) : null;
   const problems = [
     host === undefined ? null : await whyNotHost(host),
-    path === null ? null : whyNotFile(path, made),
-    // Beside the file: said of that already.
-    data_dir === undefined || (path !== null && resolve(dirname(path)) === resolve(data_dir))
-      ? null
-      : whyNotDataDir(data_dir, values, made),
+    path === null ? null : whyNotFile(path),
+    data_dir === undefined ? null : whyNotDataDir(data_dir, path, values),
     await whyNotCountries(geoip_database),
   ];
-  return {
-    problems: problems.filter((problem) => problem !== null),
-    undo: () => removeDirectories(made),
-  };
+  return problems.filter((problem) => problem !== null);
 }
 
 /** Null too where no resolver answers at the moment, or whatever else may be otherwise when the server listens. */
@@ -65,22 +51,35 @@ export function foreignHost(host: string): string {
   return `HOST ${host} is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.`;
 }
 
-function whyNotFile(path: string, made: string[]): string | null {
+function whyNotFile(path: string): string | null {
   const reason = whyNotOurs(path);
   if (reason !== null) {
     return `DATABASE_URL ${path} ${reason}; accepted is a file of LinkMe Server, or one that is not there yet.`;
   }
-  const problem = whyNotDirectory(dirname(path), made) ?? whyNotWritable(path);
+  const problem = whyNotMade(path);
   if (problem === null) return null;
   return `DATABASE_URL ${path} cannot be used (${problem}); accepted is a file that this process may read and write, or one that is not there yet in a directory of that kind.`;
 }
 
-function whyNotDataDir(path: string, values: Partial<Config>, made: string[]): string | null {
+/** A file that is there, or its directory; a link leads to where the file will be. */
+function whyNotMade(path: string): string | null {
+  const target = leadsNowhere(path) ? resolve(dirname(path), readlinkSync(path)) : path;
+  return whyNotDirectory(dirname(target)) ?? whyNotWritable(target);
+}
+
+function whyNotDataDir(path: string, file: string | null, values: Partial<Config>): string | null {
+  const at = resolve(path);
+  if (file !== null) {
+    // Beside the file: said of that already.
+    if (at === resolve(dirname(file))) return null;
+    if (`${at}/`.startsWith(`${resolve(file)}/`))
+      return unusableDataDir(path, "the file of DATABASE_URL is in its place");
+  }
   // Secrets that are there already may be mounted to be read alone.
   const is_given =
     (values.admin_token !== null || existsSync(join(path, TOKEN_FILE))) &&
     (values.seal_key !== null || existsSync(join(path, SEAL_KEY_FILE)));
-  const problem = whyNotDirectory(path, made, is_given ? 0 : constants.W_OK);
+  const problem = whyNotDirectory(path, is_given ? 0 : constants.W_OK);
   return problem === null ? null : unusableDataDir(path, problem);
 }
 
@@ -88,14 +87,32 @@ export function unusableDataDir(path: string, reason: string): string {
   return `LINKME_DATA_DIR ${path} cannot be used (${reason}); accepted is the path of a directory that this process may read and write.`;
 }
 
-function whyNotDirectory(path: string, made: string[], write = constants.W_OK): string | null {
+/** One that is there, or the nearest one above, in which it can be made. */
+function whyNotDirectory(path: string, write = constants.W_OK): string | null {
+  const at = resolve(path);
+  if (leadsNowhere(at)) return `${at} is a link that leads nowhere`;
   try {
-    made.push(...makeDirectory(path, PRIVATE_DIRECTORY));
-    accessSync(path, constants.R_OK | constants.X_OK | write);
+    if (!statSync(at).isDirectory()) return `${at} is no directory`;
+    accessSync(at, constants.R_OK | constants.X_OK | write);
     return null;
   } catch (error) {
-    return reasonOf(error);
+    return isMissing(error) ? whyNotDirectory(dirname(at)) : reasonOf(error);
   }
+}
+
+/** A link to what is not there. */
+function leadsNowhere(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink() && statSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    // What cannot be looked at is told of by who looks into it.
+    return false;
+  }
+}
+
+/** It, or what it would be in, is not there. */
+function isMissing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(codeOf(error));
 }
 
 /** Null also where it is not there. */
@@ -104,7 +121,7 @@ function whyNotWritable(path: string): string | null {
     accessSync(path, constants.R_OK | constants.W_OK);
     return null;
   } catch (error) {
-    return codeOf(error) === "ENOENT" ? null : reasonOf(error);
+    return isMissing(error) ? null : reasonOf(error);
   }
 }
 

@@ -7,7 +7,7 @@ import { CountryFileError } from "./analytics/country.ts";
 import { serverVersion } from "./api/docs.ts";
 import { composeServer, type Server } from "./compose.ts";
 import { type Config, EXIT_BAD_CONFIG, readConfig } from "./config.ts";
-import { checkMachine, foreignHost, isForeignHost } from "./config-machine.ts";
+import { findMachineProblems, foreignHost, isForeignHost } from "./config-machine.ts";
 import { DataDirError, dropNewSealKey, readSecrets, type Secrets } from "./data-dir.ts";
 import { checkSealKey } from "./destinations/seal-check-store.ts";
 import { type Database, DatabaseError, isDatabaseError } from "./platform/database.ts";
@@ -75,9 +75,8 @@ async function start(): Promise<void> {
 async function loadConfig(): Promise<Config> {
   const reading = readConfig(process.env, (path) => readFileSync(path, "utf8"));
   for (const warning of reading.warnings) log("config.warning", { message: warning }, "warn");
-  const { problems, undo } = await checkMachine(reading.config);
+  const problems = await findMachineProblems(reading.config);
   if (reading.kind === "config" && problems.length === 0) return reading.config;
-  undo();
   return fail(EXIT_BAD_CONFIG, ...(reading.kind === "problems" ? reading.problems : []), ...problems);
 }
 

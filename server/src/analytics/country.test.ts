@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,9 +38,12 @@ test("without a file no country is known", async () => {
 
 test("a file that cannot be used is named in one sentence", async () => {
   const good = composeCountries({ 203: "NZ" });
+  const pipe = join(directory, "pipe.mmdb");
+  assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
   for (const [path, reason] of [
     [join(directory, "missing.mmdb"), /\(ENOENT\); accepted is/],
     [directory, /\(EISDIR\); accepted is/],
+    [pipe, /it is not such a file/],
     [file("empty.mmdb", ""), /it is not such a file/],
     [file("text.mmdb", "not a database at all"), /it is not such a file/],
     [file("cut.mmdb", good.subarray(0, good.length / 2)), /it is not such a file/],

@@ -1,5 +1,7 @@
 // The country of an address, from a database file of MaxMind that the operator has set. The library is loaded, and the file
 // read into memory, only then. An address is looked up once for each click, and nothing of it is kept.
+import { statSync } from "node:fs";
+
 const COUNTRY_PATTERN = /^[A-Z]{2}$/;
 
 /** The file cannot be used: said to the operator, and the process does not start. */
@@ -13,6 +15,8 @@ interface Found {
 /** @throws CountryFileError */
 export async function openCountries(path: string | null): Promise<(ip: string) => string | null> {
   if (path === null) return () => null;
+  // A pipe would be waited for.
+  if (statSync(path, { throwIfNoEntry: false })?.isFIFO()) throw unusable(path, null);
   const { open } = await import("maxmind");
   const reader = await open(path).catch((error: unknown) => {
     throw unusable(path, error);

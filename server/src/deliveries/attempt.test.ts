@@ -8,7 +8,7 @@ import { newWebhookRow } from "../destinations/webhook-row.ts";
 import { type Exchange, keepHeaders, type OutboundRequest } from "../platform/exchange.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { createSealer, type Sealer } from "../platform/sealing.ts";
-import { attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
+import { type AttemptContext, attempt, giveUp, type Ready, wasInterruptedTooOften } from "./attempt.ts";
 import { DUE_FIRST } from "./due.ts";
 import { INTERRUPTIONS_MAX, PARKED_AFTER_MS } from "./policy.ts";
 
@@ -42,7 +42,12 @@ function answer(changes: Partial<Exchange & { kind: "response" }>): Exchange {
   };
 }
 
-async function make(destination: Destination, exchange: Exchange, ready = READY) {
+async function make(
+  destination: Destination,
+  exchange: Exchange,
+  ready: Ready = READY,
+  countTries: AttemptContext["store"]["countTries"] = () => assert.fail("nothing is given up for its tries"),
+) {
   const sent: OutboundRequest[] = [];
   const egress = {
     async send(request: OutboundRequest) {
@@ -50,7 +55,8 @@ async function make(destination: Destination, exchange: Exchange, ready = READY)
       return exchange;
     },
   };
-  return { sent, made: await attempt({ egress, now: () => NOW, random: () => 0.5 }, ready, destination) };
+  const context = { egress, store: { countTries }, now: () => NOW, random: () => 0.5 };
+  return { sent, made: await attempt(context, ready, destination) };
 }
 
 const ends: { title: string; exchange: Exchange; state: string; outcome: string; due_at: number | null }[] = [
@@ -76,13 +82,15 @@ for (const { title, exchange, state, outcome, due_at } of ends) {
 test("a probe that is refused behind the schedule parks what a link waits for, also what a replay sends again", async () => {
   const position = uuidFloor(NOW - PARKED_AFTER_MS);
   const head = { ...READY, position, attempt: 2, trigger: "probe", resume_state: "pending", resume_at: NOW } as const;
-  const stateOf = async (changes: Partial<Ready>) =>
-    (await make(webhook(), answer({ status: 503 }), { ...head, ...changes })).made.decision.state;
-  assert.equal(await stateOf({ order_key: "lnk_1" }), "failed");
-  const replayed = { order_key: "lnk_1", replay_id: "rpl_1", armed_at: NOW - PARKED_AFTER_MS };
-  assert.equal(await stateOf({ ...replayed, armed_attempt: 1 }), "pending");
-  assert.equal(await stateOf({ ...replayed, attempt: 3, armed_attempt: 1 }), "failed");
-  assert.equal(await stateOf({}), "pending");
+  const stateOf = async (changes: Partial<Ready>, countTries = async (_: unknown, after: number) => 1 - after) =>
+    (await make(webhook(), answer({ status: 503 }), { ...head, ...changes }, countTries)).made.decision.state;
+  assert.equal(await stateOf({ order_key: "lnk_1" }), "failed", "with this one both attempts of its schedule");
+  const replayed = { order_key: "lnk_1", replay_id: "rpl_1", armed_at: NOW - PARKED_AFTER_MS, armed_attempt: 1 };
+  assert.equal(await stateOf(replayed), "pending", "one of them was before");
+  assert.equal(await stateOf(replayed, async () => 1), "failed");
+  const failing = () => Promise.reject(new Error("no database"));
+  assert.equal(await stateOf({ order_key: "lnk_1" }, failing), "pending", "nobody tells how often it was tried");
+  assert.equal((await make(webhook(), answer({ status: 503 }), head)).made.decision.state, "pending", "no link waits");
   const { state, reason } = giveUp({ ...head, order_key: "lnk_1" }, "Its event was erased.", NOW).decision;
   assert.deepEqual([state, reason], ["failed", "Its event was erased."], "nothing was sent");
 });

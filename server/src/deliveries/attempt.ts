@@ -15,6 +15,7 @@ import {
   type Unreadable,
 } from "./policy.ts";
 import type { Settlement } from "./settle-store.ts";
+import type { DeliveryStore } from "./store.ts";
 
 const ERROR_MAX_CHARS = 1_000;
 
@@ -47,6 +48,7 @@ export type Claimed = Omit<Ready, "body" | "event_id" | "is_test">;
 
 export interface AttemptContext {
   egress: Pick<Egress, "send">;
+  store: Pick<DeliveryStore, "countTries">;
   now(): number;
   random(): number;
 }
@@ -56,10 +58,12 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const started_at = context.now();
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
+  const tries = await countTries(context, ready);
   const at = { now: context.now(), random: context.random() };
+  const input = inputOf(ready, tries);
   const decision = isCutOff(exchange)
-    ? decideCutOff(inputOf(ready), exchange.message, at.now)
-    : decide(inputOf(ready), outcome, destination.retry_schedule, at);
+    ? decideCutOff(input, exchange.message, at.now)
+    : decide(input, outcome, destination.retry_schedule, at);
   const record = recordOf(ready, exchange, outcome, { started_at, destination });
   const is_silence = exchange.kind === "failure" && exchange.is_silence;
   return { ...settlementOf(ready, { decision, outcome, record }, at.now), era: destination.era, is_silence };
@@ -70,16 +74,26 @@ function isCutOff(exchange: Exchange | Unbuilt): exchange is Extract<Exchange, {
   return exchange.kind === "failure" && exchange.code === "aborted";
 }
 
-function inputOf(ready: Claimed & { is_test: boolean }): DecisionInput {
-  const { order_key = null, replay_id = null, armed_at = null, armed_attempt = null } = ready;
-  return { ...ready, order_key, replay_id, armed_at, armed_attempt };
+/** With this one; asked of what may be given up for them alone (isPoison). */
+function countTries({ store }: AttemptContext, ready: Ready): Promise<number> | number {
+  if (ready.trigger !== "probe" || (ready.order_key ?? null) === null) return 0;
+  // Nothing is given up while the database does not tell.
+  return store.countTries(ready, ready.armed_attempt ?? 0).then(
+    (before) => before + 1,
+    () => 0,
+  );
+}
+
+function inputOf(ready: Claimed & { is_test: boolean }, tries: number): DecisionInput {
+  const { order_key = null, replay_id = null, armed_at = null } = ready;
+  return { ...ready, tries, order_key, replay_id, armed_at };
 }
 
 /** For a delivery that is not sent at all: its event was erased, or it was interrupted too often. */
 export function giveUp(ready: Claimed, reason: string, now: number): Settlement {
   const refused: Outcome = { kind: "refused", retriable: false, message: reason };
   // Nothing was sent, so it is no poison: a link goes on behind whatever ends.
-  const input = { ...inputOf({ ...ready, is_test: false }), order_key: null };
+  const input = { ...inputOf({ ...ready, is_test: false }, 0), order_key: null };
   const decision = decide(input, refused, [], { now, random: 0 });
   const record = { ...blankRecord(ready, now), error: reason };
   return { ...settlementOf(ready, { decision, outcome: undefined, record }, now), counts: false };

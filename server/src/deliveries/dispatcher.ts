@@ -64,6 +64,8 @@ export interface Dispatcher {
   start(): Promise<void>;
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
+  /** After `stop`, when what it left in flight was cut off: waits until that is on record, at most so long. */
+  record(deadline_ms: number): Promise<void>;
   counts(): { queued: number; in_flight: number; unsettled: number };
   /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
@@ -77,7 +79,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** For what is tried again every second. */
   const logSeldom = createSeldomLog(log, clock.now);
   const lanes = createLanes(presence);
-  const context: AttemptContext = { egress: options.egress, now: clock.now, random: options.random };
+  const context: AttemptContext = { egress: options.egress, store, now: clock.now, random: options.random };
   const timers = createTimers(clock);
   const forgotten = createForgotten(clock.now);
   let state: "idle" | "starting" | "running" | "stopping" = "idle";
@@ -364,12 +366,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (state !== "running") return true;
     state = "stopping";
     for (const lane of lanes.all()) giveBack(lanes.clear(lane));
-    if (!isDrained()) {
-      await new Promise<void>((resolve) => {
-        drained = resolve;
-        timers.schedule("stop", deadline_ms, resolve);
-      });
-    }
+    await waitForDrained(deadline_ms);
     const is_drained = isDrained();
     state = "idle";
     reviews.stop();
@@ -377,10 +374,23 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return is_drained;
   }
 
-  const isDrained = () => state === "stopping" && settling.count() === 0 && working === 0;
+  async function record(deadline_ms: number): Promise<void> {
+    await waitForDrained(deadline_ms);
+    timers.clear();
+  }
+
+  async function waitForDrained(deadline_ms: number): Promise<void> {
+    if (isDrained()) return;
+    await new Promise<void>((resolve) => {
+      drained = resolve;
+      timers.schedule("stop", deadline_ms, resolve);
+    });
+  }
+
+  const isDrained = () => state !== "running" && settling.count() === 0 && working === 0;
   const counts = () => ({ ...lanes.counts(), unsettled: settling.count() });
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
   const told = { limitsOf, allowedOf, begunAt: lanes.begunAt, firstBegun: lanes.firstBegun };
-  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, counts, ...told };
+  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, record, counts, ...told };
 }

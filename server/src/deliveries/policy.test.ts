@@ -8,7 +8,7 @@ const NOW = 1_000_000;
 const SCHEDULE = [5, 300];
 const fresh: DecisionInput = {
   ...{ failures: 0, trigger: "auto", is_test: false, resume_state: null, resume_at: null },
-  ...{ attempt: 1, order_key: null, replay_id: null, armed_at: null, armed_attempt: null, position: uuidFloor(0) },
+  ...{ tries: 0, order_key: null, replay_id: null, armed_at: null, position: uuidFloor(0) },
 };
 const down: Outcome = { kind: "unreachable", retriable: true, message: "down" };
 const final: Outcome = { kind: "refused", retriable: false, message: "no" };
@@ -98,7 +98,7 @@ describe("an attempt", () => {
   const head: DecisionInput = {
     ...{ failures: 1, trigger: "probe", is_test: false, resume_state: "pending", resume_at: NOW - 9 },
     ...{
-      attempt: 3,
+      tries: 3,
       order_key: "lnk_1",
       replay_id: null,
       armed_at: null,
@@ -120,7 +120,7 @@ describe("an attempt", () => {
     assert.match(reason ?? "", /^Given up so that its link can go on: .* 503$/);
     assert.equal(isParked({}), true);
     assert.equal(isParked({ order_key: null }), false, "nothing waits for it");
-    assert.equal(isParked({ attempt: 2 }), false, "it was not tried as often");
+    assert.equal(isParked({ tries: 2 }), false, "it was not tried as often");
     const day = { ...OVER, now: NOW + PARKED_AFTER_MS };
     assert.equal(isParked({}, refused, day, []), true);
     assert.equal(isParked({}, refused, { ...day, now: day.now - 1 }, []), false, "the receiver may be down");
@@ -134,10 +134,8 @@ describe("an attempt", () => {
   test("of a probe parks what a replay sends by what came since", () => {
     const AT = { ...OVER, now: NOW + 2 * 86_405_000 };
     const armed_at = NOW + 86_405_000;
-    const isParkedAt = (changes: Partial<DecisionInput>, at = AT) =>
-      isParked({ attempt: 12, armed_attempt: 9, armed_at, ...changes }, refused, at);
+    const isParkedAt = (changes: Partial<DecisionInput>, at = AT) => isParked({ armed_at, ...changes }, refused, at);
     assert.equal(isParkedAt({}), true);
-    assert.equal(isParkedAt({ armed_attempt: 10 }), false, "it was tried as often before it was replayed");
     assert.equal(
       isParkedAt({}, { ...AT, now: AT.now - 1 }),
       false,
@@ -147,7 +145,7 @@ describe("an attempt", () => {
     assert.equal(isParkedAt(event_later), true);
     assert.equal(isParkedAt(event_later, { ...AT, now: AT.now - 1 }), false, "its event is from after that");
     assert.equal(isParkedAt({ replay_id: "rpl_1" }), true);
-    const unknown = { replay_id: "rpl_1", armed_at: null, armed_attempt: null };
+    const unknown = { replay_id: "rpl_1", armed_at: null };
     assert.equal(isParkedAt(unknown), false, "how often it was tried since is not known");
   });
 

@@ -22,15 +22,14 @@ export interface DecisionInput {
   is_test: boolean;
   resume_state: DeliveryState | null;
   resume_at: number | null;
-  /** Claims so far, this one included. */
-  attempt: number;
+  /** Of what it is sent for now, attempts that say something of the receiver, this one included; 0 where nobody has asked. */
+  tries: number;
   /** Later ones of its key wait until it has ended; null: none does. */
   order_key: string | null;
   /** The replay that sends it again; null: none does. */
   replay_id: string | null;
-  /** When the last replay that sends it made it pending, and after how many claims; null: none did, or it does not tell. */
+  /** When the last replay that sends it made it pending; null: none did, or it does not tell. */
   armed_at: number | null;
-  armed_attempt: number | null;
   /** Begins with the time of its event. */
   position: string;
 }
@@ -119,7 +118,7 @@ export function decideCutOff(claimed: DecisionInput, reason: string, now: number
  * While a receiver is down, its proxy refuses too: so for a day nothing is given up, however short the schedule.
  */
 function isPoison(
-  { trigger, resume_state, order_key, attempt, position, replay_id, armed_at, armed_attempt }: DecisionInput,
+  { trigger, resume_state, order_key, tries, position, replay_id, armed_at }: DecisionInput,
   outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
   schedule: readonly number[],
   now: number,
@@ -130,7 +129,7 @@ function isPoison(
   if (replay_id !== null && armed_at === null) return false;
   const schedule_ms = schedule.reduce((sum, seconds) => sum + seconds, 0) * 1_000;
   const began_at = Math.max(uuidTime(position), armed_at ?? 0);
-  return attempt - (armed_attempt ?? 0) > schedule.length && now - began_at >= Math.max(schedule_ms, PARKED_AFTER_MS);
+  return tries > schedule.length && now - began_at >= Math.max(schedule_ms, PARKED_AFTER_MS);
 }
 
 function park(claimed: DecisionInput, message: string): Decision {

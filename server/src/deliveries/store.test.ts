@@ -13,7 +13,7 @@ import { type Settlement, settle } from "./settle-store.ts";
 import { insertDeliveries } from "./store.ts";
 
 const LEASE_MS = 45_000;
-const NO_REPLAY = { replay_id: null, armed_at: null, armed_attempt: null };
+const NO_REPLAY = { tries: 0, replay_id: null, armed_at: null };
 const LEASED = { attempt: 1, leased: 1, due_at: NOW + LEASE_MS } as const;
 
 let count = 0;

@@ -212,6 +212,14 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     return counted?.count ?? 0;
   }
 
+  /** Attempts behind so many claims that say something of the receiver: it was asked, and no stop of a server has cut that off. */
+  async function countTries({ destination_id, position }: DeliveryKey, after: number): Promise<number> {
+    const [counted] = await query<{ count: number }>(sql`select count(*) as count from attempts
+      where destination_id = ${destination_id} and position = ${position} and number > ${after}
+        and outcome <> 'misconfigured' and (cause is null or cause <> 'aborted')`);
+    return counted?.count ?? 0;
+  }
+
   /** A delivery that a person asked for; undefined when there is one already. */
   function insertAsked(row: DeliveryRow): Promise<DeliveryRow | undefined> {
     return change("asked_for", row, row.created_at, sql`${insertDeliveries([row])} returning *`);
@@ -267,7 +275,7 @@ export function createDeliveryStore(database: Pick<Database, "query" | "batch" |
     ...createProbeStore(database),
     ...createStrayStore(database),
     ...createLedgerStore(database),
-    ...{ claim, readBodies, canceledOf, countRecords, findDue, releaseAll, renew, release },
+    ...{ claim, readBodies, canceledOf, countRecords, countTries, findDue, releaseAll, renew, release },
     ...{ insertAsked, grantAttempt, cancel },
     ...createTurnStore(database),
   };

@@ -53,10 +53,10 @@ test("what this machine has not is told together with the values that are not ac
   assert.deepEqual(err.trim().split("\n"), [
     'PORT is "eighty"; accepted is a whole number from 0 to 65535; 0 picks a free port.',
     "HOST 203.0.113.9 is not an address of this machine; set HOST to 127.0.0.1, 0.0.0.0 or one of its own.",
-    `LINKME_DATA_DIR ${root}/file/below cannot be used (ENOTDIR: a file is in its place); ${rest} directory that this process may read and write.`,
+    `LINKME_DATA_DIR ${root}/file/below cannot be used (${root}/file is no directory); ${rest} directory that this process may read and write.`,
     `LINKME_GEOIP_DATABASE is "${root}/file" (it is not such a file); ${rest} MaxMind database (.mmdb) with countries.`,
   ]);
-  assert.ok(!existsSync(join(root, "new")), "made for the database, and removed again");
+  assert.ok(!existsSync(join(root, "new")), "nothing is made");
 });
 
 test("a database file that cannot be one is refused by the name of its setting, with the directory below which it should be", async () => {
@@ -65,7 +65,7 @@ test("a database file that cannot be one is refused by the name of its setting, 
   assert.deepEqual([code, out], [78, ""]);
   const accepted =
     "accepted is a file that this process may read and write, or one that is not there yet in a directory of that kind";
-  const reason = "cannot be used (EEXIST: a file is in its place)";
+  const reason = `cannot be used (${root}/plain is no directory)`;
   const dir = { LINKME_DATA_DIR: relative(ROOT, join(root, "plain")) };
   const beside = await runToEnd({ DATABASE_URL: `file:${join(root, "plain", "linkme.db")}`, ...dir });
   assert.equal(beside.err, err, "the same directory by another name is told of once");
@@ -73,6 +73,18 @@ test("a database file that cannot be one is refused by the name of its setting, 
   symlinkSync("loop.db", join(root, "loop.db"));
   const loop = await runToEnd({ DATABASE_URL: `file:${join(root, "loop.db")}` });
   assert.equal(loop.err, `DATABASE_URL ${root}/loop.db cannot be used (ELOOP); ${accepted}.\n`);
+  const missing = join(root, "missing", "linkme.db");
+  symlinkSync(missing, join(root, "leads-nowhere.db"));
+  symlinkSync(join(root, "missing"), join(root, "leads-nowhere"));
+  const below = { DATABASE_URL: `file:${missing}`, LINKME_DATA_DIR: join(missing, "data") };
+  const nowhere = await runToEnd({ ...below, PORT: "eighty", LINKME_DATA_DIR: join(root, "leads-nowhere", "data") });
+  assert.match(
+    nowhere.err,
+    /^PORT .*\nLINKME_DATA_DIR .* cannot be used \(\S+leads-nowhere is a link that leads nowhere\);/,
+  );
+  const inside = await runToEnd(below);
+  assert.match(inside.err, /^LINKME_DATA_DIR \S+ cannot be used \(the file of DATABASE_URL is in its place\);/);
+  assert.ok(!existsSync(join(root, "missing")));
   const device = await runToEnd({ DATABASE_URL: "file:/dev/null" });
   assert.equal(device.code, 78);
   assert.match(device.err, /^DATABASE_URL \/dev\/null is a device, a pipe or a socket; accepted is a file of LinkMe /);

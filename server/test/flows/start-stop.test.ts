@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { request } from "undici";
+import { createTestDatabase } from "../support/postgres.ts";
 import { logLine, run, runToEnd } from "../support/program.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startServer } from "../support/server-process.ts";
@@ -143,28 +144,46 @@ test("a check that waits for its receiver does not hold up the stop: it is refus
   assert.deepEqual([answer.status, answer.body.error], [503, "temporarily_unavailable"]);
 });
 
-test("a receiver that outlasts the stop is not waited for: 10 s after SIGTERM it is over, and the event is sent again", async (t) => {
-  const receiver = await startReceiver(() => "hang");
-  t.after(() => receiver.close());
-  const server = await startServer();
-  const headers = { authorization: `Bearer ${server.admin_token}` };
-  const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "App" }, headers);
-  const webhook = { url: receiver.url, events: ["link.claim"], timeout_ms: 60_000 };
-  await server.request("POST", `/api/apps/${app.id}/webhooks`, webhook, headers);
-  await server.request("POST", `/api/apps/${app.id}/events`, { event: "link.claim", data: {} }, headers);
-  await receiver.waitFor(1);
-  const asked_at = performance.now();
-  assert.deepEqual(await server.stop(), { code: 0, signal: null });
-  assert.ok(performance.now() - asked_at < STOP_MAX_MS);
-  assert.equal((await logLine(server.stdout, "server.stopped"))["drained"], false);
+for (const engine of ["SQLite", "PostgreSQL"]) {
+  test(`a receiver that outlasts the stop is not waited for, and costs its delivery nothing: ${engine}`, async (t) => {
+    const receiver = await startReceiver(() => "hang");
+    t.after(() => receiver.close());
+    const database = engine === "SQLite" ? null : await createTestDatabase();
+    const env: Record<string, string> = database === null ? {} : { DATABASE_URL: database.url };
+    const server = await startServer({ env });
+    if (database !== null) t.after(() => database.drop());
+    const headers = { authorization: `Bearer ${server.admin_token}` };
+    const { body: app } = await server.request<{ id: string }>("POST", "/api/apps", { name: "App" }, headers);
+    const webhook = { url: receiver.url, events: ["link.claim"], timeout_ms: 60_000, retry_schedule: [] };
+    const at = `/api/apps/${app.id}/webhooks`;
+    const { body: made } = await server.request<{ id: string }>("POST", at, webhook, headers);
+    await server.request("POST", `/api/apps/${app.id}/events`, { event: "link.claim", data: {} }, headers);
+    await receiver.waitFor(1);
+    const asked_at = performance.now();
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    assert.ok(performance.now() - asked_at < STOP_MAX_MS);
+    assert.equal((await logLine(server.stdout, "server.stopped"))["drained"], false);
 
-  receiver.setAnswer(() => ({}));
-  const next = await startServer({ dir: server.dir });
-  await receiver.waitFor(2);
-  const [first, second] = receiver.received;
-  assert.deepEqual(second?.body, first?.body);
-  assert.deepEqual(await next.stop(), { code: 0, signal: null });
-});
+    receiver.setAnswer(() => ({}));
+    const next = await startServer({ dir: server.dir, env });
+    await receiver.waitFor(2);
+    const [first, second] = receiver.received;
+    assert.deepEqual(second?.body, first?.body);
+    const ask = async <Body>(path: string) =>
+      (await next.request<Body>("GET", path, undefined, { authorization: `Bearer ${next.admin_token}` })).body;
+    const list = `/api/webhooks/${made.id}/deliveries?state=succeeded`;
+    const find = async () => (await ask<{ items: { id: string }[] }>(list)).items[0];
+    const { id } = await waitUntil(find, "its end");
+    const { attempts } = await ask<{ attempts: { error: string | null }[] }>(`/api/deliveries/${id}`);
+    const errors = attempts.map(({ error }) => error);
+    assert.deepEqual(
+      errors.sort(),
+      ["This server is stopping", null],
+      "its schedule has one attempt, and this was none",
+    );
+    assert.deepEqual(await next.stop(), { code: 0, signal: null });
+  });
+}
 
 test("a second signal ends the process on the spot, whatever is in flight", async () => {
   const { child, out } = run({ DATABASE_URL: url("second"), LINKME_ADMIN_TOKEN: "token-of-this-test" });

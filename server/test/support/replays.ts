@@ -151,14 +151,15 @@ export async function openReplayWorld(engine: Engine, changes: Partial<Settings>
 
   /** Settles what was claimed by itself. */
   async function record(row: ClaimedRow, outcome: Outcome): Promise<void> {
-    await db.batch(settle([settlementOf(row, outcome, key.id)]));
+    const before = await store.countTries({ destination_id: key.id, position: row.position }, row.armed_attempt ?? 0);
+    await db.batch(settle([settlementOf(row, outcome, key.id, before + 1)]));
   }
 
-  function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string): Settlement {
+  function settlementOf(row: ClaimedRow, outcome: Outcome, destination_id: string, tries = 0): Settlement {
     const at = { now: now(), random: 0.5 };
-    const { order_key = null, replay_id = null, armed_at = null, armed_attempt = null } = row;
+    const { order_key = null, replay_id = null, armed_at = null } = row;
     const decision = decide(
-      { ...row, is_test: false, order_key, replay_id, armed_at, armed_attempt },
+      { ...row, is_test: false, order_key, replay_id, armed_at, tries },
       outcome,
       settings.retry_schedule,
       at,
