@@ -216,7 +216,7 @@ function composeLife(config: Config, parts: LifeParts) {
     await pipeline.committer.idle();
     await folding.stop();
     await pipeline.egress.close();
-    await dispatcher.record(RECORD_LIMIT_MS);
+    await dispatcher.waitForRecords(RECORD_LIMIT_MS);
     await db.close();
     return is_drained;
   }

@@ -1,6 +1,6 @@
 // What settings ask of this machine, which their values alone do not tell: an address to listen on, files, directories. Called
 // once by main.ts before any file is made or opened, so that these problems are reported with those of the values.
-import { accessSync, constants, existsSync, lstatSync, readlinkSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { CountryFileError, openCountries } from "./analytics/country.ts";
@@ -63,7 +63,7 @@ function whyNotFile(path: string): string | null {
 
 /** A file that is there, or its directory; a link leads to where the file will be. */
 function whyNotMade(path: string): string | null {
-  const target = leadsNowhere(path) ? resolve(dirname(path), readlinkSync(path)) : path;
+  const target = leadsNowhere(path) ? resolve(realpathSync(dirname(path)), readlinkSync(path)) : path;
   return whyNotDirectory(dirname(target)) ?? whyNotWritable(target);
 }
 
@@ -76,9 +76,9 @@ function whyNotDataDir(path: string, file: string | null, values: Partial<Config
       return unusableDataDir(path, "the file of DATABASE_URL is in its place");
   }
   // Secrets that are there already may be mounted to be read alone.
+  const isGiven = (value: unknown, file: string) => value != null || existsSync(join(path, file));
   const is_given =
-    (values.admin_token !== null || existsSync(join(path, TOKEN_FILE))) &&
-    (values.seal_key !== null || existsSync(join(path, SEAL_KEY_FILE)));
+    existsSync(path) && isGiven(values.admin_token, TOKEN_FILE) && isGiven(values.seal_key, SEAL_KEY_FILE);
   const problem = whyNotDirectory(path, is_given ? 0 : constants.W_OK);
   return problem === null ? null : unusableDataDir(path, problem);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -40,9 +40,12 @@ test("a file that cannot be used is named in one sentence", async () => {
   const good = composeCountries({ 203: "NZ" });
   const pipe = join(directory, "pipe.mmdb");
   assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
+  const loop = join(directory, "loop.mmdb");
+  symlinkSync("loop.mmdb", loop);
   for (const [path, reason] of [
     [join(directory, "missing.mmdb"), /\(ENOENT\); accepted is/],
     [directory, /\(EISDIR\); accepted is/],
+    [loop, /\(ELOOP\); accepted is/],
     [pipe, /it is not such a file/],
     [file("empty.mmdb", ""), /it is not such a file/],
     [file("text.mmdb", "not a database at all"), /it is not such a file/],

@@ -15,10 +15,8 @@ interface Found {
 /** @throws CountryFileError */
 export async function openCountries(path: string | null): Promise<(ip: string) => string | null> {
   if (path === null) return () => null;
-  // A pipe would be waited for.
-  if (statSync(path, { throwIfNoEntry: false })?.isFIFO()) throw unusable(path, null);
   const { open } = await import("maxmind");
-  const reader = await open(path).catch((error: unknown) => {
+  const reader = await openFile(path, open).catch((error: unknown) => {
     throw unusable(path, error);
   });
   const get = (ip: string): Found | null => reader.get(ip) as Found | null;
@@ -41,6 +39,12 @@ export async function openCountries(path: string | null): Promise<(ip: string) =
   }
 
   return countryOf;
+}
+
+async function openFile<Reader>(path: string, open: (path: string) => Promise<Reader>): Promise<Reader> {
+  // It would be waited for.
+  if (statSync(path).isFIFO()) throw new Error("a pipe");
+  return open(path);
 }
 
 function unusable(path: string, error: unknown): CountryFileError {

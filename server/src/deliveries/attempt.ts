@@ -58,7 +58,7 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const started_at = context.now();
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
-  const tries = await countTries(context, ready);
+  const tries = await countTries(context, ready, outcome);
   const at = { now: context.now(), random: context.random() };
   const input = inputOf(ready, tries);
   const decision = isCutOff(exchange)
@@ -75,8 +75,8 @@ function isCutOff(exchange: Exchange | Unbuilt): exchange is Extract<Exchange, {
 }
 
 /** With this one; asked of what may be given up for them alone (isPoison). */
-function countTries({ store }: AttemptContext, ready: Ready): Promise<number> | number {
-  if (ready.trigger !== "probe" || (ready.order_key ?? null) === null) return 0;
+function countTries({ store }: AttemptContext, ready: Ready, outcome: Pick<Outcome, "kind">): Promise<number> | number {
+  if (ready.trigger !== "probe" || (ready.order_key ?? null) === null || outcome.kind !== "refused") return 0;
   // Nothing is given up while the database does not tell.
   return store.countTries(ready, ready.armed_attempt ?? 0).then(
     (before) => before + 1,

@@ -6,6 +6,7 @@ import { CLAIMED, NOTHING_CLAIMED, openDispatcher } from "../../test/support/dis
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { waitUntil } from "../../test/support/wait.ts";
 import { DatabaseError } from "../platform/database.ts";
+import type { Exchange } from "../platform/exchange.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { LEASE_MS } from "./leases.ts";
 
@@ -242,3 +243,36 @@ for (const [what, destination] of Object.entries({
     assert.ok(Math.abs(begun_at + found_at - asked_at) <= 1_000, `${begun_at + found_at - asked_at} ms from its time`);
   });
 }
+
+test("what a stop leaves in flight is waited for once it is cut off, until it is on record, and no longer than is said", async () => {
+  const clock = createManualClock();
+  const told: string[] = [];
+  const cut = Promise.withResolvers<Exchange>();
+  const stored = Promise.withResolvers<void>();
+  const { dispatcher } = openDispatcher(clock, {
+    destination: { judge: () => ({ kind: "unreachable", retriable: true, message: "stopping" }), hide: String },
+    egress: { send: () => cut.promise },
+    committer: { channel: () => () => stored.promise },
+    store: {
+      findDue: async () => [{ destination_id: "dst_1", due_at: clock.at }],
+      claim: async () => ({ claimed: [{ ...CLAIMED, position: "p1" }], next_due_at: null }),
+    },
+  });
+  await dispatcher.start();
+  await waitUntil(() => dispatcher.counts().in_flight === 1, "the request");
+  const stopping = dispatcher.stop(1_000);
+  clock.pass(1_000);
+  assert.equal(await stopping, false);
+  const late = dispatcher.waitForRecords(500).then(() => told.push("late"));
+  clock.pass(499);
+  await yieldToEventLoop();
+  assert.equal(told.length, 0);
+  clock.pass(1);
+  await late;
+  void dispatcher.waitForRecords(500).then(() => told.push("on record"));
+  cut.resolve({ kind: "failure", code: "aborted", message: "stopping", started_at: 0, duration_ms: 1 } as Exchange);
+  await yieldToEventLoop();
+  assert.deepEqual(told, ["late"], "it is not stored yet");
+  stored.resolve();
+  await waitUntil(() => told.length === 2, "the end of waiting");
+});

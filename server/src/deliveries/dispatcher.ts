@@ -65,7 +65,7 @@ export interface Dispatcher {
   /** Stops sending, gives leases back and waits for what is in flight, at most so long; false when that was too short. */
   stop(deadline_ms: number): Promise<boolean>;
   /** After `stop`, when what it left in flight was cut off: waits until that is on record, at most so long. */
-  record(deadline_ms: number): Promise<void>;
+  waitForRecords(deadline_ms: number): Promise<void>;
   counts(): { queued: number; in_flight: number; unsettled: number };
   /** What this process sends it at present, for people and for told-limits.ts; null when nothing was sent lately. */
   limitsOf(destination_id: string): ReturnType<Lanes["limitsOf"]>;
@@ -374,9 +374,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return is_drained;
   }
 
-  async function record(deadline_ms: number): Promise<void> {
+  async function waitForRecords(deadline_ms: number): Promise<void> {
     await waitForDrained(deadline_ms);
-    timers.clear();
+    timers.cancel("stop");
   }
 
   async function waitForDrained(deadline_ms: number): Promise<void> {
@@ -392,5 +392,5 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const limitsOf = (id: string) => lanes.limitsOf(id, clock.now());
   const allowedOf = (id: string) => lanes.allowedOf(id, clock.now());
   const told = { limitsOf, allowedOf, begunAt: lanes.begunAt, firstBegun: lanes.firstBegun };
-  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, record, counts, ...told };
+  return { reserve, release, accept, wake, forget, forgetReplay, start, stop, waitForRecords, counts, ...told };
 }

@@ -102,7 +102,6 @@ describe("an attempt", () => {
       order_key: "lnk_1",
       replay_id: null,
       armed_at: null,
-      armed_attempt: null,
       position: uuidFloor(NOW),
     },
   };

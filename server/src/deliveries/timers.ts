@@ -16,10 +16,15 @@ export function createTimers(clock: Pick<Clock, "after">) {
     waiting.set(name, clock.after(delay_ms, run));
   }
 
+  function cancel(name: string): void {
+    waiting.get(name)?.();
+    waiting.delete(name);
+  }
+
   function clear(): void {
     for (const cancel of waiting.values()) cancel();
     waiting.clear();
   }
 
-  return { schedule, clear };
+  return { schedule, cancel, clear };
 }
