@@ -23,10 +23,13 @@ export const SEAL_KEY_FILE = "seal.key";
 export async function findMachineProblems(values: Partial<Config>): Promise<string[]> {
   const { host, database_url = "", data_dir, geoip_database = null } = values;
   const path = database_url.startsWith("file:") ? databasePath(database_url) : null;
+  const of_file = path === null ? null : whyNotFile(path);
+  // Said of the file already.
+  const is_told = path !== null && of_file !== null && resolve(dirname(path)) === resolve(data_dir ?? "");
   const problems = [
     host === undefined ? null : await whyNotHost(host),
-    path === null ? null : whyNotFile(path),
-    data_dir === undefined ? null : whyNotDataDir(data_dir, path, values),
+    of_file,
+    data_dir === undefined || is_told ? null : whyNotDataDir(data_dir, path, values),
     await whyNotCountries(geoip_database),
   ];
   return problems.filter((problem) => problem !== null);
@@ -61,22 +64,19 @@ function whyNotFile(path: string): string | null {
   return `DATABASE_URL ${path} cannot be used (${problem}); accepted is a file that this process may read and write, or one that is not there yet in a directory of that kind.`;
 }
 
-/** A file that is there, or its directory; a link leads to where the file will be. */
+/** A file that is there, or its directory. Where a link leads to is made by nobody but the file itself. */
 function whyNotMade(path: string): string | null {
-  const target = leadsNowhere(path) ? resolve(realpathSync(dirname(path)), readlinkSync(path)) : path;
-  return whyNotDirectory(dirname(target)) ?? whyNotWritable(target);
+  if (!leadsNowhere(path)) return whyNotDirectory(dirname(path)) ?? whyNotWritable(path);
+  const target = resolve(realpathSync(dirname(path)), readlinkSync(path));
+  return existsSync(dirname(target)) ? whyNotMade(target) : `${path} is a link that leads nowhere`;
 }
 
 function whyNotDataDir(path: string, file: string | null, values: Partial<Config>): string | null {
-  const at = resolve(path);
-  if (file !== null) {
-    // Beside the file: said of that already.
-    if (at === resolve(dirname(file))) return null;
-    if (`${at}/`.startsWith(`${resolve(file)}/`))
-      return unusableDataDir(path, "the file of DATABASE_URL is in its place");
+  if (file !== null && `${resolve(path)}/`.startsWith(`${resolve(file)}/`)) {
+    return unusableDataDir(path, "the file of DATABASE_URL is in its place");
   }
   // Secrets that are there already may be mounted to be read alone.
-  const isGiven = (value: unknown, file: string) => value != null || existsSync(join(path, file));
+  const isGiven = (value: unknown, secret: string) => value != null || isReadable(join(path, secret));
   const is_given =
     existsSync(path) && isGiven(values.admin_token, TOKEN_FILE) && isGiven(values.seal_key, SEAL_KEY_FILE);
   const problem = whyNotDirectory(path, is_given ? 0 : constants.W_OK);
@@ -113,6 +113,15 @@ function leadsNowhere(path: string): boolean {
 /** It, or what it would be in, is not there. */
 function isMissing(error: unknown): boolean {
   return ["ENOENT", "ENOTDIR"].includes(codeOf(error));
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Null also where it is not there. */

@@ -82,6 +82,11 @@ test("a database file that cannot be one is refused by the name of its setting, 
     nowhere.err,
     /^PORT .*\nLINKME_DATA_DIR .* cannot be used \(\S+leads-nowhere is a link that leads nowhere\);/,
   );
+  const linked = await runToEnd({ DATABASE_URL: `file:${join(root, "leads-nowhere.db")}`, PORT: "eighty" });
+  assert.match(
+    linked.err,
+    /^PORT .*\nDATABASE_URL \S+ cannot be used \(\S+leads-nowhere\.db is a link that leads nowhere\);/,
+  );
   const inside = await runToEnd(below);
   assert.match(inside.err, /^LINKME_DATA_DIR \S+ cannot be used \(the file of DATABASE_URL is in its place\);/);
   assert.ok(!existsSync(join(root, "missing")));
