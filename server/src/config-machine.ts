@@ -147,6 +147,7 @@ async function whyNotCountries(path: string | null): Promise<string | null> {
 /** @param error of a file or directory @returns its code, with what that means where it is not plain */
 export function reasonOf(error: unknown): string {
   const code = codeOf(error);
+  if (code === "EACCES") return `${code}: give the account of this process the right to read and write it`;
   return code === "EEXIST" || code === "ENOTDIR" ? `${code}: a file is in its place` : code;
 }
 

@@ -231,7 +231,7 @@ test("a file that must not be written stops the start with a sentence, and what 
   await assert.rejects(startServer(options), (error: Error) => {
     assert.match(
       error.message,
-      /\(code 78\):\nDATABASE_URL \S+linkme\.db cannot be opened\. SQLite: \S+linkme\.db cannot be written; give the account/,
+      /\(code 78\):\nDATABASE_URL \S+linkme\.db cannot be used \(EACCES: give the account of this process the right to read and write it\);/,
     );
     return true;
   });
