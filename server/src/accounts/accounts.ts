@@ -30,6 +30,7 @@ import {
   looksLikeKey,
 } from "./credentials.ts";
 import { createLookup } from "./lookup.ts";
+import { isOwn, type OwnedKind } from "./owners-store.ts";
 import { createRemovals } from "./removals.ts";
 import * as store from "./store.ts";
 
@@ -224,6 +225,8 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     deleteDomain,
     peekKey,
     findKey,
+    /** Whether what has this id is of the app. */
+    isOwn: (kind: OwnedKind, id: string, app_id: string) => isOwn(db, kind, id, app_id),
     /** An app's settings, cached. */
     findApp: apps.find,
     /** What is remembered of an app, without waiting: undefined when `findApp` has to look. */

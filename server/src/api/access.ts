@@ -4,6 +4,8 @@ import type { App } from "#contract/apps.ts";
 import type { Scope } from "#contract/route.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import { type ApiKey, createTokenCheck } from "../accounts/credentials.ts";
+import type { OwnedKind } from "../accounts/owners-store.ts";
+import { parseDeliveryId } from "../deliveries/delivery.ts";
 import { type AppError, notFound, refuse } from "../errors.ts";
 
 /** A caller that was let in. */
@@ -33,28 +35,76 @@ export function actorOf({ key }: Access): string {
 }
 
 export interface Gate {
-  /** The caller, at once or after a look into the database. Throws or rejects with AppError. */
-  enter(scope: Scope, headers: Headers, app_id: string | undefined): Access | Promise<Access>;
+  /**
+   * The caller, at once or after a look into the database. Throws or rejects with AppError.
+   * @param named what the path names by its id; absent: no id that could be one
+   */
+  enter(scope: Scope, headers: Headers, app_id: string | undefined, named?: Named): Access | Promise<Access>;
+}
+
+/** What a path names by `{id}`. */
+export interface Named {
+  kind: NamedKind;
+  id: string;
+}
+
+/** By the segment before the id, with the word of answers. */
+const NAMED = {
+  ...{ webhooks: "webhook", deliveries: "delivery", replays: "replay", events: "event", links: "link" },
+  ...{ keys: "key", domains: "domain", erasures: "erasure", "utm-presets": "UTM preset" },
+} satisfies Record<OwnedKind | "deliveries", string>;
+export type NamedKind = keyof typeof NAMED;
+
+/** @throws Error for a path whose id names something unknown: say above what it is */
+export function namedKindOf(path: string): NamedKind | null {
+  const kind = /^\/api\/([a-z-]+)\/\{id\}/.exec(path)?.[1];
+  if (kind === undefined) return null;
+  if (!Object.hasOwn(NAMED, kind)) throw new Error(`Nobody knows whose the id in ${path} is`);
+  return kind as NamedKind;
 }
 
 export function createGate(accounts: Accounts, admin_token: string): Gate {
   const isAdminToken = createTokenCheck(admin_token);
 
-  function enter(scope: Scope, headers: Headers, app_id: string | undefined): Access | Promise<Access> {
+  function enter(scope: Scope, headers: Headers, app_id: string | undefined, named?: Named): Access | Promise<Access> {
     if (scope === "public" || scope === "sdk") return OPEN;
     const token = readBearer(headers.authorization);
     // A key in its own form cannot be the admin token's: the cheap look-up comes first, the hashing of tokens second.
     const key = accounts.peekKey(token);
-    if (key) return admit(key, scope, app_id);
+    if (key) return admit(key, scope, app_id, named);
     if (isAdminToken(token)) return enterAsAdmin(app_id);
     if (key === null) throw unknownToken();
-    return findAndAdmit(token, scope, app_id);
+    return accounts.findKey(token).then((found) => {
+      if (found === null) throw unknownToken();
+      return admit(found, scope, app_id, named);
+    });
   }
 
-  async function findAndAdmit(token: string, scope: Scope, app_id: string | undefined): Promise<Access> {
-    const key = await accounts.findKey(token);
-    if (key === null) throw unknownToken();
-    return admit(key, scope, app_id);
+  /** A key belongs to one app: another app's address is answered like one that does not exist, before any right is judged. */
+  function admit(
+    key: ApiKey,
+    scope: Scope,
+    app_id: string | undefined,
+    named: Named | undefined,
+  ): Access | Promise<Access> {
+    if (key.kind === "app") {
+      throw refuse("forbidden", "App keys serve the SDK endpoints only; use a server key (sk_…) or the admin token.");
+    }
+    if (app_id !== undefined && app_id !== key.app_id) throw notFound("app");
+    if (scope === "admin") throw refuse("forbidden", "Only the admin token may do this.");
+    const lacking =
+      scope === "app_read" && !key.can_read ? "can_read" : scope === "app_write" && !key.can_write && "can_write";
+    if (lacking === false) return { app_scope: key.app_id, key };
+    if (named === undefined) throw lacks(lacking);
+    return isOwn(named, key.app_id).then((is_own) => {
+      throw is_own ? lacks(lacking) : notFound(NAMED[named.kind]);
+    });
+  }
+
+  async function isOwn({ kind, id }: Named, app_id: string): Promise<boolean> {
+    if (kind !== "deliveries") return accounts.isOwn(kind, id, app_id);
+    const key = parseDeliveryId(id);
+    return key !== null && accounts.isOwn("webhooks", key.destination_id, app_id);
   }
 
   async function enterAsAdmin(app_id: string | undefined): Promise<Access> {
@@ -64,18 +114,6 @@ export function createGate(accounts: Accounts, admin_token: string): Gate {
   }
 
   return { enter };
-}
-
-/** A key belongs to one app: another app's address is answered like one that does not exist, before any right is judged. */
-function admit(key: ApiKey, scope: Scope, app_id: string | undefined): Access {
-  if (key.kind === "app") {
-    throw refuse("forbidden", "App keys serve the SDK endpoints only; use a server key (sk_…) or the admin token.");
-  }
-  if (app_id !== undefined && app_id !== key.app_id) throw notFound("app");
-  if (scope === "admin") throw refuse("forbidden", "Only the admin token may do this.");
-  if (scope === "app_read" && !key.can_read) throw lacks("can_read");
-  if (scope === "app_write" && !key.can_write) throw lacks("can_write");
-  return { app_scope: key.app_id, key };
 }
 
 function lacks(right: string): AppError {

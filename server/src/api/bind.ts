@@ -7,7 +7,7 @@ import type { ErrorDetail } from "#contract/errors.ts";
 import type { Route } from "#contract/route.ts";
 import { ROUTES, type RouteName, type Routes } from "#contract/routes.ts";
 import { invalid, notFound } from "../errors.ts";
-import type { Access, Gate } from "./access.ts";
+import { type Access, type Gate, type NamedKind, namedKindOf } from "./access.ts";
 import { refuseIssues } from "./issues.ts";
 import type { Caller, Load } from "./load.ts";
 import type { RateLimits } from "./rate-limits.ts";
@@ -77,6 +77,7 @@ export function bind(app: FastifyInstance, handlers: Partial<Handlers>, door: Do
 function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>, door: Door): void {
   const route: Route = ROUTES[name];
   const has_answer = route.answer !== null;
+  const kind = namedKindOf(route.path);
   app.route({
     // A stream has no end that its HEAD could wait for, and a file is not made for nothing.
     exposeHeadRoute: route.streams !== true && route.answers_csv !== true,
@@ -87,7 +88,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
       reply.header("cache-control", "no-store");
       // The address of such a call may hold a token.
       if (route.scope === "sdk") reply.header("referrer-policy", "no-referrer");
-      admit(request, { name, route }, door, done);
+      admit(request, { name, route, kind }, door, done);
     },
     // Without waiting for anything, so that the parser's own listeners miss nothing of the body.
     preParsing(request, reply, payload, done) {
@@ -117,7 +118,7 @@ const NO_APP = "-";
 /** No id has other characters than its schema says: such a path is answered like an id that does not exist. */
 function admit(
   request: FastifyRequest,
-  { name, route }: { name: RouteName; route: Route },
+  { name, route, kind }: { name: RouteName; route: Route; kind: NamedKind | null },
   { gate, limits }: Door,
   done: (error?: Error) => void,
 ): void {
@@ -129,8 +130,9 @@ function admit(
   };
   try {
     // The pattern of the path makes every parameter a text.
-    const { app_id } = request.params as { app_id?: string };
-    const access = gate.enter(route.scope, request.headers, is_possible ? app_id : app_id && NO_APP);
+    const { app_id, id } = request.params as { app_id?: string; id?: string };
+    const named = kind !== null && id !== undefined && is_possible ? { kind, id } : undefined;
+    const access = gate.enter(route.scope, request.headers, is_possible ? app_id : app_id && NO_APP, named);
     if (access instanceof Promise) {
       access.then(enter).then(() => done(), done);
       return;

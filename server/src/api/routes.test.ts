@@ -97,6 +97,15 @@ for (const name of MANAGED) {
       const foreign = await send(name, pathOf(name, theirs), { token: mine.key });
       assertRefused(foreign, "not_found", "an id of another app");
       assert.equal(foreign.body.message, missing.body.message);
+      if (route.scope === "admin") return;
+      const lacking = is_write ? mine.read_key : mine.write_key;
+      const told = new Set<string>();
+      for (const path of [pathOf(name, theirs), pathOf(name, mine, unknown)]) {
+        const answer = await send(name, path, { token: lacking });
+        assertRefused(answer, "not_found", "to a key without the right, too");
+        told.add(answer.body.message);
+      }
+      assert.equal(told.size, 1, [...told].join());
       for (const id of ["%00", "a%2Fb", "%F0%9F%94%97", "a".repeat(101), "'--", "%E0%A4%A"]) {
         for (const options of [{ token: mine.key }, {}]) {
           const answer = await send(name, pathOf(name, mine, id), options);
