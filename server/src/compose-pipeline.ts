@@ -181,7 +181,10 @@ function composeDestinations(config: Config, parts: DestinationParts) {
       pause_after_ms: config.pause_after_seconds * 1_000,
       disable_after_ms: config.disable_after_seconds * 1_000,
     },
-    announce: hints.changed,
+    announce(app_id) {
+      hints.changed(app_id);
+      return hints.flush();
+    },
     advise: nextStepOf,
   });
 }

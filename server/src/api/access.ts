@@ -46,6 +46,8 @@ export interface Gate {
 export interface Named {
   kind: NamedKind;
   id: string;
+  /** Counts a call that is refused, before anybody looks whose the id is. @throws AppError rate_limited */
+  count(access: Access): void;
 }
 
 /** By the segment before the id, with the word of answers. */
@@ -94,14 +96,16 @@ export function createGate(accounts: Accounts, admin_token: string): Gate {
     if (scope === "admin") throw refuse("forbidden", "Only the admin token may do this.");
     const lacking =
       scope === "app_read" && !key.can_read ? "can_read" : scope === "app_write" && !key.can_write && "can_write";
-    if (lacking === false) return { app_scope: key.app_id, key };
+    const access = { app_scope: key.app_id, key };
+    if (lacking === false) return access;
     if (named === undefined) throw lacks(lacking);
+    named.count(access);
     return isOwn(named, key.app_id).then((is_own) => {
       throw is_own ? lacks(lacking) : notFound(NAMED[named.kind]);
     });
   }
 
-  async function isOwn({ kind, id }: Named, app_id: string): Promise<boolean> {
+  async function isOwn({ kind, id }: Pick<Named, "kind" | "id">, app_id: string): Promise<boolean> {
     if (kind !== "deliveries") return accounts.isOwn(kind, id, app_id);
     const key = parseDeliveryId(id);
     return key !== null && accounts.isOwn("webhooks", key.destination_id, app_id);

@@ -123,15 +123,16 @@ function admit(
   done: (error?: Error) => void,
 ): void {
   const is_possible = route.params?.safeParse(request.params).success ?? true;
+  const count = (access: Access) => limits.admit(name, route, { access, ip: request.ip });
   const enter = (access: Access) => {
     request.access = access;
-    limits.admit(name, route, { access, ip: request.ip });
+    count(access);
     if (!is_possible) throw notFound("id");
   };
   try {
     // The pattern of the path makes every parameter a text.
     const { app_id, id } = request.params as { app_id?: string; id?: string };
-    const named = kind !== null && id !== undefined && is_possible ? { kind, id } : undefined;
+    const named = kind !== null && id !== undefined && is_possible ? { kind, id, count } : undefined;
     const access = gate.enter(route.scope, request.headers, is_possible ? app_id : app_id && NO_APP, named);
     if (access instanceof Promise) {
       access.then(enter).then(() => done(), done);

@@ -22,7 +22,7 @@ export interface DestinationsOptions extends WebhookOptions {
   db: Database;
   failure_rules: FailureRules;
   /** Told of each change that was made here and is committed, for the other processes. */
-  announce?(app_id: string): void;
+  announce?(app_id: string): Promise<void>;
   /** Without it nobody is told of changes of a state. */
   composeNotice?: ComposeNotice;
 }
@@ -41,13 +41,14 @@ export function createDestinations(options: DestinationsOptions) {
 
   async function changed({ id, app_id }: { id: string; app_id: string }): Promise<void> {
     keys.forgetSigningKeys();
-    options.announce?.(app_id);
+    const announced = options.announce?.(app_id);
     try {
       await registry.refresh(app_id);
     } catch {
       // The change itself is committed. The registry has dropped the app, so the next reader loads it.
     }
     notify(id);
+    await announced;
   }
 
   /** Another process says that it has changed some. */

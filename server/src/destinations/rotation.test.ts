@@ -14,6 +14,7 @@ import {
   type World,
 } from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 import { createEventStore } from "../events/store.ts";
 import { sql } from "../platform/sql.ts";
 import { VERSION_CHECK_MS } from "./registry.ts";
@@ -46,6 +47,27 @@ async function signers({ destinations, clock }: World, id: string, secrets: read
 }
 
 forEachEngine((engine) => {
+  test("a change is answered when the other processes have been told of it, or cannot be", async () => {
+    const world = await openWorld(engine);
+    const { id } = await makeWebhook(world);
+    const said: string[] = [];
+    const told = Promise.withResolvers<void>();
+    const announce = (app_id: string) => {
+      said.push(app_id);
+      return told.promise;
+    };
+    const revoking = world
+      .another(undefined, undefined, announce)
+      .revokeSecret(id, null, "operator")
+      .then(() => said.push("answered"));
+    await waitUntil(() => said.length > 0, "the others to be told");
+    await world.destinations.getWebhook(id, null);
+    assert.deepEqual(said, ["shop"]);
+    told.resolve();
+    await revoking;
+    assert.deepEqual(said, ["shop", "answered"]);
+  });
+
   test("a staged secret signs webhook-signature beside the current one, and nothing else", async () => {
     const world = await openWorld(engine);
     const { id, secret } = await makeWebhook(world);

@@ -68,6 +68,33 @@ test("what comes while others are being sent goes with the next, also when sendi
   assert.deepEqual(other.heard, ["due kept"]);
 });
 
+test("who cannot wait has sent what it said when it goes on, also beside what is being sent and another who cannot", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  one.hints.changed("a1");
+  await one.hints.flush();
+  assert.deepEqual(other.heard, ["changed a1"], "before the moment was over");
+  await one.hints.flush();
+  await world.pass();
+  assert.equal(world.sent.length, 1, "nothing is sent when there is nothing to say, nor again");
+  const first = Promise.withResolvers<void>();
+  world.wait = first.promise;
+  one.hints.due("d1", false);
+  await world.pass();
+  const told: string[] = [];
+  one.hints.changed("a2");
+  const waiting = one.hints.flush().then(() => told.push(...other.heard));
+  one.hints.changed("a3");
+  const second = one.hints.flush().then(() => told.push(...other.heard));
+  await yieldToEventLoop();
+  assert.equal(told.length, 0);
+  first.resolve();
+  world.wait = Promise.resolve();
+  await Promise.all([waiting, second]);
+  const all = ["changed a1", "due d1", "changed a2", "changed a3"];
+  assert.deepEqual(told, [...all, ...all]);
+});
+
 test("attempts that are not to be made are all told, in as many messages as it takes, each delivery once", async () => {
   const world = createWorld();
   const [one, other] = [world.join("one"), world.join("other")];

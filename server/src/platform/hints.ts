@@ -1,7 +1,8 @@
 // Tells the other processes on the same database what they would find by polling up to a second later: that deliveries of a
 // destination are due, that an app's destinations changed, that a replay is due, that dispatchers have joined or left, and
 // which attempts are not to be made although they are claimed, one by one or all of a replay. Sent after the commit, gathered
-// and without doubles, on a pooled connection; never waited for, and nothing depends on one. Made by compose-pipeline.ts.
+// and without doubles, on a pooled connection; nothing depends on one, and only who has changed a destination waits until it is
+// sent (flush), so that what comes after the answer finds the others told. Made by compose-pipeline.ts.
 import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./database.ts";
 
 /** What comes within this time goes together. NOTIFY passes through one lock of the whole server. */
@@ -46,6 +47,8 @@ export interface HintsOptions {
 }
 
 export interface Hints extends Telling {
+  /** Sends at once what waits to be sent, and resolves when that is done or has failed. */
+  flush(): Promise<void>;
   listen(listener: HintListener): void;
   /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
   stop(): Promise<void>;
@@ -83,6 +86,7 @@ const SILENT: Hints = {
   dispatchers() {},
   dropped() {},
   canceled() {},
+  async flush() {},
   listen() {},
   async stop() {},
 };
@@ -121,6 +125,17 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     const { due, changed, replays, dispatchers, dropped, canceled } = gathered;
     const sets = [due, changed, dropped, canceled];
     if (replays || dispatchers || sets.some(({ size }) => size > 0)) gather();
+  }
+
+  async function flush(): Promise<void> {
+    // What is being sent may have been composed before the caller's.
+    await sending;
+    if (state === "gathering") {
+      cancelTimer();
+      state = "sending";
+      sending = send();
+    }
+    await sending;
   }
 
   function listen(listener: HintListener): void {
@@ -175,6 +190,7 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
       gathered.dispatchers = true;
       gather();
     },
+    flush,
     listen,
     stop,
   };

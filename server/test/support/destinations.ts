@@ -27,7 +27,7 @@ export interface World {
   clock: { at: number };
   destinations: Destinations;
   /** The same database as another process sees it. */
-  another(key?: Uint8Array, advise?: Advise): Destinations;
+  another(key?: Uint8Array, advise?: Advise, announce?: (app_id: string) => Promise<void>): Destinations;
 }
 
 /** One database for each engine, emptied before each test: making one takes longer than most tests. */
@@ -63,8 +63,13 @@ export async function openWorld(engine: Engine): Promise<World> {
   const outbox = createOutbox({
     ...{ store, channels: [channel], ids: createIds(), clock: clock_of_notices, log: () => {}, kept: () => {} },
   });
-  const another = (other_key: Uint8Array = key, advise: Advise = () => null) =>
+  const another = (
+    other_key: Uint8Array = key,
+    advise: Advise = () => null,
+    announce: (app_id: string) => Promise<void> = async () => {},
+  ) =>
     createDestinations({
+      announce,
       composeNotice: outbox.compose,
       advise,
       db,
