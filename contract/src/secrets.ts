@@ -22,6 +22,10 @@ export const SecretState = Secret.extend({
   next_secret: SigningSecret.optional().describe("while one is staged"),
   next_public_key: PublicKey.optional().describe("with ed25519, while one is staged"),
   previous_valid_until: PreviousValidUntil.optional(),
+  older_valid_until: z
+    .array(Timestamp)
+    .optional()
+    .describe("until when secrets sign that were replaced before that one, the last replaced first"),
 }).meta({ id: "SecretState" });
 export type SecretState = z.infer<typeof SecretState>;
 

@@ -168,7 +168,7 @@ const SECRET_ROUTES = {
     path: "/api/webhooks/{id}/secret/revoke",
     scope: "app_write",
     tag: "Webhooks",
-    summary: "The secret leaked: make a new one at once; the old, the staged and the previous one die",
+    summary: "The secret leaked: make a new one at once; the old, the staged and the replaced ones die",
     params: by_id,
     query: NoQuery,
     status: 200,

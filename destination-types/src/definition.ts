@@ -55,10 +55,18 @@ export interface JudgeRules {
 export interface SigningSecrets {
   current: string;
   next?: string;
-  /** Replaced, but honoured until this time, in ms since 1970. */
-  previous?: { secret: string; valid_until: number };
+  /** Still honoured; what was replaced last stands first. */
+  replaced?: readonly ReplacedSecret[];
   /** The Ed25519 key beside each secret, `whsk_…`: only what is to sign asymmetrically has one. */
-  private_keys?: { current?: string; next?: string; previous?: string };
+  private_keys?: { current?: string; next?: string };
+}
+
+export interface ReplacedSecret {
+  secret: string;
+  /** Its Ed25519 key, if it has one. */
+  private_key?: string | undefined;
+  /** Milliseconds since 1970: from then on it signs nothing. */
+  valid_until: number;
 }
 
 export interface PrepareContext {

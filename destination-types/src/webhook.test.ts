@@ -93,7 +93,7 @@ test("a staged secret signs webhook-signature only", () => {
 
 test("a replaced secret goes on signing until its time is over", () => {
   const at = Date.now();
-  const secrets = { current: SECOND, next: THIRD, previous: { secret: FIRST, valid_until: at + 1 } };
+  const secrets = { current: SECOND, next: THIRD, replaced: [{ secret: FIRST, valid_until: at + 1 }] };
   const during = build({}, secrets, outgoing({ at }));
   const headers = record(during.headers);
   for (const secret of [FIRST, SECOND, THIRD]) new Verifier(secret).verify(during.body, headers);
@@ -105,9 +105,33 @@ test("a replaced secret goes on signing until its time is over", () => {
   assert.equal(record(after.headers)["X-LinkMe-Signature-Previous"], undefined);
 });
 
-test("X-LinkMe-Signature is there once, whatever is staged", () => {
-  const previous = { secret: THIRD, valid_until: Number.MAX_SAFE_INTEGER };
-  const names = pairs(build({}, { current: FIRST, next: SECOND, previous }).headers).map(([name]) =>
+test("of several replaced secrets each signs webhook-signature until its own time, and the last valid one the header beside", () => {
+  const at = Date.now();
+  const replaced = [
+    { secret: SECOND, valid_until: at + 1 },
+    { secret: FIRST, valid_until: at + 2 },
+  ];
+  const state = (offset: number) => {
+    const { body, headers: made } = build({}, { current: THIRD, replaced }, outgoing({ at: at + offset }));
+    const headers = record(made);
+    const signatures = headers["webhook-signature"]?.split(" ") ?? [];
+    const signs = (secret: string) =>
+      signatures.includes(new Verifier(secret).sign(headers["webhook-id"] ?? "", new Date(at + offset), body));
+    return {
+      count: signatures.length,
+      signs: [FIRST, SECOND, THIRD].map(signs),
+      previous: [FIRST, SECOND].map((one) => bodySignature(one, body) === headers["X-LinkMe-Signature-Previous"]),
+    };
+  };
+  assert.deepEqual(state(0), { count: 3, signs: [true, true, true], previous: [false, true] });
+  assert.deepEqual(state(1), { count: 2, signs: [true, false, true], previous: [true, false] });
+  assert.deepEqual(state(2), { count: 1, signs: [false, false, true], previous: [false, false] });
+});
+
+test("X-LinkMe-Signature is there once, and so is the one beside, whatever is staged and was replaced", () => {
+  const valid_until = Number.MAX_SAFE_INTEGER;
+  const replaced = [THIRD, FIRST].map((secret) => ({ secret, valid_until }));
+  const names = pairs(build({}, { current: FIRST, next: SECOND, replaced }).headers).map(([name]) =>
     name.toLowerCase(),
   );
   assert.equal(names.filter((name) => name === "x-linkme-signature").length, 1);

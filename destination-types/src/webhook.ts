@@ -38,9 +38,8 @@ export interface PreparedWebhook {
 interface PreparedKeys {
   readonly current: Signer;
   readonly next: Signer | null;
-  readonly previous: Signer | null;
-  /** Milliseconds since 1970: from then on `previous` signs nothing. */
-  readonly previous_valid_until: number;
+  /** What was replaced last stands first. */
+  readonly replaced: readonly ReplacedSigner[];
 }
 
 /** What signs with one secret. */
@@ -48,6 +47,11 @@ interface Signer {
   readonly keys: SigningKeys;
   /** Signs asymmetrically beside it. */
   readonly private_key: KeyObject | null;
+}
+
+interface ReplacedSigner extends Signer {
+  /** Milliseconds since 1970: from then on it signs nothing. */
+  readonly valid_until: number;
 }
 
 export const webhook: Definition<WebhookConfig, PreparedWebhook> = {
@@ -79,7 +83,7 @@ function prepare(config: WebhookConfig, context: PrepareContext): PreparedWebhoo
 }
 
 function prepareAll(
-  { current, next, previous, private_keys = {} }: SigningSecrets,
+  { current, next, replaced = [], private_keys = {} }: SigningSecrets,
   is_asymmetric: boolean,
 ): PreparedKeys {
   const prepareOne = (secret: string, private_key: string | undefined): Signer => ({
@@ -89,8 +93,10 @@ function prepareAll(
   return {
     current: prepareOne(current, private_keys.current),
     next: next === undefined ? null : prepareOne(next, private_keys.next),
-    previous: previous === undefined ? null : prepareOne(previous.secret, private_keys.previous),
-    previous_valid_until: previous?.valid_until ?? 0,
+    replaced: replaced.map(({ secret, private_key, valid_until }) => ({
+      ...prepareOne(secret, private_key),
+      valid_until,
+    })),
   };
 }
 
@@ -104,14 +110,20 @@ function buildRequest(delivery: Outgoing, prepared: PreparedWebhook): BuiltReque
   return { method: "POST", url: prepared.url, headers, body };
 }
 
-/** X-LinkMe-Signature is always one signature: the published verifiers break on two. webhook-signature carries all. */
+/**
+ * X-LinkMe-Signature and X-LinkMe-Signature-Previous are one signature each: the published verifiers break on two.
+ * webhook-signature carries all.
+ */
 function pushSignatures(headers: string[], keys: PreparedKeys, { body, at }: Outgoing, prefix: string): void {
-  const previous = at < keys.previous_valid_until ? keys.previous : null;
   let signatures = signAll(keys.current, prefix, body);
   if (keys.next !== null) signatures += ` ${signAll(keys.next, prefix, body)}`;
-  if (previous !== null) {
-    signatures += ` ${signAll(previous, prefix, body)}`;
-    headers.push("X-LinkMe-Signature-Previous", signBody(previous.keys, body));
+  let has_previous = false;
+  for (const replaced of keys.replaced) {
+    if (at >= replaced.valid_until) continue;
+    signatures += ` ${signAll(replaced, prefix, body)}`;
+    if (has_previous) continue;
+    headers.push("X-LinkMe-Signature-Previous", signBody(replaced.keys, body));
+    has_previous = true;
   }
   headers.push("webhook-signature", signatures, "X-LinkMe-Signature", signBody(keys.current.keys, body));
 }

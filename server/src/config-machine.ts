@@ -7,6 +7,7 @@ import { CountryFileError, openCountries } from "./analytics/country.ts";
 import type { Config } from "./config.ts";
 import { databasePath } from "./platform/database-open.ts";
 import { whyNotOurs } from "./platform/sqlite-file.ts";
+import { systemCodeOf } from "./platform/system-code.ts";
 
 /** What the system says of a HOST that is not of this machine, or an address that is none by itself, like fe80::1. */
 const FOREIGN_HOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "EINVAL"]);
@@ -152,5 +153,5 @@ export function reasonOf(error: unknown): string {
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
+  return systemCodeOf(error) ?? String(error);
 }

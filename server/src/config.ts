@@ -26,6 +26,7 @@ import {
 } from "./config-values.ts";
 import { databasePath } from "./platform/database-open.ts";
 import { editDistance } from "./platform/edit-distance.ts";
+import { systemCodeOf } from "./platform/system-code.ts";
 import { type Setting, setting, showValue } from "./setting.ts";
 
 /** How a process ends when its configuration is wrong (EX_CONFIG of sysexits.h). */
@@ -288,7 +289,7 @@ function readText(row: Setting<unknown>, env: Environment, read_file: ReadFile):
   try {
     return { text: read_file(file).trim() || null, file };
   } catch (error) {
-    const reason = error instanceof Error && "code" in error ? String(error.code) : "it cannot be read";
+    const reason = systemCodeOf(error) ?? "it cannot be read";
     return { problem: `${row.name}_FILE is "${file}" (${reason}); accepted is the path of a readable file.` };
   }
 }

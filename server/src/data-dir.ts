@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Config, SETTINGS } from "./config.ts";
 import { reasonOf, SEAL_KEY_FILE, TOKEN_FILE, unusableDataDir } from "./config-machine.ts";
 import { makeDirectory } from "./platform/directories.ts";
+import { systemCodeOf } from "./platform/system-code.ts";
 
 const SECRET_BYTES = 32;
 const PRIVATE_FILE = 0o600;
@@ -92,7 +93,7 @@ function readIfExists(file: string): string | null {
   try {
     return readFileSync(file, "utf8").trim();
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return null;
+    if (systemCodeOf(error) === "ENOENT") return null;
     throw error;
   }
 }
@@ -105,7 +106,7 @@ function createWhole(file: string, content: string): boolean {
     linkSync(draft, file);
     return true;
   } catch (error) {
-    if (codeOf(error) === "EEXIST") return false;
+    if (systemCodeOf(error) === "EEXIST") return false;
     throw error;
   } finally {
     // Of a disk that is full, too: each start would else leave one more.
@@ -121,8 +122,4 @@ function refusal(path: string, error: unknown): DataDirError {
 
 function spoiled(file: string, name: string): DataDirError {
   return new DataDirError(`${file} does not hold a value that ${name} accepts; restore the file, or set ${name}.`);
-}
-
-function codeOf(error: unknown): string | null {
-  return error instanceof Error && "code" in error ? String(error.code) : null;
 }

@@ -19,6 +19,7 @@ import { MigrationError, migrate } from "./platform/migrate.ts";
 import { createSealer, SealError } from "./platform/sealing.ts";
 import { createSeldomLog } from "./platform/seldom-log.ts";
 import { isOfDisk } from "./platform/sqlite-file.ts";
+import { systemCodeOf } from "./platform/system-code.ts";
 
 const EXIT_FAILED = 1;
 /** Promised to operators: 10 s from the signal to the end of the process. */
@@ -194,17 +195,13 @@ async function listen(server: Server, { host, port }: Config): Promise<string> {
     await server.app.listen({ host, port });
   } catch (error) {
     // A port that another program has, or a name while no resolver answers, may mend itself: whoever starts the server tries again.
-    fail(isForeignHost(codeOf(error)) ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
+    fail(isForeignHost(systemCodeOf(error) ?? "") ? EXIT_BAD_CONFIG : EXIT_FAILED, whyNotListening(error, host, port));
   }
   return server.address();
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
 function whyNotListening(error: unknown, host: string, port: number): string {
-  const code = codeOf(error);
+  const code = systemCodeOf(error) ?? "";
   if (code === "EADDRINUSE") {
     return `PORT ${port} on ${host} is in use by another program; stop that one, or set PORT to a free port or to 0.`;
   }

@@ -1,6 +1,7 @@
 // The country of an address, from a database file of MaxMind that the operator has set. The library is loaded, and the file
 // read into memory, only then. An address is looked up once for each click, and nothing of it is kept.
 import { statSync } from "node:fs";
+import { systemCodeOf } from "../platform/system-code.ts";
 
 const COUNTRY_PATTERN = /^[A-Z]{2}$/;
 
@@ -48,7 +49,7 @@ async function openFile<Reader>(path: string, open: (path: string) => Promise<Re
 }
 
 function unusable(path: string, error: unknown): CountryFileError {
-  const reason = error instanceof Error && "code" in error ? String(error.code) : "it is not such a file";
+  const reason = systemCodeOf(error) ?? "it is not such a file";
   return new CountryFileError(
     `LINKME_GEOIP_DATABASE is ${JSON.stringify(path)} (${reason}); accepted is the path of a MaxMind database (.mmdb) with countries.`,
   );

@@ -58,7 +58,8 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const started_at = context.now();
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
-  const tries = await countTries(context, ready, outcome);
+  const counted = countTries(context, ready, outcome);
+  const tries = typeof counted === "number" ? counted : await counted;
   const at = { now: context.now(), random: context.random() };
   const input = inputOf(ready, tries);
   const decision = isCutOff(exchange)

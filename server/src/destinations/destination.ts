@@ -62,8 +62,16 @@ export interface DestinationRow {
 export interface SealedSecrets {
   current: Sealed;
   next?: Sealed;
-  /** `valid_until` in ms since 1970. */
-  previous?: { secret: Sealed; valid_until: number };
+  /** What the last promotion replaced, and can be undone to. */
+  previous?: SealedReplaced;
+  /** What promotions before it replaced, the last one first. */
+  older?: readonly SealedReplaced[];
+}
+
+/** `valid_until` in ms since 1970. */
+export interface SealedReplaced {
+  secret: Sealed;
+  valid_until: number;
 }
 
 /** Never changes: a change of the stored one makes another. */
@@ -223,7 +231,7 @@ function canOpenSecrets(row: DestinationRow, sealer: Sealer): boolean {
   }
 }
 
-export function openSecrets({ current, next, previous }: SealedSecrets, sealer: Sealer): SigningSecrets {
+export function openSecrets({ current, next, previous, older = [] }: SealedSecrets, sealer: Sealer): SigningSecrets {
   const signs = openMaterial(current, sealer);
   const secrets: SigningSecrets = { current: signs.secret };
   const private_keys: NonNullable<SigningSecrets["private_keys"]> = {};
@@ -233,10 +241,9 @@ export function openSecrets({ current, next, previous }: SealedSecrets, sealer: 
     secrets.next = secret;
     if (private_key !== undefined) private_keys.next = private_key;
   }
-  if (previous !== undefined) {
-    const { secret, private_key } = openMaterial(previous.secret, sealer);
-    secrets.previous = { secret, valid_until: previous.valid_until };
-    if (private_key !== undefined) private_keys.previous = private_key;
+  const replaced = [previous ?? [], older].flat();
+  if (replaced.length > 0) {
+    secrets.replaced = replaced.map(({ secret, valid_until }) => ({ ...openMaterial(secret, sealer), valid_until }));
   }
   return { ...secrets, private_keys };
 }

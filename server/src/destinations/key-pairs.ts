@@ -1,6 +1,6 @@
 // The Ed25519 keys of a webhook: where they are kept beside its secrets, and what is published of them. Pure but for the
 // random bytes of a new key. Called wherever secrets are made, opened or changed.
-// One place for a secret (current, next, previous) holds one sealed text: the secret, and behind a space its private key if
+// One place for a secret (current, next, each replaced one) holds one sealed text: the secret, and behind a space its private key if
 // the webhook signs with Ed25519. So a key is staged, promoted, undone and dropped with its secret, in the same step.
 import { randomBytes } from "node:crypto";
 import type { SignatureScheme } from "#contract/destinations.ts";
@@ -9,7 +9,7 @@ import type { SigningSecrets } from "#destination-types/definition.ts";
 import { composePrivateKey, publicKeyOf, SEED_BYTES } from "#destination-types/key-pair.ts";
 import { WebhookConfig } from "#destination-types/webhook.ts";
 import type { Sealed, Sealer } from "../platform/sealing.ts";
-import type { DestinationRow, SealedSecrets } from "./destination.ts";
+import type { DestinationRow, SealedReplaced, SealedSecrets } from "./destination.ts";
 
 /** What one place holds, plain. */
 export interface Material {
@@ -42,20 +42,25 @@ export function schemeOf(row: Pick<DestinationRow, "config">): SignatureScheme {
 }
 
 /** Every place with a private key. One that has one keeps it, so that who knows its public key goes on verifying. */
-export function withPrivateKeys({ current, next, previous }: SealedSecrets, sealer: Sealer): SealedSecrets {
+export function withPrivateKeys({ current, next, previous, older }: SealedSecrets, sealer: Sealer): SealedSecrets {
   const complete = (sealed: Sealed): Sealed => {
     const { secret, private_key } = openMaterial(sealed, sealer);
     return private_key === undefined ? sealMaterial({ secret, private_key: newPrivateKey() }, sealer) : sealed;
   };
+  const completeOne = (replaced: SealedReplaced): SealedReplaced => ({
+    ...replaced,
+    secret: complete(replaced.secret),
+  });
   return {
     current: complete(current),
     ...(next !== undefined && { next: complete(next) }),
-    ...(previous !== undefined && { previous: { ...previous, secret: complete(previous.secret) } }),
+    ...(previous !== undefined && { previous: completeOne(previous) }),
+    ...(older !== undefined && { older: older.map(completeOne) }),
   };
 }
 
 /** The column `public_keys` for these secrets. */
-export function publish(scheme: SignatureScheme, { private_keys, previous }: SigningSecrets): string | null {
+export function publish(scheme: SignatureScheme, { private_keys, replaced = [] }: SigningSecrets): string | null {
   if (scheme !== "ed25519") return null;
   const keys: PublishedKey[] = [];
   const add = (status: KeyStatus, private_key: string | undefined, valid_until: number | null) => {
@@ -63,7 +68,7 @@ export function publish(scheme: SignatureScheme, { private_keys, previous }: Sig
   };
   add("current", private_keys?.current, null);
   add("next", private_keys?.next, null);
-  add("previous", private_keys?.previous, previous?.valid_until ?? null);
+  for (const { private_key, valid_until } of replaced) add("previous", private_key, valid_until);
   return JSON.stringify(keys);
 }
 

@@ -8,7 +8,7 @@ import type { Sealer } from "../platform/sealing.ts";
 import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow, SealedSecrets } from "./destination.ts";
 import { newPrivateKey, publish, publishedKey, schemeOf, sealMaterial } from "./key-pairs.ts";
-import { dropNext, promote, readSecrets, stage, undo } from "./secrets.ts";
+import { dropNext, promote, readSecrets, stage, undo, withoutExpired } from "./secrets.ts";
 import { type DestinationStore, SYSTEM } from "./store.ts";
 import { found, newSecret, openForCaller, within } from "./webhook-rules.ts";
 
@@ -35,14 +35,16 @@ export function createRotation({ store, sealer, now, changed }: RotationDependen
   async function getSecret(...named: Named): Promise<SecretState> {
     const [id, app_scope] = named;
     const row = await found(store.find(id, within(app_scope)));
-    const { current, next, previous } = openForCaller(readSecrets(row), sealer);
+    const secrets = withoutExpired(readSecrets(row), now());
+    const { current, next } = openForCaller(secrets, sealer);
+    const { previous, older } = secrets;
     return {
       signing_secret: current,
       ...withKey("public_key", publishedKey(row, "current")),
       ...(next !== undefined && { next_secret: next }),
       ...withKey("next_public_key", publishedKey(row, "next")),
-      ...(previous !== undefined &&
-        previous.valid_until > now() && { previous_valid_until: timeText(previous.valid_until) }),
+      ...(previous !== undefined && { previous_valid_until: timeText(previous.valid_until) }),
+      ...(older !== undefined && { older_valid_until: older.map((one) => timeText(one.valid_until)) }),
     };
   }
 

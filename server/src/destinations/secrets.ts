@@ -1,9 +1,11 @@
 // The rotation of a webhook's signing secret as steps from one set of sealed secrets to the next. Pure.
 // Called by rotation.ts inside the transaction that read the set, so no step is taken from a set that another call has
 // changed meanwhile. What was replaced and has outlived its grace period leaves with the next step.
+// What a promotion has promised of the secret that it replaced, no later promotion takes back.
 
 import { refuse } from "../errors.ts";
 import type { Sealed } from "../platform/sealing.ts";
+import { timeText } from "../platform/time-text.ts";
 import type { DestinationRow, SealedSecrets } from "./destination.ts";
 
 export function readSecrets(row: Pick<DestinationRow, "secrets">): SealedSecrets {
@@ -16,29 +18,43 @@ export function stage(secrets: SealedSecrets, next: Sealed, now: number): Sealed
   return { ...withoutExpired(secrets, now), next };
 }
 
+/** Each signs every request; receivers try no more than 16 signatures of one kind. */
+export const REPLACED_MAX = 10;
+
 /**
- * The staged secret becomes the current one. The one that it replaces stays valid until `valid_until`, in ms since 1970; an
- * older one that was still valid dies, for a request has room for one.
- * @throws AppError conflict with nothing staged
+ * The staged secret becomes the current one. The one that it replaces stays valid until `valid_until`, in ms since 1970, and
+ * those replaced before it until their own times.
+ * @throws AppError conflict with nothing staged, or when `REPLACED_MAX` replaced secrets are valid
  */
 export function promote(secrets: SealedSecrets, valid_until: number, now: number): SealedSecrets {
-  const { current, next } = secrets;
+  const { current, next, previous, older } = withoutExpired(secrets, now);
   if (next === undefined) {
     throw refuse("conflict", "No secret is staged: stage one with POST /api/webhooks/{id}/secret/rotate first.");
   }
-  return valid_until > now ? { current: next, previous: { secret: current, valid_until } } : { current: next };
+  const before = [previous ?? [], older ?? []].flat();
+  const promoted = { current: next, ...(before.length > 0 && { older: before }) };
+  if (valid_until <= now) return promoted;
+  if (before.length >= REPLACED_MAX) {
+    const first = timeText(Math.min(...before.map((one) => one.valid_until)));
+    throw refuse(
+      "conflict",
+      `${REPLACED_MAX} replaced secrets of this webhook are still valid, and no more can be: promote after ${first}, when the first of them ends, or with a grace_seconds of 0.`,
+    );
+  }
+  return { ...promoted, previous: { secret: current, valid_until } };
 }
 
 /**
- * The replaced secret becomes the current one again, and the promoted one is staged again.
- * @throws AppError conflict when there is none that is still valid, or when another one was staged since
+ * The secret that the last promotion replaced becomes the current one again, and the promoted one is staged again. Those
+ * that earlier promotions replaced stay valid; none of them becomes the current one.
+ * @throws AppError conflict when the replaced one is not valid any more, or when another one was staged since
  */
 export function undo(secrets: SealedSecrets, now: number): SealedSecrets {
-  const { current, next, previous } = withoutExpired(secrets, now);
+  const { current, next, previous, ...rest } = withoutExpired(secrets, now);
   if (previous === undefined) {
     throw refuse(
       "conflict",
-      "There is no promotion to undo: no replaced secret is valid any more. Stage a new one instead.",
+      "There is no promotion to undo, or the secret that it replaced is not valid any more. Stage a new one instead.",
     );
   }
   if (next !== undefined) {
@@ -47,7 +63,7 @@ export function undo(secrets: SealedSecrets, now: number): SealedSecrets {
       "Another secret was staged since the promotion, and undoing it would lose one of the two: drop the staged one first with DELETE /api/webhooks/{id}/secret/next.",
     );
   }
-  return { current: previous.secret, next: current };
+  return { ...rest, current: previous.secret, next: current };
 }
 
 /** @throws AppError not_found with nothing staged */
@@ -57,7 +73,12 @@ export function dropNext(secrets: SealedSecrets, now: number): SealedSecrets {
   return rest;
 }
 
-function withoutExpired(secrets: SealedSecrets, now: number): SealedSecrets {
-  const { previous, ...rest } = secrets;
-  return previous === undefined || previous.valid_until <= now ? rest : secrets;
+/** The same set without what is not valid any more. */
+export function withoutExpired({ previous, older = [], ...rest }: SealedSecrets, now: number): SealedSecrets {
+  const valid = older.filter((one) => one.valid_until > now);
+  return {
+    ...rest,
+    ...(previous !== undefined && previous.valid_until > now && { previous }),
+    ...(valid.length > 0 && { older: valid }),
+  };
 }

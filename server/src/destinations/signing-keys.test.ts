@@ -114,6 +114,37 @@ forEachEngine((engine) => {
     assert.deepEqual(await signers(world, id, [second, third]), [second]);
   });
 
+  test("every replaced key signs and is published until its own time", async () => {
+    const world = await openWorld(engine);
+    const { destinations, clock } = world;
+    const { id, public_key: first } = await makeWebhook(world);
+    const { next_public_key: second } = await destinations.rotateSecret(id, "shop");
+    await destinations.promoteSecret(id, "shop", 7_200);
+    const { next_public_key: third } = await destinations.rotateSecret(id, "shop");
+    await destinations.promoteSecret(id, "shop", 3_600);
+    const all = [first, second, third];
+    assert.deepEqual(await published(world, id), [["current", third], ["previous", second], ["previous", first]]); // biome-ignore format: pairs
+    assert.deepEqual(await signers(world, id, all), all);
+    clock.at += 3_600_000;
+    assert.deepEqual(await published(world, id), [["current", third], ["previous", first]]); // biome-ignore format: pairs
+    assert.deepEqual(await signers(world, id, all), [first, third]);
+  });
+
+  test("with Ed25519 chosen between two promotions, all that are still valid get a key", async () => {
+    const world = await openWorld(engine);
+    const { destinations } = world;
+    const { id } = await makeWebhook(world, {});
+    for (const _ of [1, 2]) {
+      await destinations.rotateSecret(id, "shop");
+      await destinations.promoteSecret(id, "shop");
+    }
+    await destinations.patchWebhook(id, "shop", { signature_scheme: "ed25519" });
+    const keys = await published(world, id);
+    assert.deepEqual(keys.map(([status]) => status), ["current", "previous", "previous"]); // biome-ignore format: one line
+    const known = keys.map(([, key]) => key ?? "");
+    assert.deepEqual(await signers(world, id, known), known);
+  });
+
   test("a key that leaked is gone at once", async () => {
     const world = await openWorld(engine);
     const { id, public_key: first } = await makeWebhook(world);

@@ -95,6 +95,21 @@ test("who cannot wait has sent what it said when it goes on, also beside what is
   assert.deepEqual(told, [...all, ...all]);
 });
 
+test("who has changed something does not wait for a database that has fallen silent", async () => {
+  const world = createWorld();
+  const [one, other] = [world.join("one"), world.join("other")];
+  const silence = Promise.withResolvers<void>();
+  world.wait = silence.promise;
+  one.hints.changed("a1");
+  const flushed = one.hints.flush();
+  await world.pass();
+  await flushed;
+  assert.deepEqual(other.heard, []);
+  silence.resolve();
+  await yieldToEventLoop();
+  assert.deepEqual(other.heard, ["changed a1"]);
+});
+
 test("attempts that are not to be made are all told, in as many messages as it takes, each delivery once", async () => {
   const world = createWorld();
   const [one, other] = [world.join("one"), world.join("other")];

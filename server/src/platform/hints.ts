@@ -7,6 +7,8 @@ import { type Database, WIRE_TEXT_MAX_CHARS, type WireListener } from "./databas
 
 /** What comes within this time goes together. NOTIFY passes through one lock of the whole server. */
 const GATHER_MS = 20;
+/** Who polls has looked by then, if the database answers at all. */
+const FLUSH_LIMIT_MS = 1_000;
 /** With more ids of a kind, the others had better look for themselves: one look instead of a claim for each. */
 const IDS_MAX = 50;
 /** Attempts of one message, whose names are longer; more go with the next. */
@@ -47,7 +49,7 @@ export interface HintsOptions {
 }
 
 export interface Hints extends Telling {
-  /** Sends at once what waits to be sent, and resolves when that is done or has failed. */
+  /** Sends at once what waits to be sent, and resolves when that is done, has failed, or has taken a second. */
   flush(): Promise<void>;
   listen(listener: HintListener): void;
   /** Sends nothing more, but that a dispatcher has left, and lets go of the connection that listens. */
@@ -127,7 +129,13 @@ export function createHints({ wire, sender, after, log }: HintsOptions): Hints {
     if (replays || dispatchers || sets.some(({ size }) => size > 0)) gather();
   }
 
-  async function flush(): Promise<void> {
+  function flush(): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const cancelLimit = after(FLUSH_LIMIT_MS, over.resolve);
+    return Promise.race([sendGathered(), over.promise]).finally(cancelLimit);
+  }
+
+  async function sendGathered(): Promise<void> {
     // What is being sent may have been composed before the caller's.
     await sending;
     if (state === "gathering") {

@@ -1,6 +1,6 @@
 // A secret is rotated while events flow, and no receiver that follows the contract misses one: not one that knows both
-// secrets, not one that is late and knows the old one alone, not one that verifies by Standard Webhooks. Every webhook has
-// one attempt for each event, so a single signature that does not fit is a failed delivery.
+// secrets, not one that is late and knows the old one alone, not one that verifies by Standard Webhooks, be it two rotations
+// behind. Every webhook has one attempt for each event, so a single signature that does not fit is a failed delivery.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -84,6 +84,11 @@ for (const engine of ["sqlite", "postgres"] as const) {
     assert.deepEqual(await call(server, both, "undo"), { signing_secret: both.secret });
     await goOn(receiver);
     await call(server, both, "promote", { grace_seconds: 3_600 });
+    await goOn(receiver);
+    // Two promotions behind, within the grace period of the first.
+    known.set(standard.path, [standard.secret]);
+    await call(server, standard, "rotate");
+    await call(server, standard, "promote", { grace_seconds: 60 });
     await goOn(receiver);
 
     const accepted = await load.stop();
