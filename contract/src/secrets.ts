@@ -25,7 +25,7 @@ export const SecretState = Secret.extend({
   older_valid_until: z
     .array(Timestamp)
     .optional()
-    .describe("until when secrets sign that were replaced before that one, the last replaced first"),
+    .describe("until when the secrets sign that earlier promotions replaced, the last replaced first"),
 }).meta({ id: "SecretState" });
 export type SecretState = z.infer<typeof SecretState>;
 

@@ -59,6 +59,7 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
   const exchange = await exchangeFor(context, ready, destination, started_at);
   const outcome = judge(exchange, destination);
   const counted = countTries(context, ready, outcome);
+  // Hardly any attempt has to ask, and an await costs each of the others a turn of the queue.
   const tries = typeof counted === "number" ? counted : await counted;
   const at = { now: context.now(), random: context.random() };
   const input = inputOf(ready, tries);

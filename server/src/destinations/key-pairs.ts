@@ -1,7 +1,8 @@
 // The Ed25519 keys of a webhook: where they are kept beside its secrets, and what is published of them. Pure but for the
 // random bytes of a new key. Called wherever secrets are made, opened or changed.
-// One place for a secret (current, next, each replaced one) holds one sealed text: the secret, and behind a space its private key if
-// the webhook signs with Ed25519. So a key is staged, promoted, undone and dropped with its secret, in the same step.
+// One place for a secret (current, next, each replaced one) holds one sealed text: the secret, and behind a space its
+// private key if the webhook signs with Ed25519. So a key is staged, promoted, undone and dropped with its secret, in the
+// same step.
 import { randomBytes } from "node:crypto";
 import type { SignatureScheme } from "#contract/destinations.ts";
 import type { KeyStatus } from "#contract/signing-keys.ts";

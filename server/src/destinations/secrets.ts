@@ -1,7 +1,8 @@
 // The rotation of a webhook's signing secret as steps from one set of sealed secrets to the next. Pure.
 // Called by rotation.ts inside the transaction that read the set, so no step is taken from a set that another call has
 // changed meanwhile. What was replaced and has outlived its grace period leaves with the next step.
-// What a promotion has promised of the secret that it replaced, no later promotion takes back.
+// What a promotion has promised of the secret that it replaced, no later promotion takes back. An undo ends that promise: the
+// secret is the current one again, and what the next promotion says of it counts.
 
 import { refuse } from "../errors.ts";
 import type { Sealed } from "../platform/sealing.ts";
@@ -18,8 +19,11 @@ export function stage(secrets: SealedSecrets, next: Sealed, now: number): Sealed
   return { ...withoutExpired(secrets, now), next };
 }
 
-/** Each signs every request; receivers try no more than 16 signatures of one kind. */
-export const REPLACED_MAX = 10;
+/**
+ * Each signs every request. With the current and the staged one, and Ed25519, that makes 14 signatures; our SDKs read the first 16
+ * of a header.
+ */
+export const REPLACED_MAX = 5;
 
 /**
  * The staged secret becomes the current one. The one that it replaces stays valid until `valid_until`, in ms since 1970, and

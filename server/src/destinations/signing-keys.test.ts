@@ -7,6 +7,7 @@ import { headersOf, input, openWorld, outgoing, refused, START, type World } fro
 import { forEachEngine } from "../../test/support/engines.ts";
 import { sql } from "../platform/sql.ts";
 import { VERSION_CHECK_MS } from "./registry.ts";
+import { REPLACED_MAX } from "./secrets.ts";
 import { createSigningKeys, DOCUMENT_KEPT_MS, DOCUMENT_WEBHOOKS_MAX } from "./signing-keys.ts";
 
 const ED25519 = { signature_scheme: "ed25519" } as const;
@@ -128,6 +129,20 @@ forEachEngine((engine) => {
     clock.at += 3_600_000;
     assert.deepEqual(await published(world, id), [["current", third], ["previous", first]]); // biome-ignore format: pairs
     assert.deepEqual(await signers(world, id, all), [first, third]);
+  });
+
+  test("whoever knows one of as many keys as can be valid verifies, with the SDK", async () => {
+    const world = await openWorld(engine);
+    const { destinations } = world;
+    const { id, public_key } = await makeWebhook(world);
+    const keys = [public_key];
+    for (let replaced = 0; replaced < REPLACED_MAX; replaced += 1) {
+      keys.push((await destinations.rotateSecret(id, "shop")).next_public_key);
+      await destinations.promoteSecret(id, "shop");
+    }
+    keys.push((await destinations.rotateSecret(id, "shop")).next_public_key);
+    assert.equal(new Set(keys).size, REPLACED_MAX + 2);
+    assert.deepEqual(await signers(world, id, keys), keys);
   });
 
   test("with Ed25519 chosen between two promotions, all that are still valid get a key", async () => {

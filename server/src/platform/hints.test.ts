@@ -74,6 +74,7 @@ test("who cannot wait has sent what it said when it goes on, also beside what is
   one.hints.changed("a1");
   await one.hints.flush();
   assert.deepEqual(other.heard, ["changed a1"], "before the moment was over");
+  assert.deepEqual(world.delays(), [], "nothing is left to run");
   await one.hints.flush();
   await world.pass();
   assert.equal(world.sent.length, 1, "nothing is sent when there is nothing to say, nor again");
@@ -102,6 +103,8 @@ test("who has changed something does not wait for a database that has fallen sil
   world.wait = silence.promise;
   one.hints.changed("a1");
   const flushed = one.hints.flush();
+  await yieldToEventLoop();
+  assert.deepEqual(world.delays(), [1_000], "the limit, in ms");
   await world.pass();
   await flushed;
   assert.deepEqual(other.heard, []);
@@ -217,11 +220,11 @@ test("without a wire hints go nowhere", async () => {
 
 function createWorld() {
   const ears = new Set<WireListener>();
-  const timers = new Set<() => void>();
+  const timers = new Map<() => void, number>();
   const say = (text: string) => {
     for (const { heard } of ears) heard(text);
   };
-  const world = { sent: [] as string[], ears, wait: Promise.resolve(), say, join, pass };
+  const world = { sent: [] as string[], ears, wait: Promise.resolve(), say, join, pass, delays };
   const wire: Wire = {
     async send(text) {
       await world.wait;
@@ -236,8 +239,8 @@ function createWorld() {
 
   function join(sender: string) {
     const heard: string[] = [];
-    const after = (_delay_ms: number, run: () => void) => {
-      timers.add(run);
+    const after = (delay_ms: number, run: () => void) => {
+      timers.set(run, delay_ms);
       return () => void timers.delete(run);
     };
     const hints = createHints({ wire, sender, after, log: () => {} });
@@ -253,9 +256,14 @@ function createWorld() {
     return { hints, heard };
   }
 
+  /** Of the timers that have not run. */
+  function delays(): number[] {
+    return [...timers.values()];
+  }
+
   /** The moment in which hints are gathered is over. */
   async function pass(): Promise<void> {
-    for (const run of timers) {
+    for (const run of timers.keys()) {
       timers.delete(run);
       run();
     }
