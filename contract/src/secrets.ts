@@ -41,7 +41,9 @@ export const PromoteBody = z
       .min(0)
       .max(GRACE_MAX_SECONDS)
       .optional()
-      .describe(`how long the old secret stays valid; default ${GRACE_DEFAULT_SECONDS}`),
+      .describe(
+        `how long the old secret stays valid, 0 ends those replaced before it too; default ${GRACE_DEFAULT_SECONDS}`,
+      ),
   })
   .optional();
 
