@@ -9,7 +9,9 @@ export const GRACE_DEFAULT_SECONDS = 86_400;
 const GRACE_MAX_SECONDS = 604_800;
 
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
-const PreviousValidUntil = Timestamp.describe("until then the replaced secret signs too");
+const PreviousValidUntil = Timestamp.describe(
+  "until then the replaced secret signs too, unless one is promoted without a grace period",
+);
 
 export const Secret = z
   .object({

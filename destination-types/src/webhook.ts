@@ -10,6 +10,7 @@ import {
   type Definition,
   type Outgoing,
   type PrepareContext,
+  type ReplacedSecret,
   type SigningSecrets,
   secret,
 } from "./definition.ts";
@@ -37,9 +38,10 @@ export interface PreparedWebhook {
 
 interface PreparedKeys {
   readonly current: Signer;
-  readonly next: Signer | null;
   /** What was replaced last stands first. */
-  readonly replaced: readonly ReplacedSigner[];
+  readonly replaced: readonly Signer[];
+  /** All that sign `webhook-signature`, in its order. */
+  readonly all: readonly Signer[];
 }
 
 /** What signs with one secret. */
@@ -47,9 +49,6 @@ interface Signer {
   readonly keys: SigningKeys;
   /** Signs asymmetrically beside it. */
   readonly private_key: KeyObject | null;
-}
-
-interface ReplacedSigner extends Signer {
   /** Milliseconds since 1970: from then on it signs nothing. */
   readonly valid_until: number;
 }
@@ -86,18 +85,17 @@ function prepareAll(
   { current, next, replaced = [], private_keys = {} }: SigningSecrets,
   is_asymmetric: boolean,
 ): PreparedKeys {
-  const prepareOne = (secret: string, private_key: string | undefined): Signer => ({
+  const prepareOne = ({ secret, private_key, valid_until }: ReplacedSecret): Signer => ({
     keys: prepareKeys(secret),
     private_key: is_asymmetric && private_key !== undefined ? preparePrivateKey(private_key) : null,
+    valid_until,
   });
-  return {
-    current: prepareOne(current, private_keys.current),
-    next: next === undefined ? null : prepareOne(next, private_keys.next),
-    replaced: replaced.map(({ secret, private_key, valid_until }) => ({
-      ...prepareOne(secret, private_key),
-      valid_until,
-    })),
-  };
+  const lasting = (secret: string, private_key: string | undefined): Signer =>
+    prepareOne({ secret, private_key, valid_until: Number.POSITIVE_INFINITY });
+  const signs = lasting(current, private_keys.current);
+  const staged = next === undefined ? [] : [lasting(next, private_keys.next)];
+  const signed_before = replaced.map(prepareOne);
+  return { current: signs, replaced: signed_before, all: [signs, ...staged, ...signed_before] };
 }
 
 function buildRequest(delivery: Outgoing, prepared: PreparedWebhook): BuiltRequest {
@@ -112,26 +110,21 @@ function buildRequest(delivery: Outgoing, prepared: PreparedWebhook): BuiltReque
 
 /**
  * X-LinkMe-Signature and X-LinkMe-Signature-Previous are one signature each: the published verifiers break on two.
- * webhook-signature carries all.
+ * webhook-signature carries all, the asymmetric ones first: receivers pass over the versions that they do not look for, and our
+ * SDKs over what comes after the first 16.
  */
 function pushSignatures(headers: string[], keys: PreparedKeys, { body, at }: Outgoing, prefix: string): void {
-  let signatures = signAll(keys.current, prefix, body);
-  if (keys.next !== null) signatures += ` ${signAll(keys.next, prefix, body)}`;
-  let has_previous = false;
-  for (const replaced of keys.replaced) {
-    if (at >= replaced.valid_until) continue;
-    signatures += ` ${signAll(replaced, prefix, body)}`;
-    if (has_previous) continue;
-    headers.push("X-LinkMe-Signature-Previous", signBody(replaced.keys, body));
-    has_previous = true;
+  let asymmetric = "";
+  let symmetric = "";
+  for (const signer of keys.all) {
+    if (at >= signer.valid_until) continue;
+    if (signer.private_key !== null) asymmetric += `${signAsymmetric(signer.private_key, prefix, body)} `;
+    const signature = signMessage(signer.keys, prefix, body);
+    symmetric = symmetric === "" ? signature : `${symmetric} ${signature}`;
   }
-  headers.push("webhook-signature", signatures, "X-LinkMe-Signature", signBody(keys.current.keys, body));
-}
-
-/** The asymmetric one first: receivers pass over the versions that they do not look for. */
-function signAll({ keys, private_key }: Signer, prefix: string, body: string): string {
-  const symmetric = signMessage(keys, prefix, body);
-  return private_key === null ? symmetric : `${signAsymmetric(private_key, prefix, body)} ${symmetric}`;
+  const previous = keys.replaced.find(({ valid_until }) => at < valid_until);
+  if (previous !== undefined) headers.push("X-LinkMe-Signature-Previous", signBody(previous.keys, body));
+  headers.push("webhook-signature", asymmetric + symmetric, "X-LinkMe-Signature", signBody(keys.current.keys, body));
 }
 
 /** Signatures are shown: whoever may read the body may see that they fit. Values of custom headers are not. */

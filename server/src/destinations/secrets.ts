@@ -19,16 +19,13 @@ export function stage(secrets: SealedSecrets, next: Sealed, now: number): Sealed
   return { ...withoutExpired(secrets, now), next };
 }
 
-/**
- * Each signs every request. With the current and the staged one, and Ed25519, that makes 14 signatures; our SDKs read the first 16
- * of a header.
- */
-export const REPLACED_MAX = 5;
+/** Each signs every request. With the current and the staged one that makes 12 of a version; our SDKs read 16 of a header. */
+export const REPLACED_MAX = 10;
 
 /**
  * The staged secret becomes the current one. The one that it replaces stays valid until `valid_until`, in ms since 1970, and
  * those replaced before it until their own times. Without a grace period all of them die: no secret but the new one signs.
- * @throws AppError conflict with nothing staged, or when `REPLACED_MAX` replaced secrets are valid
+ * @throws AppError conflict with nothing staged, or when one more is to stay valid than `REPLACED_MAX`
  */
 export function promote(secrets: SealedSecrets, valid_until: number, now: number): SealedSecrets {
   const { current, next, previous, older } = withoutExpired(secrets, now);

@@ -143,6 +143,12 @@ forEachEngine((engine) => {
     keys.push((await destinations.rotateSecret(id, "shop")).next_public_key);
     assert.equal(new Set(keys).size, REPLACED_MAX + 2);
     assert.deepEqual(await signers(world, id, keys), keys);
+    const { versions } = await requestOf(world, id);
+    assert.deepEqual(
+      versions,
+      [...keys.map(() => "v1a"), ...keys.map(() => "v1")],
+      "no reader stops before the last key",
+    );
   });
 
   test("with Ed25519 chosen between two promotions, all that are still valid get a key", async () => {

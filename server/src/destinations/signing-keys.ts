@@ -9,7 +9,7 @@ import type { DestinationRow } from "./destination.ts";
 import { readPublished } from "./key-pairs.ts";
 import type { DestinationStore } from "./store.ts";
 
-/** Webhooks whose keys stand in one document, each with up to seven: about 400 bytes for each, 2.5 kB at the most. */
+/** Webhooks whose keys stand in one document, each of which has up to 12 keys of about 350 bytes. */
 export const DOCUMENT_WEBHOOKS_MAX = 5_000;
 /** How long the whole document is kept, in ms, for many may ask for it: as long as a change that nobody told of may be unseen. */
 export const DOCUMENT_KEPT_MS = 1_000;
