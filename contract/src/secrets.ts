@@ -10,7 +10,7 @@ const GRACE_MAX_SECONDS = 604_800;
 
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
 const PreviousValidUntil = Timestamp.describe(
-  "until then the replaced secret signs too, unless one is promoted without a grace period",
+  "until then the replaced secret signs too, unless one is promoted without a grace period, or revoked",
 );
 
 export const Secret = z

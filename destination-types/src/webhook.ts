@@ -40,7 +40,7 @@ interface PreparedKeys {
   readonly current: Signer;
   /** What was replaced last stands first. */
   readonly replaced: readonly Signer[];
-  /** All that sign `webhook-signature`, in its order. */
+  /** All that sign `webhook-signature`, in the order of each version. */
   readonly all: readonly Signer[];
 }
 

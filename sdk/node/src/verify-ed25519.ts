@@ -8,7 +8,7 @@ const KEY_FORM = /^whpk_([A-Za-z0-9+/]{43}=)$/;
 const SIGNATURE_FORM = /^v1a,([A-Za-z0-9+/]{86}==)$/;
 const TIMESTAMP_FORM = /^[0-9]{1,12}$/;
 const TOLERANCE_DEFAULT_SECONDS = 300;
-/** A server puts these first and sends 12 at the most; what a stranger sends must not cost more than that many tries. */
+/** A server puts these first and sends 12 at the most; of what a stranger sends no more are tried with each key. */
 const SIGNATURES_MAX = 16;
 
 /** `request.headers` of Node, the `Headers` of the Web, or a plain object with lower-case names. */

@@ -15,7 +15,7 @@ from .errors import LinkMeUsageError, LinkMeWebhookError
 from .signature import require_raw_body
 
 TOLERANCE_DEFAULT_SECONDS = 300
-# A server puts these first and sends 12 at the most; what a stranger sends must not cost more than that many tries.
+# A server puts these first and sends 12 at the most; of what a stranger sends no more are tried with each key.
 _SIGNATURES_MAX = 16
 _KEY_FORM = re.compile(r"whpk_([A-Za-z0-9+/]{43}=)")
 _SIGNATURE_FORM = re.compile(r"v1a,([A-Za-z0-9+/]{86}==)")
