@@ -20,6 +20,8 @@ const TIMEOUT_MS = 5_000;
  * Six times that, so that it says nothing about the machine; a timeout that begins anew with each byte is later than any of it.
  */
 const LATE_MAX_MS = 2_000;
+/** A timer counts from the beginning of the turn that sets it, and the attempt from its own: a busy turn lies between the two. */
+const EARLY_MAX_MS = 100;
 /** Each receiver gets so many at once: kept whole, their bodies would be gigabytes. */
 const EVENTS = 20;
 const MEMORY_GROWTH_MAX_BYTES = 200 * 1024 * 1024;
@@ -118,7 +120,7 @@ describe("a receiver that", () => {
 /** Whatever it does, it gets so long and no longer; and so long, where it is the time that ended it. */
 function assertWithin({ duration_ms, cause }: DeliveryDetail["attempts"][number], timeout_ms: number): void {
   assert.ok(duration_ms <= timeout_ms + LATE_MAX_MS, `${duration_ms} ms`);
-  if (cause === "timeout") assert.ok(duration_ms >= timeout_ms, `${duration_ms} ms`);
+  if (cause === "timeout") assert.ok(duration_ms >= timeout_ms - EARLY_MAX_MS, `${duration_ms} ms`);
 }
 
 /** The end of the attempt is not told, but it lies within the timeout after its start. */
