@@ -20,8 +20,8 @@ const TIMEOUT_MS = 5_000;
  * Six times that, so that it says nothing about the machine; a timeout that begins anew with each byte is later than any of it.
  */
 const LATE_MAX_MS = 2_000;
-/** A timer counts from the beginning of the turn that sets it, and the attempt from its own: a busy turn lies between the two. */
-const EARLY_MAX_MS = 100;
+/** Timers count whole milliseconds, the attempt parts of them: measured, a timer fires half a millisecond early at the most. */
+const EARLY_MAX_MS = 1;
 /** Each receiver gets so many at once: kept whole, their bodies would be gigabytes. */
 const EVENTS = 20;
 const MEMORY_GROWTH_MAX_BYTES = 200 * 1024 * 1024;
