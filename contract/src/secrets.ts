@@ -10,7 +10,7 @@ const GRACE_MAX_SECONDS = 604_800;
 
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
 const PreviousValidUntil = Timestamp.describe(
-  "until then the replaced secret signs too, unless one is promoted without a grace period, or revoked",
+  "until then the replaced secret signs too, unless the promotion is undone or a secret revoked",
 );
 
 export const Secret = z
@@ -44,7 +44,7 @@ export const PromoteBody = z
       .max(GRACE_MAX_SECONDS)
       .optional()
       .describe(
-        `how long the old secret stays valid, 0 ends those replaced before it too; default ${GRACE_DEFAULT_SECONDS}`,
+        `how long the secret stays valid that is replaced now; default ${GRACE_DEFAULT_SECONDS}. Those replaced earlier keep their times`,
       ),
   })
   .optional();

@@ -84,9 +84,15 @@ forEachEngine((engine) => {
     const at_once = await world.destinations.promoteSecret(id, null, 0);
     assert.equal(Date.parse(at_once.previous_valid_until), world.clock.at);
     const fitting = await signers(world, id, [secret, first, second]);
-    assert.deepEqual(fitting, { linkme: [second], previous: [], standard: [second], count: 1 }, "nor an older one");
+    assert.deepEqual(fitting, { linkme: [second], previous: [secret], standard: [secret, second], count: 2 });
     await refused(world.destinations.undoPromotion(id, null), "conflict");
-    assert.deepEqual(await world.destinations.getSecret(id, null), { signing_secret: second });
+    assert.deepEqual(await world.destinations.getSecret(id, null), {
+      signing_secret: second,
+      older_valid_until: [previous_valid_until],
+    });
+    world.clock.at = Date.parse(previous_valid_until);
+    const alone = { linkme: [second], previous: [], standard: [second], count: 1 };
+    assert.deepEqual(await signers(world, id, [secret, first, second]), alone);
   });
 
   test("a secret whose grace period is over leaves the table with the next step", async () => {

@@ -1,8 +1,8 @@
 // The rotation of a webhook's signing secret as steps from one set of sealed secrets to the next. Pure.
 // Called by rotation.ts inside the transaction that read the set, so no step is taken from a set that another call has
 // changed meanwhile. What was replaced and has outlived its grace period leaves with the next step.
-// What a promotion has promised of the secret that it replaced, no later grace period takes back; a promotion without one does,
-// and so does an undo, for the secret is the current one again, and what the next promotion says of it counts.
+// What a promotion has promised of the secret that it replaced, no later promotion takes back. An undo ends that promise with
+// the promotion: the secret is the current one again, and what the next promotion says of it counts.
 
 import { refuse } from "../errors.ts";
 import type { Sealed } from "../platform/sealing.ts";
@@ -24,7 +24,7 @@ export const REPLACED_MAX = 10;
 
 /**
  * The staged secret becomes the current one. The one that it replaces stays valid until `valid_until`, in ms since 1970, and
- * those replaced before it until their own times. Without a grace period all of them die: no secret but the new one signs.
+ * those replaced before it until their own times.
  * @throws AppError conflict with nothing staged, or when one more is to stay valid than `REPLACED_MAX`
  */
 export function promote(secrets: SealedSecrets, valid_until: number, now: number): SealedSecrets {
@@ -32,20 +32,17 @@ export function promote(secrets: SealedSecrets, valid_until: number, now: number
   if (next === undefined) {
     throw refuse("conflict", "No secret is staged: stage one with POST /api/webhooks/{id}/secret/rotate first.");
   }
-  if (valid_until <= now) return { current: next };
   const before = [previous ?? [], older ?? []].flat();
+  const promoted = { current: next, ...(before.length > 0 && { older: before }) };
+  if (valid_until <= now) return promoted;
   if (before.length >= REPLACED_MAX) {
     const first = timeText(Math.min(...before.map((one) => one.valid_until)));
     throw refuse(
       "conflict",
-      `${REPLACED_MAX} replaced secrets of this webhook are still valid, and no more can be: promote after ${first}, when the first of them ends, or with a grace_seconds of 0, which ends them all.`,
+      `${REPLACED_MAX} replaced secrets of this webhook are still valid, and no more can be: promote after ${first}, when the first of them ends, or with a grace_seconds of 0.`,
     );
   }
-  return {
-    current: next,
-    previous: { secret: current, valid_until },
-    ...(before.length > 0 && { older: before }),
-  };
+  return { ...promoted, previous: { secret: current, valid_until } };
 }
 
 /**
