@@ -40,7 +40,7 @@ interface PreparedKeys {
   readonly current: Signer;
   /** What was replaced last stands first. */
   readonly replaced: readonly Signer[];
-  /** All that sign `webhook-signature`, in the order of each version. */
+  /** All that sign `webhook-signature`; the signatures of each version stand in this order. */
   readonly all: readonly Signer[];
 }
 

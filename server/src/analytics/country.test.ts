@@ -47,6 +47,7 @@ test("a file that cannot be used is named in one sentence", async () => {
     [directory, /\(EISDIR\); accepted is/],
     [loop, /\(ELOOP\); accepted is/],
     [pipe, /it is not such a file/],
+    ["/dev/zero", /it is not such a file/],
     [file("empty.mmdb", ""), /it is not such a file/],
     [file("text.mmdb", "not a database at all"), /it is not such a file/],
     [file("cut.mmdb", good.subarray(0, good.length / 2)), /it is not such a file/],

@@ -43,8 +43,9 @@ export async function openCountries(path: string | null): Promise<(ip: string) =
 }
 
 async function openFile<Reader>(path: string, open: (path: string) => Promise<Reader>): Promise<Reader> {
-  // It would be waited for.
-  if (statSync(path).isFIFO()) throw new Error("a pipe");
+  // A pipe would be waited for, and a device may have no end.
+  const found = statSync(path);
+  if (!found.isFile() && !found.isDirectory()) throw new Error("not a file");
   return open(path);
 }
 

@@ -142,14 +142,27 @@ test("a refresh during a load reads again: the load may have missed the change",
   assert.equal(world.loads, 2);
 });
 
-test("a refresh that fails leaves nothing behind that could be out of date", async () => {
+test("a refresh that fails leaves nothing behind that could be out of date, and who holds some of it is told", async () => {
   const { world, registry, idsOf } = createWorld(shop());
   await idsOf("shop");
+  world.notified.length = 0;
   world.apps["shop"] = { version: 2, ids: ["c"] };
   world.gate = Promise.reject(new Error("no database"));
   await assert.rejects(registry.refresh("shop"), /no database/);
+  assert.deepEqual(world.notified, ["a", "b"]);
   world.gate = Promise.resolve();
   assert.deepEqual(await idsOf("shop"), ["c"]);
+  assert.deepEqual(world.notified, ["a", "b", "c"]);
+});
+
+test("who holds a destination of an app that had made way hears of it when the app is read again", async () => {
+  const apps: Apps = { x: { version: 1, ids: ["x1"] }, y: { version: 1, ids: ["y1"] } };
+  const { world, idsOf, foundId } = createWorld(apps, 2);
+  for (const app of ["x", "y"]) await idsOf(app);
+  world.notified.length = 0;
+  apps["x"] = { version: 2, ids: ["x1"] };
+  assert.equal(await foundId("x1"), "x1");
+  assert.deepEqual(world.notified, ["x1"]);
 });
 
 test("a failed load is not remembered", async () => {
@@ -163,6 +176,7 @@ test("a failed load is not remembered", async () => {
 test("what did not change stays the same object, and listeners hear of what did", async () => {
   const { world, registry } = createWorld(shop());
   const before = (await registry.ofApp("shop")).destinations;
+  world.notified.length = 0;
   await registry.refresh("shop");
   assert.equal((await registry.ofApp("shop")).destinations[0], before[0]);
   assert.deepEqual([world.prepared, world.notified], [2, []]);

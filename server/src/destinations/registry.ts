@@ -28,7 +28,10 @@ interface RegistryOptions {
   };
   prepare(row: DestinationRow): Destination;
   now(): number;
-  /** Called for every destination that a load found changed, new or gone. */
+  /**
+   * Called for every destination that a load found changed, new or gone, and for all of an app that was not in memory or is
+   * dropped because it cannot be read: whoever holds one of them may hold an old one, and is to ask `find`.
+   */
   changed(destination_id: string): void;
   capacity?: number;
 }
@@ -92,7 +95,9 @@ export function createRegistry(options: RegistryOptions): Registry {
       await loadAnew(app_id);
     } catch (error) {
       // What is kept may be out of date; without it the next reader loads.
+      const dropped = entries.get(app_id);
       forget(app_id);
+      for (const id of dropped?.by_id.keys() ?? []) options.changed(id);
       throw error;
     }
   }
@@ -153,7 +158,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     const entry: Entry = { version, destinations, conditions, takers, by_id, load, checked_at, checking: null };
     forget(app_id);
     if (found !== null) keep(app_id, entry);
-    if (before !== undefined) notify(before, entry);
+    notify(before, entry);
     return entry;
   }
 
@@ -189,9 +194,9 @@ export function createRegistry(options: RegistryOptions): Registry {
     for (const id of entry.by_id.keys()) app_of.delete(id);
   }
 
-  function notify(before: Entry, after: Entry): void {
-    for (const id of new Set([...before.by_id.keys(), ...after.by_id.keys()])) {
-      if (before.by_id.get(id) !== after.by_id.get(id)) options.changed(id);
+  function notify(before: Entry | undefined, after: Entry): void {
+    for (const id of new Set([...(before?.by_id.keys() ?? []), ...after.by_id.keys()])) {
+      if (before?.by_id.get(id) !== after.by_id.get(id)) options.changed(id);
     }
   }
 

@@ -39,7 +39,7 @@ export function promote(secrets: SealedSecrets, valid_until: number, now: number
     const first = timeText(Math.min(...before.map((one) => one.valid_until)));
     throw refuse(
       "conflict",
-      `${REPLACED_MAX} replaced secrets of this webhook are still valid, and no more can be: promote after ${first}, when the first of them ends, or with a grace_seconds of 0.`,
+      `${REPLACED_MAX} replaced secrets of this webhook are still valid, and no more can be: promote after ${first}, when the first of them ends, or with a grace_seconds of 0, which ends the current one at once.`,
     );
   }
   return { ...promoted, previous: { secret: current, valid_until } };
