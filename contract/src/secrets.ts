@@ -10,7 +10,7 @@ const GRACE_MAX_SECONDS = 604_800;
 
 const SigningSecret = z.string().describe("whsec_ and the base64 of 32 bytes");
 const PreviousValidUntil = Timestamp.describe(
-  "until then the replaced secret signs too, unless the secret is revoked; after an undo it is the current one",
+  "until then the replaced secret signs too, unless the secrets are revoked; after an undo it is the current one",
 );
 
 export const Secret = z

@@ -45,7 +45,7 @@ export function createDestinations(options: DestinationsOptions) {
     try {
       await registry.refresh(app_id);
     } catch {
-      // The change itself is committed. The registry has dropped the app, so the next reader loads it.
+      // The change itself is committed. The registry serves no more what it holds of the app: the next reader loads it.
     }
     notify(id);
     await announced;
@@ -54,7 +54,7 @@ export function createDestinations(options: DestinationsOptions) {
   /** Another process says that it has changed some. */
   function hearOf(app_id: string): void {
     keys.forgetSigningKeys();
-    // What is not in memory is read when it is needed; what cannot be read now was dropped, and is read then too.
+    // What is not in memory is read when it is needed; what cannot be read now is served no more, and is read then too.
     if (registry.peek(app_id) !== undefined) registry.refresh(app_id).catch(() => {});
   }
 
@@ -123,7 +123,8 @@ export function createDestinations(options: DestinationsOptions) {
   }
 
   /**
-   * Calls back after each change, possibly more than once for one; those of other processes when they are noticed.
+   * Calls back after each change, possibly more than once for one, and where one may have been missed; those of other
+   * processes when they are noticed.
    * Listeners must not throw.
    */
   function onChange(listener: (destination_id: string) => void): void {

@@ -142,17 +142,18 @@ test("a refresh during a load reads again: the load may have missed the change",
   assert.equal(world.loads, 2);
 });
 
-test("a refresh that fails leaves nothing behind that could be out of date, and who holds some of it is told", async () => {
+test("a refresh that fails leaves nothing to read that could be out of date, and the next load tells what has changed", async () => {
   const { world, registry, idsOf } = createWorld(shop());
   await idsOf("shop");
   world.notified.length = 0;
-  world.apps["shop"] = { version: 2, ids: ["c"] };
+  world.apps["shop"] = { version: 2, ids: ["b", "c"] };
   world.gate = Promise.reject(new Error("no database"));
   await assert.rejects(registry.refresh("shop"), /no database/);
-  assert.deepEqual(world.notified, ["a", "b"]);
+  await assert.rejects(registry.find("b"), /no database/);
+  assert.deepEqual([registry.peek("shop"), world.notified], [undefined, []]);
   world.gate = Promise.resolve();
-  assert.deepEqual(await idsOf("shop"), ["c"]);
-  assert.deepEqual(world.notified, ["a", "b", "c"]);
+  assert.deepEqual(await idsOf("shop"), ["b", "c"]);
+  assert.deepEqual(world.notified.sort(), ["a", "b", "c"], "b too, whose row has changed");
 });
 
 test("who holds a destination of an app that had made way hears of it when the app is read again", async () => {

@@ -29,8 +29,8 @@ interface RegistryOptions {
   prepare(row: DestinationRow): Destination;
   now(): number;
   /**
-   * Called for every destination that a load found changed, new or gone, and for all of an app that was not in memory or is
-   * dropped because it cannot be read: whoever holds one of them may hold an old one, and is to ask `find`.
+   * Called for every destination that a load found changed, new or gone, and for all of an app that was not in memory, for
+   * whoever holds one of them may hold an old one.
    */
   changed(destination_id: string): void;
   capacity?: number;
@@ -57,6 +57,8 @@ interface Entry extends AppDestinations {
   /** Loads are numbered as they begin, so that a slow one never replaces a later one. */
   readonly load: number;
   checked_at: number;
+  /** After a change that could not be read. */
+  is_outdated: boolean;
   checking: Promise<Entry> | null;
 }
 
@@ -94,10 +96,9 @@ export function createRegistry(options: RegistryOptions): Registry {
     try {
       await loadAnew(app_id);
     } catch (error) {
-      // What is kept may be out of date; without it the next reader loads.
-      const dropped = entries.get(app_id);
-      forget(app_id);
-      for (const id of dropped?.by_id.keys() ?? []) options.changed(id);
+      // The next reader loads, and compares: whoever holds what has changed is told then.
+      const kept = entries.get(app_id);
+      if (kept !== undefined) kept.is_outdated = true;
       throw error;
     }
   }
@@ -155,7 +156,17 @@ export function createRegistry(options: RegistryOptions): Registry {
     const conditions = destinations.reduce((sum, { filter }) => sum + (filter?.conditions ?? 0), 0);
     const version = found?.version ?? NO_VERSION;
     const takers = countTakers(destinations);
-    const entry: Entry = { version, destinations, conditions, takers, by_id, load, checked_at, checking: null };
+    const entry: Entry = {
+      version,
+      destinations,
+      conditions,
+      takers,
+      by_id,
+      load,
+      checked_at,
+      is_outdated: false,
+      checking: null,
+    };
     forget(app_id);
     if (found !== null) keep(app_id, entry);
     notify(before, entry);
@@ -171,7 +182,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   function use(app_id: string): Entry | undefined {
     const entry = entries.get(app_id);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || entry.is_outdated) return undefined;
     entries.delete(app_id);
     entries.set(app_id, entry);
     return entry;
