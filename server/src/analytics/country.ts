@@ -43,7 +43,7 @@ export async function openCountries(path: string | null): Promise<(ip: string) =
 }
 
 async function openFile<Reader>(path: string, open: (path: string) => Promise<Reader>): Promise<Reader> {
-  // A pipe would be waited for, and a device may have no end.
+  // A pipe would be waited for, and a device may have no end. What opening a directory says is clearer than this.
   const found = statSync(path);
   if (!found.isFile() && !found.isDirectory()) throw new Error("not a file");
   return open(path);

@@ -260,10 +260,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     letGo([...lanes.all()].flatMap((lane) => lanes.clear(lane, forgotten.isOfCanceled)));
   }
 
-  async function reload(lane: Lane): Promise<void> {
-    const was_stopped = lane.destination !== null && !isSending(lane.destination);
+  /** What it holds waits until it is known where to, and is not given back to a database that does not answer. */
+  async function reload(lane: Lane, was_stopped = lane.destination !== null && !isSending(lane.destination)) {
     lane.destination = null;
-    const destination = await destinations.find(lane.id).catch(() => null);
+    const destination = await destinations.find(lane.id).catch(() => undefined);
+    if (destination === undefined) {
+      if (state === "running") timers.schedule(`reload ${lane.id}`, POLL_MS, () => void reload(lane, was_stopped));
+      return;
+    }
     lanes.setDestination(lane, destination, clock.now());
     if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.

@@ -15,6 +15,7 @@ function createWorld(apps: Apps, capacity?: number) {
     prepared: 0,
     notified: [] as string[],
     gate: Promise.resolve(),
+    version_gate: Promise.resolve(),
   };
   const row = (app_id: string, id: string) => ({ id, app_id, updated_at: apps[app_id]?.version }) as DestinationRow; // what the registry reads
   const registry = createRegistry({
@@ -37,7 +38,9 @@ function createWorld(apps: Apps, capacity?: number) {
       },
       async versionOf(app_id) {
         world.checks++;
-        return apps[app_id]?.version ?? null;
+        const version = apps[app_id]?.version ?? null;
+        await world.version_gate;
+        return version;
       },
       async appOf(id) {
         return Object.keys(apps).find((app_id) => apps[app_id]?.ids.includes(id)) ?? null;
@@ -164,6 +167,24 @@ test("who holds a destination of an app that had made way hears of it when the a
   apps["x"] = { version: 2, ids: ["x1"] };
   assert.equal(await foundId("x1"), "x1");
   assert.deepEqual(world.notified, ["x1"]);
+});
+
+test("an answer about the version that was overtaken by a change serves nothing old", async () => {
+  for (const is_readable of [true, false]) {
+    const { world, registry } = createWorld(shop());
+    const old = await registry.find("a");
+    world.at += VERSION_CHECK_MS;
+    const version = Promise.withResolvers<void>();
+    world.version_gate = version.promise;
+    const finding = registry.find("a");
+    world.apps["shop"] = { version: 2, ids: ["a", "b"] };
+    if (!is_readable) world.gate = Promise.reject(new Error("no database"));
+    await registry.refresh("shop").catch(() => {});
+    world.gate = Promise.resolve();
+    version.resolve();
+    const found = await finding;
+    assert.ok(found !== null && found !== old, "an answer of before the change");
+  }
 });
 
 test("a failed load is not remembered", async () => {

@@ -57,7 +57,7 @@ interface Entry extends AppDestinations {
   /** Loads are numbered as they begin, so that a slow one never replaces a later one. */
   readonly load: number;
   checked_at: number;
-  /** After a change that could not be read. */
+  /** True after a change that could not be read: served to nobody, and compared with by the next load. */
   is_outdated: boolean;
   checking: Promise<Entry> | null;
 }
@@ -107,7 +107,8 @@ export function createRegistry(options: RegistryOptions): Registry {
     const compare = async () => {
       const asked_at = now();
       const version = await store.versionOf(app_id);
-      if (version !== entry.version) return loadAnew(app_id);
+      // Or somebody has read a later one meanwhile, or knows that there is one.
+      if (version !== entry.version || entries.get(app_id) !== entry || entry.is_outdated) return loadAnew(app_id);
       entry.checked_at = asked_at;
       return entry;
     };
