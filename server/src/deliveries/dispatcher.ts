@@ -17,7 +17,7 @@ import { createLeftLeases } from "./left-leases.ts";
 import type { Presence } from "./presence.ts";
 import { NOTHING_SAID, reactionOf } from "./pressure.ts";
 import { createReviews, type ReviewsOptions } from "./reviews.ts";
-import { isSendable, isSending, maySend } from "./sendable.ts";
+import { isSendable, maySend } from "./sendable.ts";
 import type { Settlement } from "./settle-store.ts";
 import { createSettling, UNSETTLED_MAX } from "./settling.ts";
 import type { DeliveryStore } from "./store.ts";
@@ -261,15 +261,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   /** What it holds waits until it is known where to, and is not given back to a database that does not answer. */
-  async function reload(lane: Lane, was_stopped = lane.destination !== null && !isSending(lane.destination)) {
-    lane.destination = null;
+  async function reload(lane: Lane): Promise<void> {
+    lanes.setDestination(lane, null, clock.now());
     const destination = await destinations.find(lane.id).catch(() => undefined);
     if (destination === undefined) {
-      if (state === "running") timers.schedule(`reload ${lane.id}`, POLL_MS, () => void reload(lane, was_stopped));
+      if (state === "running") timers.schedule(`reload ${lane.id}`, POLL_MS, () => void reload(lane));
       return;
     }
     lanes.setDestination(lane, destination, clock.now());
-    if (was_stopped && destination?.state === "active") lanes.slowDown(lane, clock.now());
     // What a person asked for is sent even while it is off; the rest waits in the table.
     const is_left = destination === null || lanes.isLeft(destination);
     giveBack(lanes.clear(lane, (ready) => is_left || !isSendable(ready, destination)));

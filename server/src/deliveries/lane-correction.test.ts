@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { laneDestination, list, NOW, pump } from "../../test/support/lanes.ts";
+import { each } from "../platform/linked-list.ts";
 import { createLanes, type Lane, type Lanes, SLOW_SHARE } from "./lanes.ts";
 import { HOLD_MAX_MS, PACE_START_PER_SECOND } from "./limit.ts";
 
@@ -36,4 +37,23 @@ test("of what nothing was learned a correction slows down nothing", () => {
   lanes.push(lane, list(SLOW_SHARE + 1));
   lanes.setDestination(lane, laneDestination({ id: "a", era: 1 }), NOW);
   assert.equal(pump(lanes).length, SLOW_SHARE);
+});
+
+test("what was stopped goes on slowly, whoever reads first that it does, and once alone", () => {
+  for (const state of ["paused", "off", "disabled"] as const) {
+    const lanes = createLanes();
+    const lane = lanes.open("a");
+    const active = laneDestination({ id: "a", era: 0 });
+    lanes.setDestination(lane, { ...active, state }, NOW);
+    lanes.setDestination(lane, null, NOW);
+    lanes.setDestination(lane, null, NOW);
+    lanes.setDestination(lane, active, NOW);
+    lanes.push(lane, list(10));
+    assert.equal(pump(lanes).length, 1, state);
+    for (const flight of [...each(lane.flights)]) lanes.finish(lane, flight, NOW, { kind: "well", duration_ms: 1 });
+    const { concurrency_limit } = lanes.limitsOf("a", NOW) ?? {};
+    lanes.setDestination(lane, null, NOW);
+    lanes.setDestination(lane, active, NOW);
+    assert.equal(lanes.limitsOf("a", NOW)?.concurrency_limit, concurrency_limit, "nothing stopped it meanwhile");
+  }
 });

@@ -26,6 +26,7 @@ import {
 import type { Slots } from "./limit-text.ts";
 import { ALONE, type Presence } from "./presence.ts";
 import { createRotation } from "./rotation.ts";
+import { isSending } from "./sendable.ts";
 
 /** Concurrent requests to destinations that answer fast. */
 export const SLOTS = 512;
@@ -60,6 +61,8 @@ export interface Lane {
   destination: Destination | null;
   /** That of the destination under which its limit was learned; null: nothing was. */
   era: number | null;
+  /** Whether its destination was stopped when it was last known. */
+  was_stopped: boolean;
   queue: Ready[];
   /** What waits, is being sent, and what room is kept free for. */
   readonly load: LaneLoad;
@@ -97,7 +100,7 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     const known = lanes.get(id);
     if (known !== undefined) return known;
     const lane: Lane = {
-      ...{ id, destination: null, era: null, queue: [], flights: createLinkedList(), slow: false },
+      ...{ id, destination: null, era: null, was_stopped: false, queue: [], flights: createLinkedList(), slow: false },
       ...{ load: emptyLoad(), body_bytes: 0 },
       ...{ due_at: Number.POSITIVE_INFINITY, asked_at: Number.POSITIVE_INFINITY, claiming: false, next_start_at: 0 },
       ...{ ended_at: 0, in_rotation: false, limit: createLimit(SLOW_SHARE), ends: { is_behind: false, singles: 0 } },
@@ -109,7 +112,10 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   /** To be called with what was read anew. */
   function setDestination(lane: Lane, destination: Destination | null, now: number): void {
     lane.destination = destination;
-    if (destination === null || destination.era === lane.era) return;
+    if (destination === null) return;
+    if (lane.was_stopped && isSending(destination)) slowDown(lane, now);
+    lane.was_stopped = !isSending(destination);
+    if (destination.era === lane.era) return;
     // What was asked for before a person corrected it, at another address for instance, says little of what it bears now.
     if (lane.era !== null && isLearned(lane.limit)) startOver(lane.limit, now);
     lane.era = destination.era;
