@@ -4,7 +4,7 @@
 import { createFingerprints } from "../server/src/links/fingerprint.ts";
 import { composeLink } from "../server/src/links/input.ts";
 import type { LinkRow } from "../server/src/links/link.ts";
-import { recordClicks } from "../server/src/links/store.ts";
+import { insertClicks } from "../server/src/links/store.ts";
 import { insertLinks } from "../server/src/links/writing-store.ts";
 import type { Database } from "../server/src/platform/database.ts";
 import type { Statement } from "../server/src/platform/sql.ts";
@@ -75,7 +75,7 @@ export async function fillTokens(db: Database, tokens: Tokens, count: number): P
     const statements: Statement[] = [];
     for (let at = from; at < Math.min(count, from + CHUNK_ROWS * CHUNKS); at += CHUNK_ROWS) {
       const length = Math.min(CHUNK_ROWS, count - at);
-      statements.push(...recordClicks(Array.from({ length }, (_, index) => rowOf(at + index))));
+      statements.push(insertClicks(Array.from({ length }, (_, index) => rowOf(at + index))));
     }
     await db.batch(statements);
   }

@@ -28,6 +28,7 @@ import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createExpiryStore } from "./deliveries/expiry-store.ts";
 import { createEventExpiry } from "./events/expiry-store.ts";
+import { createLinkCounting } from "./links/count-store.ts";
 import { createClickExpiry } from "./links/expiry-store.ts";
 import type { Database } from "./platform/database.ts";
 import { createIds, type Ids, SYSTEM_IDS } from "./platform/ids.ts";
@@ -244,7 +245,8 @@ function composeRetention(db: Database, ids: Ids) {
 
 function composeFolding(db: Database) {
   const clock = { now: Date.now, after: runAfter };
-  return createFolding({ store: createTallyStore(db), clock, elapsed: () => performance.now(), log });
+  const beside = createLinkCounting(db).foldSome;
+  return createFolding({ store: createTallyStore(db), beside, clock, elapsed: () => performance.now(), log });
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

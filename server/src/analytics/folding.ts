@@ -22,8 +22,15 @@ const LAST_STEPS_MAX = 20;
 /** Of what cannot be read, so many are told of. */
 const UNREADABLE_MAX = 100;
 
+/**
+ * Something that is folded in the same rhythm: one small step of it. Answers whether there was anything.
+ * @throws DatabaseError "unmet" when somebody else is at it
+ */
+export type FoldStep = () => Promise<boolean>;
+
 export interface FoldingOptions {
   store: TallyStore;
+  beside?: FoldStep;
   clock: Clock;
   /** Milliseconds that only go forward. */
   elapsed(): number;
@@ -42,7 +49,7 @@ interface Taken {
   counts: Counts;
 }
 
-export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
+export function createFolding({ store, beside, clock, elapsed, log }: FoldingOptions) {
   let state: "idle" | "running" | "stopping" = "idle";
   let run: Promise<void> | undefined;
   let step_rows = STEP_ROWS.first;
@@ -52,26 +59,47 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
   let cancelTimer = () => {};
   let endRest = () => {};
 
-  /** Folds what is there. Another process that does the same at this moment is left to it. */
+  /** Folds what is there, in turns. What another process folds at this moment is left to it. */
   async function fold(mayGoOn = () => true): Promise<void> {
+    let steps = [tallySteps(), ...(beside === undefined ? [] : [beside])];
+    while (steps.length > 0) {
+      const left: FoldStep[] = [];
+      for (const step of steps) {
+        if (!mayGoOn()) return;
+        const began_at = elapsed();
+        if (!(await tryStep(step))) continue;
+        left.push(step);
+        if (state === "running") await rest(elapsed() - began_at);
+      }
+      steps = left;
+    }
+  }
+
+  async function tryStep(step: FoldStep): Promise<boolean> {
+    try {
+      return await step();
+    } catch (error) {
+      if (isDatabaseError(error, "unmet")) return false;
+      throw error;
+    }
+  }
+
+  function tallySteps(): FoldStep {
     let after = "";
     let page: ReadTallies[] = [];
-    while (mayGoOn()) {
-      if (page.length === 0) {
+    return async () => {
+      while (page.length === 0) {
         const waiting = await store.selectWaiting(after, PAGE_ROWS);
-        if (waiting.length === 0) return;
+        if (waiting.length === 0) return false;
         after = waiting.at(-1)?.id ?? after;
         page = readAll(waiting);
-        continue;
       }
       const began_at = elapsed();
       const folded = await foldSome(page);
-      if (folded === null) return;
       page = page.slice(folded);
-      const took_ms = elapsed() - began_at;
-      step_rows = nextRows(step_rows, took_ms);
-      if (state === "running") await rest(took_ms);
-    }
+      step_rows = nextRows(step_rows, elapsed() - began_at);
+      return true;
+    };
   }
 
   /** What nobody can read stays where it is, for a later version may read it, and holds nothing up. */
@@ -87,17 +115,12 @@ export function createFolding({ store, clock, elapsed, log }: FoldingOptions) {
     });
   }
 
-  /** How many of the page; null when somebody else is at it, or something of it has just gone. */
-  async function foldSome(page: readonly ReadTallies[]): Promise<number | null> {
+  /** How many of the page. @throws DatabaseError "unmet" when somebody else is at it, or something of it has just gone */
+  async function foldSome(page: readonly ReadTallies[]): Promise<number> {
     const { ids, counts } = take(page, step_rows);
     const links = idsOf(counts, "link_id").filter((id) => id !== WHOLE_APP);
     const there = await store.selectThere(idsOf(counts, "app_id"), links);
-    try {
-      await store.fold(ids, there, countsOfThose(counts, there));
-    } catch (error) {
-      if (isDatabaseError(error, "unmet")) return null;
-      throw error;
-    }
+    await store.fold(ids, there, countsOfThose(counts, there));
     return ids.length;
   }
 

@@ -35,6 +35,8 @@ export interface Click {
   readonly row: ClickRow;
   /** What it is counted by beside its platform; absent from clicks that an older version has spooled. */
   readonly values?: CountedVisit["values"];
+  /** Its link has a click limit; absent where it has none, and from clicks that an older version has spooled. */
+  readonly is_limited?: true;
   readonly events: readonly EventRow[];
 }
 
@@ -82,7 +84,8 @@ export function newClick(visit: Visit, compose: (event: NewEvent) => EventRow): 
     ts: now,
     data: tokenData(visit, dest_url, expires_at),
   });
-  return { row, values: valuesOf(visit), events: [click, token] };
+  const limited = link.row.click_limit === null ? {} : { is_limited: true as const };
+  return { row, values: valuesOf(visit), ...limited, events: [click, token] };
 }
 
 function valuesOf({ visitor, chosen: { utm }, country }: Visit): CountedVisit["values"] {

@@ -10,8 +10,9 @@ import { append as addTo, createLinkedList, each, type Listed, remove } from "..
 import type { Spool } from "../platform/spool.ts";
 import type { Statement } from "../platform/sql.ts";
 import { type Click, countedVisit } from "./click.ts";
+import { countClicks } from "./count-store.ts";
 import { createSpoolDrain, FAILURE_NOTE_MS, RETRY_FIRST_MS, type RecorderNote, type Timers } from "./spool-drain.ts";
-import { recordClicks } from "./store.ts";
+import { insertClicks } from "./store.ts";
 
 /** How long a redirect waits for the database. */
 export const COMMIT_WAIT_MS = 20;
@@ -79,7 +80,7 @@ interface Storing {
 function composeClicks(items: readonly Storing[], newId: () => string) {
   const clicks = items.map(({ click }) => click);
   const tallies = insertTallies(tallyVisits(clicks.map(countedVisit)), newId);
-  const statements = [...recordClicks(clicks.map(({ row }) => row)), tallies];
+  const statements = [insertClicks(clicks.map(({ row }) => row)), ...countClicks(clicks, newId), tallies];
   return { statements, may_be_stored: items.some((one) => one.may_be_stored) };
 }
 

@@ -1,7 +1,7 @@
 // The tables links, as they are opened, and clicks. Called by links.ts, recorder.ts and forget.ts; claims have statements of
-// their own, and how links are made and changed is in writing-store.ts.
+// their own, how clicks are counted is in count-store.ts, and how links are made and changed in writing-store.ts.
 import type { Database, Row } from "../platform/database.ts";
-import { eachRow, expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
+import { expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { ClickRow } from "./click.ts";
 import type { KnownLink, LinkRow } from "./link.ts";
 
@@ -30,11 +30,11 @@ export async function selectHostnames(db: Database, ids: readonly string[]): Pro
 }
 
 /**
- * Stores clicks and counts them, to be run in one transaction. The first statement demands that every click is new: one
- * that is stored already undoes the transaction, so that nothing is ever counted twice, whichever of two writers of the
- * same click comes first. On PostgreSQL the insert also waits for another transaction that is about to store it.
+ * Stores clicks; to be the first statement of its transaction. It demands that every click is new: one that is stored already
+ * undoes the transaction, so that nothing is ever counted twice, whichever of two writers of the same click comes first.
+ * On PostgreSQL the insert also waits for another transaction that is about to store it.
  */
-export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
+export function insertClicks(clicks: readonly ClickRow[]): Statement {
   const inserted = clicks.map((click) => [
     click.cid,
     click.app_id,
@@ -51,28 +51,11 @@ export function recordClicks(clicks: readonly ClickRow[]): Statement[] {
     click.created_at,
     click.expires_at,
   ]);
-  return [
-    expectRows(
-      clicks.length,
-      sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
-        ga, created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
-    ),
-    ...countClicks(countByLink(clicks)),
-  ];
-}
-
-/**
- * PostgreSQL changes the rows of an update in the order of its plan, which for few links is where they happen to lie: locked
- * by id first, two processes never wait in a circle. SQLite has one writer, for which the first statement is a look at each.
- */
-function countClicks(counts: readonly (readonly [string, number, number])[]): Statement[] {
-  const ids = counts.map(([link_id]) => link_id);
-  return [
-    sql`select id from links where id in (${paddedList(ids)}) order by id /* locked */`,
-    sql`update links set click_count = click_count + column2,
-      last_click_at = case when last_click_at > column3 then last_click_at else column3 end
-      ${eachRow(counts, ["text", "bigint", "bigint"])} where links.id = column1`,
-  ];
+  return expectRows(
+    clicks.length,
+    sql`insert into clicks (cid, app_id, link_id, platform, dest_url, utm, params, os_version, locale, ip_hash, ua_hash,
+      ga, created_at, expires_at) values ${rows(inserted)} on conflict (cid) do nothing`,
+  );
 }
 
 /** What explains that a click was not taken: it is stored, or its app is gone and nothing can be stored for it. */
@@ -119,18 +102,4 @@ export async function selectOldestFingerprint(db: Database): Promise<number | nu
     sql`select min(created_at) as oldest from clicks where ip_hash is not null`,
   );
   return found[0]?.oldest ?? null;
-}
-
-/** [link_id, clicks, newest], in the order of link ids: two processes that count the same links never wait in a circle. */
-function countByLink(clicks: readonly ClickRow[]): [string, number, number][] {
-  const counts = new Map<string, [string, number, number]>();
-  for (const { link_id, created_at } of clicks) {
-    const counted = counts.get(link_id);
-    if (counted === undefined) counts.set(link_id, [link_id, 1, created_at]);
-    else {
-      counted[1]++;
-      counted[2] = Math.max(counted[2], created_at);
-    }
-  }
-  return [...counts.values()].sort(([left], [right]) => (left < right ? -1 : 1));
 }

@@ -13,7 +13,8 @@ import { DUE_FIRST } from "../../src/deliveries/due.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore, insertDeliveries } from "../../src/deliveries/store.ts";
 import type { ClickRow } from "../../src/links/click.ts";
-import { recordClicks } from "../../src/links/store.ts";
+import { countClicks as countAtLinks } from "../../src/links/count-store.ts";
+import { insertClicks } from "../../src/links/store.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { createIds } from "../../src/platform/ids.ts";
 import { migrate } from "../../src/platform/migrate.ts";
@@ -68,7 +69,7 @@ test("two processes that settle, count and claim side by side wait for each othe
     (select cast(sum(click_count) as bigint) from links) as clicks,
     (select cast(sum(clicks) as bigint) from click_hours) as by_hour,
     (select cast(sum(clicks) as bigint) from click_parts where dimension = 'os') as by_os,
-    (select count(*) from click_tallies where id > '') as not_folded,
+    (select count(*) from click_tallies where id > '') + (select count(*) from link_tallies) as not_folded,
     (select count(*) from destination_health) as health,
     (select deadlocks from pg_stat_database where datname = current_database()) as deadlocks`);
   const clicks = PROCESSES * WORKERS * ROUNDS * CLICKS_PER_ROUND;
@@ -181,7 +182,12 @@ const ids = createIds();
 
 function countClicks(db: Database, clicks: ClickRow[]) {
   const visits = clicks.map((row) => ({ ...row, at: NOW, values: { platform: row.platform, os: row.dest_url } }));
-  return db.batch([...recordClicks(clicks), insertTallies(tallyVisits(visits), ids.uuid)]);
+  const counted = countAtLinks(
+    // Some of them at once, the others later.
+    clicks.map((row) => ({ row, ...(row.link_id < link(LINKS / 2) ? { is_limited: true as const } : {}) })),
+    ids.uuid,
+  );
+  return db.batch([insertClicks(clicks), ...counted, insertTallies(tallyVisits(visits), ids.uuid)]);
 }
 
 function clicksOf(name: string, random: Random): ClickRow[] {

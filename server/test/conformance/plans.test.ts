@@ -2,7 +2,7 @@
 // it asks is recorded, and each engine says how it would go about it. Statements are not named here, so one that is
 // added to the server is covered as soon as what follows makes the server use it.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { readConfig } from "../../src/config.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
 import { createDeliveryStore } from "../../src/deliveries/store.ts";
 import { createWebhookWaitsStore } from "../../src/deliveries/webhook-waits-store.ts";
+import { countClicks, LINKS_AT_ONCE_MAX } from "../../src/links/count-store.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
@@ -125,6 +126,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["links of a preset", /select 1 as one from links where utm_preset_id/],
     ["tallies", /insert into click_tallies/],
     ["fold", /delete from click_tallies where id >= \?/],
+    ["tallies of links", /insert into link_tallies/],
+    ["fold at links", /delete from link_tallies where id >= \?/],
     ["tallies that go", /click_tallies as t where t\.app_id/],
     ["count of hours", /insert into click_hours/],
     ["count of days", /insert into click_days/],
@@ -205,6 +208,7 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
     await visit(call, app.id);
     const isCounted = () => recording.statements().some(({ parts }) => parts[0]?.startsWith("insert into click_parts"));
     await waitUntil(isCounted, "the clicks to be counted");
+    await recording.db.batch(countClicks(clicksOfMany(), randomUUID));
     await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
     // What its newest attempts say is looked up for a webhook that fails.
     const isFailing = async () => (await call("GET", `/api/webhooks/${bad}`)).body.next_step !== null;
@@ -215,6 +219,11 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
   }
 
   return { db, recording, work };
+}
+
+/** So many links that they are counted later. */
+function clicksOfMany() {
+  return Array.from({ length: LINKS_AT_ONCE_MAX + 1 }, (_, n) => ({ row: { link_id: `lnk_${n}`, created_at: 0 } }));
 }
 
 type Call = (

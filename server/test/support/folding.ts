@@ -2,6 +2,7 @@
 import { createAccounts } from "../../src/accounts/accounts.ts";
 import { createFolding } from "../../src/analytics/folding.ts";
 import { createTallyStore } from "../../src/analytics/tally-store.ts";
+import { createLinkCounting } from "../../src/links/count-store.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { createIds, SYSTEM_IDS } from "../../src/platform/ids.ts";
 
@@ -10,7 +11,8 @@ export function foldingOf(db: Database, step_ms = 0) {
   const clock = { now: () => 0, after: () => () => {} };
   let elapsed_ms = 0;
   const elapsed = () => (elapsed_ms += step_ms);
-  return createFolding({ store: createTallyStore(db), clock, elapsed, log: () => {} });
+  const beside = createLinkCounting(db).foldSome;
+  return createFolding({ store: createTallyStore(db), beside, clock, elapsed, log: () => {} });
 }
 
 /** Deletes apps, and removes what is left of them and of links, as of that time. */

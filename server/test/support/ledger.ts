@@ -167,7 +167,8 @@ export async function assertWhole(ledger: Ledger, db: Database, site: Site): Pro
     union all select 'clicks', count(*) from clicks
     union all select 'click events', count(*) from events where event = 'link.click'
     union all select 'token events', count(*) from events where event = 'link.token_created'
-    union all select 'counted clicks', sum(click_count) from links
+    union all select 'counted clicks', coalesce(sum(n), 0) from
+      (select click_count as n from links union all select clicks from link_tallies) as counted
     union all select 'claimed clicks', count(*) from clicks where claimed_at is not null
     union all select 'claim events', count(*) from events where event = 'link.claim'
     union all select 'deliveries without their event', count(*) from deliveries as d where not exists

@@ -13,6 +13,7 @@ export const LARGE_TABLES = [
   "click_days",
   "click_parts",
   "click_tallies",
+  "link_tallies",
   "app_events",
   "identities",
   "links",
