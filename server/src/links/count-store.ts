@@ -7,7 +7,7 @@ import type { Click, ClickRow } from "./click.ts";
 /** So many links are changed where their clicks are stored: with more, most are on a page of their own. */
 export const LINKS_AT_ONCE_MAX = 8;
 /** Of one step: PostgreSQL would read the whole table for more, while its statistics are old. */
-const STEP_TALLIES = 200;
+const STEP_TALLIES = 50;
 
 /** [link_id, clicks, last_click_at] */
 type LinkTally = readonly [string, number, number];

@@ -143,14 +143,37 @@ export interface Targets {
 }
 
 export function prepareTargets(row: LinkRow, app: App): Targets {
+  const of_app = targetsOf(app);
   return {
     custom: { ios: prepareTarget(row.ios_custom_url), android: prepareTarget(row.android_custom_url) },
     store: {
-      ios: prepareTarget(row.ios_store_url) ?? prepareTarget(app.ios_store_url),
-      android: prepareTarget(row.android_store_url) ?? prepareTarget(app.android_store_url),
+      ios: prepareTarget(row.ios_store_url) ?? of_app.ios,
+      android: prepareTarget(row.android_store_url) ?? of_app.android,
     },
-    web: prepareTarget(row.web_fallback_url) ?? prepareTarget(app.web_fallback_url),
+    web: prepareTarget(row.web_fallback_url) ?? of_app.web,
   };
+}
+
+interface AppTargets {
+  readonly ios: Target | null;
+  readonly android: Target | null;
+  readonly web: Target | null;
+}
+
+/** All links of an app share them. An app that is changed is another value. */
+const TARGETS_OF_APPS = new WeakMap<App, AppTargets>();
+
+function targetsOf(app: App): AppTargets {
+  const known = TARGETS_OF_APPS.get(app);
+  if (known !== undefined) return known;
+  const { ios_store_url, android_store_url, web_fallback_url } = app;
+  const targets = {
+    ios: prepareTarget(ios_store_url),
+    android: prepareTarget(android_store_url),
+    web: prepareTarget(web_fallback_url),
+  };
+  TARGETS_OF_APPS.set(app, targets);
+  return targets;
 }
 
 /** Hosts of a link's web addresses: of these it has to be known which are the app's own. */

@@ -33,9 +33,10 @@ const STORE_REFERRER = "referrer";
 export function prepareTarget(given: string | null): Target | null {
   if (given === null) return null;
   const scheme = SCHEME.exec(given)?.[1]?.toLowerCase();
-  if (scheme === undefined || UNSAFE_SCHEMES.has(scheme) || !URL.canParse(given)) return null;
-  const is_web = scheme === "https" || scheme === "http";
-  const parsed = is_web ? new URL(given) : null;
+  if (scheme === undefined || UNSAFE_SCHEMES.has(scheme)) return null;
+  const url = URL.parse(given);
+  if (url === null) return null;
+  const parsed = scheme === "https" || scheme === "http" ? url : null;
   const text = (parsed?.href ?? given.toWellFormed()).replace(NOT_HEADER_SAFE, encodeURIComponent);
   const hash = text.indexOf("#");
   const before = hash < 0 ? text : text.slice(0, hash);
