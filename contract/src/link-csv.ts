@@ -14,7 +14,7 @@ const FIELDS = [...Object.keys(NULLABLE_FIELDS), ...Object.keys(FLAG_FIELDS)] as
 export const WRITABLE_COLUMNS = ["slug", ...FIELDS] as const;
 export type WritableColumn = (typeof WRITABLE_COLUMNS)[number];
 /** What an export tells besides. An import passes over them, so that an exported file can be imported as it is. */
-export const TOLD_COLUMNS = ["id", "slug_url", "click_count", "last_click_at", "created_at"] as const;
+export const TOLD_COLUMNS = ["id", "slug_url", "click_count", "install_count", "last_click_at", "created_at"] as const;
 export const CSV_COLUMNS = [...WRITABLE_COLUMNS, ...TOLD_COLUMNS] as const;
 export type CsvColumn = (typeof CSV_COLUMNS)[number];
 

@@ -121,6 +121,7 @@ export const Link = z
     expired_url: Text,
     internal: Flag.describe("1 hides the link from the Portal's list; it works all the same"),
     click_count: z.number().int(),
+    install_count: z.number().int().describe("claims of an app that was installed after the click"),
     last_click_at: Text,
     created_at: z.string(),
   })
@@ -132,6 +133,7 @@ export const ListedLink = Link.extend({
   idUrl: z.string(),
   slugUrl: z.string(),
   clicks: z.number().int(),
+  installs: z.number().int(),
 }).meta({ id: "ListedLink" });
 export type ListedLink = z.infer<typeof ListedLink>;
 

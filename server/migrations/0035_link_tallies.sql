@@ -1,8 +1,19 @@
--- How many clicks a link had in one transaction that stored clicks of many links: soon added to the link and removed. Links that are
--- opened in turn lie all over their table, and nobody who stores clicks reads and writes a page for each of them any more.
+-- How many clicks a link had in one transaction that stored clicks of many links, and each of its installs: soon added to the link
+-- and removed. Links that are opened in turn lie all over their table, and nobody who stores clicks reads and writes a page for each
+-- of them any more; nor do claims of one link wait for each other.
 create table link_tallies (
   id text not null primary key,
   link_id text not null,
   clicks bigint not null,
-  last_click_at bigint not null
+  installs bigint not null,
+  last_click_at bigint
 );
+
+-- How many tokens of the link were claimed by an app that was installed after the click.
+alter table links add column install_count bigint not null default 0;
+update links set install_count = counted.installs
+  from (
+    select link_id, count(*) as installs from clicks
+    where claim_type in ('install_referrer', 'pasteboard', 'fingerprint') group by link_id
+  ) as counted
+  where counted.link_id = links.id;

@@ -64,7 +64,7 @@ export function composeEdge(parts: EdgeParts) {
   const links = createLinks({ db, ids, source, accounts, publicUrl: parts.publicUrl, links_max: parts.links_max });
   const logFailure = createSeldomLog(log, now);
   const logClaim = createSeldomLog(log, now, "claims");
-  const store = createStoring(event_log);
+  const store = createStoring(event_log, ids.uuid);
   const identities = createIdentities({ db, store, hashDevice: createDeviceHash(parts.seal_key), now });
   const callers = createCallers({ db, links, accounts });
   const claims = createClaims({

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { AppEventsPage } from "#contract/app-events.ts";
 import { openApi } from "../../test/support/api.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
+import { foldingOf } from "../../test/support/folding.ts";
 import {
   type Caller,
   claim,
@@ -117,6 +118,37 @@ forEachEngine((engine) => {
     await send(api, "POST", "/api/app-events", report, { headers: { "x-app-id": app_id } });
     assert.equal(await typeOf(cid), "fingerprint", "one that was matched was matched");
     assert.equal((await ofType(api, app_id, "link.claim")).length, cases.length + 1);
+  });
+
+  test("a link tells its installs: claims by an app that came after the click, each once", async () => {
+    const { api, app_id } = await start();
+    const call = (method: "GET" | "POST", path: string, body?: object) =>
+      send(api, method, path, body, { headers: { "x-app-id": app_id } });
+    const installs = async () => {
+      await foldingOf(api.db).fold();
+      const { body } = await api.call("GET", `/api/apps/${app_id}/links`);
+      const [link] = body;
+      assert.equal(link.install_count, link.installs);
+      return link.installs;
+    };
+    assert.equal(await installs(), 0);
+    const known = await click(api, app_id, "hello");
+    await call("GET", `/api/deeplink?cid=${known}`);
+    assert.equal(await installs(), 0, "the app was there already");
+    const said = { type: "claim", cid: known, platform: "ios", detail: '{"claim_type":"pasteboard"}' };
+    const told = await Promise.all([1, 2, 3].map(() => call("POST", "/api/app-events", said)));
+    assert.deepEqual(told.map(({ status }) => status), [204, 204, 204]); // biome-ignore format: one line
+    assert.equal(await installs(), 1, "as its SDK knows, it was not");
+    for (const _ of [1, 2]) {
+      const referrer = `cid=${await click(api, app_id, "hello")}`;
+      await call("POST", "/api/install-referrer", { referrer });
+      await call("POST", "/api/install-referrer", { referrer });
+    }
+    assert.equal(await installs(), 3);
+    const cid = await click(api, app_id, "hello");
+    assert.equal((await claim(api, app_id, { platform: "web" })).body.cid, cid);
+    await call("GET", `/api/deeplink?cid=${cid}`);
+    assert.equal(await installs(), 4);
   });
 
   test("what an app has reported goes with it", async () => {

@@ -46,7 +46,7 @@ forEachEngine((engine) => {
     await api.call("POST", `/api/apps/${app_id}/links/bulk`, { links });
     const file = await exportFile(api, app_id);
     assert.equal(file.split("\r\n").length, 453);
-    assert.match(file, /,https:\/\/go\.shop\.example\/s0,0,,20/);
+    assert.match(file, /,https:\/\/go\.shop\.example\/s0,0,0,,20/);
     const readAll = async () => {
       const rows = await api.db.query<Record<string, unknown>>(sql`select * from links order by slug`);
       return rows.map(({ id, app_id: _, domain_id, created_at, updated_at, ...rest }) => rest);

@@ -36,8 +36,17 @@ export function insertAppEvent(row: AppEventRow): Statement {
 
 /** A token looks the same from wherever an app has it; what the app says of a claim by token is more than that. */
 export function refineClaim(app_id: string, cid: string, claim_type: ClaimType): Statement {
-  return sql`update clicks set claim_type = ${claim_type}
-    where cid = ${cid} and app_id = ${app_id} and claim_type = 'direct' and claimed_at is not null`;
+  return sql`update clicks set claim_type = ${claim_type} where ${isDirect(app_id, cid)}`;
+}
+
+/** To be run before what refines the claim, and counts only where that changes it. */
+export function countRefined(app_id: string, cid: string, newId: () => string): Statement {
+  return sql`insert into link_tallies (id, link_id, clicks, installs)
+    select ${newId()}, link_id, 0, 1 from clicks where ${isDirect(app_id, cid)} /* locked */`;
+}
+
+function isDirect(app_id: string, cid: string): Statement {
+  return sql`cid = ${cid} and app_id = ${app_id} and claim_type = 'direct' and claimed_at is not null`;
 }
 
 export interface AppEventFilter {

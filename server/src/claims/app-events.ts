@@ -99,7 +99,12 @@ export function createAppEvents(options: AppEventsOptions) {
     const first_cid = told.first_cid ?? null;
     const claim_type = row.type === "claim" ? claimTypeOf(body) : null;
     const refined =
-      claim_type === null || cid === null ? [] : [{ cid, statement: store.refineClaim(app_id, cid, claim_type) }];
+      claim_type === null || cid === null
+        ? []
+        : [
+            { cid, statement: store.countRefined(app_id, cid, ids.uuid) },
+            { cid, statement: store.refineClaim(app_id, cid, claim_type) },
+          ];
     return {
       ...{ app_id, events: [], identities: rows, clicks: [...refined, ...clicks] },
       app_event: { ...row, user_id: row.user_id ?? told.user_id ?? null, device: person.device, first_cid },

@@ -173,7 +173,9 @@ export function createClaims(options: ClaimsOptions) {
       const statement = store.claimClick(click.cid, claim_type, at, learned.person);
       const clicks = [{ cid: click.cid, statement }];
       try {
-        await options.store({ app_id: app.id, events: eventsOf(learned), clicks, identities: learned.identities });
+        const installed_by = claim_type === "direct" ? undefined : click.link_id;
+        const events = eventsOf(learned);
+        await options.store({ app_id: app.id, events, clicks, identities: learned.identities, installed_by });
         return true;
       } catch (error) {
         if (!isDatabaseError(error, "unmet")) throw error;

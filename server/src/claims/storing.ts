@@ -2,6 +2,7 @@
 // transaction changes rows in one order, whatever it holds, and two processes never wait in a circle. Created once by
 // compose-edge.ts.
 import type { EventRow } from "../events/event.ts";
+import { countInstalls } from "../links/count-store.ts";
 import type { Statement } from "../platform/sql.ts";
 import { type AppEventRow, insertAppEvent, keepApp } from "./app-event-store.ts";
 import type { IdentityRow } from "./identity.ts";
@@ -11,6 +12,8 @@ import { upsertIdentities } from "./identity-store.ts";
 export interface Item {
   readonly app_id: string;
   readonly events: readonly EventRow[];
+  /** The link of whose token an app was installed by. */
+  readonly installed_by?: string | undefined;
   /** Changes of clicks. */
   readonly clicks?: readonly { readonly cid: string; readonly statement: Statement }[];
   readonly app_event?: AppEventRow;
@@ -28,24 +31,26 @@ export interface ClaimLog {
 /** Rejects with "unmet" when the app is gone, a click was claimed meanwhile, or somebody was tied to another click. */
 export type Store = (item: Item) => Promise<unknown>;
 
-export function createStoring(log: ClaimLog): Store {
+export function createStoring(log: ClaimLog, newId: () => string): Store {
   return log.channel<Item>(
     ({ events }) => events,
-    (items) => ({ statements: composeItems(items) }),
+    (items) => ({ statements: composeItems(items, newId) }),
   );
 }
 
-export function composeItems(items: readonly Item[]): Statement[] {
+export function composeItems(items: readonly Item[], newId: () => string): Statement[] {
   const app_events = items.flatMap(({ app_event }) => (app_event === undefined ? [] : [app_event]));
   const identities = items.flatMap((item) => item.identities ?? []);
   // An app that is gone must get nothing any more; events have a guard of their own.
   const kept = new Set([...app_events, ...identities].map(({ app_id }) => app_id));
   const clicks = items.flatMap((item) => item.clicks ?? []);
+  const installs = items.flatMap(({ installed_by }) => installed_by ?? []);
   return [
     ...[...kept].sort().map(keepApp),
     ...app_events.map(insertAppEvent),
     ...clicks.toSorted((one, other) => compare(one.cid, other.cid)).map(({ statement }) => statement),
     ...layersOf(identities).map(upsertIdentities),
+    ...countInstalls(installs, newId),
   ];
 }
 

@@ -8,7 +8,7 @@ import { BLANK } from "../../test/support/links.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import { createIds } from "../platform/ids.ts";
 import { sql } from "../platform/sql.ts";
-import { countClicks, createLinkCounting, LINKS_AT_ONCE_MAX } from "./count-store.ts";
+import { countClicks, countInstalls, createLinkCounting, LINKS_AT_ONCE_MAX } from "./count-store.ts";
 import { deleteLink, insertLinks } from "./writing-store.ts";
 
 const { uuid } = createIds();
@@ -52,6 +52,18 @@ forEachEngine((engine) => {
     await db.batch(countClicks([...clicksOf(MANY), { ...clickOf(3), is_limited: true as const }], uuid));
     const { links, waiting } = await countsOf(db);
     assert.deepEqual([links[3], waiting], ["2 at 1000", MANY - 1]);
+  });
+
+  test("installs are counted when they are folded, and leave the time of the last click as it is", async () => {
+    const db = await open(3);
+    await db.batch(countClicks([clickOf(0, 3_000)], uuid));
+    await db.batch(countInstalls([linkId(0), linkId(1), linkId(0)], uuid));
+    await db.batch(countInstalls([linkId(0)], uuid));
+    assert.equal((await countsOf(db)).waiting, 3);
+    await foldingOf(db).fold();
+    assert.deepEqual(await countsOf(db), { links: ["1 at 3000", "0 at null", "0 at null"], waiting: 0 });
+    const counted = await db.query(sql`select install_count from links order by id`);
+    assert.deepEqual(counted.map((row) => row["install_count"]), [3, 1, 0]); // biome-ignore format: one line
   });
 
   test("what waits for a link that is gone goes, and the others are counted", async () => {

@@ -1,7 +1,8 @@
-// How clicks are counted at their links: at once where few links share a transaction, so that who looks sees them, and otherwise
-// in the table link_tallies, which is folded in the rhythm of analytics/folding.ts. Called by recorder.ts; put together by compose.ts.
-import type { Database } from "../platform/database.ts";
-import { eachRow, expectRows, paddedList, rows, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+// How clicks and installs are counted at their links. Clicks at once where few links share a transaction, so that who looks sees
+// them, all else in the table link_tallies, which is folded in the rhythm of analytics/folding.ts. Called by recorder.ts and
+// claims/storing.ts; put together by compose.ts.
+import type { Database, Row } from "../platform/database.ts";
+import { eachRow, expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { Click, ClickRow } from "./click.ts";
 
 /** So many links are changed where their clicks are stored: with more, most are on a page of their own. */
@@ -9,30 +10,52 @@ export const LINKS_AT_ONCE_MAX = 8;
 /** Of one step: PostgreSQL would read the whole table for more, while its statistics are old. */
 const STEP_TALLIES = 50;
 
-/** [link_id, clicks, last_click_at] */
-type LinkTally = readonly [string, number, number];
+/** What is added to a link. `last_click_at` is null without a click. */
+interface LinkTally {
+  readonly link_id: string;
+  readonly clicks: number;
+  readonly installs: number;
+  readonly last_click_at: number | null;
+}
 
 type CountedClick = Pick<Click, "is_limited"> & { readonly row: Pick<ClickRow, "link_id" | "created_at"> };
 
 /** To be run in the transaction that stores the clicks. A link with a click limit is counted at once, for its count ends it. */
 export function countClicks(clicks: readonly CountedClick[], newId: () => string): Statement[] {
   const of_limited = new Set(clicks.filter(({ is_limited }) => is_limited).map(({ row }) => row.link_id));
-  const tallies = sumUp(clicks.map(({ row }) => [row.link_id, 1, row.created_at]));
+  const tallies = sumUp(
+    clicks.map(({ row }) => ({ link_id: row.link_id, clicks: 1, installs: 0, last_click_at: row.created_at })),
+  );
   if (tallies.length <= LINKS_AT_ONCE_MAX) return addToLinks(tallies);
-  const limited = tallies.filter(([link_id]) => of_limited.has(link_id));
-  const later = tallies.filter(([link_id]) => !of_limited.has(link_id));
-  const waiting = later.map((tally): SqlValue[] => [newId(), ...tally]);
-  return [...addToLinks(limited), ...(waiting.length === 0 ? [] : [insertTallies(waiting)])];
+  const limited = tallies.filter(({ link_id }) => of_limited.has(link_id));
+  const later = tallies.filter(({ link_id }) => !of_limited.has(link_id));
+  return [...addToLinks(limited), ...insertTallies(later, newId)];
+}
+
+/** To be run in the transaction that claims: one install for each time that a link is named. */
+export function countInstalls(link_ids: readonly string[], newId: () => string): Statement[] {
+  const installs = link_ids.map((link_id) => ({ link_id, clicks: 0, installs: 1, last_click_at: null }));
+  return insertTallies(sumUp(installs), newId);
 }
 
 /** In the order of link ids. */
 function sumUp(tallies: readonly LinkTally[]): LinkTally[] {
   const sums = new Map<string, LinkTally>();
-  for (const [link_id, clicks, last_click_at] of tallies) {
-    const [, sum, last] = sums.get(link_id) ?? ["", 0, last_click_at];
-    sums.set(link_id, [link_id, sum + clicks, Math.max(last, last_click_at)]);
+  for (const tally of tallies) {
+    const sum = sums.get(tally.link_id);
+    sums.set(tally.link_id, sum === undefined ? tally : addUp(sum, tally));
   }
-  return [...sums.values()].sort(([left], [right]) => (left < right ? -1 : 1));
+  return [...sums.values()].sort((left, right) => (left.link_id < right.link_id ? -1 : 1));
+}
+
+function addUp(one: LinkTally, other: LinkTally): LinkTally {
+  const times = [one.last_click_at, other.last_click_at].filter((at) => at !== null);
+  return {
+    link_id: one.link_id,
+    clicks: one.clicks + other.clicks,
+    installs: one.installs + other.installs,
+    last_click_at: times.length === 0 ? null : Math.max(...times),
+  };
 }
 
 /**
@@ -41,17 +64,21 @@ function sumUp(tallies: readonly LinkTally[]): LinkTally[] {
  */
 function addToLinks(tallies: readonly LinkTally[]): Statement[] {
   if (tallies.length === 0) return [];
-  const ids = tallies.map(([link_id]) => link_id);
+  const ids = tallies.map(({ link_id }) => link_id);
+  const values = tallies.map((one) => [one.link_id, one.clicks, one.installs, one.last_click_at]);
   return [
     sql`select id from links where id in (${paddedList(ids)}) order by id /* locked */`,
-    sql`update links set click_count = click_count + column2,
-      last_click_at = case when last_click_at > column3 then last_click_at else column3 end
-      ${eachRow(tallies, ["text", "bigint", "bigint"])} where links.id = column1`,
+    sql`update links set click_count = click_count + column2, install_count = install_count + column3,
+      last_click_at = case when last_click_at is null or last_click_at < column4 then coalesce(column4, last_click_at)
+        else last_click_at end
+      ${eachRow(values, ["text", "bigint", "bigint", "bigint"])} where links.id = column1`,
   ];
 }
 
-function insertTallies(waiting: readonly SqlValue[][]): Statement {
-  return sql`insert into link_tallies (id, link_id, clicks, last_click_at) values ${rows(waiting)}`;
+function insertTallies(tallies: readonly LinkTally[], newId: () => string): Statement[] {
+  if (tallies.length === 0) return [];
+  const waiting = tallies.map((one) => [newId(), one.link_id, one.clicks, one.installs, one.last_click_at]);
+  return [sql`insert into link_tallies (id, link_id, clicks, installs, last_click_at) values ${rows(waiting)}`];
 }
 
 /** A step of folding: adds the oldest tallies to their links. A link that is gone is given nothing. */
@@ -61,17 +88,16 @@ export function createLinkCounting({ query, batch }: Pick<Database, "query" | "b
    * @throws DatabaseError "unmet" when somebody else has just folded them
    */
   async function foldSome(): Promise<boolean> {
-    const found = await query<{ id: string; link_id: string; clicks: number; last_click_at: number }>(
-      sql`select id, link_id, clicks, last_click_at from link_tallies order by id limit ${STEP_TALLIES}`,
+    const found = await query<LinkTally & Row & { id: string }>(
+      sql`select id, link_id, clicks, installs, last_click_at from link_tallies order by id limit ${STEP_TALLIES}`,
     );
     if (found.length === 0) return false;
-    const sums = sumUp(found.map(({ link_id, clicks, last_click_at }) => [link_id, clicks, last_click_at]));
     const ids = found.map(({ id }) => id);
     await batch([
       // Held by whoever folds.
       sql`select id from click_tallies where id = '' /* locked */`,
       expectRows(ids.length, deleteTallies(ids)),
-      ...addToLinks(sums),
+      ...addToLinks(sumUp(found)),
     ]);
     return true;
   }

@@ -55,6 +55,7 @@ export function composeLink(input: LinkCreate, { id, app_id, domain_id, now }: L
     enabled: input.enabled ?? 1,
     internal: input.internal ?? hiddenBy(input.displayInPortal) ?? internal,
     click_count: 0,
+    install_count: 0,
     last_click_at: null,
     created_at: now,
     updated_at: now,

@@ -33,6 +33,8 @@ export interface LinkRow {
   readonly enabled: number;
   readonly internal: number;
   readonly click_count: number;
+  /** Tokens that an app claimed which was installed after the click. */
+  readonly install_count: number;
   readonly last_click_at: number | null;
   readonly created_at: number;
   readonly updated_at: number;
@@ -132,7 +134,17 @@ export function rootRow(app_id: string): KnownLink {
     ...{ tags: null, expires_at: null, click_limit: null, expired_url: null, last_click_at: null },
   };
   const flags = { allow_param_passthrough: 1, force_redirect_web: 0, enabled: 1, internal: 1 };
-  return { ...nothing, ...flags, id: ROOT_LINK_ID, app_id, slug: "", click_count: 0, created_at: 0, updated_at: 0 };
+  return {
+    ...nothing,
+    ...flags,
+    id: ROOT_LINK_ID,
+    app_id,
+    slug: "",
+    click_count: 0,
+    install_count: 0,
+    created_at: 0,
+    updated_at: 0,
+  };
 }
 
 /** The addresses of a link that visitors can be sent to. */
@@ -291,6 +303,7 @@ export function presentLink(row: LinkRow): Link {
     expired_url: row.expired_url,
     internal: flag(row.internal),
     click_count: row.click_count,
+    install_count: row.install_count,
     last_click_at: timeText(row.last_click_at),
     created_at: timeText(row.created_at),
   };
@@ -305,6 +318,7 @@ export function presentListedLink(row: LinkRow, hostname: string | null, public_
     idUrl: `${origin}/${row.id}`,
     slugUrl: `${origin}/${row.slug}`,
     clicks: row.click_count,
+    installs: row.install_count,
   };
 }
 

@@ -155,7 +155,7 @@ async function work(db: Database, name: string, random: Random): Promise<number>
       countClicks(db, clicksOf(`${name}-${round}`, random)),
       foldingOf(db).fold(),
       store.findDue(),
-      db.batch(composeItems(tiesOf(random))),
+      db.batch(composeItems(tiesOf(random), ids.uuid)),
     ]);
     held = next;
   }

@@ -35,6 +35,7 @@ export const BLANK: KnownLink = {
   enabled: 1,
   internal: 1,
   click_count: 0,
+  install_count: 0,
   last_click_at: null,
   created_at: 0,
   updated_at: 0,
