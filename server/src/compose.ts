@@ -79,7 +79,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     data_dir: config.data_dir,
     node: notices.node,
     links_max: config.links_per_app,
-    publicUrl: () => config.public_url ?? addressOf(app.server, config),
+    publicUrl: publicUrlOf(() => app.server, config),
     countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });
 
@@ -247,6 +247,18 @@ function composeFolding(db: Database) {
   const clock = { now: Date.now, after: runAfter };
   const beside = createLinkCounting(db).foldSome;
   return createFolding({ store: createTallyStore(db), beside, clock, elapsed: () => performance.now(), log });
+}
+
+/** The address under which people know the server; asked for at every redirect. */
+function publicUrlOf(server: () => HttpServer, config: Config): () => string {
+  let known = config.public_url;
+  return () => {
+    if (known !== null) return known;
+    const url = addressOf(server(), config);
+    // Before it listens the port may be any.
+    if (server().listening) known = url;
+    return url;
+  };
 }
 
 /** Where the server can be reached while no LINKME_PUBLIC_URL says otherwise. */

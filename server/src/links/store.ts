@@ -7,12 +7,18 @@ import type { KnownLink, LinkRow } from "./link.ts";
 
 export type StoredLink = LinkRow & Row;
 
+/** Of every id; a slug may begin so too. */
+const ID_PREFIX = "lnk_";
+
 /** Links by slug or id; an id wins over a slug of the same text. Answers a map from what was asked for. */
 export async function selectLinks(db: Database, keys: readonly string[]): Promise<Map<string, KnownLink>> {
+  const by_slug = sql`links.slug in (${paddedList(keys)})`;
+  // Hardly anybody asks by an id, and a look in its index costs as much as one for a slug.
+  const ids = keys.filter((key) => key.startsWith(ID_PREFIX));
   const found = await db.query<KnownLink>(
     sql`select links.*, utm_presets.utm as preset_utm, utm_presets.updated_at as preset_updated_at
       from links left join utm_presets on utm_presets.id = links.utm_preset_id
-      where links.id in (${paddedList(keys)}) or links.slug in (${paddedList(keys)})`,
+      where ${ids.length === 0 ? by_slug : sql`links.id in (${paddedList(ids)}) or ${by_slug}`}`,
   );
   const wanted = new Set(keys);
   const links = new Map<string, KnownLink>();
