@@ -2,6 +2,7 @@
 // both remembered for a moment, and whatever is asked for while one read is running is read together in the next: a
 // flood of unknown keys costs a few large reads instead of many small ones. `forget` holds from the moment it returns.
 import { unavailable } from "../errors.ts";
+import { createDoorkeeper } from "../platform/doorkeeper.ts";
 
 const BATCH_MAX_KEYS = 500;
 const WAITING_MAX_KEYS = 10_000;
@@ -14,6 +15,8 @@ export interface LookupOptions<Value> {
   /** How long a change made by another process may stay unseen. */
   ttl_ms: number;
   max_entries: number;
+  /** When full, only what is asked for a second time lately is remembered: for keys of which many are asked for once. */
+  is_swept?: boolean;
 }
 
 export interface Lookup<Value> {
@@ -38,6 +41,7 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   /** What is being read now; an entry that was forgotten meanwhile is gone from here, and its result is not kept. */
   const loading = new Map<string, Waiting<Value>>();
   let is_reading = false;
+  const wasSeen = options.is_swept ? createDoorkeeper(options.max_entries) : () => true;
 
   function peek(key: string): Value | null | undefined {
     const entry = cache.get(key);
@@ -85,8 +89,9 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   }
 
   function remember(key: string, entry: { value: Value | null; until: number }): void {
-    cache.delete(key);
+    const is_known = cache.delete(key);
     if (cache.size >= options.max_entries) {
+      if (!is_known && !wasSeen(key)) return;
       const oldest = by_age.next();
       if (!oldest.done) cache.delete(oldest.value);
     }

@@ -57,6 +57,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     now: source.now,
     ttl_ms: LINK_TTL_MS,
     max_entries: LINKS_MAX,
+    is_swept: true,
   });
   /** By the id of the domain; every claim tells its link's address. */
   const hostnames = createLookup<string>({
@@ -119,7 +120,9 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
   async function read(origin: string, slug: string): Promise<PreparedLink | null> {
     const link = await find(origin, slug);
     const key = `${origin}/${slug}`;
-    if (link !== null || prepared.get(key) !== undefined) prepared.set(key, link);
+    // One whose row is not remembered would never be current.
+    const is_remembered = link !== null && links.peek(slug) === link.row;
+    if (is_remembered || prepared.get(key) !== undefined) prepared.set(key, link);
     return enabled(link);
   }
 
