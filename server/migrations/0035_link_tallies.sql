@@ -1,12 +1,9 @@
--- How many clicks a link had in one transaction that stored clicks of many links, and each of its installs: soon added to the link
--- and removed. Links that are opened in turn lie all over their table, and nobody who stores clicks reads and writes a page for each
--- of them any more; nor do claims of one link wait for each other.
+-- What a transaction that stored clicks of many links has to add to them, and installs: soon added to the links and removed. Links
+-- that are opened in turn lie all over their table, and nobody who stores clicks reads and writes a page for each of them any more;
+-- nor do claims of one link wait for each other.
 create table link_tallies (
   id text not null primary key,
-  link_id text not null,
-  clicks bigint not null,
-  installs bigint not null,
-  last_click_at bigint
+  tallies text not null
 );
 
 -- How many tokens of the link were claimed by an app that was installed after the click.

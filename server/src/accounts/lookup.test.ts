@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createLookup } from "./lookup.ts";
 
 /** A table whose reads are answered when the test says so. */
-function setup({ max_entries = 100 } = {}) {
+function setup({ max_entries = 100, is_swept = false } = {}) {
   const rows = new Map<string, string>();
   const reads: { keys: readonly string[]; answer(): void; fail(error: Error): void }[] = [];
   const clock = { now: 0 };
@@ -17,6 +17,7 @@ function setup({ max_entries = 100 } = {}) {
     now: () => clock.now,
     ttl_ms: 1_000,
     max_entries,
+    is_swept,
   });
   return { rows, reads, clock, lookup };
 }
@@ -42,6 +43,21 @@ test("hits and misses are remembered for the time to live, and read again after 
   table.clock.now = 1_000;
   assert.equal(table.lookup.peek("a"), undefined);
   assert.equal(await found(table, "b"), "2");
+});
+
+test("of many keys that are asked for once each, a full cache keeps what it has until one is asked for again", async () => {
+  const table = setup({ max_entries: 2, is_swept: true });
+  for (const key of ["a", "b", "c"]) {
+    table.rows.set(key, key);
+    await found(table, key);
+  }
+  const known = () => ["a", "b", "c"].map((key) => table.lookup.peek(key));
+  assert.deepEqual(known(), ["a", "b", undefined]);
+  await found(table, "c");
+  assert.deepEqual(known(), [undefined, "b", "c"], "in the place of the oldest");
+  table.clock.now = 1_000;
+  await found(table, "b");
+  assert.deepEqual(known(), [undefined, "b", undefined], "what is known is read anew in its place");
 });
 
 test("what is asked for in one round of the event loop is one read, and what comes during it is the next", async () => {

@@ -1,6 +1,7 @@
 // The table app_events, and what an app event adds to a claim. Called by app-events.ts; the removal of what has expired is
 // decided by the retention module.
 import type { ClaimType, Platform } from "#contract/events.ts";
+import { installOf } from "../links/count-store.ts";
 import { PAGE_SCAN_MAX } from "../platform/cursor.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { expectRows, KEPT, paddedList, type Statement, sql } from "../platform/sql.ts";
@@ -41,8 +42,8 @@ export function refineClaim(app_id: string, cid: string, claim_type: ClaimType):
 
 /** To be run before what refines the claim, and counts only where that changes it. */
 export function countRefined(app_id: string, cid: string, newId: () => string): Statement {
-  return sql`insert into link_tallies (id, link_id, clicks, installs)
-    select ${newId()}, link_id, 0, 1 from clicks where ${isDirect(app_id, cid)} /* locked */`;
+  return sql`insert into link_tallies (id, tallies)
+    select ${newId()}, ${installOf(sql`link_id`)} from clicks where ${isDirect(app_id, cid)} /* locked */`;
 }
 
 function isDirect(app_id: string, cid: string): Statement {

@@ -41,7 +41,7 @@ forEachEngine((engine) => {
     await db.batch(countClicks([...clicksOf(MANY), clickOf(1, 2_000)], uuid));
     await db.batch(countClicks(clicksOf(MANY, 500), uuid));
     const { links, waiting } = await countsOf(db);
-    assert.deepEqual([links[0], links[1], waiting], ["1 at 3000", "0 at null", 2 * MANY]);
+    assert.deepEqual([links[0], links[1], waiting], ["1 at 3000", "0 at null", 2]);
     await foldingOf(db).fold();
     const others = Array.from({ length: MANY - 2 }, () => "2 at 1000");
     assert.deepEqual(await countsOf(db), { links: ["3 at 3000", "3 at 2000", ...others], waiting: 0 });
@@ -51,7 +51,7 @@ forEachEngine((engine) => {
     const db = await open();
     await db.batch(countClicks([...clicksOf(MANY), { ...clickOf(3), is_limited: true as const }], uuid));
     const { links, waiting } = await countsOf(db);
-    assert.deepEqual([links[3], waiting], ["2 at 1000", MANY - 1]);
+    assert.deepEqual([links[3], waiting], ["2 at 1000", 1]);
   });
 
   test("installs are counted when they are folded, and leave the time of the last click as it is", async () => {
@@ -59,7 +59,7 @@ forEachEngine((engine) => {
     await db.batch(countClicks([clickOf(0, 3_000)], uuid));
     await db.batch(countInstalls([linkId(0), linkId(1), linkId(0)], uuid));
     await db.batch(countInstalls([linkId(0)], uuid));
-    assert.equal((await countsOf(db)).waiting, 3);
+    assert.equal((await countsOf(db)).waiting, 2);
     await foldingOf(db).fold();
     assert.deepEqual(await countsOf(db), { links: ["1 at 3000", "0 at null", "0 at null"], waiting: 0 });
     const counted = await db.query(sql`select install_count from links order by id`);

@@ -1,14 +1,17 @@
 // How clicks and installs are counted at their links. Clicks at once where few links share a transaction, so that who looks sees
 // them, all else in the table link_tallies, which is folded in the rhythm of analytics/folding.ts. Called by recorder.ts and
 // claims/storing.ts; put together by compose.ts.
-import type { Database, Row } from "../platform/database.ts";
+import type { Database } from "../platform/database.ts";
 import { eachRow, expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { Click, ClickRow } from "./click.ts";
 
 /** So many links are changed where their clicks are stored: with more, most are on a page of their own. */
 export const LINKS_AT_ONCE_MAX = 8;
-/** Of one step: PostgreSQL would read the whole table for more, while its statistics are old. */
-const STEP_TALLIES = 50;
+/** Links of one row. */
+const ROW_LINKS_MAX = 50;
+/** Rows of one step, and links after which it takes no more: PostgreSQL would read a whole table for more, while its statistics are old. */
+const STEP_ROWS = 50;
+const STEP_LINKS = 50;
 
 /** What is added to a link. `last_click_at` is null without a click. */
 interface LinkTally {
@@ -77,8 +80,23 @@ function addToLinks(tallies: readonly LinkTally[]): Statement[] {
 
 function insertTallies(tallies: readonly LinkTally[], newId: () => string): Statement[] {
   if (tallies.length === 0) return [];
-  const waiting = tallies.map((one) => [newId(), one.link_id, one.clicks, one.installs, one.last_click_at]);
-  return [sql`insert into link_tallies (id, link_id, clicks, installs, last_click_at) values ${rows(waiting)}`];
+  const count = Math.ceil(tallies.length / ROW_LINKS_MAX);
+  const waiting = Array.from({ length: count }, (_, n) => {
+    const part = tallies.slice(n * ROW_LINKS_MAX, (n + 1) * ROW_LINKS_MAX);
+    return [newId(), JSON.stringify(part.map((one) => [one.link_id, one.clicks, one.installs, one.last_click_at]))];
+  });
+  return [sql`insert into link_tallies (id, tallies) values ${rows(waiting)}`];
+}
+
+/** One install, of a link that a statement names. To stand in a select. */
+export function installOf(link_id: Statement): Statement {
+  return sql`'[["' || ${link_id} || '",0,1,null]]'`;
+}
+
+function readTallies(text: string): LinkTally[] {
+  // Written above.
+  const stored = JSON.parse(text) as [string, number, number, number | null][];
+  return stored.map(([link_id, clicks, installs, last_click_at]) => ({ link_id, clicks, installs, last_click_at }));
 }
 
 /** A step of folding: adds the oldest tallies to their links. A link that is gone is given nothing. */
@@ -88,16 +106,22 @@ export function createLinkCounting({ query, batch }: Pick<Database, "query" | "b
    * @throws DatabaseError "unmet" when somebody else has just folded them
    */
   async function foldSome(): Promise<boolean> {
-    const found = await query<LinkTally & Row & { id: string }>(
-      sql`select id, link_id, clicks, installs, last_click_at from link_tallies order by id limit ${STEP_TALLIES}`,
+    const found = await query<{ id: string; tallies: string }>(
+      sql`select id, tallies from link_tallies order by id limit ${STEP_ROWS}`,
     );
     if (found.length === 0) return false;
-    const ids = found.map(({ id }) => id);
+    const ids: string[] = [];
+    const taken: LinkTally[] = [];
+    for (const { id, tallies } of found) {
+      if (taken.length >= STEP_LINKS) break;
+      ids.push(id);
+      taken.push(...readTallies(tallies));
+    }
     await batch([
       // Held by whoever folds.
       sql`select id from click_tallies where id = '' /* locked */`,
       expectRows(ids.length, deleteTallies(ids)),
-      ...addToLinks(sumUp(found)),
+      ...addToLinks(sumUp(taken)),
     ]);
     return true;
   }

@@ -19,7 +19,7 @@ import { migrate } from "../../src/platform/migrate.ts";
 import { type Statement, sql } from "../../src/platform/sql.ts";
 import { type Engine, forEachEngine } from "../support/engines.ts";
 import { fill } from "../support/filled.ts";
-import { explain, findScans, LARGE_TABLES, record } from "../support/plans.ts";
+import { explain, findScans, INDEX_OF_PERSON, LARGE_TABLES, OF_PERSON, record } from "../support/plans.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { settlementOf } from "../support/settlements.ts";
 import { PHONE } from "../support/site.ts";
@@ -41,10 +41,6 @@ const SELDOM = /select min\(created_at\) as oldest from clicks/;
 const FIRST_OF_KEY = /f\.order_key/;
 /** So do all others than the one in the order in which deliveries are due. */
 const FIRST_DUE = /as o where o\.created_at|as l\) as h\s+where order_key/;
-
-/** An index that begins with the app alone would go through all that the app has. */
-const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
-const INDEX_OF_PERSON = /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/;
 
 forEachEngine((engine) => {
   for (const statistics of STATISTICS) {

@@ -35,8 +35,8 @@ export async function fill(
   // Behind what visitors leave meanwhile, which is folded first.
   await db.query(sql`insert into click_tallies (id, app_id, tallies) ${numbers}
     select 'f' || ${app_id} || (100000000000 + i), ${app_id}, '[]' from n`);
-  await db.query(sql`insert into link_tallies (id, link_id, clicks, last_click_at) ${numbers}
-    select 'f' || ${app_id} || (100000000000 + i), 'lnk_' || i, 0, 1 from n`);
+  await db.query(sql`insert into link_tallies (id, tallies) ${numbers}
+    select 'f' || ${app_id} || (100000000000 + i), '[]' from n`);
   // What few links add up to. These rows are narrow, so that there have to be more of them.
   for (const [table, unit_ms] of [
     ["click_hours", 3_600_000],

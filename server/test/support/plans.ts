@@ -115,3 +115,7 @@ function sqliteScans(rows: readonly Record<string, unknown>[], text: string): st
 function aliasesOf(table: string, text: string): string[] {
   return [...text.matchAll(new RegExp(`\\b${table} as (\\w+)`, "g"))].map(([, alias = ""]) => alias);
 }
+
+/** An index that begins with the app alone would go through all that the app has. */
+export const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
+export const INDEX_OF_PERSON = /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/;
