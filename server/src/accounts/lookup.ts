@@ -37,9 +37,15 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   const cache = new Map<string, { value: Value | null; until: number }>();
   /** One for ever, which stands at the oldest entry: see bounded-map.ts. */
   const by_age = cache.keys();
-  const waiting = new Map<string, Waiting<Value>>();
-  /** What is being read now; an entry that was forgotten meanwhile is gone from here, and its result is not kept. */
-  const loading = new Map<string, Waiting<Value>>();
+  /**
+   * A new map for each read. One that lived on would be old when its entries are young, and V8 keeps whatever an old table has
+   * named until it looks at all that is old: measured, most of what was copied for links that are opened once.
+   */
+  let waiting = new Map<string, Waiting<Value>>();
+  /** What is being read now. */
+  let loading = new Map<string, Waiting<Value>>();
+  /** Keys of it that were forgotten meanwhile: whoever asks now is not answered by that read, and its result is not kept. */
+  let forgotten = new Set<string>();
   let is_reading = false;
   const wasSeen = options.is_swept ? createDoorkeeper(options.max_entries) : () => true;
 
@@ -51,7 +57,7 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   function find(key: string): Promise<Value | null> {
     const value = peek(key);
     if (value !== undefined) return Promise.resolve(value);
-    const shared = waiting.get(key) ?? loading.get(key);
+    const shared = waiting.get(key) ?? (forgotten.has(key) ? undefined : loading.get(key));
     if (shared !== undefined) return shared.promise;
     if (waiting.size >= WAITING_MAX_KEYS) {
       return Promise.reject(unavailable("Too many look-ups are waiting. Try again in a second.", RETRY_AFTER_SECONDS));
@@ -67,56 +73,58 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
   }
 
   async function readWaiting(): Promise<void> {
-    while (waiting.size > 0) await readBatch(take(waiting, BATCH_MAX_KEYS));
+    while (waiting.size > 0) {
+      const [batch, others] = split(waiting, BATCH_MAX_KEYS);
+      waiting = others;
+      await readBatch(batch);
+    }
     is_reading = false;
   }
 
   async function readBatch(batch: Map<string, Waiting<Value>>): Promise<void> {
-    for (const [key, wait] of batch) loading.set(key, wait);
+    loading = batch;
     try {
       const found = await options.load([...batch.keys()]);
       const until = options.now() + options.ttl_ms;
       for (const [key, wait] of batch) {
         const value = found.get(key) ?? null;
-        if (loading.get(key) === wait) remember(key, { value, until });
+        if (!forgotten.has(key)) remember(key, value, until);
         wait.resolve(value);
       }
     } catch (error) {
       // Whoever asked decides what a failed read means; nothing of it is remembered.
       for (const wait of batch.values()) wait.reject(error);
     }
-    for (const [key, wait] of batch) if (loading.get(key) === wait) loading.delete(key);
+    loading = new Map();
+    forgotten = new Set();
   }
 
-  function remember(key: string, entry: { value: Value | null; until: number }): void {
+  function remember(key: string, value: Value | null, until: number): void {
     const is_known = cache.delete(key);
     if (cache.size >= options.max_entries) {
       if (!is_known && !wasSeen(key)) return;
       const oldest = by_age.next();
       if (!oldest.done) cache.delete(oldest.value);
     }
-    cache.set(key, entry);
+    cache.set(key, { value, until });
   }
 
   function forget(key: string): void {
     cache.delete(key);
-    loading.delete(key);
+    if (loading.has(key)) forgotten.add(key);
   }
 
   function clear(): void {
     cache.clear();
-    loading.clear();
+    for (const key of loading.keys()) forgotten.add(key);
   }
 
   return { peek, find, forget, clear };
 }
 
-function take<Value>(from: Map<string, Value>, count: number): Map<string, Value> {
-  const taken = new Map<string, Value>();
-  for (const [key, value] of from) {
-    if (taken.size === count) break;
-    taken.set(key, value);
-    from.delete(key);
-  }
-  return taken;
+/** The first `count` and the others. */
+function split<Value>(from: Map<string, Value>, count: number): [Map<string, Value>, Map<string, Value>] {
+  if (from.size <= count) return [from, new Map()];
+  const entries = [...from];
+  return [new Map(entries.slice(0, count)), new Map(entries.slice(count))];
 }

@@ -130,14 +130,17 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     const hostname = hostWithoutPort(origin.slice(origin.indexOf("://") + 3));
     if (hostname === null) return null;
     const scope = isOwnHost(hostname) ? "every_app" : "one_app";
-    const domain = scope === "one_app" ? await accounts.findDomain(hostname) : null;
+    const domain =
+      scope === "one_app" ? (accounts.peekDomain(hostname) ?? (await accounts.findDomain(hostname))) : null;
     if (scope === "one_app" && domain === null) return null;
     const row = await links.find(slug);
     if (row === null || (domain !== null && domain.app_id !== row.app_id)) return null;
-    const app = await accounts.findApp(row.app_id);
+    // Most links are of few apps: of these nothing is waited for.
+    const app = accounts.peekApp(row.app_id) ?? (await accounts.findApp(row.app_id));
     if (app === null) return null;
     const targets = prepareTargets(row, app);
-    const own_hosts = await ownHosts(webHosts(targets), row.app_id);
+    const hosts = webHosts(targets);
+    const own_hosts = peekOwnHosts(hosts, row.app_id) ?? (await ownHosts(hosts, row.app_id));
     return prepareLink({ row, app, targets }, { origin, hostname, scope }, own_hosts);
   }
 
@@ -152,6 +155,17 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     const targets = prepareTargets(row, app);
     const own_hosts = await ownHosts(webHosts(targets), app.id);
     return prepareLink({ row, app, targets }, { origin, hostname, scope: "one_app" }, own_hosts);
+  }
+
+  /** Undefined where one of the hosts has to be looked up. */
+  function peekOwnHosts(hosts: readonly string[], app_id: string): string[] | undefined {
+    const own: string[] = [];
+    for (const host of hosts) {
+      const domain = accounts.peekDomain(host);
+      if (domain === undefined) return undefined;
+      if (domain?.app_id === app_id) own.push(host);
+    }
+    return own;
   }
 
   async function ownHosts(hosts: readonly string[], app_id: string): Promise<string[]> {

@@ -51,7 +51,7 @@ export function prepareTarget(given: string | null): Target | null {
     base: question < 0 ? before : before.slice(0, question),
     segments,
     fragment: hash < 0 ? "" : text.slice(hash),
-    referrer: [...new URLSearchParams(decodeSegment(referrer.slice(referrer.indexOf("=") + 1)))],
+    referrer: referrer === "" ? [] : [...new URLSearchParams(decodeSegment(referrer.slice(referrer.indexOf("=") + 1)))],
   };
 }
 
