@@ -7,6 +7,8 @@ import { type Destination, type DestinationRow, isStopped } from "./destination.
 const CACHED_DESTINATIONS_MAX = 20_000;
 /** How long `find` trusts what it has read, in ms. */
 export const VERSION_CHECK_MS = 1_000;
+/** Whose turn it is to make way need not be known more exactly: a map whose entries move with each event is written anew again and again. */
+const USED_LATELY_MS = 1_000;
 /** No app has this version, so a guard with it never holds: what an app that does not exist has. */
 export const NO_VERSION = -1;
 
@@ -57,6 +59,8 @@ interface Entry extends AppDestinations {
   /** Loads are numbered as they begin, so that a slow one never replaces a later one. */
   readonly load: number;
   checked_at: number;
+  /** When it was last moved behind all others. */
+  used_at: number;
   /** True after a change that could not be read: served to nobody, and compared with by the next load. */
   is_outdated: boolean;
   checking: Promise<Entry> | null;
@@ -71,7 +75,7 @@ interface Load {
 export function createRegistry(options: RegistryOptions): Registry {
   const { store, prepare, now } = options;
   const capacity = options.capacity ?? CACHED_DESTINATIONS_MAX;
-  /** In the order of last use. */
+  /** In the order of last use, but for USED_LATELY_MS. */
   const entries = new Map<string, Entry>();
   const app_of = new Map<string, string>();
   const loads = new Map<string, Load>();
@@ -166,6 +170,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       by_id,
       load,
       checked_at,
+      used_at: now(),
       is_outdated: false,
       checking: null,
     };
@@ -185,8 +190,11 @@ export function createRegistry(options: RegistryOptions): Registry {
   function use(app_id: string): Entry | undefined {
     const entry = entries.get(app_id);
     if (entry === undefined || entry.is_outdated) return undefined;
+    const at = now();
+    if (at >= entry.used_at && at - entry.used_at < USED_LATELY_MS) return entry;
     entries.delete(app_id);
     entries.set(app_id, entry);
+    entry.used_at = at;
     return entry;
   }
 
