@@ -210,12 +210,17 @@ export function prepareLink(
 ): PreparedLink {
   const { row, app, targets } = stored;
   const host = place.origin.slice(place.origin.indexOf("://") + 3);
+  let deep_link: Target | null | undefined;
   return {
     ...targets,
     ...place,
     row,
     app,
-    deep_link: prepareTarget(deepLinkAddress(row, host)),
+    // Taken apart when it is asked for: most visits are decided by another address.
+    get deep_link() {
+      deep_link ??= prepareTarget(deepLinkAddress(row, host));
+      return deep_link;
+    },
     landing: row.id === ROOT_LINK_ID ? `${place.origin}/` : `${place.origin}/d/${row.slug}`,
     force_web: row.force_redirect_web === 1 && targets.web !== null,
     passthrough: row.allow_param_passthrough === 1,

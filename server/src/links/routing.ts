@@ -129,16 +129,20 @@ function plan(link: PreparedLink, target: Target | null, query: string): Plan {
   const utm = mergeUtm(link.utm, incoming.utm, link);
   const passed = link.passthrough ? incoming.params : EMPTY;
   const params = mergeParams(link.params, incoming.params, link.passthrough);
-  const landing = link.landing + passedQuery(link, query);
-  const without_cid = target === null ? landing : address(link, target, { utm, passed, cid: null });
-  const place = unusedPlace(without_cid);
-  const text = target === null ? landing : address(link, target, { utm, passed, cid: place });
-  const at = text.indexOf(place);
+  const addressOf = (cid: string | null) =>
+    target === null ? link.landing + passedQuery(link, query) : address(link, target, { utm, passed, cid });
+  const takes_cid = target !== null && takesCid(link, target);
+  const { before, after } = takes_cid ? around(addressOf) : { before: addressOf(null), after: "" };
+  let without_cid = takes_cid ? undefined : before;
   return {
-    before: at < 0 ? text : text.slice(0, at),
-    after: at < 0 ? "" : text.slice(at + place.length),
-    takes_cid: at >= 0,
-    without_cid,
+    before,
+    after,
+    takes_cid,
+    // Made when it is asked for, which is seldom.
+    get without_cid() {
+      without_cid ??= addressOf(null);
+      return without_cid;
+    },
     kind: kindOf(link, target),
     force_web: link.force_web,
     utm,
@@ -160,7 +164,20 @@ export function passedQuery(link: PreparedLink, query: string): string {
 
 function kindOf(link: PreparedLink, target: Target | null): Plan["kind"] {
   if (target === null) return "landing";
-  return target === link.deep_link ? "deep_link" : target.kind;
+  // In this order, for the deep link is taken apart when it is asked for.
+  return target.kind === "web" && target !== link.web && target === link.deep_link ? "deep_link" : target.kind;
+}
+
+/** What stands before and behind the token in an address that has a place for it. */
+function around(addressOf: (cid: string | null) => string): { before: string; after: string } {
+  let place = CID_PLACE;
+  let text = addressOf(place);
+  if (text.indexOf(place) !== text.lastIndexOf(place)) {
+    place = unusedPlace(addressOf(null));
+    text = addressOf(place);
+  }
+  const at = text.indexOf(place);
+  return { before: text.slice(0, at), after: text.slice(at + place.length) };
 }
 
 /** A visitor who puts the place into the query must not choose where the token goes. */
@@ -185,20 +202,21 @@ interface Additions {
   readonly cid: string | null;
 }
 
+/** A token in an address of somebody else's site would be theirs to claim, and Apple hands nothing on to the app. */
+function takesCid(link: PreparedLink, target: Target): boolean {
+  return target.kind === "web" ? isOnHost(target, link.own_hosts) : target.kind !== "app_store";
+}
+
 function address(link: PreparedLink, target: Target, { utm, passed, cid }: Additions): string {
   switch (target.kind) {
     case "app_store":
-      // Apple hands nothing on to the app.
       return target.text;
     case "play":
       return withReferrer(target, referrerValues(utm, cid));
     case "custom":
       return withParameters(target, passed, cid === null ? EMPTY : { cid });
-    case "web": {
-      // A token in an address of somebody else's site would be theirs to claim.
-      const is_own = cid !== null && isOnHost(target, link.own_hosts);
-      return withParameters(target, passed, is_own ? { ...utm, cid } : utm);
-    }
+    case "web":
+      return withParameters(target, passed, cid !== null && takesCid(link, target) ? { ...utm, cid } : utm);
   }
 }
 
