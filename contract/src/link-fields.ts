@@ -54,15 +54,19 @@ export const Slug = z
 export const Utm = z.partialRecord(z.enum(UTM_KEYS), z.string().max(UTM_VALUE_MAX_CHARS));
 export const UtmOverride = z.partialRecord(z.enum(UTM_KEYS), z.boolean());
 const CustomValue = z.union([z.string().max(MAP_VALUE_MAX_CHARS), z.number(), z.boolean(), z.null()]);
+const TOO_LONG = { error: `at most ${MAP_TEXT_MAX_CHARS} characters as JSON` };
 export const CustomMap = z
-  .record(z.string().max(100), CustomValue)
-  .refine((map) => Object.keys(map).length <= MAP_MAX_ENTRIES, { error: `at most ${MAP_MAX_ENTRIES} entries` });
+  .record(z.string().max(100, { error: "keys of at most 100 characters" }), CustomValue)
+  .refine((map) => Object.keys(map).length <= MAP_MAX_ENTRIES, { error: `at most ${MAP_MAX_ENTRIES} entries` })
+  .refine((map) => isShort(JSON.stringify(map)), TOO_LONG);
 
 const NO_MAP_TEXT = { error: "an object, or its JSON text" };
-export const ObjectText = z.string().max(MAP_TEXT_MAX_CHARS).refine(isObjectText, NO_MAP_TEXT);
+export const ObjectText = z.string().refine(isObjectText, NO_MAP_TEXT).refine(isShort, TOO_LONG);
+/** However it is written it is stored as text, and what is stored can be written again. */
 export const MapText = z
-  .union([ObjectText, z.record(z.string(), z.json())], NO_MAP_TEXT)
-  .transform((value) => (typeof value === "string" ? value : JSON.stringify(value)));
+  .union([z.string().refine(isObjectText, NO_MAP_TEXT), z.record(z.string(), z.json())], NO_MAP_TEXT)
+  .transform((value) => (typeof value === "string" ? value : JSON.stringify(value)))
+  .refine(isShort, TOO_LONG);
 
 /** LinkMe's numbers; booleans are taken too. */
 export const FlagInput = z
@@ -115,6 +119,10 @@ export const FLAG_FIELDS = {
   enabled: FlagInput,
   internal: FlagInput,
 } as const;
+
+function isShort(text: string): boolean {
+  return text.length <= MAP_TEXT_MAX_CHARS;
+}
 
 function isObjectText(text: string): boolean {
   try {

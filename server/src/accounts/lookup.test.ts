@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createLookup } from "./lookup.ts";
 
 /** A table whose reads are answered when the test says so. */
-function setup({ max_entries = 100, is_swept = false } = {}) {
+function setup({ max_entries = 100, is_swept = false, chars_max = 100 } = {}) {
   const rows = new Map<string, string>();
   const reads: { keys: readonly string[]; answer(): void; fail(error: Error): void }[] = [];
   const clock = { now: 0 };
@@ -18,6 +18,7 @@ function setup({ max_entries = 100, is_swept = false } = {}) {
     ttl_ms: 1_000,
     max_entries,
     is_swept,
+    isKept: (value) => value.length <= chars_max,
   });
   return { rows, reads, clock, lookup };
 }
@@ -58,6 +59,18 @@ test("of many keys that are asked for once each, a full cache keeps what it has 
   table.clock.now = 1_000;
   await found(table, "b");
   assert.deepEqual(known(), [undefined, "b", undefined], "what is known is read anew in its place");
+});
+
+test("what is too large is answered and not remembered, and makes nobody else leave", async () => {
+  const table = setup({ max_entries: 1, chars_max: 3 });
+  table.rows.set("a", "123");
+  table.rows.set("b", "1234");
+  assert.deepEqual([await found(table, "a"), await found(table, "b")], ["123", "1234"]);
+  assert.deepEqual([table.lookup.peek("a"), table.lookup.peek("b")], ["123", undefined]);
+  table.rows.set("a", "12345");
+  table.clock.now = 1_000;
+  assert.equal(await found(table, "a"), "12345");
+  assert.equal(table.lookup.peek("a"), undefined);
 });
 
 test("what is asked for in one round of the event loop is one read, and what comes during it is the next", async () => {

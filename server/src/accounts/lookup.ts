@@ -17,6 +17,8 @@ export interface LookupOptions<Value> {
   max_entries: number;
   /** When full, only what is asked for a second time lately is remembered: for keys of which many are asked for once. */
   is_swept?: boolean;
+  /** False of what is too large to be remembered; it is read each time. */
+  isKept?(value: Value): boolean;
 }
 
 export interface Lookup<Value> {
@@ -101,8 +103,10 @@ export function createLookup<Value>(options: LookupOptions<Value>): Lookup<Value
 
   function remember(key: string, value: Value | null, until: number): void {
     const is_known = cache.delete(key);
-    if (cache.size >= options.max_entries) {
-      if (!is_known && !wasSeen(key)) return;
+    const is_full = cache.size >= options.max_entries;
+    if (is_full && !is_known && !wasSeen(key)) return;
+    if (value !== null && options.isKept?.(value) === false) return;
+    if (is_full) {
       const oldest = by_age.next();
       if (!oldest.done) cache.delete(oldest.value);
     }

@@ -55,6 +55,13 @@ export interface KnownLink extends LinkRow {
   readonly preset_updated_at: number | null;
 }
 
+/** How much text it has. */
+export function charsOf(row: LinkRow): number {
+  let chars = 0;
+  for (const value of Object.values(row)) if (typeof value === "string") chars += value.length;
+  return chars;
+}
+
 /** Why a link leads nowhere any more; null while it does. */
 export function endOf(
   row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,

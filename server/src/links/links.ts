@@ -8,6 +8,7 @@ import { createBoundedMap } from "../platform/bounded-map.ts";
 import { type Database, isDatabaseError } from "../platform/database.ts";
 import type { IdSource, Ids } from "../platform/ids.ts";
 import {
+  charsOf,
   type KnownLink,
   type LinkRow,
   linkOrigin,
@@ -26,6 +27,8 @@ import { createWriting } from "./writing.ts";
 /** How long a change made by another process may stay unseen. */
 const LINK_TTL_MS = 1_000;
 const LINKS_MAX = 10_000;
+/** A link of ordinary size has a tenth of this text; of the largest, LINKS_MAX would be half a gigabyte. */
+const KEPT_MAX_CHARS = 5_000;
 const HOSTNAMES_MAX = 1_000;
 /** How long a visitor waits for a fresh read when an older one is at hand. */
 const STALE_WAIT_MS = 20;
@@ -58,6 +61,7 @@ export function createLinks({ db, ids, source, accounts, publicUrl, links_max }:
     ttl_ms: LINK_TTL_MS,
     max_entries: LINKS_MAX,
     is_swept: true,
+    isKept: (link) => charsOf(link) <= KEPT_MAX_CHARS,
   });
   /** By the id of the domain; every claim tells its link's address. */
   const hostnames = createLookup<string>({
