@@ -7,6 +7,7 @@ import { forEachEngine } from "../../test/support/engines.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
 import { AppError } from "../errors.ts";
 import { sql } from "../platform/sql.ts";
+import { KEYS_PER_APP_MAX } from "./accounts.ts";
 
 const key = (input: object = {}) => KeyCreate.parse({ kind: "server", ...input });
 const refused = (code: ErrorCode) => (error: unknown) => error instanceof AppError && error.code === code;
@@ -37,6 +38,19 @@ forEachEngine((engine) => {
     ]) {
       await assert.rejects(call, refused("not_found"));
     }
+  });
+
+  test("an app has so many keys, and deleting one makes room", async () => {
+    const { accounts } = await openAccounts(engine);
+    await accounts.createApp(appInput({ id: "shop" }));
+    await accounts.createApp(appInput({ id: "other" }));
+    const ids: string[] = [];
+    while (ids.length < KEYS_PER_APP_MAX) ids.push((await accounts.createKey("shop", key(), null)).id);
+    await assert.rejects(accounts.createKey("shop", key(), null), refused("conflict"));
+    await accounts.createKey("other", key(), null);
+    await accounts.deleteKey(ids[0] ?? "", null);
+    await accounts.createKey("shop", key(), null);
+    await assert.rejects(accounts.createKey("shop", key(), null), refused("conflict"));
   });
 
   test("of two who delete an app at once one finds it gone", async () => {

@@ -38,6 +38,8 @@ import * as store from "./store.ts";
 const LOOKUP_TTL_MS = 1_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
+/** Each may call as often as any other: without a bound a key that makes keys had none itself. */
+export const KEYS_PER_APP_MAX = 500;
 const ALL_APPS_MAX = 1_000;
 
 export interface AccountsOptions {
@@ -129,14 +131,19 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     const key = input.key === undefined ? makeKey(input.kind) : takeOver(input.key, input.kind, by);
     const complete: store.KeyRow = { ...row, key_hash: hashOf(key), key_hint: hintOf(key) };
     try {
-      await store.insertKey(db, complete);
+      await store.insertKey(db, complete, KEYS_PER_APP_MAX);
     } catch (error) {
       if (isDatabaseError(error, "unique")) throw refuse("conflict", "This key is in use already.");
-      if (isDatabaseError(error, "unmet")) throw notFound("app");
+      if (isDatabaseError(error, "unmet")) throw await whyNoKey(app_id);
       throw error;
     }
     keys.forget(complete.key_hash);
     return { ...toKey(complete), key };
+  }
+
+  async function whyNoKey(app_id: string): Promise<AppError> {
+    if ((await store.selectAppsById(db, [app_id])).length === 0) return notFound("app");
+    return refuse("conflict", `An app may have ${KEYS_PER_APP_MAX} keys. Delete one that nobody uses.`);
   }
 
   function makeKey(kind: Key["kind"]): string {

@@ -120,13 +120,18 @@ export function recordRemoval(kind: Removal["kind"], id: string, now: number): S
     on conflict (kind, id) do update set removed_at = excluded.removed_at`;
 }
 
-export async function insertKey(db: Database, key: KeyRow): Promise<void> {
+/**
+ * Calls at the same moment may bring an app beyond its limit on PostgreSQL, and the next one is refused.
+ * @throws DatabaseError "unique" when the key is in use, "unmet" when the app is gone or has as many as it may
+ */
+export async function insertKey(db: Database, key: KeyRow, keys_max: number): Promise<void> {
   // Selecting the app makes a key for an app that was deleted a moment ago an empty insert instead of a broken one.
   const inserted = sql`insert into api_keys (id, app_id, kind, label, key_hash, key_hint, can_read, can_write, expires_at, created_at)
     select cast(${key.id} as text), id, cast(${key.kind} as text), cast(${key.label} as text), cast(${key.key_hash} as text),
       cast(${key.key_hint} as text), cast(${key.can_read} as integer), cast(${key.can_write} as integer),
       cast(${key.expires_at} as bigint), cast(${key.created_at} as bigint)
-    from apps where id = ${key.app_id} ${KEPT} returning id`;
+    from apps where id = ${key.app_id}
+      and (select count(*) from api_keys where app_id = apps.id) < cast(${keys_max} as bigint) ${KEPT} returning id`;
   await db.batch([expectRows(1, inserted)]);
 }
 
