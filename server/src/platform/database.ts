@@ -2,7 +2,8 @@
 // times are milliseconds since 1970 in `bigint` columns, flags are 0 and 1, structures are JSON text.
 import type { Statement } from "./sql.ts";
 
-export type Row = Record<string, string | number | null>;
+export type Value = string | number | null;
+export type Row = Record<string, Value>;
 
 /** Runs one statement and answers its rows. */
 export type Query = <Result = Row>(statement: Statement) => Promise<Result[]>;

@@ -6,10 +6,10 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { SQLInputValue } from "node:sqlite";
 import { Worker } from "node:worker_threads";
-import { type Database, DatabaseError, type Query, type Row } from "./database.ts";
+import { type Database, DatabaseError, type Query, type Row, type Value } from "./database.ts";
 import { makeDirectory } from "./directories.ts";
 import { isRows, localise, type Rows, type SqlValue, type Statement } from "./sql.ts";
-import type { Answer, Call, Request, WorkerOptions } from "./sqlite-worker.ts";
+import type { Answer, Call, Found, Request, WorkerOptions } from "./sqlite-worker.ts";
 
 /** Distinct texts that each thread keeps prepared; a text that comes later is prepared for each use. */
 const PREPARED_MAX = 400;
@@ -25,8 +25,7 @@ interface Waiting {
   readonly id: number;
   readonly resolve: (rows: Row[][]) => void;
   readonly reject: (error: unknown) => void;
-  /** Statements whose text went along with this call. */
-  readonly texts: readonly number[];
+  readonly calls: readonly Call[];
 }
 
 /** Opens or creates the file. @throws DatabaseError "unavailable" when it cannot be opened. */
@@ -115,8 +114,8 @@ function startThread(options: WorkerOptions): Thread {
   /** In the order of their calls, in which the thread answers them. */
   const waiting: Waiting[] = [];
   const known = new Map<string, number>();
-  /** Texts that the thread has surely prepared; until then each use carries its text. */
-  const prepared = new Set<number>();
+  /** How rows of texts are read that the thread has surely prepared; until then each use carries its text. */
+  const prepared = new Map<number, RowReader>();
   let last_id = 0;
   let dead: DatabaseError | undefined;
   /** Open from its first answer until it is asked to close: an end in between is nobody's wish. */
@@ -128,14 +127,19 @@ function startThread(options: WorkerOptions): Thread {
     if (state === "opening") state = "open";
     const call = waiting.shift();
     assert.equal(call?.id, answer.id, "a thread answers one call after another");
-    if ("rows" in answer) {
-      for (const id of call?.texts ?? []) prepared.add(id);
-      call?.resolve(answer.rows);
-    } else
+    if ("found" in answer) call?.resolve(answer.found.map((found, index) => read(found, call.calls[index])));
+    else
       call?.reject(new DatabaseError(answer.kind, `SQLite: ${answer.message}`, { statement: answer.statement ?? 0 }));
   });
   worker.on("error", end);
   worker.on("exit", (code) => end(new Error(`exit code ${code}`)));
+
+  function read({ names, rows }: Found, call: Call | undefined): Row[] {
+    const reader = names === undefined ? prepared.get(call?.id ?? -1) : createRowReader(names);
+    assert(reader !== undefined, "names come with the text");
+    if (names !== undefined && call !== undefined && call.id >= 0) prepared.set(call.id, reader);
+    return rows.map(reader);
+  }
 
   /** @throws DatabaseError, caught by nobody, when the thread was open */
   function end(cause: unknown): void {
@@ -167,8 +171,7 @@ function startThread(options: WorkerOptions): Thread {
       if (state === "closing" && kind !== "close") return reject(closedError());
       const id = ++last_id;
       const calls = statements.map(prepare);
-      const texts = calls.filter((one) => one.text !== undefined && one.id >= 0).map((one) => one.id);
-      waiting.push({ id, resolve, reject, texts });
+      waiting.push({ id, resolve, reject, calls });
       worker.postMessage({ id, kind, calls });
     });
   }
@@ -187,6 +190,19 @@ function startThread(options: WorkerOptions): Thread {
   }
 
   return { call, close };
+}
+
+type RowReader = (values: readonly Value[]) => Row;
+
+/** Of one shape for each text, as the engine makes rows. */
+function createRowReader(names: readonly string[]): RowReader {
+  const blank = Object.fromEntries(names.map((name): [string, Value] => [name, null]));
+  return (values) => {
+    const row = { ...blank };
+    let index = 0;
+    for (const name of names) row[name] = values[index++] ?? null;
+    return row;
+  };
 }
 
 export interface Rendered {
