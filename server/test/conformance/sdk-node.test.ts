@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
+import { DatabaseError } from "../../src/platform/database.ts";
 import { openApi } from "../support/api.ts";
+import { PIXEL, send } from "../support/sdk.ts";
 
 const api = await openApi({ LINKME_PUBLIC_URL: "http://links.test" });
 const app_id = await api.createApp();
@@ -62,6 +64,10 @@ test("a link is created, listed, read by id and by slug, changed and deleted", a
     assert.deepEqual([status, link.id, link.deep_link_path], [200, id, "/product/42"]);
     assert.deepEqual(JSON.parse(link.utm ?? ""), { utm_source: "mail" });
     assert.deepEqual(JSON.parse(link.utm_override ?? ""), { utm_source: true });
+    assert.deepEqual([link.og_title, link.og_description, link.og_image_url], ["T", "D", "https://w.example/i.png"]);
+    assert.deepEqual([link.ios_custom_url, link.android_custom_url ?? null], ["shop://p", null]);
+    assert.deepEqual([link.web_fallback_url, link.force_redirect_web], ["https://w.example/", 0]);
+    assert.deepEqual(JSON.parse(body.custom_data), CREATE.customData, "told beside what the SDK reads");
   }
 
   const patched = await call("PATCH", `/api/links/${id}`, { enabled: 0, utm: '{"utm_source":"ad"}', og_title: null });
@@ -94,4 +100,58 @@ test("what it may not do, or asks wrongly, is an error with a code that is a tex
   await call("POST", path, { ...CREATE, slug: "taken" });
   const taken = await call("POST", path, { ...CREATE, slug: "taken" });
   assert.deepEqual([taken.status, taken.body.error], [409, "slug_taken"]);
+});
+
+test("a preset gives a link its UTM values, custom data reach the app as texts, and a preview shows the og_* fields", async () => {
+  const utm = { utm_source: "paper", utm_medium: "print" };
+  const preset = await api.call("POST", `/api/apps/${app_id}/utm-presets`, { name: "Paper", utm });
+  assert.equal(preset.status, 201);
+  const body = { ...CREATE, slug: "preset", utm: { utm_medium: "flyer" }, utmPresetId: preset.body.id };
+  Created.parse((await call("POST", `/api/apps/${app_id}/links`, body)).body);
+  const link = (await call("GET", "/api/links/preset")).body;
+  assert.deepEqual([link.utm_preset_id, JSON.parse(link.utm)], [preset.body.id, { utm_medium: "flyer" }]);
+
+  const headers = { "x-app-id": app_id };
+  const url = "http://links.test/preset";
+  const opened = await send(api, "POST", "/api/deeplink/resolve-url", { url }, { headers });
+  assert.deepEqual(opened.body.utm, { utm_source: "paper", utm_medium: "flyer" });
+  assert.deepEqual(opened.body.custom, { a: "1", b: "true", d: "x" });
+  const preview = await send(api, "GET", "/preset", undefined, { agent: "facebookexternalhit/1.1" });
+  assert.equal(preview.status, 200);
+  for (const [name, text] of [
+    ["title", "T"],
+    ["description", "D"],
+    ["image", "https://w.example/i.png"],
+  ]) {
+    assert.ok(preview.body.includes(`<meta property="og:${name}" content="${text}">`), `${name}: ${preview.body}`);
+  }
+
+  const unknown = await call("POST", `/api/apps/${app_id}/links`, { slug: "none", utmPresetId: "utp_none" });
+  assert.deepEqual([unknown.status, unknown.body.error], [404, "not_found"]);
+});
+
+// A real outage, of minutes, is in server/test/flows/start-stop.test.ts; each code and its status in server/src/api/failures.test.ts.
+test("while the database is away every call is 503 temporarily_unavailable, and says when to ask again", async (t) => {
+  const away = await openApi({ LINKME_PUBLIC_URL: "http://links.test" });
+  const of_app = await away.createApp();
+  const headers = { "x-app-id": of_app };
+  const ask = () =>
+    Promise.all([
+      away.call("GET", `/api/apps/${of_app}/links`),
+      away.call("GET", "/api/links/any"),
+      send(away, "GET", `/api/deeplink?cid=${"0".repeat(32)}`, undefined, { headers, agent: PIXEL }),
+      send(away, "POST", "/api/install-referrer", { referrer: `cid=${"0".repeat(32)}` }, { headers, agent: PIXEL }),
+      send(away, "POST", "/api/deferred/claim", { platform: "android" }, { headers, agent: PIXEL }),
+    ]);
+  assert.deepEqual(
+    (await ask()).map(({ status }) => status),
+    [200, 404, 404, 404, 404],
+  );
+  t.mock.method(away.db, "query", async () => {
+    throw new DatabaseError("unavailable", "no route");
+  });
+  for (const answer of await ask()) {
+    assert.deepEqual([answer.status, answer.body.error], [503, "temporarily_unavailable"], answer.body.message);
+    assert.match(String(answer.headers["retry-after"]), /^[1-9]\d*$/);
+  }
 });
