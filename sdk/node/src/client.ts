@@ -1,6 +1,6 @@
 // The client for links: class, methods, options and defaults are those of LinkMe's published Node client, so that code
 // written for it runs unchanged against any server that speaks the same API.
-import { type Connection, type LinkMeClientFetch, sendCall } from "./request.ts";
+import { type Connection, sendCall } from "./request.ts";
 import {
   type CreateLinkInput,
   CreateLinkInputSchema,
@@ -21,8 +21,8 @@ export interface NodeSDKOptions {
   baseUrl?: string | undefined;
   /** A key of the app or the workspace, sent as `Authorization: Bearer`. Changes need one that may write. */
   apiKey?: string | undefined;
-  /** In place of the global `fetch`: for a proxy, a timeout, a test. */
-  fetch?: LinkMeClientFetch | undefined;
+  /** In place of the global `fetch`: for a proxy, a timeout, a test. It is called with a text and an init, and nothing else. */
+  fetch?: typeof fetch | undefined;
 }
 
 /**
@@ -39,7 +39,7 @@ export class LinkMeClient {
   readonly #connection: Connection;
 
   constructor(options: NodeSDKOptions = {}) {
-    const fetch = options.fetch ?? (globalThis as { fetch?: LinkMeClientFetch }).fetch;
+    const fetch = options.fetch ?? (globalThis as { fetch?: typeof globalThis.fetch }).fetch;
     if (!fetch) throw new Error("There is no global fetch here: pass one as options.fetch.");
     const base_url = (options.baseUrl || DEFAULT_BASE_URL).replace(/\/+$/, "");
     this.#connection = { base_url, api_key: options.apiKey, fetch };

@@ -31,7 +31,6 @@ export {
   selectLinkMeWebhookKeys,
 } from "./keys.ts";
 export { parseLinkMeWebhookEnvelope } from "./parse-envelope.ts";
-export type { LinkMeClientFetch } from "./request.ts";
 export {
   type CreateLinkInput,
   type CreateLinkInputParsed,

@@ -2,8 +2,8 @@
 // 2xx. Called by client.ts.
 import { LinkMeRequestError } from "./errors.ts";
 
-/** As much of `fetch` as the client uses; the one of Node, browsers and undici fits. */
-export type LinkMeClientFetch = (
+/** As much of `fetch` as the client uses: every one of the type `typeof fetch` fits. */
+export type ClientFetch = (
   url: string,
   init: { method?: string; headers: Record<string, string>; body?: string },
 ) => Promise<{ ok: boolean; status: number; json(): Promise<unknown> }>;
@@ -11,7 +11,7 @@ export type LinkMeClientFetch = (
 export interface Connection {
   base_url: string;
   api_key: string | undefined;
-  fetch: LinkMeClientFetch;
+  fetch: ClientFetch;
 }
 
 /**

@@ -1,23 +1,24 @@
 // What the client puts on the wire, and what becomes of answers, with a `fetch` of the test's own.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LinkMeClient, type LinkMeClientFetch, LinkMeRequestError } from "../src/index.ts";
-import { sendCall } from "../src/request.ts";
+import { LinkMeClient, LinkMeRequestError } from "../src/index.ts";
+import { type ClientFetch, sendCall } from "../src/request.ts";
 
 const CREATED = { id: "lnk_1", app_id: "app_1", domain_id: null, slug: "s", slugUrl: "https://l.example/s" };
 const LINK = { ...CREATED, allow_param_passthrough: 0, force_redirect_web: 0, enabled: 1, click_count: 0, more: "x" };
 
-type Call = [url: string, init: Parameters<LinkMeClientFetch>[1]];
+type Call = [url: string, init: Parameters<ClientFetch>[1]];
 
 /** A client whose calls are kept and answered in this way. */
 function openClient(status: number, answer: unknown, baseUrl?: string) {
   const calls: Call[] = [];
-  const fetch: LinkMeClientFetch = async (...call) => {
+  const fetch: ClientFetch = async (...call) => {
     calls.push(call);
     const json = async () => (answer === undefined ? JSON.parse("<html>") : answer);
     return { ok: status >= 200 && status < 300, status, json };
   };
-  return { client: new LinkMeClient({ baseUrl, apiKey: "sk_1", fetch }), calls, fetch };
+  // As much of a fetch as the client uses.
+  return { client: new LinkMeClient({ baseUrl, apiKey: "sk_1", fetch: fetch as never }), calls, fetch };
 }
 
 const headers = { "Content-Type": "application/json", Authorization: "Bearer sk_1" };

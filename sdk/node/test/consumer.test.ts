@@ -11,7 +11,23 @@ import { buildPackage, NPM, ROOT, run, TSC, ZOD } from "./support/package.ts";
 
 /** The calls of a user, with the types that the package promises. Both module systems are given the same. */
 const BODY = `
-  const client: LinkMeClient = new LinkMeClient({ baseUrl: process.env.BASE_URL, apiKey: process.env.API_KEY, fetch });
+  const asked: string[] = [];
+  const options: NodeSDKOptions = {
+    baseUrl: process.env.BASE_URL,
+    apiKey: process.env.API_KEY,
+    fetch: async (input, init) => {
+      asked.push(typeof input === "string" ? input : input instanceof URL ? input.href : input.url);
+      const headers = new Headers(init?.headers);
+      headers.set("x-request-id", "consumer");
+      const signal = init?.signal ?? AbortSignal.timeout(60_000);
+      const response = await fetch(input, { ...init, headers, signal });
+      return response.redirected ? response.clone() : response;
+    },
+  };
+  const logged = (inner: typeof fetch): typeof fetch => async (...call) => inner(...call);
+  const client: LinkMeClient = new LinkMeClient({ ...options, fetch: logged(options.fetch ?? fetch) });
+  const plain = new LinkMeClient({ baseUrl: process.env.BASE_URL, apiKey: process.env.API_KEY, fetch });
+  const shared: typeof fetch | undefined = options.fetch;
   const appId = process.env.APP_ID ?? "";
   const input: CreateLinkInput = {
     appId,
@@ -31,7 +47,7 @@ const BODY = `
     const listed = await client.listLinks(appId);
     const clicks: number | undefined = listed[0]?.clicks;
     const first: Link = await client.getLink(created.id);
-    const bySlug = await client.getLink("spring");
+    const bySlug = await plain.getLink("spring");
     const untouched = await client.updateLink("spring", {});
     const updates: UpdateLinkInput = { enabled: 0, utm: '{"utm_source":"sms"}', web_fallback_url: null };
     const off: 0 | 1 = (await client.updateLink(created.id, updates)).enabled;
@@ -48,6 +64,7 @@ const BODY = `
       clicks,
       off,
       gone,
+      asked: [asked.length, asked[0] === process.env.BASE_URL + "api/apps/" + appId + "/links", shared === options.fetch],
       wrong: [wrong instanceof Error, wrong.status, wrong.detail?.error, wrong.message],
       again: [again.status, again.message],
       form: form instanceof z.ZodError && form.issues[0]?.message,
@@ -60,7 +77,8 @@ const BODY = `
 `;
 const SOURCE = `
   import LinkMeClient, {
-    LinkSchema, UpdateLinkInputSchema, type CreateLinkInput, type Link, type UpdateLinkInput,
+    LinkSchema, UpdateLinkInputSchema, type CreateLinkInput, type Link, type NodeSDKOptions,
+    type UpdateLinkInput,
   } from "@li-nk.me/node-sdk";
   import { z } from "zod";
   ${BODY}`;
@@ -128,6 +146,7 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
       ],
       clicks: 0,
       off: 0,
+      asked: [9, true, true],
       wrong: [true, 404, "not_found", "HTTP 404 for /api/links/spring"],
       again: [404, "HTTP 404 for DELETE /api/links/a%2Fb%20c"],
       form: "appId is required",
