@@ -1,32 +1,17 @@
-// The errors of this package. Those of webhooks have a closed set of stable codes to switch on each: the first is about what
-// was received; the second is about how this package was called, so it belongs in a log and never in an answer. The third is
+// The errors of this package. Those of webhooks have a closed set of stable codes to switch on each: the first is about keys
+// that cannot be read; the second is about how this package was called, so it belongs in a log and never in an answer. The third is
 // about a call of the server's API.
 
-export type LinkMeWebhookErrorCode =
-  | "envelope_not_object"
-  | "field_missing"
-  | "field_invalid"
-  | "key_document_invalid"
-  | "key_document_unavailable";
+export type LinkMeWebhookErrorCode = "key_document_invalid" | "key_document_unavailable";
 
-/**
- * What was received is not a LinkMe webhook. `field` names the offending member, if it is one member's fault.
- *
- * @example
- * catch (error) {
- *   if (error instanceof LinkMeWebhookError) return response.status(400).send(error.message);
- *   throw error;
- * }
- */
+/** The keys of a server could not be read, so nothing can be verified. That an envelope is none is told by a `ZodError`. */
 export class LinkMeWebhookError extends Error {
   override readonly name = "LinkMeWebhookError";
   readonly code: LinkMeWebhookErrorCode;
-  readonly field: string | undefined;
 
-  constructor(code: LinkMeWebhookErrorCode, message: string, field?: string) {
+  constructor(code: LinkMeWebhookErrorCode, message: string) {
     super(message);
     this.code = code;
-    this.field = field;
   }
 }
 

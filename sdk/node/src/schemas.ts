@@ -98,14 +98,19 @@ export const CreateLinkResponseSchema = z.object({
   slugUrl: z.string(),
 });
 
-/** The envelope of a webhook; `parseLinkMeWebhookEnvelope` accepts the same, and needs no Zod. */
-export const LinkMeWebhookEnvelopeSchema = z.object({
-  id: z.string().min(1),
-  event: z.string().min(1),
-  ts: z.string().optional(),
-  app_id: z.string().optional(),
-  data: z.record(z.string(), z.unknown()).optional(),
-});
+const UNPARSED = "Invalid input: expected object, received string: call JSON.parse on the body first";
+
+/** The envelope of a webhook; what `parseLinkMeWebhookEnvelope` parses with. */
+export const LinkMeWebhookEnvelopeSchema = z.object(
+  {
+    id: z.string().min(1),
+    event: z.string().min(1),
+    ts: z.string().optional(),
+    app_id: z.string().optional(),
+    data: z.record(z.string(), z.unknown()).optional(),
+  },
+  { error: ({ input }) => (typeof input === "string" ? UNPARSED : undefined) },
+);
 
 export type LinkParsed = z.infer<typeof LinkSchema>;
 export type ExtendedLinkParsed = z.infer<typeof ExtendedLinkSchema>;

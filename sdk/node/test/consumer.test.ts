@@ -57,6 +57,7 @@ const BODY = `
     const again: typeof wrong = await client.deleteLink("a/b c").catch((error) => error);
     const form: z.ZodError = await client.createLink({ appId: "" }).catch((error) => error);
     const empty: Error = await client.listLinks(" ").catch((error) => error);
+    const envelope = await Promise.resolve({ event: "e" }).then(parseLinkMeWebhookEnvelope).catch((error: Error) => error);
     console.log(JSON.stringify({
       created,
       found: [first, bySlug, untouched].map((link) => [link.id, link.deep_link_path, link.utm, link.og_title]),
@@ -70,6 +71,7 @@ const BODY = `
       form: form instanceof z.ZodError && form.issues[0]?.message,
       empty: empty.message,
       parsed: LinkSchema.extend({ more: z.number() }).safeParse({ ...first, more: 1 }).success,
+      envelope: envelope instanceof z.ZodError && envelope.issues[0]?.path,
       refused: UpdateLinkInputSchema.safeParse({ enabled: true }).success,
     }));
   }
@@ -77,7 +79,7 @@ const BODY = `
 `;
 const SOURCE = `
   import LinkMeClient, {
-    LinkSchema, UpdateLinkInputSchema, type CreateLinkInput, type Link, type NodeSDKOptions,
+    LinkSchema, parseLinkMeWebhookEnvelope, UpdateLinkInputSchema, type CreateLinkInput, type Link, type NodeSDKOptions,
     type UpdateLinkInput,
   } from "@li-nk.me/node-sdk";
   import { z } from "zod";
@@ -152,6 +154,7 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
       form: "appId is required",
       empty: "appId is required",
       parsed: true,
+      envelope: ["id"],
       refused: false,
     });
   }
