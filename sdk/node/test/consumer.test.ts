@@ -6,8 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type ServerProcess, startServer } from "../../../server/test/support/server-process.ts";
-import { LinkMeClient } from "../src/index.ts";
-import { buildPackage, NPM, ROOT, run, TSC, ZOD } from "./support/package.ts";
+import { buildPackage, NPM, run, TSC, ZOD } from "./support/package.ts";
 
 /** The calls of a user, with the types that the package promises. Both module systems are given the same. */
 const BODY = `
@@ -157,31 +156,6 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
       envelope: ["id"],
       refused: false,
     });
-  }
-});
-
-test("the script of the guide brings the links of an app to another server", async () => {
-  const guide = readFileSync(join(ROOT, "docs/guide/migrate-from-linkme.md"), "utf8");
-  const script = /^```js\n([\s\S]*?)^```$/m.exec(guide)?.[1] ?? "";
-  writeFileSync(join(project, "move.mjs"), script);
-  const other = await startServer();
-  try {
-    const [old_key, new_key] = [await createApp(server, "moved"), await createApp(other, "moved")];
-    const from = new LinkMeClient({ baseUrl: server.url, apiKey: old_key });
-    const utm = { utm: { utm_source: "mail" }, utmOverrides: { utm_source: true }, allowParamPassthrough: true };
-    const redirects = { ios: "shop://a", web: "https://shop.example/", forceWeb: true };
-    await from.createLink({ appId: "moved", slug: "full", deepLink: "/a", redirects, ...utm, og: { title: "T" } });
-    await from.createLink({ appId: "moved", slug: "shown", displayInPortal: true });
-    await from.updateLink("shown", { enabled: 0 });
-    const env = { OLD_URL: server.url, OLD_KEY: old_key, NEW_URL: other.url, NEW_KEY: new_key, APP_ID: "moved" };
-    run(process.execPath, ["move.mjs"], project, env);
-    const to = new LinkMeClient({ baseUrl: other.url, apiKey: new_key });
-    for (const slug of ["full", "shown"]) {
-      const [was, is] = [await from.getLink(slug), await to.getLink(slug)];
-      assert.deepEqual({ ...is, id: was.id, created_at: was.created_at }, was);
-    }
-  } finally {
-    await other.stop();
   }
 });
 
