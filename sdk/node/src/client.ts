@@ -64,7 +64,7 @@ export class LinkMeClient {
     return LinkSchema.parse(await sendCall(this.#connection, addressOf(id)));
   }
 
-  /** All links of an app, hidden ones too. */
+  /** The newest links of an app, hidden ones too: LinkMe Server lists up to 1,000 here. More are found by its search. */
   async listLinks(appId: string): Promise<ExtendedLinkParsed[]> {
     if (String(appId ?? "").trim() === "") throw new Error("appId is required");
     return ExtendedLinkSchema.array().parse(await sendCall(this.#connection, linksOf(appId)));
