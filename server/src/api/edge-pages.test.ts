@@ -142,10 +142,31 @@ test("a link is explained as a page and as JSON, which is no visit", async () =>
   assert.deepEqual([page.status, page.headers["content-type"]], [200, "text/html; charset=utf-8"]);
   assert.match(page.body, /ios_store_url: taken/);
   const json = await open(api, "/hello%2B?ref=7", { accept: "application/json", "user-agent": "Twitterbot/1.0" });
-  assert.deepEqual([json.status, json.body.visitor.crawler, json.body.visit.params], [200, true, { ref: "7" }]);
+  assert.deepEqual([json.status, json.body.visitor.crawler, json.body.visit.answer], [200, true, "preview"]);
+  assert.deepEqual(json.body.platforms.web.params, { ref: "7" });
   assert.deepEqual([json.body.platforms.ios.address, json.headers["cache-control"]], [STORE, "no-store"]);
   assert.equal((await open(api, "/none+")).status, 404);
   assert.deepEqual(await dataOf(api, app_id, "link.click"), []);
+});
+
+test("the explanation of a link that has ended agrees with a visit of it", async () => {
+  const { api, app_id } = await openShop({}, { ios_store_url: STORE });
+  const ended = { click_limit: 1, web_fallback_url: "https://hidden.example/" };
+  for (const [slug, expired_url, answer] of [
+    ["gone", null, "ended_page"],
+    ["moved", "https://over.example/", "redirect"],
+  ] as const) {
+    const made = await api.call("POST", "/api/links", { app_id, slug, expired_url, ...ended });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    const before = await open(api, `/${slug}+`, { accept: "application/json" });
+    assert.deepEqual([before.body.state, before.body.visit.address], ["active", "https://hidden.example/"]);
+    assert.equal((await open(api, `/${slug}`)).headers["location"], "https://hidden.example/");
+    const visit = await open(api, `/${slug}`);
+    assert.deepEqual([visit.status, visit.headers["location"] ?? null], [expired_url ? 302 : 410, expired_url]);
+    const { body } = await open(api, `/${slug}+`, { accept: "application/json" });
+    assert.deepEqual([body.state, body.visit.answer, body.visit.address], ["limit_reached", answer, expired_url]);
+    assert.ok(!JSON.stringify(body).includes("hidden"));
+  }
 });
 
 test("a QR code shows the link's own address, in the form and size that are asked for", async () => {

@@ -62,11 +62,10 @@ export function charsOf(row: LinkRow): number {
   return chars;
 }
 
-/** Why a link leads nowhere any more; null while it does. */
-export function endOf(
-  row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">,
-  now: number,
-): "expired" | "limit_reached" | null {
+export type LinkEnd = "expired" | "limit_reached";
+
+/** Why a link leads nowhere any more; null while it does lead somewhere. */
+export function endOf(row: Pick<LinkRow, "expires_at" | "click_limit" | "click_count">, now: number): LinkEnd | null {
   if (row.expires_at !== null && now >= row.expires_at) return "expired";
   return row.click_limit !== null && row.click_count >= row.click_limit ? "limit_reached" : null;
 }

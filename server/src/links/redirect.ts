@@ -10,13 +10,22 @@ import { type Click, newClick } from "./click.ts";
 import { type Explanation, explainVisit } from "./explain.ts";
 import type { Fingerprints } from "./fingerprint.ts";
 import { readGoogleIds } from "./google-ids.ts";
-import { endOf, type LinkRow, type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
+import { endOf, type LinkEnd, type LinkRow, type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
 import type { Page } from "./page.ts";
 import { endedPage, landingPage, missingPage, previewPage, unavailablePage } from "./pages.ts";
 import { type Drawing, drawQr, type QrImage } from "./qr.ts";
 import type { Recorded } from "./recorder.ts";
-import { chooseBeside, chooseStore, chooseTarget, chooseWay, chooseWays, type Way, withCid } from "./routing.ts";
-import { prepareTarget } from "./target.ts";
+import {
+  chooseBeside,
+  chooseStore,
+  chooseTarget,
+  chooseWay,
+  chooseWays,
+  decide,
+  decideEnded,
+  type Way,
+  withCid,
+} from "./routing.ts";
 import { createAgentMemory, describeVisitor, type Headers, type Visitor } from "./visitor.ts";
 
 const RETRY_AFTER_SECONDS = 2;
@@ -71,12 +80,11 @@ export function createRedirect(options: RedirectOptions) {
     const link = found instanceof Promise ? await found : found;
     if (link === null) return missing();
     if (link === "unavailable") return unavailable();
-    const ended = answerEnded(link);
-    if (ended !== null) return ended;
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
-    if (visitor.crawler) return answerRobot(link, opening, visitor);
-    const chosen = chooseTarget(link, visitor.platform, opening.query);
-    const way = chooseWay(link, visitor, chosen.kind);
+    const decided = decide(link, visitor, opening.query, endNow(link));
+    if (decided.kind === "ended") return sendOn(link, decided.address);
+    if (decided.kind === "preview") return answerRobot(link, opening, visitor);
+    const { chosen, way } = decided;
     return visit({ link, opening, visitor, chosen, way });
   }
 
@@ -123,14 +131,18 @@ export function createRedirect(options: RedirectOptions) {
     return openPage(link, intentAddress(location, app), beside, { ios: false, cid });
   }
 
-  /** A link that has ended sends on without a click, or says so. */
-  function answerEnded(link: PreparedLink): EdgeAnswer | null {
-    const { row } = link;
+  function endNow({ row }: PreparedLink): LinkEnd | null {
     if (row.expires_at === null && row.click_limit === null) return null;
-    const end = endOf({ ...row, click_count: row.click_count + (taken.get(row) ?? 0) }, now());
-    if (end === null) return null;
-    const location = prepareTarget(row.expired_url)?.text;
-    return location === undefined ? page(410, endedPage(link)) : { kind: "redirect", location };
+    return endOf({ ...row, click_count: row.click_count + (taken.get(row) ?? 0) }, now());
+  }
+
+  function answerEnded(link: PreparedLink): EdgeAnswer | null {
+    return endNow(link) === null ? null : sendOn(link, decideEnded(link).address);
+  }
+
+  /** A link that has ended sends on without a click, or says so. */
+  function sendOn(link: PreparedLink, location: string | null): EdgeAnswer {
+    return location === null ? page(410, endedPage(link)) : { kind: "redirect", location };
   }
 
   /** The page with the store links; looking at it is no click. */
@@ -187,14 +199,13 @@ export function createRedirect(options: RedirectOptions) {
     return { kind: "image", image: drawQr(await canonicalAddress(link), want) };
   }
 
-  /** What a visit would do and why. @param as the platforms to tell of beside the caller's own */
+  /** What a visit would do and why. */
   async function explainLink(opening: Opening): Promise<Explanation | EdgeAnswer> {
     const link = await find(opening);
     if (link === "unavailable") return unavailable();
     if (link === null) return missing();
-    const end = endOf({ ...link.row, click_count: link.row.click_count + (taken.get(link.row) ?? 0) }, now());
     const visitor = describeVisitor(opening.method, opening.headers, readAgent);
-    return explainVisit({ link, visitor, query: opening.query, end });
+    return explainVisit({ link, visitor, query: opening.query, end: endNow(link) });
   }
 
   /** While the database does not answer, the address at hand serves as well. */

@@ -1,11 +1,11 @@
 // Where a visit goes, and what its click carries. Pure; called by redirect.ts.
 // The order of targets, the UTM merge and the places of the token are LinkMe's documented redirect rules.
 import type { Platform } from "#contract/events.ts";
-import { type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
+import { type LinkEnd, type Plan, type PreparedLink, ROOT_LINK_ID } from "./link.ts";
 import type { Ways } from "./pages.ts";
 import { EMPTY, isEmpty, mergeParams, mergeUtm, readQuery, type StringMap } from "./query.ts";
-import { isOnHost, queryText, type Target, withParameters, withReferrer } from "./target.ts";
-import type { Agent } from "./visitor.ts";
+import { isOnHost, prepareTarget, queryText, type Target, withParameters, withReferrer } from "./target.ts";
+import type { Visitor } from "./visitor.ts";
 
 /** Stands where the token will be. Hexadecimal, so that no encoding changes it. */
 const CID_PLACE = "c1d0c1d0c1d0c1d0c1d0c1d0c1d0c1d0";
@@ -46,6 +46,29 @@ export type Way =
   /** A page with a button that opens the app, in a browser that does so only when somebody taps. */
   | "open_page";
 
+/** What an opened link is answered with: for the answer itself, and for its explanation. */
+export type Decision =
+  /** The link leads nowhere any more: on to another address, or null for the page that says so. */
+  | { readonly kind: "ended"; readonly address: string | null }
+  /** A crawler gets the page with the link's title. */
+  | { readonly kind: "preview" }
+  | { readonly kind: "target"; readonly chosen: Plan; readonly way: Way };
+
+export type Opener = Pick<Visitor, "platform" | "in_app" | "crawler" | "recordable">;
+
+/** @param end why the link leads nowhere any more */
+export function decide(link: PreparedLink, visitor: Opener, query: string, end: LinkEnd | null): Decision {
+  if (end !== null) return decideEnded(link);
+  if (visitor.crawler) return { kind: "preview" };
+  const chosen = chooseTarget(link, visitor.platform, query);
+  // The pages are there for a token; without a click there is none.
+  return { kind: "target", chosen, way: visitor.recordable ? chooseWay(link, visitor, chosen.kind) : "redirect" };
+}
+
+export function decideEnded(link: PreparedLink): Extract<Decision, { kind: "ended" }> {
+  return { kind: "ended", address: prepareTarget(link.row.expired_url)?.text ?? null };
+}
+
 /** @param query of the request, without its question mark */
 export function chooseTarget(link: PreparedLink, platform: Platform, query: string): Plan {
   if (query !== "") return plan(link, pick(link, platform), query);
@@ -65,7 +88,7 @@ export function chooseStore(link: PreparedLink, store: "ios" | "android", query:
 
 export function chooseWay(
   link: PreparedLink,
-  { platform, in_app }: Pick<Agent, "platform" | "in_app">,
+  { platform, in_app }: Pick<Visitor, "platform" | "in_app">,
   kind: Plan["kind"],
 ): Way {
   if (kind === "app_store" && platform === "ios" && link.app.ios_enable_pasteboard) return "pasteboard";
@@ -73,16 +96,23 @@ export function chooseWay(
   return needs_tap ? "open_page" : "redirect";
 }
 
+export interface ExplainedRule {
+  readonly rule: string;
+  readonly outcome: "not_set" | "taken" | "not_reached";
+}
+
 /** What the rules said, in order: those behind the one that decides are not asked, and not told. */
-export function explainRules(
-  link: PreparedLink,
-  platform: Platform,
-): { rule: string; outcome: "not_set" | "taken" | "not_reached" }[] {
+export function explainRules(link: PreparedLink, platform: Platform): ExplainedRule[] {
   const at = RULES[platform].findIndex((rule) => rule.target(link) !== null);
   return RULES[platform].map(({ name }, index) => ({
     rule: name,
     outcome: index === at ? "taken" : at < 0 || index < at ? "not_set" : "not_reached",
   }));
+}
+
+/** Of a visit that is answered before the rules are asked. */
+export function unaskedRules(platform: Platform): ExplainedRule[] {
+  return RULES[platform].map(({ name }) => ({ rule: name, outcome: "not_reached" }));
 }
 
 /** Where else the page of an in-app browser leads, beside the app. */
