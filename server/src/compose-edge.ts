@@ -51,6 +51,8 @@ export interface EdgeParts {
   publicUrl(): string;
   /** How many links an app may have. */
   links_max: number;
+  /** Further words of User-Agents that only crawlers send. */
+  crawlers: readonly string[];
   /** Two letters, or null. */
   countryOf(ip: string): string | null;
 }
@@ -103,6 +105,7 @@ export function composeEdge(parts: EdgeParts) {
     compose,
     fingerprints,
     now,
+    crawlers: parts.crawlers,
     countryOf: parts.countryOf,
     countRobot: robots.count,
   });

@@ -79,6 +79,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     data_dir: config.data_dir,
     node: notices.node,
     links_max: config.links_per_app,
+    crawlers: config.crawlers,
     publicUrl: publicUrlOf(() => app.server, config),
     countryOf: await openCountries(config.roles.includes("edge") ? config.geoip_database : null),
   });

@@ -11,6 +11,17 @@ const ROLES = ["edge", "api", "dispatcher"] as const;
 type Role = (typeof ROLES)[number];
 const SEAL_KEY_BYTES = 32;
 export const TOKEN_MAX_CHARS = 500;
+export const CRAWLERS_MAX = 100;
+/** A shorter word stands in the User-Agents of people by chance. */
+export const CRAWLER_MIN_CHARS = 3;
+export const CRAWLER_MAX_CHARS = 100;
+/** A word in one of these would make a crawler of nearly everybody, and no click would be left. */
+const BROWSERS_OF_PEOPLE = [
+  "mozilla/5.0 (iphone; cpu iphone os 18_5 like mac os x) applewebkit/605.1.15 (khtml, like gecko) version/18.5 mobile/15e148 safari/604.1",
+  "mozilla/5.0 (linux; android 15; mobile) applewebkit/537.36 (khtml, like gecko) chrome/137.0.0.0 mobile safari/537.36",
+  "mozilla/5.0 (macintosh; intel mac os x 10_15_7) applewebkit/605.1.15 (khtml, like gecko) version/18.5 safari/605.1.15",
+  "mozilla/5.0 (windows nt 10.0; win64; x64; rv:139.0) gecko/20100101 firefox/139.0",
+];
 
 export const text = z.string();
 export const portNumber = text
@@ -29,6 +40,7 @@ export const failures = wholeNumber(1, 1_000_000);
 export const seconds = wholeNumber(1, 31_536_000);
 export const amount = wholeNumber(1, 1_000_000_000);
 export const days = z.union([z.literal("forever").transform(() => null), wholeNumber(1, RETENTION_MAX_DAYS)]);
+export const crawlers = text.transform(readCrawlers).refine((list) => list !== null);
 export const delays = text.transform(readDelays).refine((list) => list !== null);
 
 /** Labels with dots between them, the last no number: what looks like an IPv4 address has to be one (WHATWG URL, "ends in a number"). */
@@ -70,6 +82,17 @@ function readRoles(list: string): Role[] | null {
   const names = list.split(",").map((name) => name.trim());
   if (names.some((name) => !(ROLES as readonly string[]).includes(name))) return null;
   return ROLES.filter((role) => names.includes(role));
+}
+
+function readCrawlers(list: string): string[] | null {
+  if (list === "") return [];
+  const words = list.split(",").map((word) => word.trim());
+  const isGood = (word: string) =>
+    word.length >= CRAWLER_MIN_CHARS &&
+    word.length <= CRAWLER_MAX_CHARS &&
+    /^[\u0020-\u007e]+$/.test(word) &&
+    !BROWSERS_OF_PEOPLE.some((browser) => browser.includes(word.toLowerCase()));
+  return words.length <= CRAWLERS_MAX && words.every(isGood) ? words : null;
 }
 
 function readDelays(list: string): number[] | null {

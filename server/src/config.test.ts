@@ -44,6 +44,7 @@ test("without any variable the server starts on 127.0.0.1:8080 with an SQLite fi
     links_per_app: 1_000_000,
     domains_per_app: 100,
     geoip_database: null,
+    crawlers: [],
     claims_per_minute: 60,
     app_events_per_minute: 600,
     calls_per_minute: 600,
@@ -87,6 +88,8 @@ const ACCEPTED: [string, string, keyof Config, unknown][] = [
   ["LINKME_PAUSE_AFTER_FAILURES", "1", "pause_after_failures", 1],
   ["LINKME_PAUSE_AFTER_SECONDS", "31536000", "pause_after_seconds", 31_536_000],
   ["LINKME_DISABLE_AFTER_SECONDS", "86400", "disable_after_seconds", 86_400],
+  ["LINKME_CRAWLERS", "ChatPreview/2, acme link check", "crawlers", ["ChatPreview/2", "acme link check"]],
+  ["LINKME_CRAWLERS", Array(100).fill("x".repeat(100)).join(","), "crawlers", Array(100).fill("x".repeat(100))],
 ];
 
 for (const [name, text, field, value] of ACCEPTED) {
@@ -138,6 +141,14 @@ const REFUSED: [string, string][] = [
   ["LINKME_PAUSE_AFTER_SECONDS", "-1"],
   ["LINKME_DISABLE_AFTER_SECONDS", "31536001"],
   ["LINKME_RETRY_SCHEDULE", Array.from({ length: 25 }, () => "1").join(",")],
+  ["LINKME_CRAWLERS", "acme,"],
+  ["LINKME_CRAWLERS", "ab"],
+  ["LINKME_CRAWLERS", "größe"],
+  ["LINKME_CRAWLERS", "x".repeat(101)],
+  ["LINKME_CRAWLERS", "acme,MOZILLA/5"],
+  ["LINKME_CRAWLERS", "safari"],
+  ["LINKME_CRAWLERS", "Android"],
+  ["LINKME_CRAWLERS", "Windows NT"],
 ];
 
 for (const [name, text] of REFUSED) {
@@ -147,6 +158,12 @@ for (const [name, text] of REFUSED) {
     assert.ok(sentence?.startsWith(`${name} is ${JSON.stringify(text)}; accepted is `), sentence);
   });
 }
+
+test("more words for crawlers than there may be are refused", () => {
+  const [sentence, ...more] = problems({ LINKME_CRAWLERS: Array(101).fill("acme").join(",") });
+  assert.deepEqual(more, []);
+  assert.match(sentence ?? "", /^LINKME_CRAWLERS is "acme,.*; accepted is up to 100 words of 3 to 100 /);
+});
 
 test("the value of a secret stands in no message", () => {
   for (const [name, text] of [

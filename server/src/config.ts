@@ -9,7 +9,11 @@ import { NOTICE_SETTINGS, noticeProblems } from "./config-notices.ts";
 import {
   amount,
   bearer,
+  CRAWLER_MAX_CHARS,
+  CRAWLER_MIN_CHARS,
+  CRAWLERS_MAX,
   connections,
+  crawlers,
   databaseUrl,
   days,
   delays,
@@ -221,6 +225,16 @@ export const SETTINGS = {
     description:
       "Tells the country that an address is of, for the counts of clicks; the address is not stored. It is read at the start.",
     schema: text.min(1),
+  }),
+  crawlers: setting({
+    name: "LINKME_CRAWLERS",
+    fallback: "",
+    default_is: "empty: those that the server knows",
+    unit: "words",
+    accepts: `up to ${CRAWLERS_MAX} words of ${CRAWLER_MIN_CHARS} to ${CRAWLER_MAX_CHARS} printable ASCII characters, separated by commas, like AcmeBot,Acme Link Check; none that the browsers of people send, like Mozilla`,
+    description:
+      "Who sends one of these within its `User-Agent`, in any case, is a crawler too: it gets the preview of a link, and leaves no click.",
+    schema: crawlers,
   }),
   ...LIMIT_SETTINGS,
   ...NOTICE_SETTINGS,

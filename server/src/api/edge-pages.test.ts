@@ -169,6 +169,17 @@ test("the explanation of a link that has ended agrees with a visit of it", async
   }
 });
 
+test("who sends a word of LINKME_CRAWLERS gets the preview, and leaves no click", async () => {
+  const { api, app_id } = await openShop({ LINKME_CRAWLERS: "acme,ChatPreview" }, {}, { redirects: { web: STORE } });
+  const headers = { "user-agent": `${MAC} chatpreview/1` };
+  const crawled = await open(api, "/hello", headers);
+  assert.deepEqual([crawled.status, crawled.body.includes("og:url")], [200, true]);
+  const told = await open(api, "/hello+", { ...headers, accept: "application/json" });
+  assert.deepEqual([told.body.visitor.crawler, told.body.visit.answer], [true, "preview"]);
+  assert.deepEqual(await dataOf(api, app_id, "link.click"), []);
+  assert.equal((await open(api, "/hello")).status, 302);
+});
+
 test("a QR code shows the link's own address, in the form and size that are asked for", async () => {
   const { api } = await openShop({}, {});
   const svg = await open(api, "/qr/hello?size=64");

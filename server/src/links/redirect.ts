@@ -55,6 +55,8 @@ export interface RedirectOptions {
   record(click: Click): Promise<Recorded>;
   compose(event: NewEvent): EventRow;
   fingerprints: Fingerprints;
+  /** Further words of User-Agents that only crawlers send. */
+  crawlers?: readonly string[];
   /** Two letters, or null where that is not known. */
   countryOf?(ip: string): string | null;
   /** A crawler got the page of a link. */
@@ -69,7 +71,7 @@ export type Redirect = ReturnType<typeof createRedirect>;
 export function createRedirect(options: RedirectOptions) {
   const { resolve, record, compose, fingerprints, now } = options;
   const { countryOf = () => null, countRobot = () => {} } = options;
-  const readAgent = createAgentMemory();
+  const readAgent = createAgentMemory(options.crawlers);
   const expiryText = createTimeText();
   /** Clicks of links with a limit since their row was read: the row does not know of them. */
   const taken = new WeakMap<LinkRow, number>();

@@ -79,6 +79,15 @@ describe("crawlers and preview robots are told from visitors", () => {
     test(`visitor: ${user_agent}`, () => assert.ok(!describeAgent(user_agent).crawler));
 });
 
+test("further words make crawlers, in any case, and take nothing from those that are known", () => {
+  const readAgent = createAgentMemory(["ChatPreview/2", "acme link check"]);
+  const of = (user_agent: string) => describeVisitor("GET", { "user-agent": user_agent }, readAgent).crawler;
+  for (const crawler of [`${PIXEL} chatpreview/2.1`, "Acme Link Check", "Twitterbot/1.0"])
+    assert.ok(of(crawler), crawler);
+  for (const visitor of [PIXEL, "ChatPreview/1", "Acme Link", ""]) assert.ok(!of(visitor), visitor);
+  assert.equal(readAgent(`${PIXEL} ChatPreview/2`).platform, "android");
+});
+
 describe("what is no visit of a person is not recorded", () => {
   const cases: [string, string, Record<string, string>, boolean][] = [
     ["a GET", "GET", {}, true],
@@ -137,7 +146,7 @@ describe("only the host of a referring page is kept", () => {
 test("a very long User-Agent is cut, and remembering agents changes nothing", () => {
   const long = `${IPHONE} ${"x".repeat(100_000)}`;
   assert.equal(describeVisitor("GET", { "user-agent": long }).user_agent.length, 512);
-  const remember = createAgentMemory(2);
+  const remember = createAgentMemory([], 2);
   for (const user_agent of [IPHONE, PIXEL, MAC, IPHONE, IPHONE]) {
     assert.deepEqual(remember(user_agent), describeAgent(user_agent));
   }

@@ -135,13 +135,22 @@ function text(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : (header?.[0] ?? "");
 }
 
-/** Remembers what User-Agents said: most requests carry one of few. */
-export function createAgentMemory(limit = AGENTS_MAX): (user_agent: string) => Agent {
+/**
+ * Remembers what User-Agents said: most requests carry one of few.
+ * @param crawlers words that make a crawler of whoever sends them, in any case
+ */
+export function createAgentMemory(crawlers: readonly string[] = [], limit = AGENTS_MAX): (user_agent: string) => Agent {
   const known = createBoundedMap<Agent>(limit);
+  const words = crawlers.map((word) => word.toLowerCase());
+  const describe = (user_agent: string): Agent => {
+    const agent = describeAgent(user_agent);
+    const lower = user_agent.toLowerCase();
+    return words.some((word) => lower.includes(word)) ? { ...agent, crawler: true } : agent;
+  };
   return (user_agent) => {
     let agent = known.get(user_agent);
     if (agent === undefined) {
-      agent = describeAgent(user_agent);
+      agent = describe(user_agent);
       known.set(user_agent, agent);
     }
     return agent;
