@@ -68,6 +68,11 @@ export const AppSettings = z.strictObject({
   app_events_need_write: z
     .boolean()
     .describe("POST /api/app-events must carry x-app-id and an x-api-key that has can_write"),
+  cid_on_web_fallback: z
+    .boolean()
+    .describe(
+      "the token of a click, `cid`, goes into the web_fallback_url of a link or of the app on any host; without it, on the app's own domains alone. Whoever runs that site can claim the token",
+    ),
 });
 export type AppSettings = z.infer<typeof AppSettings>;
 
@@ -88,6 +93,7 @@ export const APP_DEFAULTS: AppSettings = {
   emit_open_on_resolve: false,
   match_install_referrer: false,
   app_events_need_write: false,
+  cid_on_web_fallback: false,
 };
 
 const AppName = z.string().trim().min(1, { error: "a name of 1 to 100 characters" }).max(100);

@@ -293,6 +293,7 @@ function toApp(row: store.AppRow): App {
     emit_open_on_resolve: row.emit_open_on_resolve === 1,
     match_install_referrer: row.match_install_referrer === 1,
     app_events_need_write: row.app_events_need_write === 1,
+    cid_on_web_fallback: row.cid_on_web_fallback === 1,
     created_at: timeText(row.created_at),
     updated_at: timeText(row.updated_at),
   };

@@ -26,7 +26,12 @@ forEachEngine((engine) => {
     const empty = { ios_bundle_id: null, ios_team_id: null, ios_store_url: null, android_package: null };
     const rest = { android_store_url: null, web_fallback_url: null, created_at: 1, updated_at: 1 };
     const days = { event_retention_days: null, delivery_retention_days: null, analytics_consent: 0 };
-    const edge = { emit_open_on_resolve: 0, match_install_referrer: 0, app_events_need_write: 0 };
+    const edge = {
+      emit_open_on_resolve: 0,
+      match_install_referrer: 0,
+      app_events_need_write: 0,
+      cid_on_web_fallback: 0,
+    };
     const early = insertApp(db, { id: "shop", name: "Early", ...columns, ...empty, ...rest, ...days, ...edge });
     await assert.rejects(early, { kind: "unmet" });
     await accounts.createApp(appInput({ id: "shop" }));

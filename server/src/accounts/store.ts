@@ -30,6 +30,7 @@ export interface AppRow extends Row {
   emit_open_on_resolve: number;
   match_install_referrer: number;
   app_events_need_write: number;
+  cid_on_web_fallback: number;
   created_at: number;
   updated_at: number;
 }
@@ -69,12 +70,12 @@ export async function insertApp(db: Database, app: AppRow): Promise<void> {
   const inserted = sql`insert into apps (id, name, ios_bundle_id, ios_team_id, ios_store_url, ios_enable_pasteboard,
       android_package, android_sha256, android_store_url, web_fallback_url, require_api_key, analytics_consent, match_window_seconds,
       event_retention_days, delivery_retention_days, emit_open_on_resolve, match_install_referrer, app_events_need_write,
-      destinations_version, created_at, updated_at)
+      cid_on_web_fallback, destinations_version, created_at, updated_at)
     values (${app.id}, ${app.name}, ${app.ios_bundle_id}, ${app.ios_team_id}, ${app.ios_store_url},
       ${app.ios_enable_pasteboard}, ${app.android_package}, ${app.android_sha256}, ${app.android_store_url},
       ${app.web_fallback_url}, ${app.require_api_key}, ${app.analytics_consent}, ${app.match_window_seconds},
       ${app.event_retention_days}, ${app.delivery_retention_days}, ${app.emit_open_on_resolve}, ${app.match_install_referrer},
-      ${app.app_events_need_write}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
+      ${app.app_events_need_write}, ${app.cid_on_web_fallback}, ${first_version}, ${app.created_at}, ${app.updated_at})`;
   // After the insert, which waits for a removal that commits at this moment.
   await db.batch([inserted, expectRows(0, removalOf(app.id))]);
 }

@@ -1,9 +1,10 @@
 // What an app's settings change about the calls of its SDKs, over HTTP on both engines: opens by links, Play referrers without
-// a token, and keys for app events. All of them are off until somebody asks for them.
+// a token, keys for app events, and tokens for the web. All of them are off until somebody asks for them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { click, eventsOf, NATIVE_ANDROID, NATIVE_IOS, ofType, PIXEL, send, startShop } from "../../test/support/sdk.ts";
+import { waitUntil } from "../../test/support/wait.ts";
 
 forEachEngine((engine) => {
   const start = (settings: object = {}) => startShop(engine, settings);
@@ -77,6 +78,36 @@ forEachEngine((engine) => {
     assert.deepEqual(
       attempts.map(({ matched, platform }) => `${platform} ${matched}`),
       Array(4).fill(["android true", "android false"]).flat(),
+    );
+  });
+
+  test("with cid_on_web_fallback the web address gets the token on any host, and a web page there claims by it", async () => {
+    const shop = await start();
+    const { api, app_id } = shop;
+    const visit = async () => String((await send(api, "GET", "/hello", undefined, {})).headers["location"]);
+    assert.equal((await api.call("GET", `/api/apps/${app_id}`)).body.cid_on_web_fallback, false);
+    assert.equal(await visit(), "https://w.example/?utm_source=mail");
+    const patched = await api.call("PATCH", `/api/apps/${app_id}`, { cid_on_web_fallback: true });
+    assert.deepEqual([patched.status, patched.body.cid_on_web_fallback], [200, true]);
+    // While the database is slow a visitor is sent by the app's settings of a moment ago.
+    let cid: string | null = null;
+    await waitUntil(async () => {
+      cid = new URL(await visit()).searchParams.get("cid");
+      return cid !== null;
+    }, "the setting to hold");
+    const headers = { "x-app-id": app_id };
+    const claimed = await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers });
+    assert.deepEqual([claimed.status, claimed.body.cid], [200, cid]);
+    const token = (await ofType(api, app_id, "link.token_created")).find((one) => one["cid"] === cid);
+    assert.deepEqual(token?.["methods"], ["direct", "fingerprint"]);
+    const told = await send(api, "GET", "/hello+", undefined, { headers: { accept: "application/json" } });
+    assert.deepEqual(
+      [told.body.visit.address, told.body.visit.cid_in],
+      ["https://w.example/?utm_source=mail&cid={cid}", "address"],
+    );
+    assert.equal(
+      (await api.call("POST", "/api/apps", { name: "On", cid_on_web_fallback: true })).body.cid_on_web_fallback,
+      true,
     );
   });
 

@@ -46,6 +46,7 @@ const SETTINGS_REFUSED: Table["refused"] = [
   ["delivery_retention_days", 0],
   ["delivery_retention_days", "30"],
   ["ios_enable_pasteboard", null],
+  ["cid_on_web_fallback", 1],
   ["created_at", "2026-01-31T09:30:00.000Z"],
   ["require_api_keys", true],
 ];

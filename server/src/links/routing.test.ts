@@ -89,90 +89,6 @@ describe("each platform has its order of targets", () => {
   });
 });
 
-describe("the token goes where it helps and nowhere else", () => {
-  const cases: [string, Given, Platform, string][] = [
-    ["a scheme of the app", { link: { ios_custom_url: "shop://x" } }, "ios", `shop://x?cid=${CID}`],
-    ["a scheme with a query", { link: { ios_custom_url: "shop://x?a=1" } }, "ios", `shop://x?a=1&cid=${CID}`],
-    ["a scheme with a fragment", { link: { ios_custom_url: "shop://x#top" } }, "ios", `shop://x?cid=${CID}#top`],
-    [
-      "an intent",
-      { link: { android_custom_url: "intent://x/#Intent;scheme=shop;end" } },
-      "android",
-      `intent://x/?cid=${CID}#Intent;scheme=shop;end`,
-    ],
-    [
-      "a stale token in the address is replaced",
-      { link: { ios_custom_url: "shop://x?cid=old" } },
-      "ios",
-      `shop://x?cid=${CID}`,
-    ],
-    ["the App Store", { link: { ios_store_url: STORE } }, "ios", STORE],
-    [
-      "the App Store by its own scheme",
-      { link: { ios_custom_url: "itms-apps://apps.apple.com/app/id1" } },
-      "ios",
-      "itms-apps://apps.apple.com/app/id1",
-    ],
-    [
-      "Play by its own scheme",
-      { link: { android_custom_url: "market://details?id=a" } },
-      "android",
-      `market://details?id=a&referrer=cid%3D${CID}%26utm_source%3Dlinkme`,
-    ],
-    [
-      "Play with a referrer of its own keeps the other keys",
-      { link: { android_store_url: `${PLAY}&referrer=utm_source%3Dold%26campaign%3Dspring` } },
-      "android",
-      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dlinkme%26campaign%3Dspring`,
-    ],
-    [
-      "the merged UTM source stands in the Play referrer",
-      { link: { android_store_url: PLAY, utm: '{"utm_source":"mail","utm_medium":"e mail"}' } },
-      "android",
-      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dmail%26utm_medium%3De%2520mail`,
-    ],
-    [
-      "a site that is not the app's",
-      { link: { web_fallback_url: "https://other.example/" } },
-      "web",
-      "https://other.example/",
-    ],
-    [
-      "a site on a host of the app",
-      { link: { web_fallback_url: "https://www.shop.example/" }, own_hosts: ["www.shop.example"] },
-      "web",
-      `https://www.shop.example/?cid=${CID}`,
-    ],
-    [
-      "a site on the host on which the link was opened",
-      { link: { web_fallback_url: "https://go.shop.example/page" } },
-      "web",
-      `https://go.shop.example/page?cid=${CID}`,
-    ],
-    [
-      "a host that merely ends alike",
-      { link: { web_fallback_url: "https://evilgo.shop.example/" } },
-      "web",
-      "https://evilgo.shop.example/",
-    ],
-  ];
-  for (const [name, given, platform, expected] of cases) {
-    test(name, () => assert.equal(go(given, platform), expected));
-  }
-
-  test("a visit that is not recorded goes to the same place without a token", () => {
-    const visits: [Given, Platform, string][] = [
-      [{ link: { ios_custom_url: "shop://x?a=1" } }, "ios", "shop://x?a=1"],
-      [{ link: { android_store_url: PLAY } }, "android", `${PLAY}&referrer=utm_source%3Dlinkme`],
-      [{ link: { ios_store_url: STORE } }, "ios", STORE],
-      [{}, "web", "https://go.shop.example/d/hello"],
-    ];
-    for (const [given, platform, expected] of visits) {
-      assert.equal(chooseTarget(prepare(given), platform, "").without_cid, expected);
-    }
-  });
-});
-
 describe("UTM values are merged as LinkMe documents it", () => {
   const stored = '{"utm_source":"stored","utm_medium":"mail"}';
   const web = { web_fallback_url: "https://w.example/" };
@@ -352,17 +268,4 @@ test("visits without a query share one plan, and a query never changes it", () =
   chooseTarget(link, "ios", "utm_source=a&b=c");
   assert.equal(chooseTarget(link, "ios", ""), first);
   assert.equal(first.before, "shop://x?cid=");
-});
-
-test("nothing in a query moves the token to another place, or to a host that is not the link's own", () => {
-  const query = `${"c1d0".repeat(8)}=${"c1d0".repeat(8)}&b=${"1".padStart(32, "c1d0")}&c=%63${"c1d0".repeat(8).slice(1)}`;
-  for (const [link, at] of [
-    [{ web_fallback_url: "https://elsewhere.example/" }, 0],
-    [{ web_fallback_url: "https://go.shop.example/" }, 1],
-    [{ ios_custom_url: "shop://open" }, 1],
-  ] as const) {
-    const location = new URL(go({ link: { ...link, allow_param_passthrough: 1 } }, "ios", query));
-    assert.equal(location.href.split(CID).length - 1, at, location.href);
-    assert.equal(location.searchParams.get("cid"), at === 1 ? CID : null);
-  }
 });

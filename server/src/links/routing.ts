@@ -232,9 +232,13 @@ interface Additions {
   readonly cid: string | null;
 }
 
-/** A token in an address of somebody else's site would be theirs to claim, and Apple hands nothing on to the app. */
+/**
+ * A token in an address of somebody else's site would be theirs to claim, unless the app says that its web address may have it.
+ * Apple hands nothing on to the app.
+ */
 function takesCid(link: PreparedLink, target: Target): boolean {
-  return target.kind === "web" ? isOnHost(target, link.own_hosts) : target.kind !== "app_store";
+  if (target.kind !== "web") return target.kind !== "app_store";
+  return isOnHost(target, link.own_hosts) || (link.app.cid_on_web_fallback && target === link.web);
 }
 
 function address(link: PreparedLink, target: Target, { utm, passed, cid }: Additions): string {
