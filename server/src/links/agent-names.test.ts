@@ -6,6 +6,7 @@ const IOS = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/
 const DROID =
   "Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/AP1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0";
 const CHROME = "Chrome/126.0.0.0 Mobile Safari/537.36";
+const MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)";
 const WIN = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)";
 
 const cases: [string, string | null, string | null, string | null][] = [
@@ -31,6 +32,11 @@ const cases: [string, string | null, string | null, string | null][] = [
   [`${WIN} Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0`, "Windows", "Edge", null],
   [`${WIN} Chrome/126.0.0.0 Safari/537.36 OPR/111.0`, "Windows", "Opera", null],
   ["Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0", "macOS", "Firefox", null],
+  // On an iPad that asks for desktop pages.
+  [`${MAC} CriOS/126 Version/11.1.1 Safari/605.1.15`, "iOS", "Chrome", null],
+  [`${MAC} FxiOS/127.0 Safari/605.1.15`, "iOS", "Firefox", null],
+  [`${MAC} Version/17.0 EdgiOS/125.0.2535.60 Safari/605.1.15`, "iOS", "Edge", null],
+  [`${MAC} Version/17.4 Safari/605.1.15`, "macOS", "Safari", null],
   ["Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) Chrome/126.0.0.0 Safari/537.36", "ChromeOS", "Chrome", null],
   ["Mozilla/5.0 (X11; Linux x86_64) Chrome/126.0.0.0 Safari/537.36", "Linux", "Chrome", null],
   // Words that only look like a sign.

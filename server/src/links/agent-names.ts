@@ -26,12 +26,15 @@ const IN_APP: readonly (readonly [string, RegExp])[] = [
   ["WebView", /\bAndroid\b.*; wv\)/],
 ];
 
+/** Also an iPad that asks for desktop pages with one of the browsers that bear these names on iOS alone; Safari's says nothing. */
+export const IOS = /\b(?:iPhone|iPad|iPod)\b|\bMacintosh\b.*\b(?:CriOS|FxiOS|EdgiOS)\/\d/;
+
 const SYSTEMS: readonly (readonly [string, RegExp])[] = [
   ["Windows", /\bWindows\b/],
-  ["iOS", /\b(?:iPhone|iPad|iPod)\b/],
+  ["iOS", IOS],
   ["Android", /\bAndroid\b/],
   ["ChromeOS", /\bCrOS\b/],
-  // An iPad that asks for desktop pages says the same.
+  // An iPad that asks for desktop pages with Safari says the same.
   ["macOS", /\bMacintosh\b/],
   ["Linux", /\bLinux\b/],
 ];

@@ -5,6 +5,8 @@ import { createAgentMemory, describeAgent, describeVisitor, firstLocale } from "
 const IPHONE =
   "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
 const IPAD = "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148";
+/** How an iPad that asks for desktop pages begins, and every Mac. */
+const IPAD_AS_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)";
 const PIXEL =
   "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36";
 const MAC =
@@ -15,6 +17,11 @@ describe("a User-Agent says which platform a visitor is on", () => {
     [IPHONE, "ios", "17.4.1"],
     [IPAD, "ios", "16.6"],
     ["Mozilla/5.0 (iPod touch; CPU iPhone OS 15_8 like Mac OS X) AppleWebKit/605.1.15", "ios", "15.8"],
+    [`${IPAD_AS_MAC} CriOS/126 Version/11.1.1 Safari/605.1.15`, "ios", null],
+    [`${IPAD_AS_MAC} FxiOS/127.0 Safari/605.1.15`, "ios", null],
+    [`${IPAD_AS_MAC} Version/17.0 EdgiOS/125.0.2535.60 Safari/605.1.15`, "ios", null],
+    [`${IPAD_AS_MAC} Version/17.4 Safari/605.1.15`, "web", null],
+    [`${IPAD_AS_MAC} NotCriOS/1 CriOS FxiOS`, "web", null],
     [PIXEL, "android", "14"],
     ["Mozilla/5.0 (Linux; Android 8.1.0; CUBOT X18 Plus) AppleWebKit/537.36", "android", "8.1.0"],
     ["Dalvik/2.1.0 (Linux; U; Android 13; SM-S901B Build/TP1A)", "android", "13"],

@@ -3,7 +3,7 @@
 // What a client's HTTP library calls itself (CFNetwork, Dalvik, okhttp, curl) is a visitor, never a crawler.
 import type { Platform } from "#contract/events.ts";
 import { createBoundedMap } from "../platform/bounded-map.ts";
-import { type AgentNames, readNames } from "./agent-names.ts";
+import { type AgentNames, IOS, readNames } from "./agent-names.ts";
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -65,7 +65,6 @@ const CRAWLER = new RegExp(
   ].join("|"),
   "i",
 );
-const IOS = /\b(?:iPhone|iPad|iPod)\b/;
 const IOS_VERSION = /\bOS (\d{1,3}(?:_\d{1,3}){0,2})/;
 const ANDROID = /\bAndroid\b/;
 const ANDROID_VERSION = /\bAndroid (\d{1,3}(?:\.\d{1,3}){0,2})/;
