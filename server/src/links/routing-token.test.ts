@@ -5,8 +5,10 @@ import type { Platform } from "#contract/events.ts";
 import { CID, type Given, go, PLAY, prepare, STORE } from "../../test/support/links.ts";
 import { chooseBeside, chooseTarget } from "./routing.ts";
 
+const OWN_REFERRER = `${PLAY}&referrer=utm_source%3Dold%26campaign%3Dspring`;
+
 describe("the token goes where it helps and nowhere else", () => {
-  const cases: [string, Given, Platform, string][] = [
+  const cases: [string, Given & { query?: string }, Platform, string][] = [
     ["a scheme of the app", { link: { ios_custom_url: "shop://x" } }, "ios", `shop://x?cid=${CID}`],
     ["a scheme with a query", { link: { ios_custom_url: "shop://x?a=1" } }, "ios", `shop://x?a=1&cid=${CID}`],
     ["a scheme with a fragment", { link: { ios_custom_url: "shop://x#top" } }, "ios", `shop://x?cid=${CID}#top`],
@@ -36,8 +38,26 @@ describe("the token goes where it helps and nowhere else", () => {
       `market://details?id=a&referrer=cid%3D${CID}%26utm_source%3Dlinkme`,
     ],
     [
-      "Play with a referrer of its own keeps the other keys",
-      { link: { android_store_url: `${PLAY}&referrer=utm_source%3Dold%26campaign%3Dspring` } },
+      "Play with a referrer of its own keeps it, the source too",
+      { link: { android_store_url: OWN_REFERRER } },
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dold%26campaign%3Dspring`,
+    ],
+    [
+      "a source of the link stands before that of a Play address",
+      { link: { android_store_url: OWN_REFERRER, utm: '{"utm_source":"mail"}' } },
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dmail%26campaign%3Dspring`,
+    ],
+    [
+      "of a visit, too",
+      { link: { android_store_url: OWN_REFERRER, allow_param_passthrough: 1 }, query: "utm_source=visit" },
+      "android",
+      `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dvisit%26campaign%3Dspring`,
+    ],
+    [
+      "Play with a referrer that says no source, or an empty one",
+      { link: { android_store_url: `${PLAY}&referrer=utm_source%3D%26campaign%3Dspring` } },
       "android",
       `${PLAY}&referrer=cid%3D${CID}%26utm_source%3Dlinkme%26campaign%3Dspring`,
     ],
@@ -73,7 +93,7 @@ describe("the token goes where it helps and nowhere else", () => {
     ],
   ];
   for (const [name, given, platform, expected] of cases) {
-    test(name, () => assert.equal(go(given, platform), expected));
+    test(name, () => assert.equal(go(given, platform, given.query), expected));
   }
 
   describe("with cid_on_web_fallback", () => {
@@ -127,6 +147,7 @@ describe("the token goes where it helps and nowhere else", () => {
     const visits: [Given, Platform, string][] = [
       [{ link: { ios_custom_url: "shop://x?a=1" } }, "ios", "shop://x?a=1"],
       [{ link: { android_store_url: PLAY } }, "android", `${PLAY}&referrer=utm_source%3Dlinkme`],
+      [{ link: { android_store_url: OWN_REFERRER } }, "android", OWN_REFERRER],
       [{ link: { ios_store_url: STORE } }, "ios", STORE],
       [{}, "web", "https://go.shop.example/d/hello"],
     ];

@@ -246,7 +246,7 @@ function address(link: PreparedLink, target: Target, { utm, passed, cid }: Addit
     case "app_store":
       return target.text;
     case "play":
-      return withReferrer(target, referrerValues(utm, cid));
+      return withReferrer(target, referrerValues(target, utm, cid));
     case "custom":
       return withParameters(target, passed, cid === null ? EMPTY : { cid });
     case "web":
@@ -254,7 +254,9 @@ function address(link: PreparedLink, target: Target, { utm, passed, cid }: Addit
   }
 }
 
-function referrerValues(utm: StringMap, cid: string | null): StringMap {
-  const utm_source = utm["utm_source"] ?? PLAY_SOURCE_DEFAULT;
-  return cid === null ? { utm_source, ...utm } : { cid, utm_source, ...utm };
+/** With a source where neither the visit's UTM values nor the address itself say one. */
+function referrerValues({ referrer }: Target, utm: StringMap, cid: string | null): StringMap {
+  const has_source = referrer.some(([key, value]) => key === "utm_source" && value !== "");
+  const source = has_source ? EMPTY : { utm_source: PLAY_SOURCE_DEFAULT };
+  return cid === null ? { ...source, ...utm } : { cid, ...source, ...utm };
 }
