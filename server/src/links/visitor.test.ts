@@ -61,6 +61,13 @@ describe("crawlers and preview robots are told from visitors", () => {
     "Mozilla/5.0 (compatible; AhrefsBot/7.0)",
     "http.rb/5.1.1 (Mastodon/4.2.0; +https://mastodon.example/)",
     "GoogleOther",
+    "Mozilla/5.0 (compatible; Bluesky Cardyb/1.1; +mailto:support@bsky.app)",
+    "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; MicrosoftPreview/2.0; +https://aka.ms/MicrosoftPreview) Chrome/126.0 Safari/537.36",
+    "Mozilla/5.0 (compatible; Yahoo Link Preview; https://help.yahoo.com/kb/mail/yahoo-link-preview-SLN23615.html)",
+    "Mozilla/5.0 (Linux; Android 5.0) Mobile Safari/537.36 (compatible; TikTokSpider; ttspider-feedback@tiktok.com)",
+    "Mozilla/5.0 (Linux; Android 5.0) Mobile Safari/537.36 (compatible; Bytespider;https://zhanzhang.toutiao.com/)",
+    "Mozilla/5.0 (Windows NT 6.3; WOW64) Chrome/50.0 Safari/537.36; 360Spider",
+    "Tumblr/14.0.835.186",
   ];
   const visitors = [
     IPHONE,
@@ -79,6 +86,10 @@ describe("crawlers and preview robots are told from visitors", () => {
     `${IPHONE} [FBAN/FBIOS;FBAV/400.0]`,
     `${IPHONE} LinkedInApp`,
     `${IPHONE} [Pinterest/iOS]`,
+    `${IPHONE} Tumblr/35.1`,
+    `${IPHONE} Bluesky/1.99`,
+    `${IPHONE} TikTok 34.1.0`,
+    `${MAC} 360SE Spiderman/2 Preview/3`,
     `${MAC} HeadlessChrome/126.0`,
   ];
   for (const user_agent of crawlers) test(`crawler: ${user_agent}`, () => assert.ok(describeAgent(user_agent).crawler));
