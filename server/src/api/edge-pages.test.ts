@@ -193,6 +193,22 @@ test("a QR code shows the link's own address, in the form and size that are aske
   ] as const) {
     assert.equal((await open(api, url, { accept })).headers["content-type"], "image/png", url);
   }
+  for (const accept of [
+    "image/png;q=0, */*",
+    "image/svg+xml, image/PNG; q=0.000",
+    "image/pngx",
+    "image/*",
+    "x/image/png",
+  ]) {
+    assert.match(
+      String((await open(api, "/qr/hello", { accept })).headers["content-type"]),
+      /^image\/svg\+xml/,
+      accept,
+    );
+  }
+  for (const accept of ["IMAGE/PNG", "text/html,image/png;q=0.1", "image/png ; v=1;q=0.001"]) {
+    assert.equal((await open(api, "/qr/hello", { accept })).headers["content-type"], "image/png", accept);
+  }
   for (const [query, field] of [
     ["size=63", "size"],
     ["size=2049", "size"],

@@ -81,8 +81,15 @@ function drawingOf({ query, headers }: QrRequest): Drawing {
   return { format, pixels };
 }
 
+/** Whether the type is named, and not with a quality of nothing: that is how a client refuses it (RFC 9110, 12.4.2). */
 function accepts(accept: string | string[] | undefined, type: string): boolean {
-  return accept !== undefined && String(accept).toLowerCase().includes(type);
+  const ranges = String(accept ?? "")
+    .toLowerCase()
+    .split(",");
+  return ranges.some((range) => {
+    const [name, ...parameters] = range.split(";").map((part) => part.trim());
+    return name === type && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
+  });
 }
 
 function openingOf(request: FastifyRequest, slug: string): Opening {

@@ -116,6 +116,14 @@ describe("what is no visit of a person is not recorded", () => {
     ["a preview of Safari", "GET", { "x-purpose": "preview" }, false],
     ["a prefetch of Firefox", "GET", { "x-moz": "prefetch" }, false],
     ["another purpose", "GET", { purpose: "navigate" }, true],
+    ["one header that says less than another", "GET", { "sec-purpose": "navigate", purpose: "prefetch" }, false],
+    ["an empty header before another", "GET", { "sec-purpose": "", "x-moz": "prefetch" }, false],
+    [
+      "other purposes in every header",
+      "GET",
+      { "sec-purpose": "x", purpose: "y", "x-purpose": "z", "x-moz": "" },
+      true,
+    ],
   ];
   for (const [name, method, headers, recordable] of cases) {
     test(`${name}: ${recordable ? "recorded" : "not recorded"}`, () => {

@@ -73,6 +73,8 @@ const ANDROID = /\bAndroid\b/;
 const ANDROID_VERSION = /\bAndroid (\d{1,3}(?:\.\d{1,3}){0,2})/;
 /** Names both other systems in its User-Agent. */
 const WINDOWS_PHONE = /Windows Phone/;
+/** Whichever says so: a proxy may have added one of them. */
+const PURPOSE_HEADERS = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 const PREFETCH = /\b(?:prefetch|prerender|preview)\b/i;
 const LOCALE = /^[a-z]{1,8}(?:[-_][a-z0-9]{1,8})*/i;
 const REFERRER_HOST = /^https?:\/\/(?:[^/?#@]*@)?([a-z0-9.-]{1,253})(?::\d*)?(?:[/?#]|$)/i;
@@ -124,8 +126,11 @@ export function firstLocale(languages: string): string | null {
 
 /** A browser that loads what it thinks will be needed; if the visitor does come, it asks again. */
 function isSpeculative(headers: Headers): boolean {
-  const purpose = headers["sec-purpose"] ?? headers["purpose"] ?? headers["x-purpose"] ?? headers["x-moz"];
-  return purpose !== undefined && PREFETCH.test(text(purpose));
+  for (const name of PURPOSE_HEADERS) {
+    const purpose = headers[name];
+    if (purpose !== undefined && PREFETCH.test(text(purpose))) return true;
+  }
+  return false;
 }
 
 function referrerHost(referrer: string): string | null {
