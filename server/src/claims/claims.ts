@@ -15,7 +15,15 @@ import { timeText } from "../platform/time-text.ts";
 import { type Device, platformOf } from "./device.ts";
 import type { Identities, Learned } from "./identities.ts";
 import { googleIdsOf } from "./identity.ts";
-import { type Ambiguity, ambiguityOf, rankCandidates } from "./matching.ts";
+import {
+  type Ambiguity,
+  ambiguityOf,
+  CANDIDATES_MAX,
+  type Claimant,
+  PAGES_MAX,
+  platformsFor,
+  rankCandidates,
+} from "./matching.ts";
 import { composePassThrough, composePayload, rootLinkOf } from "./payload.ts";
 import { demandCid, findCid, noMatch } from "./referrer.ts";
 import * as store from "./store.ts";
@@ -78,12 +86,29 @@ interface Claim {
   readonly at: number;
 }
 
+/** A claim without a token, as it is told. */
+interface Attempt {
+  readonly app_id: string;
+  readonly platform: Platform;
+  readonly bundle_id: string | null;
+  readonly at: number;
+}
+
+/** Who is to be matched. */
+interface Match {
+  readonly asking: Asking;
+  readonly claimant: Claimant;
+  readonly attempt: Attempt;
+}
+
 type Reason = (typeof ATTEMPT_REASONS)[number];
 
 export type Claims = ReturnType<typeof createClaims>;
 
 export function createClaims(options: ClaimsOptions) {
   const { db, identities, links, accounts, fingerprints, compose, now, note = () => {} } = options;
+  /** Clicks that are being claimed without a token just now: one for each caller at the most. */
+  const claiming = new Map<string, Promise<LinkPayload | null>>();
 
   /** `GET /api/deeplink`. @throws AppError invalid_request, not_found, expired */
   async function claimToken(app: App, cid: string | undefined, asking: Asking): Promise<LinkPayload> {
@@ -126,24 +151,70 @@ export function createClaims(options: ClaimsOptions) {
     const platform = platformOf(asking.platform, asking.device, asking.user_agent);
     const attempt = { app_id: app.id, platform, bundle_id, at };
     const { window, prints } = matchWindow(app, asking, at);
-    if (window !== null) {
-      const claimant = { ...asking, platform, fingerprints: prints };
-      const candidates = rankCandidates(await store.selectCandidates(db, window), claimant);
-      const ambiguity = ambiguityOf(candidates);
-      if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
-      for (const candidate of candidates) {
-        const opened = await openedBy(candidate);
-        if (opened === null) continue;
-        const { link, click } = opened;
-        const claim = { click, link, platform, claim_type: "fingerprint", at } as const;
-        const eventsOf = (learned: Learned) => [attemptEvent(attempt, "matched", click), claimEvent(claim, learned)];
-        // When somebody else was faster, the next best click is tried.
-        if (await claimOnce(app, asking, claim, eventsOf)) return payloadOf(app, link, click, false);
-      }
-    }
+    const claimant = { ...asking, platform, fingerprints: prints };
+    const payload = window === null ? null : await claimAny(app, window, { asking, claimant, attempt });
+    if (payload !== null) return payload;
     const reason = window === null ? "no_match" : explainMiss(await store.selectNearMiss(db, window), window.since);
     await append(attemptEvent(attempt, reason, null));
     throw noMatch();
+  }
+
+  /** The best click that can be claimed, of the newest ones; null when there is none. */
+  async function claimAny(app: App, window: store.Window, match: Match): Promise<LinkPayload | null> {
+    const platforms = platformsFor(match.claimant);
+    let before: store.Edge | null = null;
+    for (let left = PAGES_MAX; left > 0; left--) {
+      const page: Awaited<ReturnType<typeof store.selectCandidates>> = await store.selectCandidates(
+        ...[db, window, platforms, before],
+      );
+      const payload = await claimBest(app, rankCandidates(page, match.claimant), match);
+      if (payload !== null || page.length < CANDIDATES_MAX) return payload;
+      before = page.at(-1) ?? null;
+    }
+    return null;
+  }
+
+  /** Null when all of them are gone, or somebody else's meanwhile. */
+  async function claimBest(
+    app: App,
+    candidates: readonly store.ClaimableClick[],
+    match: Match,
+  ): Promise<LinkPayload | null> {
+    const ambiguity = ambiguityOf(candidates);
+    if (ambiguity !== null) note({ event: "claim.ambiguous", app_id: app.id, ...ambiguity });
+    for (const candidate of candidates) {
+      const payload = await claimInTurn(candidate.cid, () => claimCandidate(app, candidate, match));
+      if (payload !== null) return payload;
+    }
+    return null;
+  }
+
+  /** Many of one network who want the same click wait for the first of them, and spare the database what they would lose. */
+  async function claimInTurn(cid: string, claim: () => Promise<LinkPayload | null>): Promise<LinkPayload | null> {
+    const other = claiming.get(cid);
+    // Nothing is awaited between the look and the entry when nobody is at it.
+    if (other !== undefined && (await isEnded(other))) return null;
+    const own = claim();
+    claiming.set(cid, own);
+    try {
+      return await own;
+    } finally {
+      if (claiming.get(cid) === own) claiming.delete(cid);
+    }
+  }
+
+  /** Null when its link is gone, or somebody else was faster: the next best one is tried then. */
+  async function claimCandidate(
+    app: App,
+    candidate: store.ClaimableClick,
+    { asking, claimant: { platform }, attempt }: Match,
+  ): Promise<LinkPayload | null> {
+    const opened = await openedBy(candidate);
+    if (opened === null) return null;
+    const { link, click } = opened;
+    const claim = { click, link, platform, claim_type: "fingerprint", at: attempt.at } as const;
+    const eventsOf = (learned: Learned) => [attemptEvent(attempt, "matched", click), claimEvent(claim, learned)];
+    return (await claimOnce(app, asking, claim, eventsOf)) ? payloadOf(app, link, click, false) : null;
   }
 
   /** Null when the link is gone. */
@@ -215,11 +286,7 @@ export function createClaims(options: ClaimsOptions) {
     return compose({ app_id: click.app_id, event: "link.claim", link_id: click.link_id, ts: at, data, about });
   }
 
-  function attemptEvent(
-    attempt: { app_id: string; platform: Platform; bundle_id: string | null; at: number },
-    reason: Reason,
-    click: { link_id: string; cid: string } | null,
-  ): EventRow {
+  function attemptEvent(attempt: Attempt, reason: Reason, click: { link_id: string; cid: string } | null): EventRow {
     const { app_id, platform, bundle_id, at } = attempt;
     const matched = click !== null;
     const data: EventData["link.deferred_claim_attempt"] = { platform, matched, method: "fingerprint", reason };
@@ -286,6 +353,14 @@ function statedPlatform({ platform, device }: Asking): Platform | null {
 
 function clickPlatform(stored: string): Platform {
   return stored === "ios" || stored === "android" ? stored : "web";
+}
+
+/** One that failed has taken nothing: all who waited for it try at once. */
+function isEnded(claim: Promise<unknown>): Promise<boolean> {
+  return claim.then(
+    () => true,
+    () => false,
+  );
 }
 
 function explainMiss(near: { created_at: number; claimed_at: number | null } | null, since: number): Reason {

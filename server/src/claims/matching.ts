@@ -8,6 +8,14 @@ import { describeAgent } from "../links/visitor.ts";
 import type { Device } from "./device.ts";
 import { isZoneOf } from "./time-zones.ts";
 
+/** Clicks that are compared at a time: enough to rank. Of more that fit, the newest are. */
+export const CANDIDATES_MAX = 50;
+/**
+ * How often the next ones are looked at when all of these were lost to faster claims, or lead to links that are gone: as far as
+ * the 500th click. More than that of one network, all lost while a call waits or all of removed links, is no visitor any more.
+ */
+export const PAGES_MAX = 10;
+
 /** A click that may be the one. */
 export interface Candidate {
   readonly cid: string;
@@ -32,7 +40,8 @@ export interface Claimant {
  * the language's region, then the newest.
  */
 export function rankCandidates<Click extends Candidate>(candidates: readonly Click[], claimant: Claimant): Click[] {
-  const possible = candidates.filter((candidate) => isPossible(candidate, claimant));
+  const platforms: readonly string[] = platformsFor(claimant);
+  const possible = candidates.filter(({ platform }) => platforms.includes(platform));
   if (possible.length < 2) return possible;
   const scored = possible.map((candidate) => ({ candidate, score: score(candidate, claimant) }));
   scored.sort((one, other) => other.score - one.score || newestFirst(one.candidate, other.candidate));
@@ -54,11 +63,13 @@ export function ambiguityOf(
   return links < 2 ? null : { candidates: candidates.length, links };
 }
 
-/** A click of an unknown or desktop-looking client may belong to anybody: apps open links with libraries of their own. */
-function isPossible(candidate: Candidate, { platform, device, user_agent }: Claimant): boolean {
-  if (candidate.platform === "web" || candidate.platform === platform) return true;
+/**
+ * Whose clicks may be the claimant's; always two, the same ones perhaps. Those of an unknown or desktop-looking client may be
+ * anybody's: apps open links with libraries of their own.
+ */
+export function platformsFor({ platform, device, user_agent }: Claimant): readonly [Platform, Platform] {
   // A web page that claims runs in the browser of a phone.
-  return platform === "web" && describeAgent(device.user_agent ?? user_agent).platform === candidate.platform;
+  return ["web", platform === "web" ? describeAgent(device.user_agent ?? user_agent).platform : platform];
 }
 
 function score(candidate: Candidate, { device, fingerprints }: Claimant): number {

@@ -3,10 +3,7 @@ import type { ClaimType } from "#contract/events.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { expectRows, list, type Statement, sql } from "../platform/sql.ts";
 import type { Person } from "./identity.ts";
-import type { Candidate } from "./matching.ts";
-
-/** Enough to rank; more clicks than this from one network in one window are told apart by age alone. */
-const CANDIDATES_MAX = 50;
+import { CANDIDATES_MAX, type Candidate } from "./matching.ts";
 
 export interface ClaimableClick extends Row {
   cid: string;
@@ -39,12 +36,27 @@ export async function selectClick(db: Database, cid: string): Promise<ClaimableC
   return found[0] ?? null;
 }
 
-/** Unclaimed clicks of the window, newest first; the index clicks_match holds exactly those that still have a hash. */
-export function selectCandidates(db: Database, window: Window): Promise<(ClaimableClick & Candidate)[]> {
+/** Where a page of candidates ended. */
+export type Edge = Pick<Candidate, "created_at" | "cid">;
+
+/**
+ * Unclaimed clicks of the window and these platforms, newest first, a page of them; the index clicks_match holds exactly those
+ * that still have a hash. Platforms are compared row by row, as claims are: there are no more rows than one network's.
+ */
+export function selectCandidates(
+  db: Database,
+  window: Window,
+  platforms: readonly string[],
+  before: Edge | null,
+): Promise<(ClaimableClick & Candidate)[]> {
+  const until =
+    before === null
+      ? sql`created_at <= ${window.now}`
+      : sql`created_at <= ${before.created_at} and (created_at, cid) < (${before.created_at}, ${before.cid})`;
   return db.query(sql`select cid, app_id, link_id, platform, utm, params, created_at, expires_at, claimed_at, user_id,
       device, ga, ua_hash, os_version, locale from clicks
     where app_id = ${window.app_id} and ip_hash in (${list(window.ip_hashes)})
-      and created_at >= ${window.since} and created_at <= ${window.now} and claimed_at is null
+      and created_at >= ${window.since} and ${until} and claimed_at is null and platform in (${list(platforms)})
     order by created_at desc, cid desc limit ${CANDIDATES_MAX}`);
 }
 

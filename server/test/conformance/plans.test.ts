@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { selectCandidates } from "../../src/claims/store.ts";
 import { composeServer } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
 import { settle } from "../../src/deliveries/settle-store.ts";
@@ -19,7 +20,7 @@ import { migrate } from "../../src/platform/migrate.ts";
 import { type Statement, sql } from "../../src/platform/sql.ts";
 import { type Engine, forEachEngine } from "../support/engines.ts";
 import { fill } from "../support/filled.ts";
-import { explain, findScans, INDEX_OF_PERSON, LARGE_TABLES, OF_PERSON, record } from "../support/plans.ts";
+import { explain, findScans, LARGE_TABLES, OF_PERSON, record, SERVED_BY } from "../support/plans.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { settlementOf } from "../support/settlements.ts";
 import { PHONE } from "../support/site.ts";
@@ -37,10 +38,6 @@ const STATISTICS = ["old", "fresh"] as const;
 const LARGER = 100;
 /** Asked once by each process, at its start, of an index that holds the clicks of a day; which old statistics do not know. */
 const SELDOM = /select min\(created_at\) as oldest from clicks/;
-/** Every other index that helps with these reads all that is pending of a destination. */
-const FIRST_OF_KEY = /f\.order_key/;
-/** So do all others than the one in the order in which deliveries are due. */
-const FIRST_DUE = /as o where o\.created_at|as l\) as h\s+where order_key/;
 
 forEachEngine((engine) => {
   for (const statistics of STATISTICS) {
@@ -56,14 +53,10 @@ forEachEngine((engine) => {
       assert.deepEqual(scans.slice(0, SHOWN_MAX), [], `${scans.length} of ${statements.length} statements`);
       const of_person = statements.filter(({ parts }) => OF_PERSON.test(parts.join("?")));
       assert.ok(of_person.length >= 9, "three tables, and three names in each");
-      for (const statement of of_person) {
-        assert.match(await explain(db, statement), INDEX_OF_PERSON, statement.parts.join("?"));
-      }
-      for (const statement of statements.filter(({ parts }) => FIRST_OF_KEY.test(parts.join("?")))) {
-        assert.match(await explain(db, statement), /deliveries_first/, statement.parts.join("?"));
-      }
-      for (const statement of statements.filter(({ parts }) => FIRST_DUE.test(parts.join("?")))) {
-        assert.match(await explain(db, statement), /deliveries_due/, statement.parts.join("?"));
+      for (const [pattern, index] of SERVED_BY) {
+        for (const statement of statements.filter(({ parts }) => pattern.test(parts.join("?")))) {
+          assert.match(await explain(db, statement), index, statement.parts.join("?"));
+        }
       }
       assertRecorded(statements);
     });
@@ -133,7 +126,8 @@ function assertRecorded(statements: readonly Statement[]): void {
     ["parts", /from click_parts where app_id/],
     ["hours that go", /delete from click_hours/],
     ["parts that go", /delete from click_parts/],
-    ["click match", /from clicks where app_id/],
+    ["click match", /created_at <= \? and claimed_at is null and platform in/],
+    ["click match, read on", /\(created_at, cid\) < \(\?, \?\) and claimed_at is null and platform in/],
     ["claim of a click", /update clicks set claimed_at/],
     ["who is tied", /insert into identities/],
     ["whose click", /update clicks set user_id/],
@@ -338,10 +332,12 @@ async function replayAll(call: Call, webhook_id: string): Promise<void> {
   await call("GET", `/api/webhooks/${webhook_id}/replays`);
 }
 
-/** What a dispatcher does only now and then. */
+/** What is done only now and then, by a dispatcher above all. */
 async function workAsDispatcher(db: Database, destination_id: string): Promise<void> {
   const store = createDeliveryStore(db);
   const now = Date.now() + 3_600_000;
+  const of_network = { app_id: "another", ip_hashes: ["h1", "h2"], since: 1, now };
+  await selectCandidates(db, of_network, ["web", "ios"], { created_at: now, cid: "" });
   const bounds = { now, lease_until: now + 1_000, limit: 3, asked_only: true };
   await store.claim(destination_id, bounds);
   const { claimed } = await store.claim(destination_id, { ...bounds, asked_only: false });

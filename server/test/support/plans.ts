@@ -118,4 +118,14 @@ function aliasesOf(table: string, text: string): string[] {
 
 /** An index that begins with the app alone would go through all that the app has. */
 export const OF_PERSON = /from (?:events|app_events|clicks) where app_id = \? and (?:cid|user_id|device) = \? and/;
-export const INDEX_OF_PERSON = /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/;
+
+/** What has to be served by an index of its own, whatever the planner is told. */
+export const SERVED_BY: readonly (readonly [statement: RegExp, index: RegExp])[] = [
+  [OF_PERSON, /(?:events|clicks)_(?:cid|user|device)\b|clicks_pkey|sqlite_autoindex_clicks/],
+  // Every other index that helps with these reads all that is pending of a destination.
+  [/f\.order_key/, /deliveries_first/],
+  // So do all others than the one in the order in which deliveries are due.
+  [/as o where o\.created_at|as l\) as h\s+where order_key/, /deliveries_due/],
+  // No other knows the network.
+  [/claimed_at is null and platform in/, /clicks_match/],
+];
