@@ -230,6 +230,38 @@ forEachEngine((engine) => {
     assert.doesNotMatch(await storedText(api), new RegExp(`${cid}|lovelace`));
   });
 
+  test("without consent a user leads to the clicks that their events named before anybody else's, however many", async () => {
+    const { api, app_id } = await startShop(engine);
+    const headers = { "x-app-id": app_id };
+    const report = (type: string, cid: string, userId: string) =>
+      send(api, "POST", "/api/app-events", { type, cid, userId }, { headers });
+    const claimAs = async (user: string) => {
+      const cid = await click(api, app_id, "hello");
+      await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers });
+      for (const type of ["open", "purchase"]) await report(type, cid, user);
+      return cid;
+    };
+    const [one, other] = [await claimAs("lovelace"), await claimAs("hopper")];
+    // The app goes on naming the old click, whoever signs in.
+    await report("open", one, "hopper");
+    await report("install", one, "hopper");
+    for (const [user, counts, cid] of [
+      ["hopper", { events: 5, clicks: 1, app_events: 2, identities: 0 }, other],
+      ["lovelace", { events: 4, clicks: 1, app_events: 1, identities: 0 }, one],
+    ] as const) {
+      assert.deepEqual(await previewed(api, app_id, { user_id: user }), { ...counts, is_complete: true });
+      assert.deepEqual(countsOf(await finished(api, app_id, { user_id: user })), counts, user);
+      assert.doesNotMatch(await storedText(api), new RegExp(`${cid}|${user}`));
+    }
+    const cids = Array.from({ length: 12 }, (_, n) => `${(n + 1).toString(16).padStart(32, "0")}`);
+    await api.db.query(sql`insert into clicks (cid, app_id, link_id, platform, dest_url, created_at, expires_at)
+      values ${rows(cids.map((cid) => [cid, app_id, "lnk_1", "ios", "", 1, 1]))}`);
+    for (const [n, cid] of cids.entries()) await report(n % 2 === 0 ? "open" : "install", cid, "lovelace");
+    await api.call("POST", `/api/apps/${app_id}/erasures`, { user_id: "lovelace" });
+    assert.equal(await runnerOn(api.db, 4).runRound(), true);
+    assert.equal(await storedText(api, ["clicks", "app_events", "erasure_keys"]), "[[],[],[]]");
+  });
+
   test("a process that dies between any two steps costs nothing: another one goes on, and ends it", async () => {
     const { api, app_id } = await startWorld(engine);
     const ada = await live(api, app_id, ADA);

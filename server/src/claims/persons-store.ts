@@ -55,6 +55,13 @@ export function createPersonsStore({ query }: Pick<Database, "query">) {
       order by id limit ${limit}`);
   }
 
+  /** The first app event about a click that tells of a user. */
+  async function findFirstUser(app_id: string, cid: string): Promise<{ user_id: string; id: string } | null> {
+    const found = await query<{ user_id: string; id: string }>(sql`select user_id, id from app_events
+      where app_id = ${app_id} and cid = ${cid} and cid is not null and user_id is not null order by id limit 1`);
+    return found[0] ?? null;
+  }
+
   /** Of a device or a user; of a user the devices, too, on which that one was seen last. None for a click. */
   async function findIdentities(app_id: string, { kind, value }: Key, limit: number): Promise<IdentityRow[]> {
     if (kind === "cid") return [];
@@ -64,7 +71,7 @@ export function createPersonsStore({ query }: Pick<Database, "query">) {
       where app_id = ${app_id} and user_id = ${value} and user_id is not null order by key limit ${limit}) as devices`);
   }
 
-  return { findClicks, findAppEvents, findIdentities };
+  return { findClicks, findAppEvents, findFirstUser, findIdentities };
 }
 
 export function removeClicksOf(app_id: string, cids: readonly string[]): Statement {

@@ -26,6 +26,14 @@ export function createAboutStore({ query }: Pick<Database, "query">) {
       order by position limit ${limit}`);
   }
 
+  /** The first event about a click that tells of a user. */
+  async function findFirstUser(app_id: string, cid: string): Promise<{ user_id: string; position: string } | null> {
+    const found = await query<{ user_id: string; position: string }>(sql`select user_id, position from events
+      where app_id = ${app_id} and cid = ${cid} and cid is not null and user_id is not null
+      order by position limit 1`);
+    return found[0] ?? null;
+  }
+
   /**
    * The two events of a click, among those accepted from one time to another. `after` is up to where was looked; null: to the
    * end.
@@ -46,5 +54,5 @@ export function createAboutStore({ query }: Pick<Database, "query">) {
     return { found, after: edge?.position ?? null };
   }
 
-  return { findAbout, findOfClick };
+  return { findAbout, findFirstUser, findOfClick };
 }

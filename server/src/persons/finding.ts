@@ -35,13 +35,16 @@ export interface FindingOptions {
   about: AboutStore;
   /** Names that are found at a time; what is beyond them is found when these are gone. */
   names_max: number;
+  /** Events, and app events, of a user that are looked at for the clicks that they name; absent: all, for they are erased next. */
+  looked_max?: number;
   /** Waits after each page, as long as it should. @rejects when it is to end */
   rest(): Promise<void>;
 }
 
-export function createFinding({ store, about, names_max, rest }: FindingOptions) {
+export function createFinding({ store, about, names_max, looked_max, rest }: FindingOptions) {
   /**
-   * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other.
+   * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other
+   * and to the clicks that the user's events name.
    * There is one user at the most, for whose user is known is nobody else.
    * @param may_add_user false where it was looked for before: who has come since is somebody else
    */
@@ -83,8 +86,44 @@ export function createFinding({ store, about, names_max, rest }: FindingOptions)
         // A user's first click may have been of a device that others use: the click itself tells whose it is.
         if (identity.first_cid !== null && identity.kind === "device") add({ kind: "cid", value: identity.first_cid });
       }
+      if (key.kind !== "user") continue;
+      for await (const cid of cidsNamedBy(app_id, names, key)) {
+        if (await isFirstNamedBy(app_id, names, cid)) add({ kind: "cid", value: cid });
+        if (names.is_more) break;
+        await rest();
+      }
     }
     return names;
+  }
+
+  /** Those that are not known yet: without consent a click does not know itself whose it is. */
+  async function* cidsNamedBy(app_id: string, names: Names, key: Key): AsyncGenerator<string> {
+    for (const pagesOf of [eventsOf, appEventsOf]) {
+      let looked = 0;
+      let last: string | null = null;
+      for await (const page of pagesOf(app_id, names, key)) {
+        for (const { cid = null } of page) {
+          if (cid === null || cid === last || names.cids.has(cid)) continue;
+          last = cid;
+          yield cid;
+        }
+        looked += page.length;
+        if (looked_max === undefined || looked <= looked_max) continue;
+        names.is_more = true;
+        return;
+      }
+    }
+  }
+
+  /** Of a click that does not know it, whoever was told of with it first: an app may name an old one for whoever signs in. */
+  async function isFirstNamedBy(app_id: string, names: Names, cid: string): Promise<boolean> {
+    const [click] = await findClick(app_id, { kind: "cid", value: cid });
+    if (click !== undefined && click.user_id !== null) return !isOthers(names, click.user_id);
+    const event = await about.findFirstUser(app_id, cid);
+    const app_event = await store.findFirstUser(app_id, cid);
+    // Both ids begin with the time.
+    const is_event = event !== null && (app_event === null || event.position < app_event.id);
+    return !isOthers(names, (is_event ? event : app_event)?.user_id ?? null);
   }
 
   function identitiesOf(app_id: string, key: Key) {

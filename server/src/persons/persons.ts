@@ -45,7 +45,8 @@ export function createPersons(options: PersonsOptions) {
   const { erasures, now } = options;
   // Nothing is waited for: the caller waits, and what is found is bounded.
   const rest = async () => {};
-  const finding = createFinding({ store: options.store, about: options.about, names_max: NAMES_MAX, rest });
+  const bounds = { names_max: NAMES_MAX, looked_max: SHOWN_MAX };
+  const finding = createFinding({ store: options.store, about: options.about, ...bounds, rest });
 
   /** Asked for again while it is under way, it is the same one. @throws AppError not_found */
   async function startErasure(app_id: string, query: ErasureCreate): Promise<Erasure> {

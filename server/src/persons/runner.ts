@@ -95,10 +95,15 @@ export function createRunner(options: RunnerOptions) {
 
   async function eraseKey(erasure: ErasureRow, names: Names, key: Key, is_first_pass: boolean): Promise<void> {
     const { id, app_id } = erasure;
-    for await (const events of finding.eventsOf(app_id, names, key)) await eraseEvents(erasure, events);
+    for await (const events of finding.eventsOf(app_id, names, key)) {
+      await eraseEvents(
+        erasure,
+        events.filter((one) => isDue(names, one)),
+      );
+    }
     for await (const found of finding.appEventsOf(app_id, names, key)) {
-      const ids = found.map((one) => one.id);
-      await erasures.remove(id, "app_events", removeAppEventsOf(app_id, ids));
+      const ids = found.filter((one) => isDue(names, one)).map((one) => one.id);
+      if (ids.length > 0) await erasures.remove(id, "app_events", removeAppEventsOf(app_id, ids));
       await rest();
     }
     if (key.kind !== "cid") return;
@@ -164,4 +169,9 @@ export function createRunner(options: RunnerOptions) {
   }
 
   return { runRound, wake: rounds.wake, start: rounds.start, stop };
+}
+
+/** What names a click that may be found in a later pass stays until then: nothing else may lead there. */
+function isDue({ is_more, cids }: Names, { cid = null }: { cid?: string | null }): boolean {
+  return !is_more || cid === null || cids.has(cid);
 }
