@@ -125,6 +125,28 @@ forEachEngine((engine) => {
     assert.equal((await ofType(api, app_id, "link.claim")).length, 2);
   });
 
+  test("on the domain of an app that demands a key every call does, whatever it names", async () => {
+    const { api, app_id } = await start({ require_api_key: true });
+    await api.createApp();
+    await api.call("POST", `/api/apps/${app_id}/domains`, { hostname: "go.shop.example" });
+    const key = await api.createKey(app_id, { kind: "app" });
+    const unknown = "0123456789abcdef";
+    for (const [method, url, body, status] of [
+      ["GET", `/api/deeplink?cid=${unknown}`, undefined, 404],
+      ["POST", "/api/install-referrer", { referrer: "utm_source=google-play&utm_medium=organic" }, 404],
+      ["POST", "/api/install-referrer", { referrer: `cid=${unknown}` }, 404],
+      ["POST", "/api/deferred/claim", { platform: "ios" }, 404],
+      ["POST", "/api/deeplink/resolve-url", { url: "https://go.shop.example/none" }, 200],
+      ["POST", "/api/app-events", { type: "open", cid: unknown }, 204],
+    ] as const) {
+      const caller = { host: "go.shop.example" };
+      const refused = await send(api, method, url, body, caller);
+      assert.deepEqual([refused.status, refused.body.error], [401, "unauthorized"], url);
+      const let_in = await send(api, method, url, body, { ...caller, headers: { "x-api-key": key } });
+      assert.equal(let_in.status, status, url);
+    }
+  });
+
   test("of a hundred claims of one token at the same time one is the first", async () => {
     const { api, app_id } = await start();
     const cid = await click(api, app_id, "hello");

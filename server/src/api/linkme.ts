@@ -38,7 +38,7 @@ export function sdkHandlers({ accounts, callers, claims, app_events }: SdkDeps):
   return {
     async resolveToken({ query, request }) {
       const device = readDeviceHeader(request.headers["x-linkme-device"]);
-      const app = await appOf(request, () => callers.findTokenApp(query.cid));
+      const app = await appOf(request, () => callers.findTokenApp(query.cid, request.host));
       return claims.claimToken(app, query.cid, asking(request, device, query));
     },
     async resolveUrl({ body, request }) {

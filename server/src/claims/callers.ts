@@ -39,21 +39,22 @@ export function createCallers({ db, links, accounts }: CallersOptions) {
     return id === undefined ? null : accounts.findApp(id);
   }
 
-  /** The app of a token, for a caller that names no other. @throws AppError invalid_request, not_found */
-  async function findTokenApp(cid: string | undefined): Promise<App> {
-    const app = await appOfClick(demandCid(cid));
+  /**
+   * The app of a token, for a caller that names no other, else the one that is called where the token is nobody's: it may
+   * demand a key of whoever asks, before anything is said of the token. @throws AppError invalid_request, not_found
+   */
+  async function findTokenApp(cid: string | undefined, host: string): Promise<App> {
+    const app = (await appOfClick(demandCid(cid))) ?? (await guessApp(null, host));
     if (app === null) throw notFound("click token");
     return app;
   }
 
-  /** The app of the token in a referrer, likewise, else one that matches without. @throws AppError no_match, not_found */
+  /** The same of the token in a referrer, which may have none. @throws AppError no_match, not_found */
   async function findReferrerApp(referrer: string, host: string): Promise<App> {
     const token = findCid(referrer);
-    const app = token === null ? null : await appOfClick(token);
-    if (app !== null) return app;
-    const guessed = await guessApp(null, host);
-    if (guessed?.match_install_referrer) return guessed;
-    throw token === null ? noMatch() : notFound("click token");
+    const app = (token === null ? null : await appOfClick(token)) ?? (await guessApp(null, host));
+    if (app === null) throw token === null ? noMatch() : notFound("click token");
+    return app;
   }
 
   async function appOfClick(cid: string): Promise<App | null> {
