@@ -50,6 +50,41 @@ forEachEngine((engine) => {
     assert.equal((await eventsOf(api, app_id)).length, 5);
   });
 
+  test("the client's clock is taken as a number, as digits and as an ISO time, in whole seconds", async () => {
+    const { api, app_id } = await start();
+    const headers = { "x-app-id": app_id };
+    const report = (timestamp: unknown) =>
+      send(api, "POST", "/api/app-events", { type: "open", platform: "ios", timestamp }, { headers });
+    const texts = ["1700000000", "1700000000.9", "2023-11-14T22:13:20Z", "2023-11-14T22:13:20.999Z"];
+    const zones = ["2023-11-15T00:13:20+02:00", "2023-11-14T22:13:20"];
+    for (const timestamp of [1_700_000_000, ...texts, ...zones]) {
+      assert.equal((await report(timestamp)).status, 204, String(timestamp));
+    }
+    const told = (await ofType(api, app_id, "link.app_open")).map((data) => data["timestamp"]);
+    assert.deepEqual(
+      told,
+      Array.from({ length: 7 }, () => 1_700_000_000),
+    );
+    for (const nothing of [null, undefined, ""]) assert.equal((await report(nothing)).status, 204);
+    const last = (await ofType(api, app_id, "link.app_open")).slice(-3);
+    assert.ok(last.every((data) => !("timestamp" in data)));
+    for (const timestamp of [
+      "now",
+      "-",
+      "1e9",
+      "0x10",
+      "2023-11-14",
+      "2023-02-30T00:00:00Z",
+      "1".repeat(400),
+      true,
+      {},
+    ]) {
+      const { status, body } = await report(timestamp);
+      const detail = { path: "timestamp", message: "seconds since 1970, or an ISO time" };
+      assert.deepEqual([status, body.details], [400, [detail]], String(timestamp));
+    }
+  });
+
   test("every other type is kept, whatever form it comes in, and can be listed, by type and page by page", async () => {
     const { api, app_id, link } = await start();
     const headers = { "x-app-id": app_id };

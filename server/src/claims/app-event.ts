@@ -7,13 +7,20 @@ import { UserIds } from "#contract/users.ts";
 
 const ID_MAX_CHARS = 200;
 const DETAIL_MAX_CHARS = 16_000;
+const TIME_MAX_CHARS = 40;
+const SECONDS = /^\d{1,16}(?:\.\d+)?$/;
+const ISO_TIME = z.iso.datetime({ offset: true, local: true });
+const HAS_ZONE = /(?:Z|[+-]\d\d:?\d\d)$/;
+
+/** Seconds, also as a text of digits, or an ISO time; one without a zone is UTC. Empty: nothing. */
+const ClientTime = z.custom<number | string | null>(isTime, { error: "seconds since 1970, or an ISO time" });
 
 /** Unknown members are ignored, as LinkMe's SDKs expect. */
 export const AppEventBody = z.object({
   type: z.string().max(APP_EVENT_TYPE_MAX_CHARS).nullish(),
   event: z.string().max(APP_EVENT_TYPE_MAX_CHARS).nullish(),
   platform: z.string().max(ID_MAX_CHARS).nullish(),
-  timestamp: z.number().nullish(),
+  timestamp: ClientTime.optional(),
   cid: z.string().max(ID_MAX_CHARS).nullish(),
   linkId: z.string().max(ID_MAX_CHARS).nullish(),
   bundleId: z.string().max(ID_MAX_CHARS).nullish(),
@@ -39,9 +46,19 @@ export function detailOf({ detail, props }: AppEventBody): string | undefined {
 
 /** The client's clock in whole seconds; undefined for what cannot be one. */
 export function timestampOf({ timestamp }: AppEventBody): number | undefined {
-  return typeof timestamp === "number" && Number.isSafeInteger(Math.trunc(timestamp))
-    ? Math.trunc(timestamp)
-    : undefined;
+  const seconds = Math.trunc(typeof timestamp === "string" ? secondsOf(timestamp) : (timestamp ?? Number.NaN));
+  return Number.isSafeInteger(seconds) ? seconds : undefined;
+}
+
+function isTime(value: unknown): boolean {
+  if (typeof value !== "string") return value === null || Number.isFinite(value);
+  if (value === "") return true;
+  return value.length <= TIME_MAX_CHARS && (SECONDS.test(value) || ISO_TIME.safeParse(value).success);
+}
+
+function secondsOf(text: string): number {
+  if (SECONDS.test(text)) return Number(text);
+  return Date.parse(HAS_ZONE.test(text) ? text : `${text}Z`) / 1_000;
 }
 
 /** How a claim came about that an SDK reports as done; null where it does not say, or says what the server knows better. */
