@@ -169,15 +169,15 @@ export function demandKey(app: App, caller: SdkCaller): void {
   }
 }
 
-/** The same for app events, for which an app may demand a key that writes; else one that reads is enough, as web pages have. */
+/** The same for app events, for which either right is enough, or an app may demand a key that writes: web pages have one that reads. */
 export function demandEventKey(app: App, caller: SdkCaller): void {
   demandKey(app, caller);
   const { key } = caller;
-  const right = app.app_events_need_write ? "can_write" : "can_read";
-  if (app.app_events_need_write && key?.app_id !== app.id) {
+  if (!app.app_events_need_write) return;
+  if (key?.app_id !== app.id) {
     throw refuse("unauthorized", "App events of this app demand x-app-id and a valid x-api-key that has can_write.");
   }
-  if (key !== null && !key[right]) throw lacks(right);
+  if (!key.can_write) throw lacks("can_write");
 }
 
 function one(header: string | string[] | undefined): string | null {

@@ -247,21 +247,23 @@ forEachEngine((engine) => {
     const other = await api.createApp();
     const key = await api.createKey(app_id, { kind: "app" });
     const foreign = await api.createKey(other, { kind: "app" });
-    const blind = await api.createKey(app_id, { kind: "app", can_read: false, can_write: true });
+    const writing = await api.createKey(app_id, { kind: "app", can_read: false, can_write: true });
     const cases: [Record<string, string>, number][] = [
       [{ "x-app-id": app_id }, 401],
       [{ "x-app-id": app_id, "x-api-key": `ak_${"x".repeat(43)}` }, 401],
       [{ "x-app-id": app_id, "x-api-key": "nonsense" }, 401],
       [{ "x-app-id": app_id, "x-api-key": foreign }, 403],
-      [{ "x-app-id": app_id, "x-api-key": blind }, 403],
       [{ "x-app-id": app_id, "x-api-key": key }, 204],
+      [{ "x-app-id": app_id, "x-api-key": writing }, 204],
       [{ "x-api-key": key }, 204],
     ];
     for (const [headers, expected] of cases) {
       const { status } = await send(api, "POST", "/api/app-events", { type: "open" }, { headers });
       assert.equal(status, expected, JSON.stringify(headers));
     }
-    assert.equal((await ofType(api, app_id, "link.app_open")).length, 2);
+    assert.equal((await ofType(api, app_id, "link.app_open")).length, 3);
+    const { status } = await claim(api, app_id, { platform: "ios" }, { headers: { "x-api-key": writing } });
+    assert.equal(status, 403, "a claim reads");
   });
 });
 
