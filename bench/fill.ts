@@ -1,5 +1,5 @@
 // Fills the database of a server with links and open click tokens, many more than calls could make in time: the same rows
-// as calls and visits leave, through the product's own statements. Called by the scenarios redirect and claim.
+// as calls and visits leave, through the product's own statements. Called by the scenarios redirect, claim and analytics.
 
 import { createFingerprints } from "../server/src/links/fingerprint.ts";
 import { composeLink } from "../server/src/links/input.ts";
@@ -40,7 +40,7 @@ function linkOf(number: number, app_id: string, domain_id: string): LinkRow {
 }
 
 /** Spread over all ids, as far as their order in the index goes. */
-function linkIdOf(number: number): string {
+export function linkIdOf(number: number): string {
   return `lnk_${((number * STRIDE) % 2 ** 48).toString(16).padStart(32, "0")}`;
 }
 

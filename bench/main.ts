@@ -6,6 +6,7 @@ import { engineVersion } from "./engine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { startSink } from "./processes.ts";
 import { formatReport, middleRow, type Round, summarise } from "./report.ts";
+import { type AnalyticsTimes, formatAnalytics, runAnalytics } from "./scenarios/analytics.ts";
 import { type Backlog, formatBacklog, runBacklog } from "./scenarios/backlog.ts";
 import { runClaim } from "./scenarios/claim.ts";
 import { runFanout } from "./scenarios/fanout.ts";
@@ -43,10 +44,11 @@ async function main(args: string[]): Promise<number> {
     const singles = hasLong(options) ? [await runFloorAlone(options, say)] : [];
     const backlog = options.scenarios.includes("backlog") ? await runBacklog(options, say) : null;
     const history = options.scenarios.includes("history") ? await runHistory(options, say) : null;
+    const analytics = options.scenarios.includes("analytics") ? await runAnalytics(options, say) : null;
     const nodes = options.scenarios.includes("nodes") ? await runNodes(options, say) : null;
     for (const [name, run] of SINGLES) if (options.scenarios.includes(name)) singles.push(await run(options, say));
-    print(options, await engineVersion(options.engine), report, { backlog, history, nodes, singles });
-    const problems = [report, backlog, history, nodes, ...singles].flatMap((part) => part?.problems ?? []);
+    print(options, await engineVersion(options.engine), report, { backlog, history, analytics, nodes, singles });
+    const problems = [report, backlog, history, analytics, nodes, ...singles].flatMap((part) => part?.problems ?? []);
     return report.lost > 0 || problems.length > 0 ? EXIT_FAILED : 0;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
@@ -125,7 +127,13 @@ async function runFloorAlone({ connections, seconds }: Options, say: (text: stri
 }
 
 /** Scenarios that run when they are named. */
-type Long = { backlog: Backlog | null; history: History | null; nodes: Nodes | null; singles: readonly Single[] };
+type Long = {
+  backlog: Backlog | null;
+  history: History | null;
+  analytics: AnalyticsTimes | null;
+  nodes: Nodes | null;
+  singles: readonly Single[];
+};
 
 function print(options: Options, version: string, report: ReturnType<typeof summarise>, long: Long): void {
   const machine = {
@@ -156,6 +164,7 @@ function print(options: Options, version: string, report: ReturnType<typeof summ
     ...long.singles.map(formatSingle),
     long.backlog === null ? "" : formatBacklog(long.backlog),
     long.history === null ? "" : formatHistory(long.history),
+    long.analytics === null ? "" : formatAnalytics(long.analytics),
     long.nodes === null ? "" : formatNodes(long.nodes),
   ];
   process.stdout.write(`${parts.filter((part) => part !== "").join("\n\n")}\n`);

@@ -2,7 +2,18 @@
 import { parseArgs } from "node:util";
 
 const SCENARIOS = [
-  ...(["pipeline", "redirect", "backlog", "history", "nodes", "neighbour", "many", "fanout", "claim"] as const),
+  ...([
+    "pipeline",
+    "redirect",
+    "backlog",
+    "history",
+    "analytics",
+    "nodes",
+    "neighbour",
+    "many",
+    "fanout",
+    "claim",
+  ] as const),
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 export type Engine = { kind: "sqlite" } | { kind: "postgres"; url: string };
@@ -21,6 +32,8 @@ export type Options = {
   events: number;
   /** finished ones in the database of the history scenario */
   attempts: number;
+  /** that are counted in the database of the analytics scenario */
+  clicks: number;
   /** of the many scenario */
   webhooks: number;
   /** open ones in the database of the claim scenario */
@@ -33,8 +46,8 @@ export type Options = {
 
 export const USAGE = `npm run bench -- [scenario ...] [options]
 
-  scenario                pipeline, redirect (both by default), backlog, history, nodes (with --engine postgres),
-                          neighbour, many, fanout or claim
+  scenario                pipeline, redirect (both by default), backlog, history, analytics, nodes (with
+                          --engine postgres), neighbour, many, fanout or claim
   --scenario <name>       the same, as an option; may be repeated
   --rounds <n>            rounds whose median is printed (3)
   --seconds <n>           length of each measured load (10)
@@ -47,6 +60,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --tokens <n>            claim: open click tokens in the database (1000000)
   --sink <what>           backlog: what the receiver does: 503 (default), hang or stopped
   --attempts <n>          history: finished attempts in the database (10000000)
+  --clicks <n>            analytics: clicks of 90 days that are counted in the database (10000000)
   --json                  print one JSON document instead of tables`;
 
 type Limit = { fallback: number; min?: number; max: number };
@@ -58,6 +72,7 @@ const LIMITS = {
   visitors: { fallback: 256, max: 1_000 },
   events: { fallback: 1_000_000, max: 20_000_000 },
   attempts: { fallback: 10_000_000, max: 100_000_000 },
+  clicks: { fallback: 10_000_000, max: 100_000_000 },
   webhooks: { fallback: 5_000, max: 20_000 },
   tokens: { fallback: 1_000_000, max: 10_000_000 },
   links: { fallback: 0, min: 0, max: 5_000_000 },
@@ -77,6 +92,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       engine: { type: "string" },
       events: { type: "string" },
       attempts: { type: "string" },
+      clicks: { type: "string" },
       webhooks: { type: "string" },
       tokens: { type: "string" },
       links: { type: "string" },
@@ -97,6 +113,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     engine,
     events: count("events", values.events),
     attempts: count("attempts", values.attempts),
+    clicks: count("clicks", values.clicks),
     webhooks: count("webhooks", values.webhooks),
     tokens: count("tokens", values.tokens),
     links: count("links", values.links),

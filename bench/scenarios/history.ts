@@ -6,17 +6,16 @@ import type { Database } from "../../server/src/platform/database.ts";
 import { openDatabase } from "../../server/src/platform/database-open.ts";
 import type { Statement } from "../../server/src/platform/sql.ts";
 import { callApi, createApp, createWebhook } from "../api.ts";
-import { type Percentiles, percentiles } from "../measure.ts";
+import { percentiles } from "../measure.ts";
 import type { Engine, Options } from "../options.ts";
 import { type Server, startServer } from "../processes.ts";
+import { formatTimes, goalOf, TIMES, type Timing, timeQuestion } from "../questions.ts";
 import { formatCount, formatGoals, formatTable, type Goal } from "../report.ts";
 
 /** Rows that one statement of the filling writes; it must end within the server's own statement timeout. */
 const CHUNK_ROWS = 20_000;
 /** Within the default limit for attempts, so that nothing expires meanwhile. */
 const SPAN_MS = 25 * 24 * 3_600_000;
-const CALLS = 200;
-const P95_MAX_MS = 100;
 /** Waiting in a queue of its own, and taken from it by so many at a time. */
 const QUEUED = 20_000;
 const CLAIMED = 100;
@@ -28,8 +27,6 @@ const FAILED_EVERY = 5;
 const RARE_EVERY = 1_000;
 /** The webhook is off: nothing of what is asked for by mistake is sent. */
 const NOWHERE = "http://127.0.0.1:9/";
-
-type Timing = Percentiles & { name: string };
 
 export type History = {
   engine: Engine["kind"];
@@ -162,15 +159,7 @@ async function ask(server: Server, place: Place): Promise<Pick<History, "timings
   ];
   const timings: Timing[] = [];
   const problems: string[] = [];
-  for (const [name, path] of questions) {
-    const took = new Float64Array(CALLS);
-    for (let call = 0; call < CALLS; call++) {
-      const startedAt = performance.now();
-      await callApi(server, { method: "GET", path: path() });
-      took[call] = performance.now() - startedAt;
-    }
-    timings.push({ name, ...percentiles(took) });
-  }
+  for (const [name, path] of questions) timings.push(await timeQuestion(server, name, path));
   const newest = await callApi(server, { method: "GET", path: list });
   if (!Array.isArray(newest["items"]) || newest["items"].length < Math.min(50, attempts)) {
     problems.push("the newest page of deliveries is not full");
@@ -191,17 +180,13 @@ async function timeClaims(db: Database): Promise<Timing> {
   return { name: `claim ${CLAIMED} of ${formatCount(QUEUED)}`, ...percentiles(took) };
 }
 
-export function goalOf({ name, p95 }: Pick<Timing, "name" | "p95">): Goal {
-  return { name: `${name}, p95`, value: p95, limit: P95_MAX_MS, at_least: false, unit: "ms" };
-}
-
 /** The figures as plain text. */
 export function formatHistory(history: History): string {
-  const lines = history.timings.map(({ name, p50, p95, p99 }) => [name, ...[p50, p95, p99].map((ms) => ms.toFixed(1))]);
+  const lines = history.timings.map((timing) => [timing.name, ...formatTimes(timing)]);
   return [
     `history: ${formatCount(history.attempts)} finished attempts, written in ${Math.round(history.fill_seconds)} s`,
     "",
-    formatTable([["one call at a time, ms", "p50", "p95", "p99"], ...lines]),
+    formatTable([["one call at a time, ms", ...TIMES], ...lines]),
     "",
     formatGoals(history.goals),
     ...history.problems.map((text) => `PROBLEM  ${text}`),
