@@ -5,16 +5,20 @@ import { CLICK_DIMENSIONS, type ClickDimension, HOURS_KEPT_DAYS } from "#contrac
 import { createTallyStore, insertTallies } from "../server/src/analytics/tally-store.ts";
 import { type Counts, createSum, DAY_MS, HOUR_MS, type Tally } from "../server/src/analytics/visit.ts";
 import type { Database } from "../server/src/platform/database.ts";
+import { sql } from "../server/src/platform/sql.ts";
 import { linkIdOf } from "./fill.ts";
 
 /** A day is folded in so many steps, each of them with every so-many-th link: an app's counts are changed by all. */
 const STEPS = 5;
 /** A link and day with more clicks than this makes tallies of several clicks each, which is quicker to add up. */
 const TALLIES_MAX = 1_000;
+/** Rows of properties in one transaction: it must end within the server's own statement timeout. */
+const SLICE_ROWS = 1_000;
+const TALLY_ID = "filling";
 /** One bot for so many clicks. */
 const CLICKS_PER_BOT = 10;
 /** The larger, the more of the clicks have one of the first values. */
-const SKEW = 6;
+const SKEW = 14;
 
 /**
  * How many values each property has, and of what share of the clicks one is known. Those that visitors write are so many that an app
@@ -52,11 +56,14 @@ export async function fillCounts(db: Database, counted: Counted, say: (text: str
         const clicks = clicksBefore(counted, day, sharesBefore[link + 1] ?? 1) - before;
         sum.add(counted.app_id, talliesOf(counted, { day, link, clicks }));
       }
-      // A step counts tallies that it removes: this one stands for all that were added up.
-      const id = `${day} ${step}`;
-      await db.batch([insertTallies([[counted.app_id, "[]"]], () => id)]);
-      await store.fold([id], { apps: [], links: [] }, keptOf(sum.counts(), counted.end));
+      for (const counts of slices(keptOf(sum.counts(), counted.end))) {
+        // A step counts tallies that it removes: this one stands for all that were added up.
+        await db.batch([insertTallies([[counted.app_id, "[]"]], () => TALLY_ID)]);
+        await store.fold([TALLY_ID], { apps: [], links: [] }, counts);
+      }
     }
+    // As PostgreSQL does by itself within a minute: until it knows that there are many rows, it reads all of them.
+    if (day === 0) await db.query(sql`analyze`);
     if ((day + 1) % 10 === 0) say(`analytics: ${day + 1} days written`);
   }
 }
@@ -116,4 +123,10 @@ function valuesOf(day: number): Partial<Record<ClickDimension, string>> {
 function keptOf({ hours, days, parts }: Counts, end: number): Counts {
   const since = end - HOURS_KEPT_DAYS * DAY_MS;
   return { hours: hours.filter(({ at }) => at >= since), days, parts };
+}
+
+function slices({ hours, days, parts }: Counts): Counts[] {
+  const count = Math.ceil(parts.length / SLICE_ROWS);
+  const of_parts = Array.from({ length: count }, (_, n) => parts.slice(n * SLICE_ROWS, (n + 1) * SLICE_ROWS));
+  return [{ hours, days, parts: [] }, ...of_parts.map((slice) => ({ hours: [], days: [], parts: slice }))];
 }
