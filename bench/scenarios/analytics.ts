@@ -6,7 +6,7 @@ import type { Database } from "../../server/src/platform/database.ts";
 import { openDatabase } from "../../server/src/platform/database-open.ts";
 import { sql } from "../../server/src/platform/sql.ts";
 import { callApi, createApp, createDomain } from "../api.ts";
-import { type Counted, clicksOfLink, fillCounts } from "../counts.ts";
+import { allClicks, type Counted, clicksOfLink, fillCounts } from "../counts.ts";
 import { fillLinks, linkIdOf } from "../fill.ts";
 import type { Engine, Options } from "../options.ts";
 import { type Server, startServer } from "../processes.ts";
@@ -59,7 +59,7 @@ export async function runAnalytics(options: Options, say: (text: string) => void
       }
       const problems = await findProblems(server, counted);
       const goals = timings.map(goalOf);
-      return { engine: options.engine.kind, clicks, fill_seconds, rows, timings, goals, problems };
+      return { engine: options.engine.kind, clicks: allClicks(counted), fill_seconds, rows, timings, goals, problems };
     } finally {
       await db.close();
     }
@@ -116,7 +116,7 @@ function hoursPathOf({ app_id }: Counted, link_id: string): string {
 async function findProblems(server: Server, counted: Counted): Promise<string[]> {
   const problems: string[] = [];
   const asked = [
-    ["app", WHOLE_APP, counted.clicks],
+    ["app", WHOLE_APP, allClicks(counted)],
     ["link", linkIdOf(0), clicksOfLink(counted, 0)],
   ] as const;
   for (const [whose, link_id, expected] of asked) {
