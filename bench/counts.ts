@@ -1,6 +1,6 @@
 // Fills the database of a server with what clicks add up to, of many more clicks than could be made in time: the product's own sum
-// of tallies, written by the statements that fold them, and copies of the days that they make. No click is stored, for what answers never reads one. Called by the
-// scenario analytics.
+// of tallies, written by the statements that fold them, and copies of the days that they make. No click is stored, for what answers
+// never reads one. Called by the scenario analytics.
 import { CLICK_DIMENSIONS, type ClickDimension, HOURS_KEPT_DAYS } from "#contract/analytics.ts";
 import { createTallyStore, insertTallies } from "../server/src/analytics/tally-store.ts";
 import { type Counts, createSum, DAY_MS, HOUR_MS, type Tally } from "../server/src/analytics/visit.ts";
@@ -22,7 +22,7 @@ const SKEW = 14;
 
 /**
  * How many values each property has, and of what share of the clicks one is known. Those that visitors write are so many that an app
- * has its most every day, and a link with a thousand clicks a day as well.
+ * has its most every day, and so has the most popular of many links.
  */
 const PROPERTIES: Readonly<Record<ClickDimension, { values: number; known: number }>> = {
   platform: { values: 3, known: 1 },
