@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { createRecorder, createSeries, type EventLog, type Recorder, type Series } from "./event-log.ts";
 import { createMessageReader, findAfter, statusAt } from "./http-message.ts";
 import { now as sharedNow } from "./measure.ts";
-import { type RequestTemplate, writeDigits } from "./workload.ts";
+import { type Popularity, popularRank, type RequestTemplate, writeDigits } from "./workload.ts";
 
 const READ_BUFFER_BYTES = 16 * 1024;
 const TICK_MS = 1;
@@ -29,6 +29,8 @@ export type LoadPlan = {
   /** what the first request carries where numbers are written, and how many there are until it begins again */
   first_number?: number;
   numbers?: number;
+  /** whether the numbers come in turn, or each at random as often as it is popular: the n-th a n-th as often as the first */
+  popularity?: Popularity;
 };
 
 /** Times on the shared clock, in ms. `refused` counts other answers by status, `failed` requests without an answer. */
@@ -131,7 +133,8 @@ function issue(run: Run): void {
 }
 
 function numberOf({ plan, issued }: Run): number {
-  return ((plan.first_number ?? 0) + issued) % (plan.numbers ?? Number.POSITIVE_INFINITY);
+  const { first_number = 0, numbers = Number.POSITIVE_INFINITY } = plan;
+  return (first_number + (plan.popularity === "zipf" ? popularRank(numbers, Math.random()) : issued)) % numbers;
 }
 
 function settle(run: Run, connection: Connection, response: { bytes: Buffer; start: number; end: number }): void {

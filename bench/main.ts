@@ -74,7 +74,7 @@ async function runRounds(options: Options, say: (text: string) => void): Promise
   if (!wanted("pipeline") && !wanted("redirect")) return [];
   const sink = await startSink();
   const bench: Bench = { sink, connections: options.connections, seconds: options.seconds };
-  const visits = { ...bench, connections: options.visitors, links: options.links };
+  const visits = { ...bench, connections: options.visitors, links: options.links, popularity: options.popularity };
   const rounds: Round[] = [];
   try {
     for (let number = 1; number <= options.rounds; number++) {

@@ -15,6 +15,7 @@ const defaults = {
   webhooks: 5_000,
   tokens: 1_000_000,
   links: 0,
+  popularity: "even",
   sink: "503",
   json: false,
 };
@@ -32,6 +33,7 @@ test("Options have defaults and are read from the command line", () => {
     [["analytics", "--clicks", "1000"], { scenarios: ["analytics"], clicks: 1000 }],
     [["--visitors", "1000"], { visitors: 1000 }],
     [["redirect", "--links", "1000000"], { scenarios: ["redirect"], links: 1_000_000 }],
+    [["--links", "10", "--popularity", "zipf"], { links: 10, popularity: "zipf" }],
     [["claim", "--tokens", "1000"], { scenarios: ["claim"], tokens: 1000 }],
     [["nodes", "--engine", "postgres"], { scenarios: ["nodes"], engine: { kind: "postgres", url } }],
     [["many", "--webhooks", "100", "fanout"], { scenarios: ["many", "fanout"], webhooks: 100 }],
@@ -53,6 +55,7 @@ test("A wrong option is refused with what is accepted", () => {
     [["--events", "1e9"], /--events/],
     [["--links=-1"], /--links .* 0 to/],
     [["--links", ""], /--links is ""/],
+    [["--popularity", "normal"], /--popularity .* even, zipf/],
     [["--tokens", "0"], /--tokens .* 1 to/],
     [["--attempts", "0"], /--attempts/],
     [["--clicks", "0"], /--clicks .* 1 to/],

@@ -1,5 +1,6 @@
 // What the command line asks for. Pure, so that every refusal can be tested; `main.ts` prints them.
 import { parseArgs } from "node:util";
+import { POPULARITIES, type Popularity } from "./workload.ts";
 
 const SCENARIOS = [
   ...([
@@ -40,6 +41,8 @@ export type Options = {
   tokens: number;
   /** in the store of the redirect scenario; 0: one, which every visitor opens */
   links: number;
+  /** of those links */
+  popularity: Popularity;
   sink: BacklogSink;
   json: boolean;
 };
@@ -55,6 +58,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --links <n>             redirect: links in the store, each visit opens another one; 0 (default): one link
+  --popularity <name>     redirect with --links: even (default), or zipf: the n-th link is opened a n-th as often as the first
   --events <n>            backlog, nodes: deliveries to pile up (1000000)
   --webhooks <n>          many: webhooks, one in a hundred to a receiver that hangs (5000)
   --tokens <n>            claim: open click tokens in the database (1000000)
@@ -96,6 +100,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
       webhooks: { type: "string" },
       tokens: { type: "string" },
       links: { type: "string" },
+      popularity: { type: "string" },
       sink: { type: "string" },
       json: { type: "boolean" },
     },
@@ -117,6 +122,7 @@ export function parseOptions(args: string[], env: NodeJS.ProcessEnv): Options {
     webhooks: count("webhooks", values.webhooks),
     tokens: count("tokens", values.tokens),
     links: count("links", values.links),
+    popularity: oneOf("--popularity", POPULARITIES, values.popularity ?? "even"),
     sink: oneOf("--sink", BACKLOG_SINKS, values.sink ?? "503"),
     json: values.json ?? false,
   };

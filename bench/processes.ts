@@ -17,8 +17,10 @@ import type { SinkCommand, SinkReport } from "./sink.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
-/** Those of `npm start`, which bound the heap with a backlog (docs/performance.md). */
-const SERVER_FLAGS = (readPackage().scripts.start.match(/ --max-\S+| --heap-\S+/g) ?? []).map((flag) => flag.trim());
+/** Those of `npm start` for the collector (docs/performance.md). */
+const SERVER_FLAGS = (readPackage().scripts.start.match(/ --(?:max|heap|no-allocation)-\S+/g) ?? []).map((flag) =>
+  flag.trim(),
+);
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SINK_TIMEOUT_MS = 30_000;

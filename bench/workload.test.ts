@@ -12,6 +12,7 @@ import {
   eventBody,
   ingestRequest,
   manyLinksRequests,
+  popularRank,
   slugOf,
   writeDigits,
 } from "./workload.ts";
@@ -61,6 +62,19 @@ test("Each claim comes from the address that its token is for, and says how long
     assert.equal(Number(/content-length: (\d+)/.exec(head)?.[1]), Buffer.byteLength(body));
   }
   assert.notEqual(networkOf(addressOf(1)), networkOf(addressOf(2)));
+});
+
+test("Of many links the n-th is wanted a n-th as often as the first", () => {
+  const count = 1_000;
+  const draws = 100_000;
+  const seen = new Array<number>(count).fill(0);
+  for (let n = 0; n < draws; n++) seen[popularRank(count, n / draws)]! += 1;
+  const first = (draws * Math.log(2)) / Math.log(count + 1);
+  for (const number of [0, 1, 9, 99, count - 1]) {
+    const expected = first * Math.log2((number + 2) / (number + 1));
+    assert.ok(Math.abs(seen[number]! - expected) <= 1, `${number}: ${seen[number]}, not ${expected}`);
+  }
+  assert.equal(popularRank(1, 0.999), 0);
 });
 
 test("Only the server's own ready line tells its address", () => {

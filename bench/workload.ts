@@ -77,6 +77,14 @@ export function manyLinksRequests(host: string): RequestTemplate[] {
   return browserRequests(path, host).map(({ bytes }) => ({ bytes, digits_at: `GET ${path}`.length - KEY_DIGITS }));
 }
 
+export const POPULARITIES = ["even", "zipf"] as const;
+export type Popularity = (typeof POPULARITIES)[number];
+
+/** Which of `count`, from 0, where the n-th is wanted a n-th as often as the first. @param share from 0 to below 1 */
+export function popularRank(count: number, share: number): number {
+  return Math.min(count - 1, Math.floor((count + 1) ** share) - 1);
+}
+
 /** The slug of the n-th of many links. */
 export function slugOf(number: number): string {
   return `b${String(number).padStart(KEY_DIGITS, "0")}`;

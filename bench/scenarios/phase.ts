@@ -24,7 +24,7 @@ const DRAIN_MAX_MS = 300_000;
 const FOREIGN_SHARE_MAX = 0.1;
 
 /** What is sent, and how an event is recognised on its way. */
-type Sent = "requests" | "first_number" | "numbers" | "expected_status" | "key_markers" | "key_bytes";
+type Sent = "requests" | "first_number" | "numbers" | "popularity" | "expected_status" | "key_markers" | "key_bytes";
 export type Workload = Pick<LoadPlan, Sent> & {
   /** what stands before the key in a webhook's body; null when nothing is delivered */
   arrival_marker: string | null;

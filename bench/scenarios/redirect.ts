@@ -1,6 +1,7 @@
 // Scenario `redirect`: one link, opened by iPhones, Android phones and desktops in turn, with a webhook that receives
 // every `link.click`. An event is recognised by the click's token, which the Location header and the webhook carry.
-// With `links` there are so many in the store, and each visit opens another one, which no cache has.
+// With `links` there are so many in the store. Each visit opens another one, which no cache has; or the n-th is opened a n-th as
+// often as the first, and the cache begins without the popular ones, for the load before it has others.
 // Measured twice: as a process that only answers, with everything durable before the 302 and a second process that
 // delivers after the load; and as one process that does both at once, which is what a single server does.
 import { openDatabase } from "../../server/src/platform/database-open.ts";
@@ -16,7 +17,7 @@ import {
 import { fillLinks } from "../fill.ts";
 import type { Engine } from "../options.ts";
 import { type Server, startServer } from "../processes.ts";
-import { browserRequests, CID_BYTES, manyLinksRequests, type RequestTemplate } from "../workload.ts";
+import { browserRequests, CID_BYTES, manyLinksRequests, type Popularity, type RequestTemplate } from "../workload.ts";
 import type { Bench } from "./floor.ts";
 import { type Row, runPhase, runWarm, type Stage, type Workload } from "./phase.ts";
 
@@ -24,7 +25,7 @@ const QUARTER = 0.25;
 /** No dispatcher; `api` because the link is made, and the ledger read, through it. */
 const EDGE_ROLE = "edge,api";
 
-export type Visits = Bench & { links: number };
+export type Visits = Bench & { links: number; popularity: Popularity };
 
 export async function runRedirectEdgeRole(bench: Visits, engine: Engine): Promise<Row> {
   const server = await startServer(engine, EDGE_ROLE);
@@ -58,6 +59,7 @@ async function prepare(bench: Visits, server: Server): Promise<{ stage: Stage; w
   const workload: Workload = {
     requests,
     numbers: Math.max(1, bench.links),
+    popularity: bench.popularity,
     expected_status: 302,
     // As a query parameter, and inside the Play Store's encoded referrer.
     key_markers: ["cid=", "cid%3D"],

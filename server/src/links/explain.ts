@@ -106,7 +106,7 @@ function explainOn(link: PreparedLink, opener: Opener, query: string, end: LinkE
     rules,
     rule: rules.find(({ outcome }) => outcome === "taken")?.rule ?? null,
     answer,
-    address: recordable ? withCid(chosen, CID_SIGN) : chosen.without_cid,
+    address: recordable ? withCid(chosen, CID_SIGN) : chosen.withoutCid(),
     cid_in: answer === "pasteboard" ? "pasteboard" : chosen.takes_cid && recordable ? in_address : "nowhere",
     utm: chosen.utm,
     utm_from: originsOf(chosen.utm, link, query),

@@ -89,7 +89,7 @@ export interface PreparedLink extends Targets {
   /** Whether the links of every app answer on this host, or of one alone. */
   readonly scope: "every_app" | "one_app";
   /** `https://<host>/<deep_link_path>`; opens the app where the system knows the host as the app's. */
-  readonly deep_link: Target | null;
+  deepLink(): Target | null;
   /** The page with the app's store links, for a desktop without a web address; without a slug the visit is answered with it. */
   readonly landing: string;
   readonly force_web: boolean;
@@ -98,7 +98,7 @@ export interface PreparedLink extends Targets {
   readonly override: Readonly<Partial<Record<UtmKey, boolean>>>;
   readonly params: StringMap;
   /** Hosts that may be given a token in an address: the app's own. */
-  readonly own_hosts: ReadonlySet<string>;
+  readonly own_hosts: readonly string[];
   /** What visits without a query of their own share; filled by routing.ts. */
   readonly plans: Partial<Record<Platform, Plan>>;
 }
@@ -110,7 +110,7 @@ export interface Plan {
   /** True when the address has a place for the token. */
   readonly takes_cid: boolean;
   /** The address for a visit that is not recorded. */
-  readonly without_cid: string;
+  withoutCid(): string;
   /** `deep_link` is an https address that the system opens in the app. */
   readonly kind: Target["kind"] | "deep_link" | "landing";
   readonly force_web: boolean;
@@ -196,11 +196,12 @@ function targetsOf(app: App): AppTargets {
 
 /** Hosts of a link's web addresses: of these it has to be known which are the app's own. */
 export function webHosts({ custom, store, web }: Targets): string[] {
-  const hosts = new Set<string>();
+  const hosts: string[] = [];
   for (const target of [custom.ios, custom.android, store.ios, store.android, web]) {
-    if (target !== null && target.kind === "web" && target.host !== null) hosts.add(target.host);
+    if (target === null || target.kind !== "web" || target.host === null) continue;
+    if (!hosts.includes(target.host)) hosts.push(target.host);
   }
-  return [...hosts];
+  return hosts;
 }
 
 /** Where a link was opened. */
@@ -222,8 +223,9 @@ export function prepareLink(
     ...place,
     row,
     app,
-    // Taken apart when it is asked for: most visits are decided by another address.
-    get deep_link() {
+    // Taken apart when it is asked for: most visits are decided by another address. No getter, for V8 gives each object
+    // that has one a shape of its own, which outlives it: measured, half of what each redirect of another link left behind.
+    deepLink() {
       deep_link ??= prepareTarget(deepLinkAddress(row, host));
       return deep_link;
     },
@@ -233,7 +235,7 @@ export function prepareLink(
     utm: withPreset(parseMap(row.utm), row.preset_utm),
     override: parseFlags(row.utm_override),
     params: parseMap(row.deep_link_params),
-    own_hosts: new Set([...own_hosts, place.hostname]),
+    own_hosts: own_hosts.includes(place.hostname) ? own_hosts : [...own_hosts, place.hostname],
     plans: {},
   };
 }

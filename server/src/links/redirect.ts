@@ -104,7 +104,7 @@ export function createRedirect(options: RedirectOptions) {
   }
 
   async function visit({ link, opening, visitor, chosen, way }: Visit): Promise<EdgeAnswer> {
-    if (!visitor.recordable) return { kind: "redirect", location: chosen.without_cid };
+    if (!visitor.recordable) return { kind: "redirect", location: chosen.withoutCid() };
     const at = now();
     const fingerprint = fingerprints.of(opening.ip, visitor.user_agent, at);
     const cid = options.cid();
@@ -113,7 +113,7 @@ export function createRedirect(options: RedirectOptions) {
     const click = newClick({ link, visitor, chosen, way, fingerprint, cid, now: at, country, ga, expiryText }, compose);
     if (link.row.click_limit !== null) taken.set(link.row, (taken.get(link.row) ?? 0) + 1);
     const durable_cid = (await record(click)) === "unrecorded" ? null : cid;
-    const location = durable_cid === null ? chosen.without_cid : withCid(chosen, durable_cid);
+    const location = durable_cid === null ? chosen.withoutCid() : withCid(chosen, durable_cid);
     if (link.row.id === ROOT_LINK_ID && chosen.kind === "landing") return landAtRoot(link, opening, durable_cid);
     if (way === "open_page") return page(200, openInApp(link, opening, visitor, { location, cid: durable_cid }));
     // Without a token there is nothing to copy.

@@ -152,7 +152,7 @@ describe("the token goes where it helps and nowhere else", () => {
       [{}, "web", "https://go.shop.example/d/hello"],
     ];
     for (const [given, platform, expected] of visits) {
-      assert.equal(chooseTarget(prepare(given), platform, "").without_cid, expected);
+      assert.equal(chooseTarget(prepare(given), platform, "").withoutCid(), expected);
     }
   });
 });

@@ -143,7 +143,7 @@ describe("UTM values are merged as LinkMe documents it", () => {
     test(name, () => {
       const chosen = chooseTarget(prepare({ link: { ...web, ...link } }), "web", query);
       assert.deepEqual({ ...chosen.utm }, expected);
-      const shown = new URL(chosen.without_cid).searchParams;
+      const shown = new URL(chosen.withoutCid()).searchParams;
       assert.deepEqual(Object.fromEntries(shown), expected);
     });
   }
@@ -257,7 +257,7 @@ describe("a visit is answered in the way that its browser and target need", () =
 
   test("a store that is asked for by name is gone to whatever the rules say, and none is made up", () => {
     const link = prepare({ link: { ...custom.link, ios_store_url: STORE } });
-    assert.equal(chooseStore(link, "ios", "")?.without_cid, STORE);
+    assert.equal(chooseStore(link, "ios", "")?.withoutCid(), STORE);
     assert.equal(chooseStore(link, "android", ""), null);
   });
 });

@@ -17,7 +17,7 @@ interface Rule {
 }
 
 const FORCE: Rule = { name: "force_redirect_web", target: ({ force_web, web }) => (force_web ? web : null) };
-const DEEP_LINK: Rule = { name: "deep_link_path", target: ({ deep_link }) => deep_link };
+const DEEP_LINK: Rule = { name: "deep_link_path", target: (link) => link.deepLink() };
 const WEB: Rule = { name: "web_fallback_url", target: ({ web }) => web };
 /** The first rule with a target decides; without any the link's own page does. An app's link without an app target still leads somewhere. */
 const RULES: Readonly<Record<Platform, readonly Rule[]>> = {
@@ -169,7 +169,7 @@ function plan(link: PreparedLink, target: Target | null, query: string): Plan {
     after,
     takes_cid,
     // Made when it is asked for, which is seldom.
-    get without_cid() {
+    withoutCid() {
       without_cid ??= addressOf(null);
       return without_cid;
     },
@@ -195,7 +195,7 @@ export function passedQuery(link: PreparedLink, query: string): string {
 function kindOf(link: PreparedLink, target: Target | null): Plan["kind"] {
   if (target === null) return "landing";
   // In this order, for the deep link is taken apart when it is asked for.
-  return target.kind === "web" && target !== link.web && target === link.deep_link ? "deep_link" : target.kind;
+  return target.kind === "web" && target !== link.web && target === link.deepLink() ? "deep_link" : target.kind;
 }
 
 /** What stands before and behind the token in an address that has a place for it. */

@@ -98,8 +98,8 @@ export function queryText(values: StringMap): string {
 }
 
 /** True when the address is on one of these hosts. */
-export function isOnHost(target: Target, hosts: ReadonlySet<string>): boolean {
-  return target.host !== null && hosts.has(target.host);
+export function isOnHost(target: Target, hosts: readonly string[]): boolean {
+  return target.host !== null && hosts.includes(target.host);
 }
 
 /** Host of a `Host` header without its port, lower case; null for what cannot be a host. */
