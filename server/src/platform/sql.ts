@@ -1,6 +1,6 @@
 // SQL as text with values kept apart. `sql` builds a statement that both engines run: `$1` placeholders are numbered
 // when the engine renders it, statements nest, and `rows` stands for a list of rows. Called by every store.
-// Portable text only; the dialect differences are SKIP_LOCKED_TEXT, LOCKED_TEXT, KEPT_TEXT and what the journal needs of an engine.
+// Portable text only; the dialect differences are SKIP_LOCKED_TEXT, LOCKED_TEXT, KEPT_TEXT and ENGINE_TEXTS.
 import assert from "node:assert/strict";
 
 export type SqlValue = string | number | null;
@@ -39,8 +39,10 @@ export const KEPT: Statement = { kind: "statement", parts: [KEPT_TEXT], values: 
  * no transaction with such a number is under way any more, in whichever order they end. UNBORN_TX is the first number that
  * no transaction of this cluster has had. Key and storage are for the migration: SQLite keeps a table in the order of such a
  * column without an index beside it, and PostgreSQL a row in its place that it would compress and store apart.
+ * Counts in their key are for a migration too: SQLite keeps the table itself in the order of the key, and PostgreSQL, which
+ * cannot, a copy of the counts in the index, from which alone it answers.
  */
-const JOURNAL_TEXTS = {
+const ENGINE_TEXTS = {
   "/* next tx */": {
     sqlite: "(select coalesce(max(tx), 0) + 1 from journal)",
     postgres: "pg_current_xact_id()::text::bigint",
@@ -54,6 +56,8 @@ const JOURNAL_TEXTS = {
     postgres: "tx bigint not null, part text not null, primary key (tx, part)",
   },
   "/* journal storage */": { sqlite: "", postgres: "with (toast_tuple_target = 8160)" },
+  "/* counts in key */": { sqlite: "", postgres: "include (clicks)" },
+  "/* in key order */": { sqlite: "without rowid", postgres: "" },
   "/* unborn tx */": {
     sqlite: "9223372036854775807",
     postgres: "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
@@ -69,7 +73,7 @@ export function localise(text: string, engine: "sqlite" | "postgres"): string {
   let localised = text.replaceAll(SKIP_LOCKED_TEXT, engine === "postgres" ? "for update skip locked" : "");
   localised = localised.replaceAll(LOCKED_TEXT, engine === "postgres" ? "for no key update" : "");
   localised = localised.replaceAll(KEPT_TEXT, engine === "postgres" ? "for key share" : "");
-  for (const [marker, texts] of Object.entries(JOURNAL_TEXTS)) localised = localised.replaceAll(marker, texts[engine]);
+  for (const [marker, texts] of Object.entries(ENGINE_TEXTS)) localised = localised.replaceAll(marker, texts[engine]);
   return localised;
 }
 
