@@ -57,3 +57,15 @@ test("what was stopped goes on slowly, whoever reads first that it does, and onc
     assert.equal(lanes.limitsOf("a", NOW)?.concurrency_limit, concurrency_limit, "nothing stopped it meanwhile");
   }
 });
+
+test("a process that starts anew knows of no slow start that goes on, and begins as with any receiver", () => {
+  const active = laneDestination({ id: "a", era: 0 });
+  const startedBy = (lanes: Lanes, states: readonly ("paused" | "active")[]) => {
+    const lane = lanes.open("a");
+    for (const state of states) lanes.setDestination(lane, { ...active, state }, NOW);
+    lanes.push(lane, list(SLOW_SHARE + 1));
+    return pump(lanes).length;
+  };
+  assert.equal(startedBy(createLanes(), ["paused", "active"]), 1);
+  assert.equal(startedBy(createLanes(), ["active"]), SLOW_SHARE);
+});
