@@ -19,7 +19,7 @@ export const OUTCOMES = [
   "ambiguous",
   "misconfigured",
   "skipped",
-  /** The process died between claim and settle: the number is known, the exchange is not. */
+  /** The process ended between claim and settle, or it was called off in between: the number is known, the exchange is not. */
   "interrupted",
 ] as const;
 export type OutcomeKind = (typeof OUTCOMES)[number];

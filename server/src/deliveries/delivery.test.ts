@@ -273,6 +273,10 @@ test("attempts are shown in order, and one without a record was interrupted", ()
   assert.equal(shown[0]?.id, `att_${id.slice(4)}_1`);
   assert.deepEqual(shown[0]?.response_headers, { a: "b" });
   assert.equal(shown[0]?.response_truncated, true);
+  assert.match(
+    shown[1]?.error ?? "",
+    /^No result is known: the server ended, stopped or killed, .*; or it was called off .* by a cancel/,
+  );
 });
 
 test("an attempt in flight is not shown as interrupted, an older one without a record is", () => {

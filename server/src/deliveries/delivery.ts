@@ -319,6 +319,10 @@ export function showAttempt(row: AttemptRow, destination: Pick<Standing, "miscon
   };
 }
 
+/** What happens without anybody's doing comes first: most who read it have called off nothing. */
+const INTERRUPTED =
+  "No result is known: the server ended, stopped or killed, before it was recorded, and the receiver may have got the request; or it was called off before it was sent, by a cancel or a retry for instance.";
+
 function interrupted(row: DeliveryRow, number: number): Attempt {
   return {
     id: attemptId(row, number),
@@ -329,8 +333,7 @@ function interrupted(row: DeliveryRow, number: number): Attempt {
     duration_ms: 0,
     outcome: "interrupted",
     status_code: null,
-    error:
-      "No result is known: it was called off before it was sent, by a retry or a cancel for instance, or the server ended.",
+    error: INTERRUPTED,
     cause: null,
     next_step: null,
     response_headers: {},
