@@ -1,11 +1,13 @@
 // Outages that PostgreSQL reports in words: what only an operator can mend, a server that takes no writes, statements that
 // take too long, and more callers than connections.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { createTestDatabase } from "../../test/support/postgres.ts";
 import { findClosedPort } from "../../test/support/receivers.ts";
 import { waitUntil } from "../../test/support/wait.ts";
-import type { Database } from "./database.ts";
+import type { Database, DatabaseError } from "./database.ts";
 import { migrate, readMigrations } from "./migrate.ts";
 import { openPostgres, type PostgresOptions } from "./postgres.ts";
 import { expectRows, sql } from "./sql.ts";
@@ -146,6 +148,27 @@ test("whoever waits 3 s for a connection is told that all were in use", async (t
   end.resolve();
   await holding;
   assert.deepEqual(await narrow.query(ONE), [{ one: 1 }]);
+});
+
+test("whoever waits for a connection to a server that says nothing is told of that first", async (t) => {
+  const { url, open } = await openWorld(t);
+  const sockets = new Set<Socket>();
+  const silent = createServer((socket) => void sockets.add(socket.on("error", () => {})));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  await once(silent.listen(0, "127.0.0.1"), "listening");
+  const address = new URL(url);
+  address.host = `127.0.0.1:${(silent.address() as AddressInfo).port}`; // it listens on a port
+  const mute = open(address.href, { connections: 2 });
+  const told = await Promise.all([1, 2].map(() => mute.query(ONE).catch((error: DatabaseError) => error.message)));
+  const [waited] = told.filter((message) => /connections were in use/.test(String(message)));
+  assert.match(
+    String(waited),
+    /does not answer at all: see whether it runs .* LINKME_DATABASE_CONNECTIONS/,
+    told.join(),
+  );
 });
 
 test("more callers than can wait for a connection are told so at once", async (t) => {

@@ -107,13 +107,17 @@ export function createPool(url: string, { connections, statement_timeout_ms }: P
   return { connect, release, config, close: () => pool.end() };
 }
 
+/** A connection that is being made is one in use, and so is one whose query has no answer yet. */
+const CAUSES =
+  "Either it does not answer at all: see whether it runs and can be reached. Or it is too slow for this load, or LINKME_DATABASE_CONNECTIONS is too low.";
+
 function allInUse(connections: number): DatabaseError {
-  const message = `PostgreSQL: all ${connections} connections were in use for ${CONNECT_TIMEOUT_MS} ms. It is too slow for this load, or LINKME_DATABASE_CONNECTIONS is too low.`;
+  const message = `PostgreSQL: all ${connections} connections were in use for ${CONNECT_TIMEOUT_MS} ms. ${CAUSES}`;
   return new DatabaseError("unavailable", message);
 }
 
 function tooMany(): DatabaseError {
-  const message = `PostgreSQL: ${WAITING_MAX} callers wait for a connection already. It is too slow for this load, or LINKME_DATABASE_CONNECTIONS is too low.`;
+  const message = `PostgreSQL: ${WAITING_MAX} callers wait for a connection already. ${CAUSES}`;
   return new DatabaseError("unavailable", message);
 }
 
