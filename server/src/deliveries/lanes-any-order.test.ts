@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRandom, type Random } from "../../test/simulation/random.ts";
-import { NOW, openLane, ready } from "../../test/support/lanes.ts";
+import { NOW, openLane, ready, stopAndResume } from "../../test/support/lanes.ts";
 import { each } from "../platform/linked-list.ts";
 import type { Ready } from "./attempt.ts";
 import { createLanes, type Lane, SLOW_AFTER_MS } from "./lanes.ts";
@@ -102,7 +102,7 @@ function createStory(seed: number) {
       () => release(),
       () => tick(random.pick([0, 0.3, 1])),
       () => clear(lane),
-      () => lanes.slowDown(lane, now),
+      () => stopAndResume(lanes, lane, now),
       () => lanes.prune(now + random.int(0, 700_000)),
       () => Object.assign(lane, { due_at: Number.POSITIVE_INFINITY }),
     ];

@@ -1,7 +1,7 @@
 // Which lanes are forgotten, and when.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { finishAll, list, NOW, openLane, pump } from "../../test/support/lanes.ts";
+import { finishAll, list, NOW, openLane, pump, stopAndResume } from "../../test/support/lanes.ts";
 import { createLanes } from "./lanes.ts";
 
 test("a lane with nothing to do is remembered for as long as its rate or a 429 may ask what it has sent", () => {
@@ -33,7 +33,7 @@ test("only a lane with nothing to do is forgotten", () => {
   openLane(lanes, "due").due_at = NOW;
   lanes.push(openLane(lanes, "queued"), list(1));
   lanes.reserve(openLane(lanes, "storing"), 1);
-  lanes.slowDown(Object.assign(openLane(lanes, "cut"), { ended_at: NOW }), NOW);
+  stopAndResume(lanes, Object.assign(openLane(lanes, "cut"), { ended_at: NOW }));
   lanes.prune(NOW);
   assert.deepEqual([...lanes.all()].map((lane) => lane.id).sort(), [
     "claiming",

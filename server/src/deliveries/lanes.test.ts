@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { finishAll, laneDestination, list, NOW, openLane, pump, ready, WELL } from "../../test/support/lanes.ts";
+import {
+  finishAll,
+  laneDestination,
+  list,
+  NOW,
+  openLane,
+  pump,
+  ready,
+  stopAndResume,
+  WELL,
+} from "../../test/support/lanes.ts";
 import { each } from "../platform/linked-list.ts";
 import { createLanes, type Lane, type Lanes, SLOTS, SLOW_AFTER_MS, SLOW_SHARE, SLOW_SLOTS } from "./lanes.ts";
 import { HOLD_MAX_MS, PACE_FULL_AFTER_MS, PACE_START_PER_SECOND, PACE_STEP_MS, type Reaction } from "./limit.ts";
@@ -96,7 +106,7 @@ test("a slow lane that was cut comes back to its share, and being fast again wid
   pump(lanes);
   lanes.demoteSlow(NOW + SLOW_AFTER_MS);
   let now = NOW + SLOW_AFTER_MS;
-  lanes.slowDown(lane, now);
+  stopAndResume(lanes, lane, now);
   finishAll(lanes, lane, now);
   for (let round = 0; round < 60; round++) {
     lanes.push(lane, list(1));
@@ -106,7 +116,7 @@ test("a slow lane that was cut comes back to its share, and being fast again wid
     finishAll(lanes, lane, now);
   }
   assert.deepEqual([lane.slow, lane.limit.cap], [true, SLOW_SHARE]);
-  lanes.slowDown(lane, now);
+  stopAndResume(lanes, lane, now);
   lanes.push(lane, list(1));
   pump(lanes, now);
   finishAll(lanes, lane, now + 1);
@@ -141,7 +151,7 @@ test("what waited while a destination was stopped is let out slowly, and everyth
   const lane = openLane(lanes, "a");
   const per_step: number[] = [];
   let count = 0;
-  lanes.slowDown(lane, NOW);
+  stopAndResume(lanes, lane);
   for (let now = NOW; now < NOW + PACE_FULL_AFTER_MS + 1_000; now++) {
     if (lane.queue.length < 100) lanes.push(lane, list(500));
     lanes.enterRotation(lane);
@@ -344,7 +354,7 @@ test("what cannot be sent soon is given back, but what a person asked for, and w
   assert.equal(lanes.isResting(lane, NOW + 58_000), false, "in time for its next start");
   const paced = openLane(lanes, "b");
   lanes.push(paced, list(400));
-  lanes.slowDown(paced, NOW);
+  stopAndResume(lanes, paced);
   assert.equal(lanes.lighten(NOW).length, 399, "one at a time");
   const seldom = openLane(lanes, "c", { rate_per_second: 0.1 });
   lanes.push(seldom, list(1));

@@ -113,7 +113,8 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
   function setDestination(lane: Lane, destination: Destination | null, now: number): void {
     lane.destination = destination;
     if (destination === null) return;
-    if (lane.was_stopped && isSending(destination)) slowDown(lane, now);
+    // What waited while it was stopped goes out one by one at first, and faster with each success.
+    if (lane.was_stopped && isSending(destination)) startOver(lane.limit, now);
     lane.was_stopped = !isSending(destination);
     if (destination.era === lane.era) return;
     // What was asked for before a person corrected it, at another address for instance, says little of what it bears now.
@@ -325,11 +326,6 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
     return out;
   }
 
-  /** What waited while the destination was stopped goes out one by one at first, and faster with each success. */
-  function slowDown(lane: Lane, now: number): void {
-    startOver(lane.limit, now);
-  }
-
   /** Forgets a lane with nothing to do, so that lanes are as many as destinations that are busy, or were limited lately. */
   function prune(now: number): void {
     for (const [id, lane] of lanes) {
@@ -369,7 +365,6 @@ export function createLanes(presence: Pick<Presence, "shareOf"> = ALONE) {
       demoteSlow,
       lighten,
       isResting,
-      slowDown,
       clear,
       prune,
       isLeft,

@@ -42,6 +42,14 @@ export function openLane(lanes: Lanes, id: string, of: Partial<Destination> = {}
   return lane;
 }
 
+/** Its destination was stopped, and goes on: as the dispatcher reads one after the other. */
+export function stopAndResume(lanes: Lanes, lane: Lane, now = NOW): void {
+  const { destination } = lane;
+  assert.ok(destination !== null && destination.state === "active");
+  lanes.setDestination(lane, { ...destination, state: "paused" }, now);
+  lanes.setDestination(lane, destination, now);
+}
+
 /** Starts whatever may start, as the dispatcher does; answers `lane position` in order. */
 export function pump(lanes: Lanes, now = NOW): string[] {
   const started: string[] = [];
