@@ -187,6 +187,27 @@ test("an answer about the version that was overtaken by a change serves nothing 
   }
 });
 
+test("nor does one about an app that made way meanwhile, whether the change could be read or not", async () => {
+  for (const is_readable of [true, false]) {
+    const apps: Apps = { x: { version: 1, ids: ["x1"] }, y: { version: 1, ids: ["y1"] } };
+    const { world, registry, idsOf } = createWorld(apps, 2);
+    const old = await registry.find("x1");
+    world.at += VERSION_CHECK_MS;
+    const version = Promise.withResolvers<void>();
+    world.version_gate = version.promise;
+    const finding = registry.find("x1");
+    await idsOf("y");
+    apps["x"] = { version: 2, ids: ["x1"] };
+    if (!is_readable) world.gate = Promise.reject(new Error("no database"));
+    await registry.refresh("x").catch(() => {});
+    world.gate = Promise.resolve();
+    if (is_readable) await registry.refresh("y");
+    version.resolve();
+    const found = await finding;
+    assert.ok(found !== null && found !== old, "an answer of before the change");
+  }
+});
+
 test("a failed load is not remembered", async () => {
   const { world, idsOf } = createWorld(shop());
   world.gate = Promise.reject(new Error("no database"));

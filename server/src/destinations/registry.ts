@@ -111,9 +111,8 @@ export function createRegistry(options: RegistryOptions): Registry {
     const compare = async () => {
       const asked_at = now();
       const version = await store.versionOf(app_id);
-      const kept = entries.get(app_id) ?? entry;
-      // Or somebody has read a later one meanwhile, or knows that there is one.
-      if (version !== entry.version || kept !== entry || entry.is_outdated) return loadAnew(app_id);
+      // Or somebody has read a later one meanwhile, or knows that there is one; of what has made way nobody would know it.
+      if (version !== entry.version || entries.get(app_id) !== entry || entry.is_outdated) return loadAnew(app_id);
       entry.checked_at = asked_at;
       return entry;
     };
