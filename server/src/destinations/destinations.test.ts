@@ -257,6 +257,29 @@ forEachEngine((engine) => {
     assert.deepEqual([none, nothing], [null, null]);
   });
 
+  test("a change elsewhere that cannot be read is told of all whom it may be about, and nothing old is served", async () => {
+    const { db, destinations, another } = await openWorld(engine);
+    const { id: first } = await destinations.createWebhook("shop", input());
+    const { id: second } = await destinations.createWebhook("shop", input());
+    const { id: not_theirs } = await destinations.createWebhook("blog", input());
+    let is_away = false;
+    const query: typeof db.query = (statement) => (is_away ? Promise.reject(new Error("away")) : db.query(statement));
+    const batch: typeof db.batch = (list) => (is_away ? Promise.reject(new Error("away")) : db.batch(list));
+    const other = another(undefined, undefined, undefined, { ...db, query, batch });
+    for (const app_id of ["shop", "blog"]) await other.ofApp(app_id);
+    const heard: string[] = [];
+    other.onChange((id) => void heard.push(id));
+    await destinations.patchWebhook(first, null, { enabled: false });
+    is_away = true;
+    other.hearOf("shop");
+    await assert.rejects(other.refresh("shop"), /away/);
+    assert.deepEqual(heard.sort(), [first, second].sort());
+    await assert.rejects(other.find(first), /away/);
+    assert.equal((await other.find(not_theirs))?.state, "active");
+    is_away = false;
+    assert.equal((await other.find(first))?.state, "off");
+  });
+
   for (const [what, column] of [
     ["settings", sql`config = '{}'`],
     ["type", sql`type = 'morse'`],

@@ -54,8 +54,13 @@ export function createDestinations(options: DestinationsOptions) {
   /** Another process says that it has changed some. */
   function hearOf(app_id: string): void {
     keys.forgetSigningKeys();
-    // What is not in memory is read when it is needed; what cannot be read now is served no more, and is read then too.
-    if (registry.peek(app_id) !== undefined) registry.refresh(app_id).catch(() => {});
+    const known = registry.peek(app_id);
+    // What is not in memory is read when it is needed.
+    if (known === undefined) return;
+    registry.refresh(app_id).catch(() => {
+      // Any of them may be the one: whoever holds it waits until it can be read, instead of going on with what it was.
+      for (const { id } of known.destinations) notify(id);
+    });
   }
 
   /**

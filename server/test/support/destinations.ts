@@ -27,7 +27,12 @@ export interface World {
   clock: { at: number };
   destinations: Destinations;
   /** The same database as another process sees it. */
-  another(key?: Uint8Array, advise?: Advise, announce?: (app_id: string) => Promise<void>): Destinations;
+  another(
+    key?: Uint8Array,
+    advise?: Advise,
+    announce?: (app_id: string) => Promise<void>,
+    reached?: Database,
+  ): Destinations;
 }
 
 /** One database for each engine, emptied before each test: making one takes longer than most tests. */
@@ -67,12 +72,13 @@ export async function openWorld(engine: Engine): Promise<World> {
     other_key: Uint8Array = key,
     advise: Advise = () => null,
     announce: (app_id: string) => Promise<void> = async () => {},
+    reached: Database = db,
   ) =>
     createDestinations({
       announce,
       composeNotice: outbox.compose,
       advise,
-      db,
+      db: reached,
       now,
       ids: createIds(),
       sealer: createSealer(other_key),
