@@ -32,8 +32,9 @@ export function createDestinations(options: DestinationsOptions) {
   const store = createDestinationStore(options.db, options.composeNotice);
   const listeners = new Set<(destination_id: string) => void>();
   const keys = createSigningKeys({ ...options, store });
-  const notify = (destination_id: string) => {
-    keys.forgetSigningKeys();
+  const notify = (destination_id: string, was_known = true) => {
+    // Anybody may ask for all keys, and an app that is read for the first time is no reason to read them anew.
+    if (was_known) keys.forgetSigningKeys();
     for (const listener of listeners) listener(destination_id);
   };
   const prepare = (row: Parameters<typeof prepareDestination>[0]): Destination => prepareDestination(row, options);

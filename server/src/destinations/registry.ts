@@ -33,8 +33,9 @@ interface RegistryOptions {
   /**
    * Called for every destination that a load found changed, new or gone, and for all of an app that was not in memory, for
    * whoever holds one of them may hold an old one.
+   * @param was_known false when the app was not in memory, so that nothing need have changed
    */
-  changed(destination_id: string): void;
+  changed(destination_id: string, was_known: boolean): void;
   capacity?: number;
 }
 
@@ -216,7 +217,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   function notify(before: Entry | undefined, after: Entry): void {
     for (const id of new Set([...(before?.by_id.keys() ?? []), ...after.by_id.keys()])) {
-      if (before?.by_id.get(id) !== after.by_id.get(id)) options.changed(id);
+      if (before?.by_id.get(id) !== after.by_id.get(id)) options.changed(id, before !== undefined);
     }
   }
 

@@ -191,6 +191,19 @@ forEachEngine((engine) => {
     assert.deepEqual(await shown(other), [fresh]);
   });
 
+  test("the document of all is kept when an app is read for the first time, and not when that finds a change", async () => {
+    const world = await openWorld(engine);
+    const { id } = await makeWebhook(world);
+    const other = world.another();
+    const kept = other.signingKeys(null);
+    await kept;
+    assert.equal((await other.find(id))?.id, id);
+    assert.equal(other.signingKeys(null), kept);
+    await world.destinations.revokeSecret(id, "shop");
+    await other.refresh("shop");
+    assert.notEqual(other.signingKeys(null), kept);
+  });
+
   test("a webhook changes to keys with whatever is staged and still valid, and back to its secret alone", async () => {
     const world = await openWorld(engine);
     const { destinations } = world;
