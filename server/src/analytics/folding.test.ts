@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createManualClock } from "../../test/support/manual-clock.ts";
 import { DatabaseError } from "../platform/database.ts";
+import { uuidFloor } from "../platform/ids.ts";
 import { yieldToEventLoop } from "../platform/yield-to-event-loop.ts";
 import { createFolding, FOLD_EVERY_MS } from "./folding.ts";
 import type { WaitingTallies } from "./tally-store.ts";
@@ -10,8 +11,10 @@ import { tallyVisits } from "./visit.ts";
 
 const AT = Date.UTC(2026, 2, 1, 5);
 const STEP_MS = 7;
+const START = createManualClock().at;
 
-const idOf = (n: number) => String(n).padStart(6, "0");
+/** Of one that was stored at that time. */
+const idOf = (n: number, at = START) => `${uuidFloor(at).slice(0, -6)}${String(n).padStart(6, "0")}`;
 
 function controlled() {
   const clock = createManualClock();
@@ -34,15 +37,16 @@ function controlled() {
       for (const { link_id, clicks } of hours) if (link_id === "") state.clicks += clicks;
     },
   };
-  const log = (event: string) => void logged.push(event);
+  const log = (event: string, { behind_seconds }: Record<string, unknown>) =>
+    void logged.push(behind_seconds === undefined ? event : `${event} ${behind_seconds}`);
   const folding = createFolding({ store, clock, elapsed: () => state.elapsed, log });
   /** Rows of so many links that a step takes only a few. */
-  const add = (rows: number) => {
+  const add = (rows: number, at = clock.at) => {
     for (let n = 0; n < rows; n++) {
       const visits = Array.from({ length: 20 }, (_, link) => {
         return { app_id: "shop", link_id: `lnk_${n}_${link}`, at: AT, values: { os: "iOS", platform: "ios" } };
       });
-      for (const [app_id, tallies] of tallyVisits(visits)) waiting.push({ id: idOf(last++), app_id, tallies });
+      for (const [app_id, tallies] of tallyVisits(visits)) waiting.push({ id: idOf(last++, at), app_id, tallies });
     }
   };
   const settle = async () => {
@@ -168,4 +172,44 @@ test("tallies that nobody can read stay, are told of once, and hold nothing up",
     logged,
     texts.map(() => "counts.unreadable"),
   );
+});
+
+test("counts that lag behind are told of once a minute, with the age of the oldest, until nothing is left", async () => {
+  const { folding, add, pass, settle, state, logged, waiting, clock } = controlled();
+  state.step_ms = 1_000;
+  add(300);
+  folding.start();
+  await settle();
+  for (let seconds = 0; waiting.length > 0; seconds++) {
+    if (seconds === 59) assert.deepEqual(logged, [], "not yet a minute");
+    assert.ok(seconds < 400);
+    await pass(1_000);
+  }
+  for (let second = 0; second < 3; second++) await pass(1_000);
+  const lags = logged.slice(0, -1).map((line) => Number(/^counts\.behind (\d+)$/.exec(line)?.[1]));
+  assert.equal(logged.at(-1), "counts.caught_up");
+  assert.ok(lags.length >= 2, logged.join());
+  for (const [n, lag] of lags.entries()) assert.ok(Math.abs(lag - 60 * (n + 1)) <= 20, logged.join());
+  assert.ok((lags.length + 1) * 60_000 > clock.at - START, "at most once a minute");
+});
+
+test("what is old is no lag while it is folded at once, and neither is work that never ends while it is new", async () => {
+  const { folding, add, pass, state, logged, waiting } = controlled();
+  add(1, START - 3_600_000);
+  state.elapsed = 90_000;
+  folding.start();
+  for (let second = 0; second < 100; second++) {
+    add(1, START - 3_600_000);
+    state.elapsed += 1_000;
+    for (const ms of [100, 900]) await pass(ms);
+  }
+  assert.deepEqual([waiting.length, logged], [0, []]);
+  state.step_ms = 1_000;
+  add(20);
+  for (let second = 0; second < 120; second++) {
+    add(3);
+    await pass(1_000);
+    assert.ok(waiting.length > 0, "more comes than is folded");
+  }
+  assert.deepEqual(logged, []);
 });

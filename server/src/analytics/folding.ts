@@ -3,6 +3,7 @@
 // small, and after each there is a rest as long as it took: on SQLite everybody else waits for the same thread. Made by compose.ts.
 import type { Clock } from "../platform/clock.ts";
 import { isDatabaseError } from "../platform/database.ts";
+import { uuidTime } from "../platform/ids.ts";
 import type { TallyStore, WaitingTallies } from "./tally-store.ts";
 import { type Counts, createSum, readTallies, type Tally, WHOLE_APP } from "./visit.ts";
 
@@ -19,6 +20,8 @@ const FAST_MS = 5;
 const SLOW_MS = 10;
 /** Steps of the last run, at a stop; what is left then waits for whoever folds next. */
 const LAST_STEPS_MAX = 20;
+/** Counts are behind when there was always something left for so long, and the oldest is as old; told as often. */
+const BEHIND_MS = 60_000;
 /** Of what cannot be read, so many are told of. */
 const UNREADABLE_MAX = 100;
 
@@ -54,6 +57,9 @@ export function createFolding({ store, beside, clock, elapsed, log }: FoldingOpt
   let run: Promise<void> | undefined;
   let step_rows = STEP_ROWS.first;
   let is_failing = false;
+  let is_behind = false;
+  /** When nothing was left, or it was told that counts are behind; by `elapsed`. */
+  let quiet_from = elapsed();
   /** Ids that were told of. */
   const unreadable = new Set<string>();
   let cancelTimer = () => {};
@@ -90,9 +96,13 @@ export function createFolding({ store, beside, clock, elapsed, log }: FoldingOpt
     return async () => {
       while (page.length === 0) {
         const waiting = await store.selectWaiting(after, PAGE_ROWS);
-        if (waiting.length === 0) return false;
+        if (waiting.length === 0) {
+          noteEnd();
+          return false;
+        }
         after = waiting.at(-1)?.id ?? after;
         page = readAll(waiting);
+        noteLag(page[0]);
       }
       const began_at = elapsed();
       const folded = await foldSome(page);
@@ -100,6 +110,21 @@ export function createFolding({ store, beside, clock, elapsed, log }: FoldingOpt
       step_rows = nextRows(step_rows, elapsed() - began_at);
       return true;
     };
+  }
+
+  /** The age is by the clock of whoever stored it. That alone says little, for that clock may be wrong. */
+  function noteLag(oldest: ReadTallies | undefined): void {
+    const age_ms = oldest === undefined ? 0 : clock.now() - uuidTime(oldest.id);
+    if (elapsed() - quiet_from < BEHIND_MS || !(age_ms >= BEHIND_MS)) return;
+    log("counts.behind", { behind_seconds: Math.floor(age_ms / 1_000) }, "warn");
+    is_behind = true;
+    quiet_from = elapsed();
+  }
+
+  function noteEnd(): void {
+    if (is_behind) log("counts.caught_up", {}, "info");
+    is_behind = false;
+    quiet_from = elapsed();
   }
 
   /** What nobody can read stays where it is, for a later version may read it, and holds nothing up. */
@@ -155,6 +180,7 @@ export function createFolding({ store, beside, clock, elapsed, log }: FoldingOpt
 
   function start(): void {
     state = "running";
+    quiet_from = elapsed();
     void loop();
   }
 
