@@ -8,6 +8,7 @@ import { meanwhile } from "../../test/support/meanwhile.ts";
 import { AppError } from "../errors.ts";
 import { sql } from "../platform/sql.ts";
 import { KEYS_PER_APP_MAX } from "./accounts.ts";
+import * as store from "./store.ts";
 
 const key = (input: object = {}) => KeyCreate.parse({ kind: "server", ...input });
 const refused = (code: ErrorCode) => (error: unknown) => error instanceof AppError && error.code === code;
@@ -51,6 +52,35 @@ forEachEngine((engine) => {
     await accounts.deleteKey(ids[0] ?? "", null);
     await accounts.createKey("shop", key(), null);
     await assert.rejects(accounts.createKey("shop", key(), null), refused("conflict"));
+  });
+
+  test("however many are looked up together, there are few texts of statements to keep prepared", async () => {
+    const { accounts, db } = await openAccounts(engine);
+    await accounts.createApp(appInput({ id: "shop" }));
+    await accounts.createDomain("shop", "go.example.com");
+    const { id } = await accounts.createKey("shop", key(), null);
+    const [row] = await db.query<{ key_hash: string }>(sql`select key_hash from api_keys where id = ${id}`);
+    const texts = new Set<string>();
+    const seen: typeof db = {
+      ...db,
+      query(statement) {
+        texts.add(statement.parts.join("?"));
+        return db.query(statement);
+      },
+    };
+    for (let others = 0; others < 20; others++) {
+      const among = (known: string) => [known, ...Array.from({ length: others }, (_, n) => `none${n}`)];
+      const found = [
+        await store.selectAppsById(seen, among("shop")),
+        await store.selectKeysByHash(seen, among(row?.key_hash ?? "")),
+        await store.selectDomainsByHost(seen, among("go.example.com")),
+      ];
+      assert.deepEqual(
+        found.map((rows) => rows.length),
+        [1, 1, 1],
+      );
+    }
+    assert.equal(texts.size, 3 * 6, "of 1, 2, 4, 8, 16 and 32 values");
   });
 
   test("of two who delete an app at once one finds it gone", async () => {

@@ -3,7 +3,7 @@ import type { KeyKind } from "#contract/apps.ts";
 import type { Database, Row } from "../platform/database.ts";
 import { uuidFloor } from "../platform/ids.ts";
 import { type After, after } from "../platform/page.ts";
-import { allOf, assign, expectRows, KEPT, list, type SqlValue, type Statement, sql } from "../platform/sql.ts";
+import { allOf, assign, expectRows, KEPT, paddedList, type SqlValue, type Statement, sql } from "../platform/sql.ts";
 
 /** Rows that one statement of a removal deletes, or looks at, at the most, so that it never holds the writer for long. */
 export const REMOVAL_STEP_ROWS = 1_000;
@@ -86,7 +86,7 @@ export function selectApps(db: Database, only: string | null, place: After | nul
 }
 
 export function selectAppsById(db: Database, ids: readonly string[]): Promise<AppRow[]> {
-  return db.query(sql`select * from apps where id in (${list(ids)})`);
+  return db.query(sql`select * from apps where id in (${paddedList(ids)})`);
 }
 
 /** Changes the named columns alone, so that two changes at the same moment both hold. Null when there is no such app. */
@@ -142,7 +142,7 @@ export function selectKeys(db: Database, app_id: string, place: After | null, li
 }
 
 export function selectKeysByHash(db: Database, hashes: readonly string[]): Promise<KeyRow[]> {
-  return db.query(sql`select * from api_keys where key_hash in (${list(hashes)})`);
+  return db.query(sql`select * from api_keys where key_hash in (${paddedList(hashes)})`);
 }
 
 /** The hash of the deleted key, so that its cached form can be forgotten. */
@@ -171,7 +171,7 @@ export function selectDomains(db: Database, app_id: string, place: After | null,
 }
 
 export function selectDomainsByHost(db: Database, hostnames: readonly string[]): Promise<DomainRow[]> {
-  return db.query(sql`select * from domains where hostname in (${list(hostnames)})`);
+  return db.query(sql`select * from domains where hostname in (${paddedList(hostnames)})`);
 }
 
 export async function deleteDomain(db: Database, id: string, app_scope: string | null): Promise<string | null> {
