@@ -29,7 +29,7 @@ export const LIMIT_SETTINGS = {
     unit: "calls a minute",
     accepts: A_NUMBER,
     description:
-      "How often one server key may call the management API. Ingest of events and the operator's token are not limited.",
+      "How often one server key, together with all that were made with it, may call the management API. Ingest of events and the operator's token are not limited.",
     schema: perMinute,
   }),
 };

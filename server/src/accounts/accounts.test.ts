@@ -228,10 +228,16 @@ forEachEngine((engine) => {
       key_hint: "sk_1…2",
       can_read: false,
       can_write: true,
+      origin_id: "key_0",
     } as const;
     const ending = { ...by, can_read: true, expires_at: START + 1_000 };
     await accounts.createKey("shop", key({ can_read: false }), { ...by, expires_at: null });
-    await accounts.createKey("shop", key({ expires_at: soon }), ending);
+    const made = await accounts.createKey("shop", key({ expires_at: soon }), ending);
+    assert.equal(
+      (await accounts.findKey(made.key))?.origin_id,
+      "key_0",
+      "it counts as the one that its maker comes from",
+    );
     await assert.rejects(accounts.createKey("shop", key(), { ...by, expires_at: null }), refused("forbidden"));
     await assert.rejects(accounts.createKey("shop", key(), ending), refused("forbidden"));
     await assert.rejects(accounts.createKey("shop", key({ expires_at: later }), ending), refused("forbidden"));

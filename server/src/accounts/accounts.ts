@@ -38,7 +38,7 @@ import * as store from "./store.ts";
 const LOOKUP_TTL_MS = 1_000;
 const LOOKUP_MAX_ENTRIES = 10_000;
 const DOMAINS_MAX = 100;
-/** Each may call as often as any other: without a bound a key that makes keys had none itself. */
+/** Each costs a row and, while it is in use, a place among those that are remembered. */
 export const KEYS_PER_APP_MAX = 500;
 const ALL_APPS_MAX = 1_000;
 
@@ -123,7 +123,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
 
   async function createKey(app_id: string, input: z.output<typeof KeyCreate>, by: ApiKey | null): Promise<NewKey> {
     const now = source.now();
-    const row = composeKeyRow(app_id, input, now);
+    const row = composeKeyRow(app_id, input, now, by);
     if (row.can_read + row.can_write === 0)
       throw invalid("can_read", "can_read or can_write true: this key could do nothing");
     if (row.expires_at !== null && row.expires_at <= now) throw invalid("expires_at", "a time in the future, or null");
@@ -152,7 +152,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
     return composeKey(kind, random);
   }
 
-  function composeKeyRow(app_id: string, input: z.output<typeof KeyCreate>, now: number) {
+  function composeKeyRow(app_id: string, input: z.output<typeof KeyCreate>, now: number, by: ApiKey | null) {
     return {
       id: ids.prefixed("key"),
       app_id,
@@ -162,6 +162,7 @@ export function createAccounts({ db, ids, source, keeping = {}, domains_max = DO
       can_write: Number(input.can_write ?? input.kind === "server"),
       expires_at: input.expires_at ? Date.parse(input.expires_at) : null,
       created_at: now,
+      origin_id: by?.origin_id ?? null,
     };
   }
 
@@ -312,9 +313,12 @@ function toDomain(row: store.DomainRow): Domain {
 
 function byHash(rows: store.KeyRow[]): Map<string, ApiKey> {
   return new Map(
-    rows.map(({ key_hash, id, app_id, kind, label, key_hint, can_read, can_write, expires_at }) => [
+    rows.map(({ key_hash, id, app_id, kind, label, key_hint, can_read, can_write, expires_at, origin_id }) => [
       key_hash,
-      { id, app_id, kind, label, key_hint, can_read: can_read === 1, can_write: can_write === 1, expires_at },
+      {
+        ...{ id, app_id, kind, label, key_hint, can_read: can_read === 1, can_write: can_write === 1, expires_at },
+        origin_id: origin_id ?? id,
+      },
     ]),
   );
 }

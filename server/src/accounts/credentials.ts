@@ -21,6 +21,8 @@ export interface ApiKey {
   can_read: boolean;
   can_write: boolean;
   expires_at: number | null;
+  /** The key that the operator has made, from which this one comes over however many; its own where that is itself. */
+  origin_id: string;
 }
 
 export function composeKey(kind: KeyKind, random: Uint8Array): string {

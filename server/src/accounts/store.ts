@@ -46,6 +46,8 @@ export interface KeyRow extends Row {
   can_write: number;
   expires_at: number | null;
   created_at: number;
+  /** Null: the operator has made it. */
+  origin_id: string | null;
 }
 
 export interface DomainRow extends Row {
@@ -127,10 +129,11 @@ export function recordRemoval(kind: Removal["kind"], id: string, now: number): S
  */
 export async function insertKey(db: Database, key: KeyRow, keys_max: number): Promise<void> {
   // Selecting the app makes a key for an app that was deleted a moment ago an empty insert instead of a broken one.
-  const inserted = sql`insert into api_keys (id, app_id, kind, label, key_hash, key_hint, can_read, can_write, expires_at, created_at)
+  const inserted = sql`insert into api_keys (id, app_id, kind, label, key_hash, key_hint, can_read, can_write, expires_at, created_at,
+      origin_id)
     select cast(${key.id} as text), id, cast(${key.kind} as text), cast(${key.label} as text), cast(${key.key_hash} as text),
       cast(${key.key_hint} as text), cast(${key.can_read} as integer), cast(${key.can_write} as integer),
-      cast(${key.expires_at} as bigint), cast(${key.created_at} as bigint)
+      cast(${key.expires_at} as bigint), cast(${key.created_at} as bigint), cast(${key.origin_id} as text)
     from apps where id = ${key.app_id}
       and (select count(*) from api_keys where app_id = apps.id) < cast(${keys_max} as bigint) ${KEPT} returning id`;
   await db.batch([expectRows(1, inserted)]);

@@ -92,6 +92,21 @@ test("a server key is limited by itself; ingest and the operator are not", async
   assert.equal(unknown.status, 401, "what is no key has no bucket");
 });
 
+test("keys that were made with a key are counted as that one, over however many, and when it is gone", async () => {
+  const api = await openApi(FEW);
+  const app_id = await api.createApp();
+  const keys = `/api/apps/${app_id}/keys`;
+  const input = { kind: "server", can_read: false };
+  const { body: first } = await api.call("POST", keys, input);
+  const { body: second } = await api.call("POST", keys, input, { token: first.key });
+  const { body: third } = await api.call("POST", keys, input, { token: second.key });
+  assert.equal((await api.call("DELETE", `/api/keys/${first.id}`, undefined, { token: third.key })).status, 204);
+  for (const token of [second.key, third.key])
+    assert.equal((await api.call("POST", keys, input, { token })).status, 429);
+  const { body: another } = await api.call("POST", keys, input);
+  assert.equal((await api.call("POST", keys, input, { token: another.key })).status, 201, "of the operator's own");
+});
+
 test("a bucket fills with time, and 0 is no limit", () => {
   const clock = { at: 1_700_000_000_000 };
   const access = { app_scope: null, key: null };

@@ -37,7 +37,8 @@ export function createRateLimits(settings: RateSettings, now: () => number): Rat
       // An address that is none is of a proxy that says nothing of use: all of them are one caller.
       if (buckets !== null) take(buckets, networkOf(ip) ?? "", "This network");
     } else if (calls !== null && access.key !== null && name !== "ingestEvents") {
-      take(calls, access.key.id, "This key");
+      // Keys that were made with a key are counted as that one: with limits of their own, who may make keys had none.
+      take(calls, access.key.origin_id, "This key");
     }
   }
 
