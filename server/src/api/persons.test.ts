@@ -2,41 +2,17 @@
 // every table and at every webhook, and nothing of anybody else; whoever dies meanwhile.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Erasure, PersonData } from "#contract/persons.ts";
+import { PersonData } from "#contract/persons.ts";
 import type { TestApi } from "../../test/support/api.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
+import { countsOf, finished, runnerOn, storedText } from "../../test/support/erasures.ts";
 import { claim, click, eventsOf, send, startShop } from "../../test/support/sdk.ts";
-import { createPersonsStore } from "../claims/persons-store.ts";
-import { createAboutStore } from "../events/about-store.ts";
-import { createErasing } from "../events/erasing.ts";
-import { createErasingStore } from "../events/erasing-store.ts";
-import { createEventStore } from "../events/store.ts";
-import { createRunner } from "../persons/runner.ts";
 import { createErasureStore } from "../persons/store.ts";
 import type { Database } from "../platform/database.ts";
 import { rows, sql } from "../platform/sql.ts";
 
-const TABLES = ["events", "deliveries", "attempts", "clicks", "app_events", "identities", "erasures", "erasure_keys"];
-
 /** What clicks add up to. */
 const COUNTS = ["click_tallies", "click_hours", "click_days", "click_parts"];
-
-async function storedText({ db }: TestApi, tables = TABLES): Promise<string> {
-  const all = tables.map((one) => db.query({ kind: "statement", parts: [`select * from ${one}`], values: [] }));
-  return JSON.stringify(await Promise.all(all));
-}
-
-/** Asks for it and carries it on, without a rest. */
-async function finished(api: TestApi, app_id: string, body: object): Promise<Erasure> {
-  const asked = await api.call("POST", `/api/apps/${app_id}/erasures`, body);
-  assert.equal(asked.status, 202, JSON.stringify(asked.body));
-  let erasure = Erasure.strict().parse(asked.body);
-  assert.equal(erasure.state, "running");
-  assert.equal(await runnerOn(api.db).runRound(), true);
-  erasure = Erasure.strict().parse((await api.call("GET", `/api/erasures/${erasure.id}`)).body);
-  assert.equal(erasure.state, "done");
-  return erasure;
-}
 
 async function previewed(api: TestApi, app_id: string, body: object) {
   const { status, body: preview } = await api.call("POST", `/api/apps/${app_id}/erasures`, { ...body, dry_run: true });
@@ -45,8 +21,6 @@ async function previewed(api: TestApi, app_id: string, body: object) {
 }
 
 const LIMITS = { forget_before: 0, open_max: 2 };
-
-const countsOf = ({ events, clicks, app_events, identities }: Erasure) => ({ events, clicks, app_events, identities });
 
 interface Someone {
   name: string;
@@ -334,24 +308,6 @@ test("a person is named once, in a form that can be", async () => {
     }
   }
 });
-
-function runnerOn(db: Database, names_max = 1_000) {
-  const erasing = createErasing({
-    ...{ store: createErasingStore(db), events: createEventStore(db), now: Date.now, log: () => {} },
-    dispatcher: { wake: () => {}, forget: () => {} },
-  });
-  return createRunner({
-    ...{ store: createPersonsStore(db), about: createAboutStore(db), erasures: createErasureStore(db), erasing },
-    ...{ holder: "one", names_max, elapsed: () => 0, log: () => {} },
-    clock: {
-      now: Date.now,
-      after(_delay_ms, callback) {
-        queueMicrotask(callback);
-        return () => {};
-      },
-    },
-  });
-}
 
 /** A database that a process uses for so many calls, and never again. */
 function dieAfter(db: Database, calls: number): Database {

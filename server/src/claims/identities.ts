@@ -12,7 +12,7 @@ import {
   type TiedClick,
   type Told,
 } from "./identity.ts";
-import { markClick, selectIdentities, selectTiedClick } from "./identity-store.ts";
+import { keepClick, markClick, selectIdentities, selectTiedClick } from "./identity-store.ts";
 import type { Item, Store } from "./storing.ts";
 
 /** What a caller says of itself. */
@@ -25,7 +25,7 @@ export interface Learned {
   readonly person: Person;
   readonly told: Told;
   readonly identities: readonly IdentityRow[];
-  /** The click that was named does not know yet whose it is. */
+  /** That the click which was named is still there, and whose it is, as far as it does not know that yet. */
   readonly clicks: NonNullable<Item["clicks"]>;
 }
 
@@ -53,9 +53,12 @@ export function createIdentities({ db, store, hashDevice, now }: IdentitiesOptio
       found.find((one) => one.kind === kind),
     );
     const { told, rows, marks_click } = stitch(app.id, owner, { device, user, click }, now());
-    const clicks =
-      marks_click && click !== null ? [{ cid: click.cid, statement: markClick(app.id, click.cid, person) }] : [];
-    return { person: owner, told, identities: rows, clicks };
+    return { person: owner, told, identities: rows, clicks: click === null ? [] : changesOf(click.cid) };
+
+    function changesOf(cid: string): Learned["clicks"] {
+      if (marks_click) return [{ cid, statement: markClick(app.id, cid, person) }];
+      return rows.length === 0 ? [] : [{ cid, statement: keepClick(app.id, cid) }];
+    }
   }
 
   /** Where there is no event: what the caller says is tied all the same, and what is asked for does not wait for that to succeed. */

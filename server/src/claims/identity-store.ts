@@ -1,7 +1,7 @@
 // The table identities, and what clicks know of whose they are. Called by identities.ts; the removal of what has expired is
 // decided by the retention module.
 import type { Database, Row } from "../platform/database.ts";
-import { expectRows, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
+import { expectRows, KEPT, paddedList, rows, type Statement, sql } from "../platform/sql.ts";
 import type { IdentityRow, Person, TiedClick } from "./identity.ts";
 
 type StoredIdentity = IdentityRow & Row;
@@ -43,10 +43,18 @@ export function upsertIdentities(identities: readonly IdentityRow[]): Statement 
   );
 }
 
-/** What a click knows already stays. */
+/** What a click knows already stays. Unmet when it is gone. */
 export function markClick(app_id: string, cid: string, { user_id, device }: Person): Statement {
-  return sql`update clicks set user_id = coalesce(user_id, ${user_id}), device = coalesce(device, ${device})
-    where cid = ${cid} and app_id = ${app_id}`;
+  return expectRows(
+    1,
+    sql`update clicks set user_id = coalesce(user_id, ${user_id}), device = coalesce(device, ${device})
+      where cid = ${cid} and app_id = ${app_id} returning cid`,
+  );
+}
+
+/** Unmet when it is gone: it may have been erased since it was read, and nobody is to be tied to it any more. */
+export function keepClick(app_id: string, cid: string): Statement {
+  return expectRows(1, sql`select cid from clicks where cid = ${cid} and app_id = ${app_id} ${KEPT}`);
 }
 
 export interface AgedIdentity {

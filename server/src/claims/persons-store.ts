@@ -3,7 +3,7 @@
 import type { Database, Row } from "../platform/database.ts";
 import { paddedList, type Statement, sql } from "../platform/sql.ts";
 import type { AppEventRow } from "./app-event-store.ts";
-import type { IdentityRow } from "./identity.ts";
+import type { IdentityRow, TiedClick } from "./identity.ts";
 
 /** Under which somebody is known: a click, a user of the app, or a device by its hash. */
 export interface Key {
@@ -74,8 +74,10 @@ export function createPersonsStore({ query }: Pick<Database, "query">) {
   return { findClicks, findAppEvents, findFirstUser, findIdentities };
 }
 
-export function removeClicksOf(app_id: string, cids: readonly string[]): Statement {
-  return sql`delete from clicks where app_id = ${app_id} and cid in (${paddedList(cids)}) returning cid`;
+/** Stays when it has been claimed, or tied, since it was found: what it leads to now is to be found first. */
+export function removeClickOf(app_id: string, { cid, user_id, device }: TiedClick): Statement {
+  return sql`delete from clicks where app_id = ${app_id} and cid = ${cid}
+    and coalesce(user_id, '') = ${user_id ?? ""} and coalesce(device, '') = ${device ?? ""} returning cid`;
 }
 
 export function removeAppEventsOf(app_id: string, ids: readonly string[]): Statement {

@@ -26,6 +26,8 @@ export interface Names {
   readonly cids: Set<string>;
   readonly users: Set<string>;
   readonly devices: Set<string>;
+  /** Those of the cids that are stored, as they were when the names were found. */
+  readonly clicks: Map<string, PersonClick>;
   /** There may be more. */
   is_more: boolean;
 }
@@ -49,7 +51,7 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
    * @param may_add_user false where it was looked for before: who has come since is somebody else
    */
   async function findNames(app_id: string, seeds: readonly Key[], may_add_user = true): Promise<Names> {
-    const names: Names = { cids: new Set(), users: new Set(), devices: new Set(), is_more: false };
+    const names: Names = { cids: new Set(), users: new Set(), devices: new Set(), clicks: new Map(), is_more: false };
     const waiting: Key[] = [];
     const add = (key: Key) => {
       const known = setOf(names, key.kind);
@@ -69,7 +71,9 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
       // Of a device that several share, none of them is meant.
       const is_shared = key.kind === "device" && (await deviceOf(app_id, key.value))?.is_shared === 1;
       for await (const clicks of clicksOf(app_id, key)) {
-        for (const { cid, user_id, device } of clicks) {
+        for (const click of clicks) {
+          const { cid, user_id, device } = click;
+          if (key.kind === "cid") names.clicks.set(cid, click);
           if (isOthers(names, user_id)) continue;
           add({ kind: "cid", value: cid });
           if (!is_shared) addUser(user_id);

@@ -1,12 +1,13 @@
 // Carries erasures on, one at a time in each process with the role `dispatcher`: in short steps, with a rest after each that grows when
 // the database is busy. The table says what is to be done and under which names, so another process goes on where one has
-// died. Two passes: what was under way during the first is found by the second. Created once by compose-persons.ts.
+// died. Two passes: what was under way during the first is found by the second. A click that is claimed meanwhile begins them
+// anew, for it leads to somebody then. Created once by compose-persons.ts.
 import {
   forgetFirst,
   forgetUser,
   type Key,
   removeAppEventsOf,
-  removeClicksOf,
+  removeClickOf,
   removeIdentitiesOf,
 } from "../claims/persons-store.ts";
 import type { Erasing } from "../events/erasing.ts";
@@ -78,22 +79,26 @@ export function createRunner(options: RunnerOptions) {
   async function carryOn(erasure: ErasureRow): Promise<void> {
     const { id, app_id, kind, value } = erasure;
     if (value === null) return;
+    let first = 0;
     for (let passes = erasure.passes, is_done = false; !is_done; passes++) {
       const known = await erasures.keysOf(id);
       const is_new = passes === 0 && known.length === 0;
       const names = await finding.findNames(app_id, [{ kind, value }, ...known], is_new);
       await erasures.saveKeys(id, keysOf(names));
-      for (const key of keysOf(names)) await eraseKey(erasure, names, key, passes === 0);
+      for (const key of keysOf(names)) {
+        await eraseKey(erasure, names, key);
+        if (key.kind === "cid" && !(await eraseClick(erasure, names, key, passes === 0))) first = passes + 1;
+      }
       await eraseIdentities(erasure, names);
       await erasures.endPass(id, names.is_more);
-      is_done = !names.is_more && passes + 1 >= PASSES_MIN;
+      is_done = !names.is_more && passes + 1 - first >= PASSES_MIN;
     }
     const done = await erasures.finish(id, clock.now());
     if (done === null) return;
     log("person.erased", { erasure_id: id, app_id, ...Object.fromEntries(COUNTED.map((what) => [what, done[what]])) });
   }
 
-  async function eraseKey(erasure: ErasureRow, names: Names, key: Key, is_first_pass: boolean): Promise<void> {
+  async function eraseKey(erasure: ErasureRow, names: Names, key: Key): Promise<void> {
     const { id, app_id } = erasure;
     for await (const events of finding.eventsOf(app_id, names, key)) {
       await eraseEvents(
@@ -106,16 +111,32 @@ export function createRunner(options: RunnerOptions) {
       if (ids.length > 0) await erasures.remove(id, "app_events", removeAppEventsOf(app_id, ids));
       await rest();
     }
-    if (key.kind !== "cid") return;
-    const clicks = await finding.findClick(app_id, key);
-    if (clicks.some(({ user_id }) => isOthers(names, user_id))) return;
+  }
+
+  /** False when the click was claimed or tied since the names were found: it stays for the next pass, with whoever it leads to. */
+  async function eraseClick(erasure: ErasureRow, names: Names, key: Key, is_first_pass: boolean): Promise<boolean> {
+    const { id, app_id } = erasure;
+    const click = names.clicks.get(key.value);
+    if (click !== undefined && isOthers(names, click.user_id)) return true;
     // When the click is gone, so are its events; but for the one that was named, whose click may have expired before them.
-    if (clicks.length > 0 || is_first_pass) {
+    if (click !== undefined || is_first_pass) {
       for await (const events of finding.eventsOfClick(app_id, key.value)) await eraseEvents(erasure, events);
     }
-    const forgetting = [forgetFirst(app_id, key.value)];
-    if (clicks.length > 0) await erasures.remove(id, "clicks", removeClicksOf(app_id, [key.value]), forgetting);
+    if (click !== undefined && (await erasures.remove(id, "clicks", removeClickOf(app_id, click))) === 0) {
+      const [now_is] = await finding.findClick(app_id, key);
+      if (now_is !== undefined) {
+        const user = names.users.size === 0 ? now_is.user_id : null;
+        if (user !== null) await erasures.saveKeys(id, [{ kind: "user", value: user }]);
+        return false;
+      }
+    }
+    // Behind the click, which nobody can be tied to any more. Once more for the one that was named: who was known on a device
+    // when it went may have been stored since.
+    if (click !== undefined || key.value === erasure.value) {
+      await erasures.remove(id, "identities", forgetFirst(app_id, key.value));
+    }
     await rest();
+    return true;
   }
 
   async function eraseEvents({ id }: ErasureRow, events: readonly EventRow[]): Promise<void> {

@@ -99,11 +99,13 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     await query(sql`insert into erasure_keys (erasure_id, kind, value) values ${rows(list)} on conflict do nothing`);
   }
 
-  /** Removes rows and counts them, together. Each statement answers a row for one that it has removed. */
-  function remove(id: string, what: Counted, statement: Statement, also: readonly Statement[] = []): Promise<void> {
+  /** Removes rows and counts them, together; answers how many. Each statement answers a row for one that it has removed. */
+  function remove(id: string, what: Counted, statement: Statement, also: readonly Statement[] = []): Promise<number> {
     return transaction(async (within) => {
       for (const one of also) await within(one);
-      await count(within, id, what, (await within(statement)).length);
+      const { length } = await within(statement);
+      await count(within, id, what, length);
+      return length;
     });
   }
 

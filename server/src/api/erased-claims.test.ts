@@ -1,0 +1,86 @@
+// Who claims a click while it is being erased, over HTTP on both engines: either the claim comes first, and goes with the click,
+// or the token is unknown. Nothing of it stays behind.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TestApi } from "../../test/support/api.ts";
+import { forEachEngine } from "../../test/support/engines.ts";
+import { finished, storedText } from "../../test/support/erasures.ts";
+import { meanwhile } from "../../test/support/meanwhile.ts";
+import { click, ofType, send, startShop } from "../../test/support/sdk.ts";
+import type { Database } from "../platform/database.ts";
+import { sql } from "../platform/sql.ts";
+
+const DEVICE = { platform: "ios", id_type: "idfv", device_id: "ADADADAD-01", consent: { vendor: true } };
+
+function claimAs(api: TestApi, app_id: string, cid: string, user_id: string) {
+  const headers = { "x-app-id": app_id, "x-linkme-device": JSON.stringify(DEVICE) };
+  return send(api, "GET", `/api/deeplink?cid=${cid}&user_id=${user_id}`, undefined, { headers });
+}
+
+forEachEngine((engine) => {
+  test("a click that is claimed between any two steps of its erasure goes with all that the claim has left", async () => {
+    const { api, app_id } = await startShop(engine, { analytics_consent: true });
+    const answers = new Set<number>();
+    for (let steps = 1; ; steps++) {
+      const cid = await click(api, app_id, "hello");
+      let is_claimed = false;
+      const db = after(api.db, steps, async () => {
+        is_claimed = true;
+        answers.add((await claimAs(api, app_id, cid, "lovelace")).status);
+      });
+      await finished(api, app_id, { cid }, db);
+      assert.doesNotMatch(await storedText(api), new RegExp(`${cid}|lovelace`), `claimed after ${steps} steps`);
+      assert.equal(await storedText(api, ["identities"]), "[[]]", `claimed after ${steps} steps`);
+      if (!is_claimed) break;
+    }
+    assert.deepEqual(answers, new Set([200, 404]));
+  });
+
+  for (const [title, before] of [
+    ["has not been claimed", null],
+    [
+      "was claimed by nobody who was known",
+      async (api: TestApi, app_id: string, cid: string) => {
+        await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers: { "x-app-id": app_id } });
+      },
+    ],
+    ["was claimed by the same", (api: TestApi, app_id: string, cid: string) => claimAs(api, app_id, cid, "lovelace")],
+  ] as const) {
+    test(`a claim that has read a click which goes then ties nobody to it: it ${title}`, async () => {
+      const { api, app_id } = await startShop(engine, { analytics_consent: true });
+      const cid = await click(api, app_id, "hello");
+      await before?.(api, app_id, cid);
+      await api.db.query(sql`delete from identities`);
+      const gone = sql`delete from clicks where cid = ${cid}`;
+      await meanwhile(api.db, [() => claimAs(api, app_id, cid, "lovelace")], gone);
+      assert.equal(await storedText(api, ["identities"]), "[[]]");
+    });
+  }
+
+  test("an open that has read a click which goes then is kept, and ties nobody to it", async () => {
+    const { api, app_id } = await startShop(engine, { analytics_consent: true });
+    const cid = await click(api, app_id, "hello");
+    const open = { type: "open", cid, userId: "lovelace" };
+    const report = () => send(api, "POST", "/api/app-events", open, { headers: { "x-app-id": app_id } });
+    await meanwhile(api.db, [report], sql`delete from clicks where cid = ${cid}`);
+    assert.equal(await storedText(api, ["identities"]), "[[]]");
+    const [told] = await ofType(api, app_id, "link.app_open");
+    assert.deepEqual([told?.["user_id"], told?.["first_cid"]], ["lovelace", undefined]);
+  });
+});
+
+/** Does something once, behind so many calls of a database. */
+function after(db: Database, calls: number, work: () => Promise<unknown>): Database {
+  let left = calls;
+  async function counted<Result>(call: Promise<Result>): Promise<Result> {
+    const result = await call;
+    if (--left === 0) await work();
+    return result;
+  }
+  return {
+    ...db,
+    query: (statement) => counted(db.query(statement)),
+    batch: (statements) => counted(db.batch(statements)),
+    transaction: (work_of, limits) => counted(db.transaction(work_of, limits)),
+  };
+}
