@@ -236,6 +236,36 @@ forEachEngine((engine) => {
     assert.equal(await storedText(api, ["clicks", "app_events", "erasure_keys"]), "[[],[],[]]");
   });
 
+  test("without consent a click leads to the user whom an event named with it before anybody else, and to their other clicks", async () => {
+    const { api, app_id } = await startShop(engine);
+    const headers = { "x-app-id": app_id };
+    const report = (type: string, cid: string | undefined, userId: string) =>
+      send(api, "POST", "/api/app-events", { type, cid, userId }, { headers });
+    const claimed = async () => {
+      const cid = await click(api, app_id, "hello");
+      await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, { headers });
+      return cid;
+    };
+    const [one, other, hoppers] = [await claimed(), await claimed(), await claimed()];
+    await report("install", one, "lovelace");
+    await report("open", one, "hopper");
+    await report("open", other, "lovelace");
+    await report("purchase", undefined, "lovelace");
+    await report("open", hoppers, "hopper");
+    const counts = { events: 7, clicks: 2, app_events: 2, identities: 0 };
+    assert.deepEqual(await previewed(api, app_id, { cid: one }), { ...counts, is_complete: true });
+    assert.deepEqual(countsOf(await finished(api, app_id, { cid: one })), counts);
+    assert.doesNotMatch(await storedText(api), new RegExp(`${other}|lovelace`));
+    assert.doesNotMatch(await storedText(api, ["clicks", "app_events"]), new RegExp(one));
+    const of_hopper = { events: 5, clicks: 1, app_events: 0, identities: 0 };
+    assert.deepEqual(
+      countsOf(await finished(api, app_id, { cid: hoppers })),
+      of_hopper,
+      "the open of the other click, too",
+    );
+    assert.doesNotMatch(await storedText(api), /hopper/);
+  });
+
   test("a process that dies between any two steps costs nothing: another one goes on, and ends it", async () => {
     const { api, app_id } = await startWorld(engine);
     const ada = await live(api, app_id, ADA);

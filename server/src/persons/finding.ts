@@ -46,7 +46,7 @@ export interface FindingOptions {
 export function createFinding({ store, about, names_max, looked_max, rest }: FindingOptions) {
   /**
    * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other
-   * and to the clicks that the user's events name.
+   * and to the clicks that the user's events name; the click that was named to the user whom its events name, too.
    * There is one user at the most, for whose user is known is nobody else.
    * @param may_add_user false where it was looked for before: who has come since is somebody else
    */
@@ -81,6 +81,8 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
         }
         if (names.is_more) break;
       }
+      // Only of the one that was named: a device that several share leads to clicks of any of them.
+      if (key.kind === "cid" && seeds.includes(key)) addUser(await userOf(app_id, key.value));
       const identities = await identitiesOf(app_id, key);
       if (identities.length >= DEVICES_MAX) names.is_more = true;
       for (const identity of identities) {
@@ -119,15 +121,19 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
     }
   }
 
-  /** Of a click that does not know it, whoever was told of with it first: an app may name an old one for whoever signs in. */
   async function isFirstNamedBy(app_id: string, names: Names, cid: string): Promise<boolean> {
+    return !isOthers(names, await userOf(app_id, cid));
+  }
+
+  /** Of a click that does not know it, whoever was told of with it first: an app may name an old one for whoever signs in. */
+  async function userOf(app_id: string, cid: string): Promise<string | null> {
     const [click] = await findClick(app_id, { kind: "cid", value: cid });
-    if (click !== undefined && click.user_id !== null) return !isOthers(names, click.user_id);
+    if (click !== undefined && click.user_id !== null) return click.user_id;
     const event = await about.findFirstUser(app_id, cid);
     const app_event = await store.findFirstUser(app_id, cid);
     // Both ids begin with the time.
     const is_event = event !== null && (app_event === null || event.position < app_event.id);
-    return !isOthers(names, (is_event ? event : app_event)?.user_id ?? null);
+    return (is_event ? event : app_event)?.user_id ?? null;
   }
 
   function identitiesOf(app_id: string, key: Key) {
