@@ -29,7 +29,7 @@ export type LoadPlan = {
   /** what the first request carries where numbers are written, and how many there are until it begins again */
   first_number?: number;
   numbers?: number;
-  /** whether the numbers come in turn, or each at random as often as it is popular: the n-th a n-th as often as the first */
+  /** whether the numbers come in turn; or each at random, the n-th a n-th as often as the first; or the first alone */
   popularity?: Popularity;
 };
 
@@ -133,8 +133,9 @@ function issue(run: Run): void {
 }
 
 function numberOf({ plan, issued }: Run): number {
-  const { first_number = 0, numbers = Number.POSITIVE_INFINITY } = plan;
-  return (first_number + (plan.popularity === "zipf" ? popularRank(numbers, Math.random()) : issued)) % numbers;
+  const { first_number = 0, numbers = Number.POSITIVE_INFINITY, popularity } = plan;
+  if (popularity === "one") return first_number % numbers;
+  return (first_number + (popularity === "zipf" ? popularRank(numbers, Math.random()) : issued)) % numbers;
 }
 
 function settle(run: Run, connection: Connection, response: { bytes: Buffer; start: number; end: number }): void {

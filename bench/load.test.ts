@@ -67,6 +67,12 @@ test("Numbers begin where the plan says, and begin again when there are no more"
   assert.deepEqual(keysOf(result.accepted).sort(), expected.sort());
 });
 
+test("One popular number is the only one that is wanted", async () => {
+  const port = await serve((_, body) => accept(body));
+  const result = await runLoad({ ...plan, port, first_number: 170, numbers: 100, popularity: "one" });
+  assert.deepEqual([...new Set(keysOf(result.accepted))], ["000000000070"]);
+});
+
 test("Open-loop times count from when a request was due, so waiting for a connection is part of them", async () => {
   const held_ms = 300;
   let clock_ms = 1_000;

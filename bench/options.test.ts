@@ -55,7 +55,7 @@ test("A wrong option is refused with what is accepted", () => {
     [["--events", "1e9"], /--events/],
     [["--links=-1"], /--links .* 0 to/],
     [["--links", ""], /--links is ""/],
-    [["--popularity", "normal"], /--popularity .* even, zipf/],
+    [["--popularity", "normal"], /--popularity .* even, zipf, one/],
     [["--tokens", "0"], /--tokens .* 1 to/],
     [["--attempts", "0"], /--attempts/],
     [["--clicks", "0"], /--clicks .* 1 to/],

@@ -77,7 +77,7 @@ export function manyLinksRequests(host: string): RequestTemplate[] {
   return browserRequests(path, host).map(({ bytes }) => ({ bytes, digits_at: `GET ${path}`.length - KEY_DIGITS }));
 }
 
-export const POPULARITIES = ["even", "zipf"] as const;
+export const POPULARITIES = ["even", "zipf", "one"] as const;
 export type Popularity = (typeof POPULARITIES)[number];
 
 /** Which of `count`, from 0, where the n-th is wanted a n-th as often as the first. @param share from 0 to below 1 */
