@@ -1,10 +1,9 @@
 // Bodies that are refused before they are all there: whoever sends one learns why, and what is sent costs no memory.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { DROPPED_MAX_BYTES } from "../../src/api/app.ts";
 import { APP_BODIES_MAX_BYTES, BODY_MAX_BYTES } from "../../src/api/load.ts";
+import { openConnection } from "../support/connection.ts";
 import { residentBytes } from "../support/resident-bytes.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
@@ -131,25 +130,3 @@ describe("who is refused in the midst of a body", () => {
     assert.equal((await server.request("GET", "/api/health")).status, 200);
   });
 });
-
-/** One connection, byte by byte, and the status of each answer that came over it. */
-async function openConnection(url: string) {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  let text = "";
-  socket.setEncoding("latin1").on("data", (chunk) => {
-    text += chunk;
-  });
-  await once(socket, "connect");
-  const ended = new Promise<Error | null>((resolve) => {
-    socket.once("error", resolve).once("close", () => resolve(null));
-  });
-  return {
-    write: (bytes: string) => void socket.write(bytes),
-    close: () => void socket.destroy(),
-    /** With what went wrong; null: nothing. */
-    ended,
-    text: () => text,
-    statuses: () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status),
-  };
-}
