@@ -29,7 +29,7 @@ export type LoadPlan = {
   /** what the first request carries where numbers are written, and how many there are until it begins again */
   first_number?: number;
   numbers?: number;
-  /** whether the numbers come in turn; or each at random, the n-th a n-th as often as the first; or the first alone */
+  /** whether the numbers come in turn; or each at random, the n-th about a n-th as often as the first; or the first alone */
   popularity?: Popularity;
 };
 

@@ -58,7 +58,7 @@ export const USAGE = `npm run bench -- [scenario ...] [options]
   --visitors <n>          redirect: connections, one for each visitor (256)
   --engine <name>         sqlite (default) or postgres, with its address in LINKME_BENCH_POSTGRES_URL
   --links <n>             redirect: links in the store, each visit opens another one; 0 (default): one link
-  --popularity <name>     redirect with --links: even (default); zipf: the n-th link is opened a n-th as often as the first;
+  --popularity <name>     redirect with --links: even (default); zipf: the n-th link is opened about a n-th as often as the first;
                           one: every visit opens the same
   --events <n>            backlog, nodes: deliveries to pile up (1000000)
   --webhooks <n>          many: webhooks, one in a hundred to a receiver that hangs (5000)

@@ -64,7 +64,7 @@ test("Each claim comes from the address that its token is for, and says how long
   assert.notEqual(networkOf(addressOf(1)), networkOf(addressOf(2)));
 });
 
-test("Of many links the n-th is wanted a n-th as often as the first", () => {
+test("Of many links the n-th is wanted about a n-th as often as the first", () => {
   const count = 1_000;
   const draws = 100_000;
   const seen = new Array<number>(count).fill(0);

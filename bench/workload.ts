@@ -80,7 +80,7 @@ export function manyLinksRequests(host: string): RequestTemplate[] {
 export const POPULARITIES = ["even", "zipf", "one"] as const;
 export type Popularity = (typeof POPULARITIES)[number];
 
-/** Which of `count`, from 0, where the n-th is wanted a n-th as often as the first. @param share from 0 to below 1 */
+/** Which of `count`, from 0, where the n-th is wanted about a n-th as often as the first, as by Zipf's law. @param share from 0 to below 1 */
 export function popularRank(count: number, share: number): number {
   return Math.min(count - 1, Math.floor((count + 1) ** share) - 1);
 }

@@ -1,6 +1,6 @@
 // Scenario `redirect`: one link, opened by iPhones, Android phones and desktops in turn, with a webhook that receives
 // every `link.click`. An event is recognised by the click's token, which the Location header and the webhook carry.
-// With `links` there are so many in the store. Each visit opens another one, which no cache has; or the n-th is opened a n-th as
+// With `links` there are so many in the store. Each visit opens another one, which no cache has; or the n-th is opened about a n-th as
 // often as the first; or one alone is, as without `links`. The cache begins without them, for the load before it has others.
 // Measured twice: as a process that only answers, with everything durable before the 302 and a second process that
 // delivers after the load; and as one process that does both at once, which is what a single server does.

@@ -1,6 +1,6 @@
 // Turns rows of the route table into Fastify routes: scope, validation, status and answer. Called by app.ts.
 // A handler sees parsed values only, and answers a value of the route's answer type.
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { z } from "zod";
 import type { ErrorDetail } from "#contract/errors.ts";
@@ -93,10 +93,7 @@ function bindOne(app: FastifyInstance, name: RouteName, handler: Handler<Route>,
     // Without waiting for anything, so that the parser's own listeners miss nothing of the body.
     preParsing(request, reply, payload, done) {
       door.load.watch(callerOf(request, route), request.raw, reply.raw);
-      // The stream of a request without a body has ended before anybody listens (see app.ts), and a parser that the headers
-      // call for would wait for its end.
-      const is_over = request.raw.readableEnded && request.headers["content-type"] !== undefined;
-      done(null, is_over ? Readable.from([]) : payload);
+      done(null, payload);
     },
     async handler(request, reply) {
       const call = parseCall(route, request, reply, door);

@@ -34,7 +34,7 @@ export function registerEdge(app: FastifyInstance, deps: EdgeDeps): void {
     return answer(has_path ? await openRoot(openingOf(request, "")) : missing, reply);
   });
   // Not an async function, and no promise of a reply, which has a `then`: whoever waits for one listens for the end of its
-  // response, which costs each redirect some microseconds.
+  // response.
   app.get("/:slug", FOR_VISITORS, (request: SlugRequest, reply) => {
     const opening = openingOf(request, request.params.slug);
     const answering: Promise<unknown> = opening.slug.endsWith("+")

@@ -36,6 +36,29 @@ forEachEngine((engine) => {
     assert.deepEqual(answers, new Set([200, 404]));
   });
 
+  test("whoever opens a click of a device that is being erased is somebody else, and keeps what is theirs", async () => {
+    const { api, app_id } = await startShop(engine, { analytics_consent: true });
+    const headers = { "x-app-id": app_id };
+    await api.call("POST", `/api/apps/${app_id}/events`, { event: "link.claim", data: { user_id: "hopper" } });
+    const cid = await click(api, app_id, "hello");
+    const claimed = await send(api, "GET", `/api/deeplink?cid=${cid}`, undefined, {
+      headers: { ...headers, "x-linkme-device": JSON.stringify(DEVICE) },
+    });
+    assert.equal(claimed.status, 200);
+    const open = { type: "open", platform: "ios", cid, userId: "hopper" };
+    // The names of the person have been found, and nothing has been erased.
+    const db = behind(api.db, /insert into erasure_keys/, async () => {
+      assert.equal((await send(api, "POST", "/api/app-events", open, { headers })).status, 204);
+    });
+    await finished(api, app_id, { device_id: DEVICE.device_id }, db);
+    assert.doesNotMatch(await storedText(api, ["clicks"]), new RegExp(cid));
+    const told = await api.db.query<{ body: string }>(sql`select body from events where event = ${"link.claim"}`);
+    assert.ok(
+      told.some(({ body }) => body.includes("hopper")),
+      JSON.stringify(told),
+    );
+  });
+
   for (const [title, before] of [
     ["has not been claimed", null],
     [
@@ -82,5 +105,20 @@ function after(db: Database, calls: number, work: () => Promise<unknown>): Datab
     query: (statement) => counted(db.query(statement)),
     batch: (statements) => counted(db.batch(statements)),
     transaction: (work_of, limits) => counted(db.transaction(work_of, limits)),
+  };
+}
+
+/** Does something once, behind a statement. */
+function behind(db: Database, pattern: RegExp, work: () => Promise<unknown>): Database {
+  let is_done = false;
+  return {
+    ...db,
+    async query<Result>(statement: Parameters<Database["query"]>[0]) {
+      const found = await db.query<Result>(statement);
+      if (is_done || !pattern.test(statement.parts.join("?"))) return found;
+      is_done = true;
+      await work();
+      return found;
+    },
   };
 }

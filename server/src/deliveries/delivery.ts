@@ -280,7 +280,7 @@ export function showDelivery(row: DeliveryRow, event_id: string, now: number, de
 }
 
 /**
- * Attempts newest last. A number without a record belongs to a process that died: it is shown as interrupted, unless its
+ * Attempts newest last. A number without a record belongs to a process that died, or was called off: it is shown as interrupted, unless its
  * record may have expired.
  */
 export function showAttempts(

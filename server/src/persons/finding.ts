@@ -82,7 +82,7 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
         if (names.is_more) break;
       }
       // Only of the one that was named: a device that several share leads to clicks of any of them.
-      if (key.kind === "cid" && seeds.includes(key)) addUser(await userOf(app_id, key.value));
+      if (may_add_user && key.kind === "cid" && seeds.includes(key)) addUser(await userOf(app_id, key.value));
       const identities = await identitiesOf(app_id, key);
       if (identities.length >= DEVICES_MAX) names.is_more = true;
       for (const identity of identities) {

@@ -125,16 +125,16 @@ export function createRunner(options: RunnerOptions) {
     if (click !== undefined && (await erasures.remove(id, "clicks", removeClickOf(app_id, click))) === 0) {
       const [now_is] = await finding.findClick(app_id, key);
       if (now_is !== undefined) {
-        const user = names.users.size === 0 ? now_is.user_id : null;
+        // Only the click that was named leads to somebody new: on a device that was named, who has come since is somebody else.
+        const is_named = erasure.kind === "cid" && erasure.value === key.value;
+        const user = is_named && names.users.size === 0 ? now_is.user_id : null;
         if (user !== null) await erasures.saveKeys(id, [{ kind: "user", value: user }]);
         return false;
       }
     }
-    // Behind the click, which nobody can be tied to any more. Once more for the one that was named: who was known on a device
-    // when it went may have been stored since.
-    if (click !== undefined || key.value === erasure.value) {
-      await erasures.remove(id, "identities", forgetFirst(app_id, key.value));
-    }
+    // Behind the click, which nobody can be tied to any more, and in each pass: a process may have died in between, and who was
+    // known on a device when the click went may have been stored since.
+    await erasures.remove(id, "identities", forgetFirst(app_id, key.value));
     await rest();
     return true;
   }

@@ -99,7 +99,7 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     await query(sql`insert into erasure_keys (erasure_id, kind, value) values ${rows(list)} on conflict do nothing`);
   }
 
-  /** Removes rows and counts them, together; answers how many. Each statement answers a row for one that it has removed. */
+  /** Removes rows and counts them, together; answers how many. A statement answers a row for each, and none where it only changes what stays. */
   function remove(id: string, what: Counted, statement: Statement, also: readonly Statement[] = []): Promise<number> {
     return transaction(async (within) => {
       for (const one of also) await within(one);

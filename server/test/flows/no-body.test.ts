@@ -51,13 +51,3 @@ test("a call that promises JSON and brings nothing is answered, and so is the ne
   );
   connection.close();
 });
-
-test("a stream whose listener leaves is let go", async () => {
-  const tail = await openConnection(server.url);
-  tail.write(head(`GET ${link.replace("links", "events/stream")}`));
-  await waitUntil(() => tail.statuses().length === 1, "the stream");
-  assert.deepEqual(tail.statuses(), ["200"]);
-  tail.close();
-  assert.equal(await server.stop().then(({ code }) => code), 0);
-  assert.match(server.stdout(), /"drained":true/);
-});
