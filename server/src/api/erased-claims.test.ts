@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestApi } from "../../test/support/api.ts";
+import { behind } from "../../test/support/behind.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
-import { finished, storedText } from "../../test/support/erasures.ts";
+import { finished, runnerOn, storedText } from "../../test/support/erasures.ts";
 import { meanwhile } from "../../test/support/meanwhile.ts";
 import { click, ofType, send, startShop } from "../../test/support/sdk.ts";
 import type { Database } from "../platform/database.ts";
@@ -18,7 +19,7 @@ function claimAs(api: TestApi, app_id: string, cid: string, user_id: string) {
 }
 
 forEachEngine((engine) => {
-  test("a click that is claimed between any two steps of its erasure goes with all that the claim has left", async () => {
+  test("a click that is claimed between any two steps of its erasure goes, and whoever claimed it begins anew", async () => {
     const { api, app_id } = await startShop(engine, { analytics_consent: true });
     const answers = new Set<number>();
     for (let steps = 1; ; steps++) {
@@ -29,11 +30,65 @@ forEachEngine((engine) => {
         answers.add((await claimAs(api, app_id, cid, "lovelace")).status);
       });
       await finished(api, app_id, { cid }, db);
-      assert.doesNotMatch(await storedText(api), new RegExp(`${cid}|lovelace`), `claimed after ${steps} steps`);
+      assert.doesNotMatch(await storedText(api), new RegExp(cid), `claimed after ${steps} steps`);
+      await finished(api, app_id, { user_id: "lovelace" });
+      assert.doesNotMatch(await storedText(api), /lovelace/, `claimed after ${steps} steps`);
       assert.equal(await storedText(api, ["identities"]), "[[]]", `claimed after ${steps} steps`);
       if (!is_claimed) break;
     }
     assert.deepEqual(answers, new Set([200, 404]));
+  });
+
+  for (const [title, nameOf] of [
+    ["the device", () => ({ device_id: DEVICE.device_id })],
+    ["the click", (cid: string) => ({ cid })],
+  ] as const) {
+    test(`whoever comes to ${title} behind the answer, while the erasure waits, is somebody else`, async () => {
+      const { api, app_id } = await startShop(engine, { analytics_consent: true });
+      const call = (path: string, device: object, body?: object) =>
+        send(api, body === undefined ? "GET" : "POST", path, body, {
+          headers: { "x-app-id": app_id, "x-linkme-device": JSON.stringify(device) },
+        });
+      const phone = { ...DEVICE, device_id: "BBBBBBBB-02" };
+      const hoppers = await click(api, app_id, "hello");
+      assert.equal((await call(`/api/deeplink?cid=${hoppers}&user_id=hopper`, phone)).status, 200);
+      await call("/api/app-events", phone, { type: "purchase", userId: "hopper", device: phone });
+      const before = await api.call("POST", `/api/apps/${app_id}/persons`, { user_id: "hopper" });
+      const cid = await click(api, app_id, "hello");
+      const is_device = title === "the device";
+      if (is_device) assert.equal((await call(`/api/deeplink?cid=${cid}`, DEVICE)).status, 200);
+      const asked = await api.call("POST", `/api/apps/${app_id}/erasures`, nameOf(cid));
+      assert.equal(asked.status, 202);
+      if (!is_device) assert.equal((await call(`/api/deeplink?cid=${cid}&user_id=hopper`, phone)).status, 200);
+      const open = { type: "open", userId: "hopper", device: is_device ? DEVICE : phone, cid };
+      assert.equal((await call("/api/app-events", open.device, open)).status, 204);
+      assert.equal(await runnerOn(api.db).runRound(), true);
+      assert.equal((await api.call("GET", `/api/erasures/${asked.body.id}`)).body.state, "done");
+      assert.doesNotMatch(await storedText(api), new RegExp(cid));
+      const after = await api.call("POST", `/api/apps/${app_id}/persons`, { user_id: "hopper" });
+      for (const what of ["clicks", "events", "app_events"]) {
+        assert.deepEqual(after.body[what], before.body[what], what);
+      }
+      const seen = (identities: { kind: string; first_cid: string }[]) =>
+        identities.map(({ kind, first_cid }) => [kind, first_cid]);
+      assert.deepEqual(seen(after.body.identities), seen(before.body.identities));
+    });
+  }
+
+  test("a user who is known when it is asked for goes, whoever has come to the device by the time that it begins", async () => {
+    const { api, app_id } = await startShop(engine, { analytics_consent: true });
+    const cid = await click(api, app_id, "hello");
+    assert.equal((await claimAs(api, app_id, cid, "lovelace")).status, 200);
+    await api.call("POST", `/api/apps/${app_id}/events`, { event: "link.claim", data: { user_id: "lovelace" } });
+    await api.call("POST", `/api/apps/${app_id}/events`, { event: "link.claim", data: { user_id: "hopper" } });
+    await api.call("POST", `/api/apps/${app_id}/erasures`, { device_id: DEVICE.device_id });
+    const open = { type: "open", userId: "hopper", device: DEVICE };
+    await send(api, "POST", "/api/app-events", open, { headers: { "x-app-id": app_id } });
+    assert.equal(await runnerOn(api.db).runRound(), true);
+    assert.doesNotMatch(await storedText(api), /lovelace/);
+    assert.doesNotMatch(await storedText(api, ["clicks", "identities"]), new RegExp(cid));
+    const told = await api.db.query<{ body: string }>(sql`select body from events`);
+    assert.equal(told.filter(({ body }) => body.includes("hopper")).length, 2);
   });
 
   test("whoever opens a click of a device that is being erased is somebody else, and keeps what is theirs", async () => {
@@ -105,20 +160,5 @@ function after(db: Database, calls: number, work: () => Promise<unknown>): Datab
     query: (statement) => counted(db.query(statement)),
     batch: (statements) => counted(db.batch(statements)),
     transaction: (work_of, limits) => counted(db.transaction(work_of, limits)),
-  };
-}
-
-/** Does something once, behind a statement. */
-function behind(db: Database, pattern: RegExp, work: () => Promise<unknown>): Database {
-  let is_done = false;
-  return {
-    ...db,
-    async query<Result>(statement: Parameters<Database["query"]>[0]) {
-      const found = await db.query<Result>(statement);
-      if (is_done || !pattern.test(statement.parts.join("?"))) return found;
-      is_done = true;
-      await work();
-      return found;
-    },
   };
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PersonData } from "#contract/persons.ts";
 import type { TestApi } from "../../test/support/api.ts";
+import { behind } from "../../test/support/behind.ts";
 import { type Engine, forEachEngine } from "../../test/support/engines.ts";
 import { countsOf, finished, runnerOn, storedText } from "../../test/support/erasures.ts";
 import { claim, click, eventsOf, send, startShop } from "../../test/support/sdk.ts";
@@ -161,7 +162,7 @@ forEachEngine((engine) => {
     await api.call("POST", `/api/apps/${app_id}/events`, { event: "link.claim", data: { user_id: "hopper" } });
     const { body: erasure } = await api.call("POST", `/api/apps/${app_id}/erasures`, { device_id: ADA.device_id });
     // The second pass begins with the row of the device that this process has made after the first.
-    const db = onBatch(api.db, /update erasures set passes/, () =>
+    const db = behind(api.db, /update erasures set passes/, () =>
       send(api, "POST", "/api/app-events", open, { headers }),
     );
     assert.equal(await runnerOn(db).runRound(), true);
@@ -274,7 +275,7 @@ forEachEngine((engine) => {
     const erasures = createErasureStore(api.db);
     const counts = { passes: 0, events: 0, clicks: 0, app_events: 0, identities: 0 };
     const at = { created_at: Date.now(), finished_at: null };
-    await erasures.insert({ id: "era_1", app_id, kind: "user", value: "lovelace", ...counts, ...at }, LIMITS);
+    await erasures.insert({ id: "era_1", app_id, kind: "user", value: "lovelace", ...counts, ...at }, [], LIMITS);
     let deaths = 0;
     for (let steps = 1; ; steps++) {
       const runner = runnerOn(dieAfter(api.db, steps));
@@ -305,7 +306,7 @@ forEachEngine((engine) => {
       created_at: now,
       finished_at: null,
     } as const;
-    await erasures.insert(row, LIMITS);
+    await erasures.insert(row, [], LIMITS);
     assert.equal((await erasures.take("one", now, 60_000))?.id, "era_1");
     assert.equal(await erasures.take("two", now, 60_000), null);
     const again = await api.call("POST", `/api/apps/${app_id}/erasures`, { user_id: "lovelace" });
@@ -313,11 +314,11 @@ forEachEngine((engine) => {
     assert.equal(await erasures.renew("era_1", "two", now), false);
     assert.equal((await erasures.take("two", now + 60_000, 60_000))?.id, "era_1", "the first has died");
     assert.equal(await erasures.renew("era_1", "one", now), false);
-    await erasures.insert({ ...row, id: "era_2", value: "hopper", created_at: now + 1 }, LIMITS);
+    await erasures.insert({ ...row, id: "era_2", value: "hopper", created_at: now + 1 }, [], LIMITS);
     assert.equal((await erasures.take("two", now, 60_000))?.id, "era_2", "one that was tried comes behind the others");
-    await assert.rejects(erasures.insert({ ...row, id: "era_3" }, LIMITS), { kind: "unmet" });
+    await assert.rejects(erasures.insert({ ...row, id: "era_3" }, [], LIMITS), { kind: "unmet" });
     await erasures.finish("era_2", now);
-    await erasures.insert({ ...row, id: "era_3" }, { ...LIMITS, forget_before: now + 1 });
+    await erasures.insert({ ...row, id: "era_3" }, [], { ...LIMITS, forget_before: now + 1 });
     assert.equal(await erasures.find("era_2", null), null, "what is done is forgotten when its time is over");
   });
 });
@@ -360,23 +361,6 @@ function dieAfter(db: Database, calls: number): Database {
     async transaction(work, limits) {
       live();
       return db.transaction(work, limits);
-    },
-  };
-}
-
-/** Does something once, behind a statement. */
-function onBatch(db: Database, pattern: RegExp, work: () => Promise<unknown>): Database {
-  let is_done = false;
-  return {
-    ...db,
-    async batch(statements) {
-      const results = await db.batch(statements);
-      const is_it = statements.some(({ parts }) => pattern.test(parts.join("?")));
-      if (is_it && !is_done) {
-        is_done = true;
-        await work();
-      }
-      return results;
     },
   };
 }

@@ -48,15 +48,17 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
    * All names that lead on from these: a click to its user and device, these to their clicks, a user to the devices of no other
    * and to the clicks that the user's events name; the click that was named to the user whom its events name, too.
    * There is one user at the most, for whose user is known is nobody else.
-   * @param may_add_user false where it was looked for before: who has come since is somebody else
+   * @param is_settled the seeds are all whom they led to at an earlier time: who has come to them since is somebody else. Then no user
+   * is added; and where there is none, a device leads to its clicks alone, for all else may be of whoever has come
    */
-  async function findNames(app_id: string, seeds: readonly Key[], may_add_user = true): Promise<Names> {
+  async function findNames(app_id: string, seeds: readonly Key[], is_settled = false): Promise<Names> {
     const names: Names = { cids: new Set(), users: new Set(), devices: new Set(), clicks: new Map(), is_more: false };
     const waiting: Key[] = [];
     const add = (key: Key) => {
       const known = setOf(names, key.kind);
       if (known.has(key.value)) return;
-      if (names.cids.size + names.users.size + names.devices.size >= names_max) {
+      // The one user is never beyond the bound: who is meant depends on it.
+      if (key.kind !== "user" && names.cids.size + names.users.size + names.devices.size >= names_max) {
         names.is_more = true;
         return;
       }
@@ -64,8 +66,9 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
       waiting.push(key);
     };
     const addUser = (user_id: string | null) => {
-      if (may_add_user && user_id !== null && !isOthers(names, user_id)) add({ kind: "user", value: user_id });
+      if (!is_settled && user_id !== null && !isOthers(names, user_id)) add({ kind: "user", value: user_id });
     };
+    const leadsOn = () => !is_settled || names.users.size > 0;
     for (const seed of seeds) add(seed);
     for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
       // Of a device that several share, none of them is meant.
@@ -77,13 +80,14 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
           if (isOthers(names, user_id)) continue;
           add({ kind: "cid", value: cid });
           if (!is_shared) addUser(user_id);
-          if (device !== null && (await isAlone(app_id, names, device))) add({ kind: "device", value: device });
+          if (device !== null && leadsOn() && (await isAlone(app_id, names, device)))
+            add({ kind: "device", value: device });
         }
         if (names.is_more) break;
       }
       // Only of the one that was named: a device that several share leads to clicks of any of them.
-      if (may_add_user && key.kind === "cid" && seeds.includes(key)) addUser(await userOf(app_id, key.value));
-      const identities = await identitiesOf(app_id, key);
+      if (!is_settled && key.kind === "cid" && seeds.includes(key)) addUser(await userOf(app_id, key.value));
+      const identities = leadsOn() ? await identitiesOf(app_id, key) : [];
       if (identities.length >= DEVICES_MAX) names.is_more = true;
       for (const identity of identities) {
         if (identity.is_shared === 1 || isOthers(names, identity.user_id)) continue;

@@ -48,7 +48,11 @@ export function createPersons(options: PersonsOptions) {
   const bounds = { names_max: NAMES_MAX, looked_max: SHOWN_MAX };
   const finding = createFinding({ store: options.store, about: options.about, ...bounds, rest });
 
-  /** Asked for again while it is under way, it is the same one. @throws AppError not_found */
+  /**
+   * Whom the name leads to is settled here, and stored with what was asked for: what it will be when the erasure begins nobody
+   * has seen. Asked for again while it is under way, it is the same one.
+   * @throws AppError not_found; conflict when too many are under way
+   */
   async function startErasure(app_id: string, query: ErasureCreate): Promise<Erasure> {
     const key = keyOf(app_id, query);
     const open = await erasures.findOpen(app_id, key);
@@ -56,13 +60,20 @@ export function createPersons(options: PersonsOptions) {
     const counts = { passes: 0, events: 0, clicks: 0, app_events: 0, identities: 0 };
     const row = { id: options.ids.prefixed("era"), app_id, ...key, ...counts, created_at: now(), finished_at: null };
     const limits = { forget_before: now() - KEPT_MS, open_max: OPEN_MAX };
-    await erasures.insert(row, limits).catch(async (error: unknown) => {
+    await erasures.insert(row, await settle(app_id, key), limits).catch(async (error: unknown) => {
       if (!isDatabaseError(error, "unmet")) throw error;
       if ((await options.findApp(app_id)) === null) throw notFound("app");
       throw refuse("conflict", `${OPEN_MAX} erasures of this app are under way. Ask again when some of them are done.`);
     });
     options.wake();
     return present(row);
+  }
+
+  /** The user, who leads to all else whenever it is looked for; where none is known, all that the name leads to now. */
+  async function settle(app_id: string, key: Key): Promise<Key[]> {
+    if (key.kind === "user") return [];
+    const names = await finding.findNames(app_id, [key]);
+    return names.users.size > 0 ? keysOf(names).filter(({ kind }) => kind === "user") : keysOf(names);
   }
 
   /** @throws AppError not_found */

@@ -1,7 +1,7 @@
 // Carries erasures on, one at a time in each process with the role `dispatcher`: in short steps, with a rest after each that grows when
 // the database is busy. The table says what is to be done and under which names, so another process goes on where one has
 // died. Two passes: what was under way during the first is found by the second. A click that is claimed meanwhile begins them
-// anew, for it leads to somebody then. Created once by compose-persons.ts.
+// anew, for it may have become somebody else's, or of one more device of the same. Created once by compose-persons.ts.
 import {
   forgetFirst,
   forgetUser,
@@ -79,19 +79,18 @@ export function createRunner(options: RunnerOptions) {
   async function carryOn(erasure: ErasureRow): Promise<void> {
     const { id, app_id, kind, value } = erasure;
     if (value === null) return;
-    let first = 0;
-    for (let passes = erasure.passes, is_done = false; !is_done; passes++) {
-      const known = await erasures.keysOf(id);
-      const is_new = passes === 0 && known.length === 0;
-      const names = await finding.findNames(app_id, [{ kind, value }, ...known], is_new);
+    for (let passes = erasure.passes, is_done = false; !is_done; ) {
+      const names = await finding.findNames(app_id, [{ kind, value }, ...(await erasures.keysOf(id))], true);
       await erasures.saveKeys(id, keysOf(names));
+      let has_changed = false;
       for (const key of keysOf(names)) {
         await eraseKey(erasure, names, key);
-        if (key.kind === "cid" && !(await eraseClick(erasure, names, key, passes === 0))) first = passes + 1;
+        if (key.kind === "cid" && !(await eraseClick(erasure, names, key, passes === 0))) has_changed = true;
       }
       await eraseIdentities(erasure, names);
-      await erasures.endPass(id, names.is_more);
-      is_done = !names.is_more && passes + 1 - first >= PASSES_MIN;
+      passes = has_changed ? 0 : passes + 1;
+      await erasures.endPass(id, passes, names.is_more);
+      is_done = !names.is_more && passes >= PASSES_MIN;
     }
     const done = await erasures.finish(id, clock.now());
     if (done === null) return;
@@ -113,7 +112,7 @@ export function createRunner(options: RunnerOptions) {
     }
   }
 
-  /** False when the click was claimed or tied since the names were found: it stays for the next pass, with whoever it leads to. */
+  /** False when the click was claimed or tied since the names were found: it stays for the next pass, which finds whose it is. */
   async function eraseClick(erasure: ErasureRow, names: Names, key: Key, is_first_pass: boolean): Promise<boolean> {
     const { id, app_id } = erasure;
     const click = names.clicks.get(key.value);
@@ -123,14 +122,7 @@ export function createRunner(options: RunnerOptions) {
       for await (const events of finding.eventsOfClick(app_id, key.value)) await eraseEvents(erasure, events);
     }
     if (click !== undefined && (await erasures.remove(id, "clicks", removeClickOf(app_id, click))) === 0) {
-      const [now_is] = await finding.findClick(app_id, key);
-      if (now_is !== undefined) {
-        // Only the click that was named leads to somebody new: on a device that was named, who has come since is somebody else.
-        const is_named = erasure.kind === "cid" && erasure.value === key.value;
-        const user = is_named && names.users.size === 0 ? now_is.user_id : null;
-        if (user !== null) await erasures.saveKeys(id, [{ kind: "user", value: user }]);
-        return false;
-      }
+      if ((await finding.findClick(app_id, key)).length > 0) return false;
     }
     // Behind the click, which nobody can be tied to any more, and in each pass: a process may have died in between, and who was
     // known on a device when the click went may have been stored since.

@@ -30,6 +30,7 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
    */
   async function insert(
     { id, app_id, kind, value, created_at }: ErasureRow,
+    keys: readonly Key[],
     { forget_before, open_max }: { forget_before: number; open_max: number },
   ): Promise<void> {
     const inserted = sql`insert into erasures (id, app_id, kind, value, passes, events, clicks, app_events, identities,
@@ -41,6 +42,7 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     await batch([
       sql`delete from erasures where app_id = ${app_id} and finished_at < ${forget_before}`,
       expectRows(1, inserted),
+      ...(keys.length > 0 ? [keepKeys(id, keys)] : []),
     ]);
   }
 
@@ -94,9 +96,7 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
   }
 
   async function saveKeys(id: string, keys: readonly Key[]): Promise<void> {
-    if (keys.length === 0) return;
-    const list = keys.map(({ kind, value }) => [id, kind, value]);
-    await query(sql`insert into erasure_keys (erasure_id, kind, value) values ${rows(list)} on conflict do nothing`);
+    if (keys.length > 0) await query(keepKeys(id, keys));
   }
 
   /** Removes rows and counts them, together; answers how many. A statement answers a row for each, and none where it only changes what stays. */
@@ -113,10 +113,13 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     return count(query, id, what, count_of);
   }
 
-  /** @param has_more what is done makes room for the rest; the user stays, who leads to it */
-  async function endPass(id: string, has_more: boolean): Promise<void> {
+  /**
+   * @param passes that are done of those that are to be
+   * @param has_more what is done makes room for the rest; the user stays, who leads to it
+   */
+  async function endPass(id: string, passes: number, has_more: boolean): Promise<void> {
     const forget = sql`delete from erasure_keys where erasure_id = ${id} and kind <> 'user'`;
-    await batch([sql`update erasures set passes = passes + 1 where id = ${id}`, ...(has_more ? [forget] : [])]);
+    await batch([sql`update erasures set passes = ${passes} where id = ${id}`, ...(has_more ? [forget] : [])]);
   }
 
   /** Null when it is gone. */
@@ -136,6 +139,11 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
 /** An end too far away is of a clock that was wrong. */
 function isFree(holder: string, now: number, lease_ms: number): Statement {
   return sql`(holder is null or holder = ${holder} or held_until <= ${now} or held_until > ${now + 2 * lease_ms})`;
+}
+
+function keepKeys(id: string, keys: readonly Key[]): Statement {
+  const list = keys.map(({ kind, value }) => [id, kind, value]);
+  return sql`insert into erasure_keys (erasure_id, kind, value) values ${rows(list)} on conflict do nothing`;
 }
 
 async function count(query: Query, id: string, what: Counted, count_of: number): Promise<void> {
