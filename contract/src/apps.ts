@@ -160,9 +160,13 @@ export const DomainCreate = z.strictObject({
     .trim()
     .toLowerCase()
     .max(253)
-    .regex(/^(?=.*[a-z])([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
-      error: "a host name with at least one dot, like go.example.com; no scheme, port or path",
-    }),
+    // A last label that is a number makes an address of an IP, in whichever notation (URL Standard, "ends in a number").
+    .regex(
+      /^(?=.*[a-z])(?!.*\.(?:\d+|0x[0-9a-f]*)$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+      {
+        error: "a host name with at least one dot, like go.example.com; no scheme, port or path",
+      },
+    ),
 });
 
 export const Domain = z

@@ -1,9 +1,8 @@
 // The HTTP server: limits, body parsing, error answers, security headers, and the routes that it is given. Called by
-// main.ts and by tests. Every bound of a connection is set here; no route answers before `isOpen` but the health checks.
+// main.ts and by tests. The bounds of connections are set here; no route answers before `isOpen` but the health checks.
 
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
 import fastifyCors from "@fastify/cors";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Route } from "#contract/route.ts";
@@ -13,6 +12,7 @@ import { unavailablePage } from "../links/pages.ts";
 import { log } from "../platform/log.ts";
 import type { Gate } from "./access.ts";
 import { ANY_ORIGIN, bind, type Handlers } from "./bind.ts";
+import { answerBrokenRequest, boundPipelining } from "./connections.ts";
 import { parseCsvBody } from "./csv-body.ts";
 import { registerDocs } from "./docs.ts";
 import { describeFailure } from "./failures.ts";
@@ -76,10 +76,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     frameworkErrors: answerError,
   });
   app.server.maxConnections = CONNECTIONS_MAX;
+  boundPipelining(app.server);
   app.decorateRequest("access", null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
     try {
+      refuseEncoded(request);
       // parseAs says so.
       done(null, parseJsonBody(body as Buffer, numberMaxOf(request.routeOptions.config.route_name)));
     } catch (error) {
@@ -117,6 +119,13 @@ function withoutWhole(network: string): string[] {
   return network.includes(":") ? ["::/1", "8000::/1"] : ["0.0.0.0/1", "128.0.0.0/1"];
 }
 
+/** @throws AppError unsupported_media_type: what is compressed looks like nonsense otherwise */
+function refuseEncoded({ headers }: FastifyRequest): void {
+  const encoding = headers["content-encoding"];
+  if (encoding === undefined || encoding.toLowerCase() === "identity") return;
+  throw refuse("unsupported_media_type", "Send the body as it is: without a content-encoding.");
+}
+
 /** Devices are in the field and cannot be mended: what one sends that loses digits is taken, as LinkMe takes it. */
 function numberMaxOf(name: RouteName | undefined): number {
   return name !== undefined && ROUTES[name].scope === "sdk" ? Number.MAX_VALUE : Number.MAX_SAFE_INTEGER;
@@ -137,9 +146,10 @@ async function registerRoutes(
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     // parseAs says that it is one.
-    scope.addContentTypeParser("text/csv", { parseAs: "buffer" }, async (_: unknown, body: unknown) =>
-      parseCsvBody(body as Buffer),
-    );
+    scope.addContentTypeParser("text/csv", { parseAs: "buffer" }, async (request: FastifyRequest, body: unknown) => {
+      refuseEncoded(request);
+      return parseCsvBody(body as Buffer);
+    });
     bind(scope, pick(handlers, takesCsv), door);
   });
   const sdk = pick(handlers, isSdk);
@@ -218,24 +228,4 @@ function afterBody(request: IncomingMessage, answer: (is_in: boolean) => void): 
     answer(is_in);
   };
   request.on("data", drop).once("end", whole).once("close", whole).resume();
-}
-
-/** For what is not even HTTP, or came too slowly: there is no request to answer by, only a socket. */
-function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const [status, code, message] = describeBroken(error.code);
-  const body = JSON.stringify({ error: code, message, request_id: `req_${randomBytes(6).toString("hex")}` });
-  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\nx-content-type-options: nosniff\r\n`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
-}
-
-function describeBroken(code: string | undefined): [string, string, string] {
-  if (code === "HPE_HEADER_OVERFLOW")
-    return ["431 Request Header Fields Too Large", "too_large", "The headers are larger than 16 KiB."];
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
-    return ["408 Request Timeout", "invalid_request", "The request came too slowly."];
-  return ["400 Bad Request", "invalid_request", "This is not a valid HTTP/1.1 request."];
 }

@@ -116,6 +116,7 @@ forEachEngine((engine) => {
       [Buffer.from([0x73, 0xff]), CSV, 400, "invalid_request"],
       ["slug\nx\n", { "content-type": "application/json" }, 415, "unsupported_media_type"],
       ["slug\nx\n", { "content-type": "text/plain" }, 415, "unsupported_media_type"],
+      ["slug\nx\n", { ...CSV, "content-encoding": "br" }, 415, "unsupported_media_type"],
       [`slug\n${"x".repeat(1024 * 1024)}`, CSV, 413, "too_large"],
     ] as const) {
       const answer = await send(api, app_id, file, headers);

@@ -2,6 +2,7 @@
 // route that is added is tested too, or fails here until it says how.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { ERROR_STATUS } from "#contract/errors.ts";
 import { type Route, SCOPES } from "#contract/route.ts";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
@@ -194,6 +195,7 @@ for (const name of WITH_BODY) {
       ["a form", "a=1", { "content-type": "application/x-www-form-urlencoded" }, "unsupported_media_type"],
       ["text", "{}", { "content-type": "text/plain" }, "unsupported_media_type"],
       ["no content type", "{}", { "content-type": "" }, "unsupported_media_type"],
+      ["a compressed body", gzipSync("{}"), { "content-encoding": "gzip" }, "unsupported_media_type"],
       ["more than 1 MiB", JSON.stringify({ name: "a".repeat(1024 * 1024) }), {}, "too_large"],
     ] as const) {
       assertRefused(await send(name, url, { headers }, body), code, what);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DROPPED_MAX_BYTES } from "../../src/api/app.ts";
 import { APP_BODIES_MAX_BYTES, BODY_MAX_BYTES } from "../../src/api/load.ts";
-import { openConnection } from "../support/connection.ts";
+import { headOf, openConnection } from "../support/connection.ts";
 import { residentBytes } from "../support/resident-bytes.ts";
 import { type ServerProcess, startServer } from "../support/server-process.ts";
 import { waitUntil } from "../support/wait.ts";
@@ -20,12 +20,9 @@ describe("who is refused in the midst of a body", () => {
   });
   after(() => server.stop());
 
-  function headOf(call: string, ...headers: string[]): string {
-    const own = [`host: localhost`, `authorization: Bearer ${server.admin_token}`, "content-type: application/json"];
-    return `${[`${call} HTTP/1.1`, ...own, ...headers].join("\r\n")}\r\n\r\n`;
-  }
+  const head = (call: string, ...headers: string[]) => headOf(server.admin_token, call, ...headers);
   const ingest = (bytes: number, ...headers: string[]) =>
-    headOf(`POST /api/apps/${app_id}/events`, `content-length: ${bytes}`, ...headers);
+    head(`POST /api/apps/${app_id}/events`, `content-length: ${bytes}`, ...headers);
 
   test("sees why when all is sent, and goes on over the same connection", async () => {
     const connection = await openConnection(server.url);
@@ -39,8 +36,8 @@ describe("who is refused in the midst of a body", () => {
   test("and wants no other request over its connection reads the answer, too", async () => {
     for (const version of ["1.1", "1.0"]) {
       const connection = await openConnection(server.url);
-      const head = ingest(8 * BODY_MAX_BYTES, "connection: close").replace("HTTP/1.1", `HTTP/${version}`);
-      connection.write(`${head}${"x".repeat(8 * BODY_MAX_BYTES)}`);
+      const start = ingest(8 * BODY_MAX_BYTES, "connection: close").replace("HTTP/1.1", `HTTP/${version}`);
+      connection.write(`${start}${"x".repeat(8 * BODY_MAX_BYTES)}`);
       assert.equal(await connection.ended, null, "it is not reset");
       assert.deepEqual(connection.statuses(), ["413"]);
       assert.match(connection.text(), /connection: close/);
@@ -81,7 +78,7 @@ describe("who is refused in the midst of a body", () => {
 
   test("of an unknown length that is too large is told so, whoever it is", async () => {
     const connection = await openConnection(server.url);
-    connection.write(headOf("POST /api/deferred/claim", "transfer-encoding: chunked"));
+    connection.write(head("POST /api/deferred/claim", "transfer-encoding: chunked"));
     const chunk = `${(BODY_MAX_BYTES / 16).toString(16)}\r\n${" ".repeat(BODY_MAX_BYTES / 16)}\r\n`;
     connection.write(`${chunk.repeat(20)}0\r\n\r\n`);
     await waitUntil(() => connection.statuses().length === 1, "the answer");
@@ -92,7 +89,7 @@ describe("who is refused in the midst of a body", () => {
   test("to an address that is none weighs nothing, whatever it says", async () => {
     for (const call of ["POST /nowhere/at/all", "PUT /api/health", "PATCH /api/nowhere"]) {
       const connection = await openConnection(server.url);
-      connection.write(`${headOf(call, "content-length: 7")}no json${HEALTH}`);
+      connection.write(`${head(call, "content-length: 7")}no json${HEALTH}`);
       await waitUntil(() => connection.statuses().length === 2, "both answers");
       assert.deepEqual(connection.statuses(), ["404", "200"], call);
       connection.close();
@@ -101,7 +98,7 @@ describe("who is refused in the midst of a body", () => {
     const open = async () => {
       const connection = await openConnection(server.url);
       connection.write(
-        `${headOf("POST /nowhere", `content-length: ${BODY_MAX_BYTES}`)}${" ".repeat(BODY_MAX_BYTES - 1)}`,
+        `${head("POST /nowhere", `content-length: ${BODY_MAX_BYTES}`)}${" ".repeat(BODY_MAX_BYTES - 1)}`,
       );
       return connection;
     };
@@ -116,12 +113,12 @@ describe("who is refused in the midst of a body", () => {
 
   test("that nobody reads, beside others that leave no room, harms nobody", async () => {
     const holding = await openConnection(server.url);
-    holding.write(headOf("POST /api/deferred/claim", `content-length: ${BODY_MAX_BYTES}`));
+    holding.write(head("POST /api/deferred/claim", `content-length: ${BODY_MAX_BYTES}`));
     holding.write(" ".repeat(BODY_MAX_BYTES - 1));
     for (const method of ["GET", "HEAD"]) {
       const connection = await openConnection(server.url);
-      const head = headOf(`${method} /api/deeplink?cid=abcdefgh`, "content-length: 30000");
-      connection.write(`${head}${"x".repeat(30_000)}${HEALTH}`);
+      const start = head(`${method} /api/deeplink?cid=abcdefgh`, "content-length: 30000");
+      connection.write(`${start}${"x".repeat(30_000)}${HEALTH}`);
       await waitUntil(() => connection.statuses().length === 2, "both answers");
       assert.equal(connection.statuses()[1], "200");
       connection.close();

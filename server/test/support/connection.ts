@@ -23,3 +23,9 @@ export async function openConnection(url: string) {
     statuses: () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => status),
   };
 }
+
+/** The start of a call with a token and the type of JSON. */
+export function headOf(token: string, call: string, ...headers: string[]): string {
+  const own = ["host: localhost", `authorization: Bearer ${token}`, "content-type: application/json"];
+  return `${[`${call} HTTP/1.1`, ...own, ...headers].join("\r\n")}\r\n\r\n`;
+}
