@@ -74,10 +74,14 @@ test("a flood of large bodies beside a database that is locked is turned away be
 
   const file = new DatabaseSync(join(server.dir, "linkme.db"));
   file.exec("begin immediate");
-  const flood = Array.from({ length: CALLS }, send);
+  let turned_away = 0;
+  const flood = Array.from({ length: CALLS }, async () => {
+    const answer = await send();
+    if (answer.status === 503) turned_away++;
+    return answer;
+  });
   // What finds no room is answered at once, while what found some waits for the lock.
-  const first = await Promise.race(flood);
-  assert.equal(first.status, 503);
+  await waitUntil(() => turned_away > CALLS / 2, "most calls to be turned away");
   const health = await server.request("GET", "/api/health");
   assert.equal(health.status, 200, "calls without a body are answered all the while");
   file.exec("rollback");
@@ -85,7 +89,7 @@ test("a flood of large bodies beside a database that is locked is turned away be
   const accepted = answers.filter(({ status }) => status === 202);
   const refused = answers.filter(({ status }) => status === 503);
   assert.equal(accepted.length + refused.length, CALLS);
-  assert.ok(refused.length > CALLS / 2 && accepted.length > 0, `${accepted.length} of ${CALLS} were taken`);
+  assert.ok(accepted.length > 0, "what found room, or came when there was some again, was taken");
   for (const answer of refused) assert.equal(answer.headers["retry-after"], "1");
   const grown = residentBytes(server.pid) - before;
   assert.ok(grown < MEMORY_GROWTH_MAX_BYTES, `the server grew by ${grown} bytes`);
