@@ -2,6 +2,7 @@
 // Called by the server's destinations module, which seals configs and prepares each destination once.
 // Everything here and in the definitions is pure: no clock, no network, the same input gives the same bytes.
 import { z } from "zod";
+import { MASK } from "#contract/destinations.ts";
 
 /** One event on its way to one destination, for one attempt. `body` is the stored envelope, never printed again. */
 export interface Outgoing {
@@ -12,6 +13,36 @@ export interface Outgoing {
   attempt: number;
   /** When this attempt is made, in ms since 1970. */
   at: number;
+}
+
+/** What an event comes to that needs no request. */
+export interface Unsent {
+  kind: "unsent";
+  outcome: FailedOutcome | SkippedOutcome;
+}
+
+export function isUnsent(built: BuiltRequest | Unsent): built is Unsent {
+  return "outcome" in built;
+}
+
+/** What a look at an event before it is sent has found. `error`: the vendor would drop it, or a part of it. */
+export interface Finding {
+  level: "error" | "warning";
+  /** A name that stays, like `PARAM_VALUE_TOO_LONG`. */
+  rule: string;
+  /** Where in the request, like `events.0.params.linkme_dest_path`. */
+  path: string;
+  message: string;
+  /** What to do about it. */
+  fix: string;
+}
+
+/** A request as an answer may show it, every secret masked. */
+export interface ShownRequest {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body: string;
 }
 
 /** A request as the egress gate takes it; `headers` is flat: name, value, name, value. */
@@ -28,23 +59,52 @@ export type Exchange =
       kind: "response";
       status: number;
       headers: Readonly<Record<string, string>>;
+      /** The start of the body, without what is secret. */
+      snippet: string;
       started_at: number;
       duration_ms: number;
     }
   | { kind: "failure"; code: string; message: string; started_at: number; duration_ms: number };
 
 /** What an exchange means for its event. `message` is read by the engineer on call, in the Portal and in the API. */
-export type Outcome =
-  | { kind: "accepted" }
-  | {
-      kind: "refused" | "unreachable" | "ambiguous" | "misconfigured";
-      retriable: boolean;
-      message: string;
-      /** The destination asked for at least this delay before the next attempt. */
-      retry_after_ms?: number;
-      /** The destination wants nothing more, and why: it becomes `disabled` with this reason. */
-      disable?: string;
-    };
+export type Outcome = HttpOutcome | UnverifiedOutcome | SkippedOutcome;
+
+/** Of a vendor whose answer says whether it has the event. */
+export type HttpOutcome = { kind: "accepted" } | FailedOutcome;
+/** 2xx of a vendor that answers so to anything: what became of the event nobody knows. */
+export interface UnverifiedOutcome {
+  kind: "accepted_unverified";
+}
+
+/** Not meant for this destination, as its settings or the event itself say. */
+export interface SkippedOutcome {
+  kind: "skipped";
+  message: string;
+}
+
+export interface FailedOutcome {
+  kind: "refused" | "unreachable" | "ambiguous" | "misconfigured";
+  retriable: boolean;
+  message: string;
+  /** The destination asked for at least this delay before the next attempt. */
+  retry_after_ms?: number;
+  /** The destination will take nothing until somebody has changed something, there or here: it pauses at once. */
+  pause?: true;
+  /** The destination wants nothing more, and why: it becomes `disabled` with this reason. */
+  disable?: string;
+}
+
+/** Null when nothing went wrong. */
+export function failureOf(outcome: Outcome): FailedOutcome | null {
+  return outcome.kind === "accepted" || outcome.kind === "accepted_unverified" || outcome.kind === "skipped"
+    ? null
+    : outcome;
+}
+
+/** Whether the other side has said yes. @param kind of an outcome, also of one that is stored */
+export function isAccepted(kind: string): boolean {
+  return kind === "accepted" || kind === "accepted_unverified";
+}
 
 /** Settings of a destination that decide what its answers mean. */
 export interface JudgeRules {
@@ -73,6 +133,8 @@ export interface PrepareContext {
   /** The product's version, for the user agent. */
   version: string;
   secrets: SigningSecrets;
+  /** See MapContext in mapping/source.ts. */
+  pseudonym(text: string): Uint8Array;
 }
 
 export interface Limits {
@@ -82,7 +144,13 @@ export interface Limits {
   max_age_ms?: number;
 }
 
-export interface Definition<Config, Prepared> {
+/** @typeParam Built narrowed to BuiltRequest by a type that sends every event. @typeParam Judged what its answers can come to */
+export interface Definition<
+  Config,
+  Prepared,
+  Built extends BuiltRequest | Unsent = BuiltRequest | Unsent,
+  Judged extends Outcome = Outcome,
+> {
   readonly type: string;
   readonly label: string;
   /** One or two sentences for the person who sets it up. */
@@ -91,10 +159,22 @@ export interface Definition<Config, Prepared> {
   readonly limits: Limits;
   /** Derives once what every request would otherwise derive again: keys, constant headers. */
   prepare(config: Config, context: PrepareContext): Prepared;
-  buildRequest(delivery: Outgoing, prepared: Prepared): BuiltRequest;
-  judge(exchange: Exchange, rules: JudgeRules): Outcome;
-  /** The headers of a built request as an answer of the API may show them. */
-  mask(headers: readonly string[], prepared: Prepared): Record<string, string>;
+  buildRequest(delivery: Outgoing, prepared: Prepared): Built;
+  judge(exchange: Exchange, rules: JudgeRules): Judged;
+  /** A built request as answers of the API may show it. */
+  show(request: BuiltRequest, prepared: Prepared): ShownRequest;
+  /** What is to be said of an event before it is sent; absent where nothing can be wrong with one. */
+  inspect?(delivery: Outgoing, prepared: Prepared): Finding[];
+}
+
+/** Flat pairs of headers as an answer may show them. @param masked_names of those whose values are secret, as they stand in the pairs */
+export function maskHeaders(headers: readonly string[], masked_names: ReadonlySet<string>): Record<string, string> {
+  const shown: [string, string][] = [];
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] ?? "";
+    shown.push([name, masked_names.has(name) ? MASK : (headers[index + 1] ?? "")]);
+  }
+  return Object.fromEntries(shown);
 }
 
 /** Marks a text of a config as secret: it is sealed at rest and masked in answers. */

@@ -7,7 +7,14 @@ const RETRIABLE = { retry_on: "retriable" } as const;
 const ANY_FAILURE = { retry_on: "any_failure" } as const;
 
 function answer(status: number, headers: Record<string, string> = {}): Exchange {
-  return { kind: "response", status, headers, started_at: Date.UTC(2026, 0, 31, 9, 30), duration_ms: 1_000 };
+  return {
+    kind: "response",
+    status,
+    headers,
+    snippet: "",
+    started_at: Date.UTC(2026, 0, 31, 9, 30),
+    duration_ms: 1_000,
+  };
 }
 
 function failure(code: string, message: string): Exchange {

@@ -1,6 +1,6 @@
 // The rule by which an HTTP answer decides over a delivery: what is success, what is worth another attempt, how long to
 // wait. The webhook's own rule, and the default of types whose vendor has no better one. Pure.
-import type { Exchange, JudgeRules, Outcome } from "./definition.ts";
+import type { Exchange, FailedOutcome, HttpOutcome, JudgeRules } from "./definition.ts";
 import { readRetryAfter } from "./retry-after.ts";
 
 /** The receiver wants no more, ever (RFC 9110, 15.5.11). */
@@ -9,10 +9,9 @@ export const GONE = 410;
 const RETRIABLE_STATUS: ReadonlySet<number> = new Set([408, 425, 429]);
 const RETRY_AFTER_STATUS: ReadonlySet<number> = new Set([429, 503]);
 
-type Failed = Exclude<Outcome, { kind: "accepted" }>;
 type Response = Extract<Exchange, { kind: "response" }>;
 
-export function judgeHttp(exchange: Exchange, rules: JudgeRules): Outcome {
+export function judgeHttp(exchange: Exchange, rules: JudgeRules): HttpOutcome {
   if (exchange.kind === "failure") return { kind: "unreachable", retriable: true, message: exchange.message };
   const { status } = exchange;
   if (status >= 200 && status < 300) return { kind: "accepted" };
@@ -21,7 +20,7 @@ export function judgeHttp(exchange: Exchange, rules: JudgeRules): Outcome {
     const message = "The receiver answered 410: it wants no more events";
     return { kind: "refused", retriable: false, message, disable: "The receiver answered 410 (gone)" };
   }
-  const outcome: Failed = {
+  const outcome: FailedOutcome = {
     kind: "refused",
     retriable: rules.retry_on === "any_failure" || (status >= 500 && status < 600) || RETRIABLE_STATUS.has(status),
     message: describeStatus(exchange),

@@ -143,7 +143,7 @@ test("custom headers are sent as they are, and masked when shown", () => {
   const prepared = webhook.prepare({ ...config, headers: custom }, { version: "1", secrets: { current: FIRST } });
   const request = webhook.buildRequest(outgoing(), prepared);
   assert.equal(record(request.headers)["Authorization"], "Bearer abc");
-  const shown = webhook.mask(request.headers, prepared);
+  const shown = webhook.show(request, prepared).headers;
   assert.deepEqual([shown["Authorization"], shown["X-Tenant"]], [MASK, MASK]);
   assert.equal(shown["X-LinkMe-Signature"], record(request.headers)["X-LinkMe-Signature"]);
   assert.ok(!JSON.stringify(shown).includes("abc"));

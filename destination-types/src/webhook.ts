@@ -3,14 +3,17 @@
 // Sources: the management API contract, "What a receiver sees"; the Standard Webhooks specification.
 import type { KeyObject } from "node:crypto";
 import { z } from "zod";
-import { MASK, SignatureScheme } from "#contract/destinations.ts";
+import { SignatureScheme } from "#contract/destinations.ts";
 import { ENVELOPE_MAX_BYTES } from "#contract/events.ts";
 import {
   type BuiltRequest,
   type Definition,
+  type HttpOutcome,
+  maskHeaders,
   type Outgoing,
   type PrepareContext,
   type ReplacedSecret,
+  type ShownRequest,
   type SigningSecrets,
   secret,
 } from "./definition.ts";
@@ -53,7 +56,7 @@ interface Signer {
   readonly valid_until: number;
 }
 
-export const webhook: Definition<WebhookConfig, PreparedWebhook> = {
+export const webhook = {
   type: "webhook",
   label: "Webhook",
   docs: "POSTs each event as JSON to a URL of yours, signed, and tries again until the URL answers 2xx.",
@@ -62,10 +65,10 @@ export const webhook: Definition<WebhookConfig, PreparedWebhook> = {
   prepare,
   buildRequest,
   judge: judgeHttp,
-  mask,
-};
+  show,
+} satisfies Definition<WebhookConfig, PreparedWebhook, BuiltRequest, HttpOutcome>;
 
-function prepare(config: WebhookConfig, context: PrepareContext): PreparedWebhook {
+function prepare(config: WebhookConfig, context: Pick<PrepareContext, "version" | "secrets">): PreparedWebhook {
   const custom = Object.entries(config.headers);
   return {
     url: config.url,
@@ -128,11 +131,6 @@ function pushSignatures(headers: string[], keys: PreparedKeys, { body, at }: Out
 }
 
 /** Signatures are shown: whoever may read the body may see that they fit. Values of custom headers are not. */
-function mask(headers: readonly string[], prepared: PreparedWebhook): Record<string, string> {
-  const shown: [string, string][] = [];
-  for (let index = 0; index + 1 < headers.length; index += 2) {
-    const name = headers[index] ?? "";
-    shown.push([name, prepared.masked_names.has(name) ? MASK : (headers[index + 1] ?? "")]);
-  }
-  return Object.fromEntries(shown);
+function show({ method, url, headers, body }: BuiltRequest, { masked_names }: PreparedWebhook): ShownRequest {
+  return { method, url, headers: maskHeaders(headers, masked_names), body };
 }

@@ -1,6 +1,6 @@
 // The life of one attempt as steps over one value: build, send, judge, decide, and the record of it all.
 // Called by the dispatcher. Only `send` touches the network; the rest is pure, and nothing here throws.
-import type { Outcome, Outgoing } from "#destination-types/definition.ts";
+import { isUnsent, type Outcome, type Outgoing, type Unsent } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Egress, Exchange } from "../platform/egress.ts";
 import { HEADER_VALUE_CHARACTERS } from "../platform/exchange.ts";
@@ -68,11 +68,14 @@ export async function attempt(context: AttemptContext, ready: Ready, destination
     : decide(input, outcome, destination.retry_schedule, at);
   const record = recordOf(ready, exchange, outcome, { started_at, destination });
   const is_silence = exchange.kind === "failure" && exchange.is_silence;
-  return { ...settlementOf(ready, { decision, outcome, record }, at.now), era: destination.era, is_silence };
+  const settlement = settlementOf(ready, { decision, outcome, record }, at.now);
+  // Of the other side it says nothing.
+  const counts = settlement.counts && exchange.kind !== "unsent";
+  return { ...settlement, counts, era: destination.era, is_silence };
 }
 
 /** By the stop of this server. */
-function isCutOff(exchange: Exchange | Unbuilt): exchange is Extract<Exchange, { kind: "failure" }> {
+function isCutOff(exchange: Exchange | Unbuilt | Unsent): exchange is Extract<Exchange, { kind: "failure" }> {
   return exchange.kind === "failure" && exchange.code === "aborted";
 }
 
@@ -120,11 +123,13 @@ function exchangeFor(
   ready: Ready,
   destination: Destination,
   at: number,
-): Promise<Exchange> | Unbuilt {
+): Promise<Exchange> | Unbuilt | Unsent {
   const delivery_id = deliveryId(ready);
   const outgoing: Outgoing = { event_id: ready.event_id, delivery_id, body: ready.body, attempt: ready.attempt, at };
   try {
-    const { method, url, headers, body } = destination.build(outgoing);
+    const built = destination.build(outgoing);
+    if (isUnsent(built)) return built;
+    const { method, url, headers, body } = built;
     const { id: owner, timeout_ms, max_in_flight: connections } = destination;
     return context.egress.send({ method, url, headers, body, owner, timeout_ms, connections });
   } catch (error) {
@@ -139,7 +144,8 @@ interface Unbuilt {
   message: string;
 }
 
-function judge(exchange: Exchange | Unbuilt, destination: Destination): Outcome | Unreadable {
+function judge(exchange: Exchange | Unbuilt | Unsent, destination: Destination): Outcome | Unreadable {
+  if (exchange.kind === "unsent") return exchange.outcome;
   if (exchange.kind === "unbuilt") {
     const outcome = { kind: "misconfigured", retriable: true, message: exchange.message } as const;
     return destination.misconfigured === null ? outcome : { ...outcome, is_unreadable: true };
@@ -174,14 +180,14 @@ function isAskedApart({ is_test, trigger }: Pick<Claimed, "trigger"> & { is_test
 
 function recordOf(
   ready: Ready,
-  exchange: Exchange | Unbuilt,
+  exchange: Exchange | Unbuilt | Unsent,
   outcome: Outcome,
   { started_at, destination }: { started_at: number; destination: Pick<Destination, "hide"> },
 ): AttemptRow {
   const record = blankRecord(ready, started_at);
   record.outcome = outcome.kind;
-  if (outcome.kind !== "accepted") record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
-  if (exchange.kind === "unbuilt") return record;
+  if ("message" in outcome) record.error = outcome.message.slice(0, ERROR_MAX_CHARS);
+  if (exchange.kind === "unbuilt" || exchange.kind === "unsent") return record;
   record.duration_ms = Math.max(0, Math.round(exchange.duration_ms));
   if (exchange.kind === "failure") {
     record.cause = exchange.code;

@@ -1,7 +1,9 @@
 // Deliveries as the management API uses them: list, look into, send again, cancel. Created once by compose-pipeline.ts.
 // An id of another app, of a deleted webhook or of no delivery is the same refusal.
+
 import type { z } from "zod";
 import type { DeliveriesQuery, Delivery, DeliveryDetail } from "#contract/deliveries.ts";
+import { isUnsent } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import { notFound, refuse } from "../errors.ts";
 import { encodeCursor, positionRange } from "../platform/cursor.ts";
@@ -234,5 +236,7 @@ function requestOf(
   const at = last?.started_at ?? row.created_at;
   if (destination.misconfigured !== null) return { url: "", headers: {}, body: event.body };
   const built = destination.build({ event_id: event.id, delivery_id: deliveryId(row), body: event.body, attempt, at });
-  return { url: built.url, headers: destination.mask(built.headers), body: event.body };
+  if (isUnsent(built)) return { url: "", headers: {}, body: "" };
+  const { url, headers, body } = destination.show(built);
+  return { url, headers, body };
 }

@@ -1,6 +1,7 @@
 // The loop that sends: takes deliveries from memory or from the table, makes attempts, settles them. One for each
 // process with the role `dispatcher`. The table is the truth: a hint that is lost costs at most one poll, and a process
 // that dies costs its leases. Every step is idempotent under the fencing token.
+import { failureOf } from "#destination-types/definition.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Committer } from "../platform/committer.ts";
@@ -177,10 +178,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
     if (outcome === undefined || era === undefined || !counts) return;
     const was_probed = record.trigger === "probe";
-    if (outcome.kind !== "accepted" && outcome.disable !== undefined) {
-      reviews.refused(destination_id, outcome.disable, era);
-    } else if (outcome.kind !== "accepted") {
-      reviews.failed(destination_id, { last_error: outcome.message, was_probed, era });
+    const failure = failureOf(outcome);
+    if (failure?.disable !== undefined) reviews.refused(destination_id, failure.disable, era);
+    else if (failure !== null) {
+      reviews.failed(destination_id, { last_error: failure.message, was_probed, era });
     } else if (was_probed || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id, era);
     }

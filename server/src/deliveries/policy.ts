@@ -1,7 +1,7 @@
 // What happens to a delivery after an attempt: a total, pure function over outcomes. Called by attempt.ts.
 // Source of the rules: the management API contract, "What a receiver sees".
 import type { DeliveryState, Trigger } from "#contract/deliveries.ts";
-import type { Outcome } from "#destination-types/definition.ts";
+import type { FailedOutcome, Outcome } from "#destination-types/definition.ts";
 import { uuidTime } from "../platform/ids.ts";
 import { DUE_FIRST } from "./due.ts";
 
@@ -77,8 +77,14 @@ export function decide(
   schedule: readonly number[],
   at: Instant,
 ): Decision {
-  if (outcome.kind === "accepted") {
+  if (outcome.kind === "accepted" || outcome.kind === "accepted_unverified") {
     return { ...settled(claimed, "succeeded", null), trigger: claimed.trigger };
+  }
+  if (outcome.kind === "skipped") {
+    const is_settled = claimed.resume_state !== null && claimed.resume_state !== "pending";
+    return is_settled
+      ? restore(claimed, claimed.resume_state ?? "skipped")
+      : settled(claimed, "skipped", outcome.message);
   }
   if (isPoison(claimed, outcome, schedule, at.now)) return park(claimed, outcome.message);
   const is_final = claimed.trigger === "probe" && !outcome.retriable;
@@ -119,7 +125,7 @@ export function decideCutOff(claimed: DecisionInput, reason: string, now: number
  */
 function isPoison(
   { trigger, resume_state, order_key, tries, position, replay_id, armed_at }: DecisionInput,
-  outcome: Exclude<Outcome, { kind: "accepted" }> | Unreadable,
+  outcome: FailedOutcome | Unreadable,
   schedule: readonly number[],
   now: number,
 ): boolean {

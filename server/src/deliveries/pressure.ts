@@ -16,7 +16,10 @@ export function reactionOf({
   is_silence,
 }: Pick<Settlement, "outcome" | "record" | "is_silence">): Reaction {
   if (outcome === undefined) return NOTHING_SAID;
-  if (outcome.kind === "accepted") return { kind: "well", duration_ms: record.duration_ms };
+  if (outcome.kind === "skipped") return NOTHING_SAID;
+  if (outcome.kind === "accepted" || outcome.kind === "accepted_unverified") {
+    return { kind: "well", duration_ms: record.duration_ms };
+  }
   if (outcome.retry_after_ms !== undefined) return { kind: "too_many", for_ms: outcome.retry_after_ms };
   if (record.status_code === TOO_MANY_REQUESTS) return { kind: "too_many", for_ms: UNSAID_MS };
   return is_silence === true ? { kind: "silent" } : NOTHING_SAID;

@@ -1,7 +1,9 @@
 // What many finished attempts add up to, for each destination: its health and its counters by the hour. Pure; called by
 // settle-store.ts for every group that is recorded. Both lists are in one order in every process, so that two transactions that
 // change the same rows never wait for each other in a circle.
+
 import assert from "node:assert/strict";
+import { isAccepted } from "#destination-types/definition.ts";
 import { hourOf, LATENCY_CLASSES, latencyClass } from "../destinations/latency.ts";
 import type { AttemptRow, DeliveryKey } from "./delivery.ts";
 
@@ -43,9 +45,9 @@ export function healthChanges(finished: readonly Finished[]): HealthChange[] {
     const change = changeOf(changes, key.destination_id);
     const at = endOf({ record });
     if (era > change.era) Object.assign(change, { era, success_at: null, failures: 0, failing_since: null });
-    if (record.outcome !== "accepted") change.failure_at = at;
+    if (!isAccepted(record.outcome)) change.failure_at = at;
     if (era < change.era) continue;
-    if (record.outcome === "accepted") {
+    if (isAccepted(record.outcome)) {
       change.success_at = at;
       change.failures = 0;
       change.failing_since = null;
@@ -132,7 +134,7 @@ function countsOf(of_destinations: Map<string, Map<number, HourCount>>, id: stri
 
 function count(counts: Map<number, HourCount>, key: DeliveryKey, record: Finished["record"]): void {
   const hour = hourOf(record.started_at);
-  const succeeded = record.outcome === "accepted" ? 1 : 0;
+  const succeeded = isAccepted(record.outcome) ? 1 : 0;
   const latency_class = latencyClass(record.duration_ms);
   // Hours are multiples of 3,600,000, so no two groups share a number; a text as the key would cost ten times as much.
   const group = hour + succeeded * LATENCY_CLASSES + latency_class;

@@ -1,15 +1,19 @@
 // A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
+import { createHmac } from "node:crypto";
 import type { DestinationState, Ordering, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
 import {
   type BuiltRequest,
   type Definition,
   type Exchange,
+  type Finding,
   mapSecrets,
   type Outcome,
   type Outgoing,
+  type ShownRequest,
   type SigningSecrets,
+  type Unsent,
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import { SEALED_DAMAGED, SEALED_WITH_ANOTHER, SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
@@ -98,11 +102,13 @@ export interface Destination {
   readonly misconfigured: string | null;
   /** What to do about that, as a sentence; null where `misconfigured` says all. */
   readonly repair: string | null;
-  build(delivery: Outgoing): BuiltRequest;
+  build(delivery: Outgoing): BuiltRequest | Unsent;
   /** Says nothing of the secrets of the settings. */
   judge(exchange: Exchange): Outcome;
-  /** The headers of a built request as an answer may show them. */
-  mask(headers: readonly string[]): Record<string, string>;
+  /** A built request as an answer may show it. */
+  show(request: BuiltRequest): ShownRequest;
+  /** What is to be said of an event before it is sent. */
+  inspect(delivery: Outgoing): Finding[];
   /** A receiver's words without the secrets of the settings, which it may echo. */
   hide: Hide;
 }
@@ -113,7 +119,7 @@ export interface Preparing {
   version: string;
 }
 
-type Sending = Pick<Destination, "misconfigured" | "repair" | "build" | "judge" | "mask" | "hide">;
+type Sending = Pick<Destination, "misconfigured" | "repair" | "build" | "judge" | "show" | "inspect" | "hide">;
 
 /** Never throws: a destination that cannot be read is `misconfigured`, and the others of its app go on. */
 export function prepareDestination(row: DestinationRow, preparing: Preparing): Destination {
@@ -174,7 +180,7 @@ function prepareWith<Config, Prepared>(
     });
     // Written by secrets.ts alone.
     const secrets = openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
-    const prepared = definition.prepare(config, { version, secrets });
+    const prepared = definition.prepare(config, { version, secrets, pseudonym: createPseudonyms(row.app_id, sealer) });
     const rules = { retry_on: row.retry_on };
     const hide = createHider(opened);
     return {
@@ -182,7 +188,8 @@ function prepareWith<Config, Prepared>(
       repair: null,
       build: (delivery) => definition.buildRequest(delivery, prepared),
       judge: (exchange) => hideIn(definition.judge(exchange, rules), hide),
-      mask: (headers) => definition.mask(headers, prepared),
+      show: (request) => definition.show(request, prepared),
+      inspect: (delivery) => definition.inspect?.(delivery, prepared) ?? [],
       hide,
     };
   } catch (error) {
@@ -192,11 +199,17 @@ function prepareWith<Config, Prepared>(
   }
 }
 
+/** Other ones for each app, and for each server: see MapContext in destination-types/src/mapping/source.ts. */
+function createPseudonyms(app_id: string, sealer: Sealer): (text: string) => Uint8Array {
+  const key = sealer.derive(`pseudonyms of app ${app_id}`);
+  return (text) => createHmac("sha256", key).update(text).digest();
+}
+
 /** What it says of the answer is stored, logged and sent on in many places: none of them holds a secret. */
 export function hideIn(outcome: Outcome, hide: Hide): Outcome {
-  if (outcome.kind === "accepted") return outcome;
+  if (!("message" in outcome)) return outcome;
   const hidden = { ...outcome, message: hide(outcome.message) };
-  if (outcome.disable !== undefined) hidden.disable = hide(outcome.disable);
+  if ("disable" in hidden && hidden.disable !== undefined) hidden.disable = hide(hidden.disable);
   return hidden;
 }
 
@@ -256,7 +269,8 @@ function misconfigured(reason: string, repair: string | null = null): Sending {
       throw new Error(`a misconfigured destination sends nothing: ${reason}`);
     },
     judge: () => ({ kind: "misconfigured", retriable: true, message: reason }),
-    mask: () => ({}),
+    show: ({ method, url }) => ({ method, url, headers: {}, body: "" }),
+    inspect: () => [],
     hide: (text) => text,
   };
 }

@@ -228,7 +228,9 @@ forEachEngine((engine) => {
     assert.equal(destination.state, "active");
     assert.match(destination.misconfigured ?? "", /LINKME_SEAL_KEY/);
     assert.throws(() => destination.build(outgoing), /sends nothing/);
-    assert.deepEqual(destination.mask(["A", "1"]), {});
+    assert.deepEqual(destination.show({ method: "POST", url: "", headers: ["A", "1"], body: "x" }), {
+      ...{ method: "POST", url: "", headers: {}, body: "" },
+    });
     const outcome = destination.judge({ kind: "failure", code: "dns", message: "", started_at: 0, duration_ms: 0 });
     assert.ok(outcome.kind === "misconfigured" && outcome.retriable);
 

@@ -1,6 +1,8 @@
 // What the newest attempts of a webhook say beside its health, which leaves out tests and replays and knows no causes. Pure;
 // called by webhooks.ts for what failed-store.ts has found of one whose attempts fail.
+
 import type { FailureCode, OutcomeKind } from "#contract/deliveries.ts";
+import { isAccepted } from "#destination-types/definition.ts";
 import { GONE } from "#destination-types/judging.ts";
 import type { DestinationRow } from "./destination.ts";
 
@@ -40,7 +42,7 @@ export function lastTriesOf(
   const newest_first = tries.toSorted((left, right) => right.started_at - left.started_at);
   // What this server cut off by itself says nothing of the receiver.
   const failed = newest_first.find(({ outcome, cause }) => FAILED.includes(outcome) && cause !== "aborted");
-  const well = newest_first.find(({ outcome }) => outcome === "accepted");
+  const well = newest_first.find(({ outcome }) => isAccepted(outcome));
   const failed_at = Math.max(failed?.started_at ?? 0, last_failure_at ?? 0);
   // A change of the settings since may be what mends it.
   const is_past = updated_at > state_changed_at && failed !== undefined && failed.started_at < updated_at;

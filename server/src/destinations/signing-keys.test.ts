@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { selectLinkMeWebhookKeys, verifyLinkMeWebhookEd25519 as verify } from "../../../sdk/node/src/index.ts";
-import { headersOf, input, openWorld, outgoing, refused, START, type World } from "../../test/support/destinations.ts";
+import {
+  builtBy,
+  headersOf,
+  input,
+  openWorld,
+  outgoing,
+  refused,
+  START,
+  type World,
+} from "../../test/support/destinations.ts";
 import { forEachEngine } from "../../test/support/engines.ts";
 import { sql } from "../platform/sql.ts";
 import { VERSION_CHECK_MS } from "./registry.ts";
@@ -19,8 +28,7 @@ async function makeWebhook({ destinations }: World, settings: Parameters<typeof 
 
 /** A request that is made now. */
 async function requestOf({ destinations, clock }: World, id: string) {
-  const request = (await destinations.find(id))?.build({ ...outgoing, at: clock.at });
-  assert.ok(request !== undefined);
+  const request = builtBy(await destinations.find(id), { ...outgoing, at: clock.at });
   const headers = Object.fromEntries(
     Object.entries(headersOf(request)).map(([name, value]) => [name.toLowerCase(), value]),
   );

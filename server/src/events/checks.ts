@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import type { CheckAnswer, CheckRequest, TriedRequest } from "#contract/checks.ts";
 import type { EventType } from "#contract/events.ts";
 import type { SecretCheck } from "#contract/secrets.ts";
+import { isUnsent } from "#destination-types/definition.ts";
 import { deliveryId } from "../deliveries/delivery.ts";
 import type { Destination } from "../destinations/destination.ts";
 import type { Trial } from "../destinations/trials.ts";
@@ -84,6 +85,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
   async function tryOut(destination: Destination, { id, position, body }: EventRow): Promise<Tried> {
     const delivery_id = deliveryId({ destination_id: destination.id, position });
     const request = destination.build({ event_id: id, delivery_id, body, attempt: 1, at: now() });
+    assert(!isUnsent(request), "a webhook sends every event");
     // An owner of its own: it waits for no delivery's connection, and its timings are those of a new one.
     const { timeout_ms } = destination;
     const answered = await egress.send({ ...request, timeout_ms, owner: delivery_id, connections: 1 });

@@ -26,7 +26,8 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
     },
     build: () => assert.fail("fan-out builds nothing"),
     judge: () => assert.fail("fan-out judges nothing"),
-    mask: () => assert.fail("fan-out shows nothing"),
+    show: () => assert.fail("fan-out shows nothing"),
+    inspect: () => assert.fail("fan-out shows nothing"),
     hide: () => assert.fail("fan-out shows nothing"),
   };
 }

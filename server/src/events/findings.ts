@@ -1,7 +1,7 @@
 // What a check of a receiver has shown, in sentences for the developer who set it up: what was seen, and what to do about
 // it. Pure. Called by checks.ts.
 import type { Finding } from "#contract/checks.ts";
-import type { Outcome } from "#destination-types/definition.ts";
+import { failureOf, type Outcome } from "#destination-types/definition.ts";
 import { GONE } from "#destination-types/judging.ts";
 import { stepForFailure, stepForStatus } from "../deliveries/advice.ts";
 import type { Exchange } from "../platform/egress.ts";
@@ -43,7 +43,7 @@ export function isAccepted({ exchange }: Tried): boolean {
 
 /** What went wrong, in words that hold for a check; null when nothing did. */
 export function errorOf({ outcome }: Tried): string | null {
-  return outcome.kind === "accepted" ? null : outcome.message;
+  return failureOf(outcome)?.message ?? null;
 }
 
 function judgeSigned(trying: Trying, signed: Tried): Finding[] {

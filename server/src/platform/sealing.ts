@@ -2,7 +2,7 @@
 // secret never reaches a table or a log. Text form: `v1.<key id>.<base64url of nonce, ciphertext, tag>`; the key id is
 // the start of a hash of the key, so that a wrong key is told apart from a damaged value.
 import assert from "node:assert/strict";
-import { createCipheriv, createDecipheriv, createHash, randomFillSync } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, randomFillSync } from "node:crypto";
 
 const VERSION = "v1";
 export const SEAL_KEY_BYTES = 32;
@@ -18,6 +18,8 @@ export interface Sealer {
   seal(plain: string): Sealed;
   /** Throws a SealError when the value was sealed with another key, or is damaged. */
   open(sealed: Sealed): string;
+  /** 32 bytes for one other purpose: they tell nothing of the key, nor of what is derived for another one. */
+  derive(purpose: string): Buffer;
 }
 
 /** What the messages of a SealError begin with. */
@@ -66,7 +68,9 @@ export function createSealer(key: Uint8Array, random: (bytes: Uint8Array) => voi
     }
   }
 
-  return { seal, open };
+  const derive = (purpose: string) => createHmac("sha256", key).update(purpose).digest();
+
+  return { seal, open, derive };
 }
 
 function otherKey(id: string, key_id: string): SealError {

@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { WebhookCreate } from "#contract/destinations.ts";
 import type { ErrorCode } from "#contract/errors.ts";
+import { type BuiltRequest, isUnsent, type Outgoing } from "#destination-types/definition.ts";
+import type { Destination } from "../../src/destinations/destination.ts";
 import { createDestinations, type Destinations } from "../../src/destinations/destinations.ts";
 import type { Advise } from "../../src/destinations/last-tries.ts";
 import { AppError } from "../../src/errors.ts";
@@ -149,6 +151,13 @@ export async function insertDeliveries(
 }
 
 export const outgoing = { event_id: "e1", delivery_id: "d1", body: '{"id":"e1"}', attempt: 1, at: Date.now() };
+
+/** What a destination sends for it. */
+export function builtBy(destination: Destination | null | undefined, delivery: Outgoing): BuiltRequest {
+  const built = destination?.build(delivery);
+  assert.ok(built !== undefined && !isUnsent(built));
+  return built;
+}
 
 export function headersOf(request: { headers: string[] }): Record<string, string> {
   return Object.fromEntries(

@@ -18,7 +18,8 @@ export function laneDestination(changes: Partial<Destination> = {}): Destination
     repair: null,
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
-    mask: () => assert.fail("a lane shows nothing"),
+    show: () => assert.fail("a lane shows nothing"),
+    inspect: () => assert.fail("a lane shows nothing"),
     hide: () => assert.fail("a lane shows nothing"),
     ...changes,
   };

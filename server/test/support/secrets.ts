@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Webhook as Verifier } from "standardwebhooks";
 import { verifyLinkMeWebhookSignature as verify } from "../../../sdk/node/src/index.ts";
-import { headersOf, input, outgoing, type World } from "./destinations.ts";
+import { builtBy, headersOf, input, outgoing, type World } from "./destinations.ts";
 
 export async function makeWebhook({ destinations }: World, changes: Parameters<typeof input>[0] = {}) {
   const { id, signing_secret } = await destinations.createWebhook("shop", input(changes));
@@ -13,8 +13,7 @@ export async function makeWebhook({ destinations }: World, changes: Parameters<t
 /** Which of these secrets fit each signature of a request that is made now. */
 export async function signers({ destinations, clock }: World, id: string, secrets: readonly string[]) {
   const at = clock.at;
-  const request = (await destinations.find(id))?.build({ ...outgoing, at });
-  assert.ok(request !== undefined);
+  const request = builtBy(await destinations.find(id), { ...outgoing, at });
   const headers = headersOf(request);
   const fitting = (name: string) => secrets.filter((secret) => verify(request.body, headers[name], secret));
   const standard = (secret: string) => {
