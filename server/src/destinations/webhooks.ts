@@ -6,14 +6,13 @@ import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
 import { timeText } from "../platform/time-text.ts";
-import { type DestinationRow, type Preparing, prepareDestination } from "./destination.ts";
-import { isFailing, NONE_FAILED, tellsFailed } from "./failed.ts";
-import { composeHealth, failingOf, type HealthFacts, NO_FACTS } from "./health.ts";
-import { type Advise, type LastTries, lastTriesOf, NOT_TRIED } from "./last-tries.ts";
+import type { DestinationRow, Preparing } from "./destination.ts";
+import type { Advise } from "./last-tries.ts";
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
 import type { NamedReplay } from "./replay-step.ts";
 import { readSecrets } from "./secrets.ts";
+import { createShowing } from "./showing.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore, SYSTEM } from "./store.ts";
 import { newWebhookRow, patchWebhookRow, readWebhookConfig, showWebhook } from "./webhook-row.ts";
 import { checkUrl, found, newSecret, type UrlCheck, within } from "./webhook-rules.ts";
@@ -37,6 +36,7 @@ interface WebhookDependencies extends WebhookOptions {
 
 export function createWebhooks(dependencies: WebhookDependencies) {
   const { store, sealer, ids, now, egress, changed } = dependencies;
+  const showing = createShowing({ ...dependencies, adviseFor: adviseAfterPromotion });
 
   /** The only answer, beside those of rotation.ts, that shows the signing secret. */
   async function createWebhook(app_id: string, input: WebhookCreate, actor = SYSTEM): Promise<Webhook> {
@@ -96,38 +96,8 @@ export function createWebhooks(dependencies: WebhookDependencies) {
 
   async function show(rows: readonly DestinationRow[], sender?: NamedReplay): Promise<Webhook[]> {
     const at = now();
-    const prepared = rows.map((row) => ({ row, destination: prepareDestination(row, dependencies) }));
-    const ids = rows.map(({ id }) => id);
-    const [facts, missed, open] = await Promise.all([
-      store.healthOf(ids, at),
-      dependencies.missed_store.missedOf(prepared, at),
-      dependencies.missed_store.openTo(ids),
-    ]);
-    const factsOf = ({ id }: DestinationRow) => facts.get(id) ?? NO_FACTS;
-    const telling = rows.filter((row) => tellsFailed(row, failingOf(factsOf(row)), at));
-    const [failed, tried] = await Promise.all([
-      store.failedOf(telling.map(({ id }) => id)),
-      Promise.all(rows.map((row) => lookAtTries(row, factsOf(row)))),
-    ]);
-    return prepared.map(({ row, destination: { misconfigured, repair } }, index) => {
-      const owed = missed.get(row.id) ?? { missed: null, sender: null };
-      const { pending } = factsOf(row);
-      const known = { missed: owed.missed, sender: sender ?? owed.sender, open: open.get(row.id) ?? [], pending };
-      const going = {
-        ...{ failing: failingOf(factsOf(row)), failed: failed.get(row.id) ?? NONE_FAILED },
-        tried: tried[index] ?? NOT_TRIED,
-      };
-      const health = composeHealth(factsOf(row), row.state);
-      return showWebhook(row, { health, ...going, ...known, problem: misconfigured, repair }, at);
-    });
-  }
-
-  /** Of one that is well, or that a person has turned off, nothing is to be told. */
-  async function lookAtTries(row: DestinationRow, facts: HealthFacts): Promise<LastTries> {
-    const is_asked = row.state === "active" ? isFailing(failingOf(facts)) : row.state !== "off";
-    if (!is_asked) return NOT_TRIED;
-    const advise = adviseAfterPromotion(row, dependencies.advise ?? (() => null), now());
-    return lastTriesOf(row, await store.triesOf(row.id), facts.last_failure_at, advise);
+    const told = await showing.factsOf(rows, at, sender);
+    return told.map(({ row, facts }) => showWebhook(row, facts, at));
   }
 
   async function showOne(row: DestinationRow, sender?: NamedReplay): Promise<Webhook> {
