@@ -16,6 +16,7 @@ import {
   NewKey,
 } from "./apps.ts";
 import { DeliveriesPage, DeliveriesQuery, Delivery, DeliveryDetail, ResendBody } from "./deliveries.ts";
+import { DESTINATION_ROUTES } from "./destination-routes.ts";
 import {
   EventQuery,
   EventsPage,
@@ -316,6 +317,7 @@ export const ROUTES = {
   ...APP_ROUTES,
   ...KEY_ROUTES,
   ...WEBHOOK_ROUTES,
+  ...DESTINATION_ROUTES,
   ...DELIVERY_ROUTES,
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,

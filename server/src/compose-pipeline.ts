@@ -29,6 +29,7 @@ import { createFates } from "./events/fates.ts";
 import { createFatesStore } from "./events/fates-store.ts";
 import { createFilterChecks } from "./events/filter-check.ts";
 import { createEventStore } from "./events/store.ts";
+import { createVendorTrials } from "./events/vendor-trials.ts";
 import type { Clock } from "./platform/clock.ts";
 import { type Committer, createCommitter } from "./platform/committer.ts";
 import type { Database } from "./platform/database.ts";
@@ -79,10 +80,27 @@ export function composePipeline(config: Config, secrets: Pick<Secrets, "seal_key
     now,
   });
   const replaying = composeReplays({ ...shared, dispatcher: waking, lookUpStandstill });
-  const recovery = createRecovery({ webhooks: destinations, replays: replaying.replays, now });
+  const recovering = composeRecovery(destinations, replaying.replays, now);
   const showPresent = createPresentWebhooks({ store: createWebhookWaitsStore(db), lookUpLimits, lookUpHolds, now });
-  const delivering = { store, ...sending, deliveries, ...replaying, recovery, showPresent };
+  const delivering = { store, ...sending, deliveries, ...replaying, recovering, showPresent };
   return { writes, committer, egress, hints, notices, destinations, tail, ...recording, ...delivering };
+}
+
+/** What turns a destination on again, and asks for what it missed. */
+function composeRecovery(
+  destinations: ReturnType<typeof composeDestinations>,
+  replays: ReturnType<typeof composeReplays>["replays"],
+  now: () => number,
+) {
+  const webhooks = createRecovery({
+    ...{ replays, now, change: destinations.patchWebhook, get: destinations.getWebhook },
+    openStops: destinations.openStops,
+  });
+  const vendors = createRecovery({
+    ...{ replays, now, change: destinations.patchDestination, get: destinations.getDestination },
+    openStops: destinations.openDestinationStops,
+  });
+  return { patchWebhook: webhooks.patch, patchDestination: vendors.patch };
 }
 
 /** The two ways to write that make streams look for what is new. */
@@ -150,6 +168,7 @@ function composeEvents(parts: EventParts) {
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
     checks: createChecks({ destinations, egress, ids, now }),
     filter_checks: createFilterChecks({ store }),
+    vendor_trials: createVendorTrials({ destinations, egress, ids, now }),
   };
 }
 

@@ -11,6 +11,7 @@ import { createApp } from "./api/app.ts";
 import { appHandlers } from "./api/apps.ts";
 import type { Handlers } from "./api/bind.ts";
 import { deliveryHandlers } from "./api/deliveries.ts";
+import { destinationHandlers } from "./api/destinations.ts";
 import { eventHandlers } from "./api/events.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
@@ -27,6 +28,7 @@ import { composePipeline, listenToOthers, type Pipeline, runAfter } from "./comp
 import type { Config } from "./config.ts";
 import type { Secrets } from "./data-dir.ts";
 import { createExpiryStore } from "./deliveries/expiry-store.ts";
+import { typeInfos } from "./destinations/types.ts";
 import { createEventExpiry } from "./events/expiry-store.ts";
 import { createLinkCounting } from "./links/count-store.ts";
 import { createClickExpiry } from "./links/expiry-store.ts";
@@ -133,10 +135,15 @@ function composeHandlers(config: Config, parts: HandlerParts) {
       appHandlers(accounts, forgetApp),
       keyHandlers(accounts),
       webhookHandlers({
-        webhooks: { ...destinations, ...pipeline.recovery },
+        webhooks: { ...destinations, ...pipeline.recovering },
         tests: pipeline.events,
         checks: { ...pipeline.checks, ...pipeline.filter_checks },
         showPresent: pipeline.showPresent,
+      }),
+      destinationHandlers({
+        ...{ types: typeInfos, destinations: { ...destinations, ...pipeline.recovering } },
+        ...{ trials: pipeline.vendor_trials, tests: pipeline.events, ledger: pipeline.deliveries },
+        ...{ replays: pipeline.replays, showPresent: pipeline.showPresent },
       }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),

@@ -6,10 +6,13 @@ import { type Statement, sql } from "../platform/sql.ts";
 /** What a path names by `{id}`, by the segment before it. A delivery is its webhook's (access.ts). */
 export type OwnedKind = keyof typeof OWNED;
 
+const ofDestination = (id: string, app_id: string) =>
+  sql`select 1 as own from destinations where id = ${id} and app_id = ${app_id}`;
+
 /** Each asks by a key of its table. */
 const OWNED = {
-  webhooks: (id: string, app_id: string) =>
-    sql`select 1 as own from destinations where id = ${id} and app_id = ${app_id}`,
+  webhooks: ofDestination,
+  destinations: ofDestination,
   replays: (id: string, app_id: string) => sql`select 1 as own from replays where id = ${id} and app_id = ${app_id}`,
   keys: (id: string, app_id: string) => sql`select 1 as own from api_keys where id = ${id} and app_id = ${app_id}`,
   domains: (id: string, app_id: string) => sql`select 1 as own from domains where id = ${id} and app_id = ${app_id}`,

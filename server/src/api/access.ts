@@ -53,7 +53,7 @@ export interface Named {
 /** By the segment before the id, with the word of answers. */
 const NAMED = {
   ...{ webhooks: "webhook", deliveries: "delivery", replays: "replay", events: "event", links: "link" },
-  ...{ keys: "key", domains: "domain", erasures: "erasure", "utm-presets": "UTM preset" },
+  ...{ destinations: "destination", keys: "key", domains: "domain", erasures: "erasure", "utm-presets": "UTM preset" },
 } satisfies Record<OwnedKind | "deliveries", string>;
 export type NamedKind = keyof typeof NAMED;
 

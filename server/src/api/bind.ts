@@ -26,7 +26,7 @@ export interface Call<R extends Route> {
 }
 
 type Other<R extends Route> = R extends { other: { answer: infer Schema extends z.ZodType } }
-  ? Promise<z.output<Schema>>
+  ? Promise<z.output<Schema> | Output<R["answer"]>>
   : never;
 
 /** A call that is answered by a stream. The handler sends the headers itself, and what is wrong before them it throws. */

@@ -181,7 +181,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const failure = failureOf(outcome);
     if (failure?.disable !== undefined) reviews.refused(destination_id, failure.disable, era);
     else if (failure !== null) {
-      reviews.failed(destination_id, { last_error: failure.message, was_probed, era });
+      reviews.failed(destination_id, { last_error: failure.message, is_hopeless: failure.pause, was_probed, era });
     } else if (was_probed || lanes.get(destination_id)?.destination?.state === "paused") {
       reviews.succeeded(destination_id, era);
     }

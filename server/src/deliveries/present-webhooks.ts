@@ -1,6 +1,6 @@
 // Webhooks as the management API shows them, with what only those who send know: how much each is sent at present, and what
 // keeps what is due although its receiver is not to blame. Called by the API with what it is about to answer.
-import type { Webhook } from "#contract/destinations.ts";
+import type { Webhook as Whole } from "#contract/destinations.ts";
 import { OVERDUE_MS } from "./due.ts";
 import type { LookUpHolds, LookUpLimits } from "./present-limits.ts";
 import {
@@ -23,7 +23,22 @@ export interface PresentWebhooksOptions {
   now(): number;
 }
 
-export type ShowPresent = (webhooks: readonly Webhook[]) => Promise<Webhook[]>;
+/** What is looked at of one: other destinations have it, too. */
+type Webhook = Pick<
+  Whole,
+  | "id"
+  | "app_id"
+  | "state"
+  | "state_changed_at"
+  | "ordering"
+  | "health"
+  | "next_step"
+  | "max_in_flight"
+  | "timeout_ms"
+  | "rate_per_second"
+>;
+
+export type ShowPresent = <One extends Webhook>(webhooks: readonly One[]) => Promise<One[]>;
 
 export function createPresentWebhooks({ store, lookUpLimits, lookUpHolds, now }: PresentWebhooksOptions): ShowPresent {
   return async (webhooks) => {

@@ -1,17 +1,20 @@
-// Turning a webhook on again with recovery: what it missed while it was off or disabled is replayed. Called by the API in
+// Turning a webhook, or another destination, on again with recovery: what it missed while it was off or disabled is replayed. Called by the API in
 // the place of a plain change; without `recover` it is one.
-import type { Webhook, WebhookPatch } from "#contract/destinations.ts";
 import type { Replay, ReplayCreate } from "#contract/replays.ts";
 import { rangesOf, type Stop, type TimeRange } from "../destinations/missed.ts";
 import { AppError, refuse } from "../errors.ts";
 import { timeText } from "../platform/time-text.ts";
 
-export interface RecoveryOptions {
-  webhooks: {
-    patchWebhook(id: string, app_scope: string | null, patch: WebhookPatch, actor: string): Promise<Webhook>;
-    getWebhook(id: string, app_scope: string | null, sender?: Replay): Promise<Webhook>;
-    openStops(id: string, app_scope: string | null): Promise<Stop[]>;
-  };
+/** What is shown of a webhook, or of another destination. */
+interface Shown {
+  next_step: string | null;
+  recovery?: Replay | null | undefined;
+}
+
+export interface RecoveryOptions<One extends Shown, Patch> {
+  change(id: string, app_scope: string | null, patch: Omit<Patch, "recover">, actor: string): Promise<One>;
+  get(id: string, app_scope: string | null, sender?: Replay): Promise<One>;
+  openStops(id: string, app_scope: string | null): Promise<Stop[]>;
   replays: {
     startReplay(
       destination_id: string,
@@ -23,25 +26,24 @@ export interface RecoveryOptions {
   now(): number;
 }
 
-export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
+export function createRecovery<One extends Shown, Patch extends { recover?: boolean | undefined }>(
+  options: RecoveryOptions<One, Patch>,
+) {
+  const { replays, now } = options;
+
   /** @throws AppError as a change does, and conflict when the webhook is on but its replay could not begin */
-  async function patchWebhook(
-    id: string,
-    app_scope: string | null,
-    patch: WebhookPatch,
-    actor: string,
-  ): Promise<Webhook> {
-    const { recover, ...changes } = patch;
-    const webhook = await webhooks.patchWebhook(id, app_scope, changes, actor);
-    if (recover !== true) return webhook;
-    const stops = await webhooks.openStops(id, app_scope);
+  async function patch(id: string, app_scope: string | null, wanted: Patch, actor: string): Promise<One> {
+    const { recover, ...changes } = wanted;
+    const shown = await options.change(id, app_scope, changes, actor);
+    if (recover !== true) return shown;
+    const stops = await options.openStops(id, app_scope);
     const recovery = await startRecovery(id, app_scope, rangesOf(stops, now()));
-    if (recovery === null) return { ...webhook, recovery };
+    if (recovery === null) return { ...shown, recovery };
     // It has found that nothing is missing.
-    if (recovery.finished_at !== null) return { ...(await webhooks.getWebhook(id, app_scope)), recovery };
+    if (recovery.finished_at !== null) return { ...(await options.get(id, app_scope)), recovery };
     // What was there to do about what it missed is what has just been asked for; all else still is.
-    const { next_step } = await webhooks.getWebhook(id, app_scope, recovery);
-    return { ...webhook, next_step, recovery };
+    const { next_step } = await options.get(id, app_scope, recovery);
+    return { ...shown, next_step, recovery };
   }
 
   async function startRecovery(
@@ -61,5 +63,5 @@ export function createRecovery({ webhooks, replays, now }: RecoveryOptions) {
     }
   }
 
-  return { patchWebhook };
+  return { patch };
 }

@@ -97,5 +97,6 @@ export function createReviews({ destinations, clock, log }: ReviewsOptions): Rev
 /** What is known of the newer era alone. */
 function merge(before: Failures, newest: Failures): Failures {
   if (newest.era !== before.era) return newest.era > before.era ? newest : before;
-  return { ...newest, was_probed: newest.was_probed || before.was_probed };
+  const was_probed = newest.was_probed || before.was_probed;
+  return { ...newest, was_probed, is_hopeless: newest.is_hopeless || before.is_hopeless };
 }

@@ -5,6 +5,7 @@ import type { NewNotice } from "../notices/notice.ts";
 import type { DestinationRow } from "./destination.ts";
 import { type Failed, stepForFailed } from "./failed.ts";
 import { stepToRecover } from "./missed.ts";
+import { inItsWords } from "./words.ts";
 
 /** Why a state changed, as the history has it, and what of its deliveries has failed by then. */
 export interface Cause {
@@ -12,15 +13,18 @@ export interface Cause {
   failed: Failed;
 }
 
-export function noticeOfChange(
-  before: DestinationRow,
-  after: DestinationRow,
-  { cause, failed }: Cause,
-): NewNotice | null {
+export function noticeOfChange(before: DestinationRow, after: DestinationRow, why: Cause): NewNotice | null {
+  const notice = composeNotice(before, after, why);
+  if (notice === null || after.type === "webhook") return notice;
+  return { ...notice, message: inItsWords(notice.message, after.id) };
+}
+
+function composeNotice(before: DestinationRow, after: DestinationRow, { cause, failed }: Cause): NewNotice | null {
   if (before.state === after.state) return null;
   const about = { app_id: after.app_id, destination_id: after.id };
   const host = hostOf(after);
-  const where = `Webhook ${after.id} of app ${after.app_id}${host === null ? "" : `, which sends to ${host},`}`;
+  const what = after.type === "webhook" ? "Webhook" : `Destination (${after.type})`;
+  const where = `${what} ${after.id} of app ${after.app_id}${host === null ? "" : `, which sends to ${host},`}`;
   const data = { state: after.state, before: before.state, cause, host, description: after.description };
   const step = stepForFailed(after, failed);
   const more = step === null ? "" : ` ${step}`;

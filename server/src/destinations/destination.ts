@@ -1,25 +1,23 @@
 // A configured destination: its row as stored, and the same made ready for the hot path, unsealed and prepared once.
 // Called by the registry, which keeps prepared destinations, and by the management functions. Pure but for the sealer.
-import { createHmac } from "node:crypto";
 import type { DestinationState, Ordering, RetryOn } from "#contract/destinations.ts";
 import type { EventType } from "#contract/events.ts";
-import {
-  type BuiltRequest,
-  type Definition,
-  type Exchange,
-  type Finding,
-  mapSecrets,
-  type Outcome,
-  type Outgoing,
-  type ShownRequest,
-  type SigningSecrets,
-  type Unsent,
+import type {
+  BuiltRequest,
+  Exchange,
+  Finding,
+  Outcome,
+  Outgoing,
+  ShownRequest,
+  SigningSecrets,
+  Unsent,
 } from "#destination-types/definition.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import { SEALED_DAMAGED, SEALED_WITH_ANOTHER, SealError, type Sealed, type Sealer } from "../platform/sealing.ts";
 import { type CompiledFilter, compileFilter, readFilter } from "./filter.ts";
-import { createHider, type Hide } from "./hiding.ts";
+import type { Hide } from "./hiding.ts";
 import { openMaterial } from "./key-pairs.ts";
+import { findType, NO_SECRETS } from "./types.ts";
 
 /** `leaving`: it was `link`, and deliveries of that time still wait for each other until all are let go. */
 export type StoredOrdering = Ordering | "leaving";
@@ -154,55 +152,23 @@ function prepareFiltered(row: DestinationRow, preparing: Preparing): Sending & P
   return { filter: compileFilter(filter), ...prepareSending(row, preparing) };
 }
 
-/** One line for each type of destination. */
-function prepareSending(row: DestinationRow, preparing: Preparing): Sending {
-  switch (row.type) {
-    case webhook.type:
-      return prepareWith(webhook, row, preparing);
-    default:
-      return misconfigured(`${OF_TYPE} ${row.type}: upgrade it, or delete this one`);
-  }
-}
-
-function prepareWith<Config, Prepared>(
-  definition: Definition<Config, Prepared>,
-  row: DestinationRow,
-  { sealer, version }: Preparing,
-): Sending {
+function prepareSending(row: DestinationRow, { sealer, version }: Preparing): Sending {
+  const entry = findType(row.type);
+  if (entry === undefined) return misconfigured(`${OF_TYPE} ${row.type}: upgrade it, or delete this one`);
   try {
-    const stored = definition.config.parse(JSON.parse(row.config));
-    const opened: string[] = [];
-    const config = mapSecrets(definition.config, stored, (text) => {
-      // Secret texts of a stored config are sealed.
-      const secret = sealer.open(text as Sealed);
-      opened.push(secret);
-      return secret;
-    });
-    // Written by secrets.ts alone.
-    const secrets = openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer);
-    const prepared = definition.prepare(config, { version, secrets, pseudonym: createPseudonyms(row.app_id, sealer) });
+    // Written by secrets.ts alone; only webhooks sign.
+    const secrets =
+      row.type === webhook.type ? openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer) : NO_SECRETS;
+    const parts = { version, secrets, app_id: row.app_id, sealer };
+    const { build, judge, show, inspect, hide } = entry.prepare(JSON.parse(row.config), parts);
     const rules = { retry_on: row.retry_on };
-    const hide = createHider(opened);
-    return {
-      misconfigured: null,
-      repair: null,
-      build: (delivery) => definition.buildRequest(delivery, prepared),
-      judge: (exchange) => hideIn(definition.judge(exchange, rules), hide),
-      show: (request) => definition.show(request, prepared),
-      inspect: (delivery) => definition.inspect?.(delivery, prepared) ?? [],
-      hide,
-    };
+    const judgeHidden = (exchange: Exchange) => hideIn(judge(exchange, rules), hide);
+    return { misconfigured: null, repair: null, build, judge: judgeHidden, show, inspect, hide };
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
     if (error instanceof SealError) return sealedAway(row, error, sealer);
     return misconfigured(`${OF_SETTINGS}: set them again`);
   }
-}
-
-/** Other ones for each app, and for each server: see MapContext in destination-types/src/mapping/source.ts. */
-function createPseudonyms(app_id: string, sealer: Sealer): (text: string) => Uint8Array {
-  const key = sealer.derive(`pseudonyms of app ${app_id}`);
-  return (text) => createHmac("sha256", key).update(text).digest();
 }
 
 /** What it says of the answer is stored, logged and sent on in many places: none of them holds a secret. */
@@ -224,6 +190,11 @@ export function isUnreadableText(text: string): boolean {
 
 /** Nothing but the key brings back what was sealed; without it there are new secrets. */
 function sealedAway(row: DestinationRow, error: SealError, sealer: Sealer): Sending {
+  if (row.type !== webhook.type) {
+    const again = `send its secrets again, within \`config\`, with PATCH /api/destinations/${row.id}`;
+    const lost = error.is_other_key ? "; if that key is lost, " : ": ";
+    return misconfigured(`${error.message}${lost}${again}`);
+  }
   const makes = `POST /api/webhooks/${row.id}/secret/revoke makes a new secret`;
   const send = `send the values of its headers again with PATCH /api/webhooks/${row.id}`;
   const cure = canOpenSecrets(row, sealer) ? send : makes;

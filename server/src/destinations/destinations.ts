@@ -11,6 +11,7 @@ import { createRotation } from "./rotation.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { type ComposeNotice, createDestinationStore, SYSTEM } from "./store.ts";
 import { createTrials } from "./trials.ts";
+import { createVendors } from "./vendors.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
 /** Whatever its type, whichever its app. */
@@ -144,6 +145,7 @@ export function createDestinations(options: DestinationsOptions) {
     ...createRotation(dependencies),
     ...createTrials(dependencies),
     ...keys,
+    ...createVendors(dependencies),
     ...createHistory(dependencies),
     ...{ disable, review, resume, hearOf, runLocked, endOrdering, onChange },
   };

@@ -24,10 +24,12 @@ export interface FailureRun {
   last_error?: string | undefined;
   /** Whether a probe is among those that have just failed; absent: none is. */
   was_probed?: boolean | undefined;
+  /** The other side takes nothing until somebody has changed something: no other attempt need tell. */
+  is_hopeless?: boolean | undefined;
 }
 
 /** What is known of the attempts after which a destination is looked at. */
-export interface NewestFailures extends Pick<FailureRun, "last_error" | "was_probed"> {
+export interface NewestFailures extends Pick<FailureRun, "last_error" | "was_probed" | "is_hopeless"> {
   /** That of the destination with which they were made; absent: the present one. */
   era?: number | undefined;
 }
@@ -54,6 +56,10 @@ const LAST_ERROR_MAX_CHARS = 300;
 /** What has to be done about a destination in this state after a failed attempt; null as a rule. */
 export function verdictOn(state: DestinationState, run: FailureRun, rules: FailureRules, now: number): Verdict | null {
   const { consecutive_failures: failures, failing_since } = run;
+  if (state === "active" && run.is_hopeless === true) {
+    const reason = `No other attempt can succeed until something is changed${lastOf(run).replace("; the last", "")}`;
+    return { state: "paused", reason: `${reason}. Pending deliveries wait, and one is tried now and then` };
+  }
   if (failing_since === null) return null;
   const failing_ms = now - failing_since;
   if (state === "active" && isToPause(failures, failing_ms, rules)) {

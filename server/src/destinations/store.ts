@@ -20,9 +20,9 @@ import type { LoadedApp } from "./registry.ts";
 /** Each event makes one delivery for each destination of its app, in one transaction. */
 export const DESTINATIONS_PER_APP_MAX = 1_000;
 
-/** Which destinations an id may mean: of this type, and of this app unless null. */
+/** Which destinations an id may mean: webhooks, all others, or any; and those of this app unless null. */
 export interface Scope {
-  type: string | null;
+  type: "webhook" | "vendor" | null;
   app_id: string | null;
 }
 
@@ -98,13 +98,13 @@ export function createDestinationStore(db: Database, composeNotice: ComposeNotic
   /** Newest first, beginning after a creation time and id. */
   function page(
     app_id: string,
-    type: string,
+    type: NonNullable<Scope["type"]>,
     after: [number, string] | null,
     limit: number,
   ): Promise<DestinationRow[]> {
     const from = after === null ? sql`true` : sql`(created_at, id) < (${after[0]}, ${after[1]})`;
     return db.query(
-      sql`select * from destinations where app_id = ${app_id} and type = ${type} and ${from}
+      sql`select * from destinations where app_id = ${app_id} and ${ofKind(type)} and ${from}
         order by created_at desc, id desc limit ${limit}`,
     );
   }
@@ -283,9 +283,13 @@ function factsOf(
 
 function within(id: string, { type, app_id }: Scope): Statement {
   const conditions = [sql`id = ${id}`];
-  if (type !== null) conditions.push(sql`type = ${type}`);
+  if (type !== null) conditions.push(ofKind(type));
   if (app_id !== null) conditions.push(sql`app_id = ${app_id}`);
   return allOf(conditions);
+}
+
+function ofKind(type: NonNullable<Scope["type"]>): Statement {
+  return type === "webhook" ? sql`type = ${type}` : sql`type <> ${"webhook"}`;
 }
 
 async function raiseVersion(query: Query, app_id: string): Promise<boolean> {

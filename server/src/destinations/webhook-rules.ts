@@ -3,7 +3,6 @@
 import { randomBytes } from "node:crypto";
 import type { SigningSecrets } from "#destination-types/definition.ts";
 import { composeSecret, SECRET_BYTES } from "#destination-types/signing.ts";
-import { webhook } from "#destination-types/webhook.ts";
 import { invalid, notFound, refuse } from "../errors.ts";
 import { SealError, type Sealer } from "../platform/sealing.ts";
 import { openSecrets, type SealedSecrets } from "./destination.ts";
@@ -16,7 +15,7 @@ export interface UrlCheck {
 
 /** `app_scope` null is the operator. */
 export function within(app_scope: string | null): Scope {
-  return { type: webhook.type, app_id: app_scope };
+  return { type: "webhook", app_id: app_scope };
 }
 
 export async function found<Value>(value: Promise<Value | null>): Promise<Value> {

@@ -1,7 +1,6 @@
 // Managing webhooks: what the API's routes for them call. Reads, decides in webhook-row.ts, writes in one transaction.
 // `app_scope` limits a call to one app; null is the operator. An id of another app is like one that does not exist.
 import type { Webhook, WebhookCreate, WebhookPatch } from "#contract/destinations.ts";
-import { webhook } from "#destination-types/webhook.ts";
 import { notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import type { Ids } from "../platform/ids.ts";
@@ -56,7 +55,7 @@ export function createWebhooks(dependencies: WebhookDependencies) {
 
   async function listWebhooks(app_id: string, page: { limit: number; cursor?: string | undefined }) {
     const after = page.cursor === undefined ? null : readCursor(page.cursor);
-    const rows = await store.page(app_id, webhook.type, after, page.limit + 1);
+    const rows = await store.page(app_id, "webhook", after, page.limit + 1);
     if (rows.length === 0 && !(await store.appExists(app_id))) throw notFound("app");
     const shown = rows.slice(0, page.limit);
     const last = rows.length > page.limit ? shown.at(-1) : undefined;

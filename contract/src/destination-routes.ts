@@ -1,0 +1,198 @@
+// The calls for destinations of other types than webhooks. What is sent to them is looked at, tried again and replayed as with
+// webhooks. Part of the route table of routes.ts.
+import { DeliveriesPage, DeliveriesQuery } from "./deliveries.ts";
+import { TestAnswer, TestBody, WebhookChangesPage } from "./destinations.ts";
+import { PageQuery } from "./fields.ts";
+import { Replay, ReplayCreate, ReplayPreview, ReplaysPage } from "./replays.ts";
+import { NoQuery, type Route, under } from "./route.ts";
+import {
+  Destination,
+  DestinationCheck,
+  DestinationCheckBody,
+  DestinationCreate,
+  DestinationPatch,
+  DestinationsPage,
+  DestinationTypesPage,
+  NewPreviewBody,
+  Preview,
+  PreviewBody,
+} from "./vendor-destinations.ts";
+
+const in_app = under("app_id");
+const by_id = under("id");
+
+const CONFIG_ROUTES = {
+  listDestinationTypes: {
+    method: "GET",
+    path: "/api/destination-types",
+    scope: "public",
+    tag: "Destinations",
+    summary: "List the types of destinations that this server knows",
+    query: NoQuery,
+    status: 200,
+    answer: DestinationTypesPage,
+  },
+  createDestination: {
+    method: "POST",
+    path: "/api/apps/{app_id}/destinations",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Send the app's events to a vendor",
+    params: in_app,
+    query: NoQuery,
+    body: DestinationCreate,
+    status: 201,
+    answer: Destination,
+  },
+  listDestinations: {
+    method: "GET",
+    path: "/api/apps/{app_id}/destinations",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "List the app's destinations that are no webhooks",
+    params: in_app,
+    query: PageQuery,
+    status: 200,
+    answer: DestinationsPage,
+  },
+  getDestination: {
+    method: "GET",
+    path: "/api/destinations/{id}",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "Get a destination with its state and health",
+    params: by_id,
+    query: NoQuery,
+    status: 200,
+    answer: Destination,
+  },
+  patchDestination: {
+    method: "PATCH",
+    path: "/api/destinations/{id}",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Change a destination; `config` as a whole, in which masked values keep the stored ones",
+    params: by_id,
+    query: NoQuery,
+    body: DestinationPatch,
+    status: 200,
+    answer: Destination,
+  },
+  deleteDestination: {
+    method: "DELETE",
+    path: "/api/destinations/{id}",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Delete a destination and its deliveries",
+    params: by_id,
+    query: NoQuery,
+    status: 204,
+    answer: null,
+  },
+  listDestinationChanges: {
+    method: "GET",
+    path: "/api/destinations/{id}/history",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "List the changes of a destination's state and settings, with cause and who made them",
+    params: by_id,
+    query: PageQuery,
+    status: 200,
+    answer: WebhookChangesPage,
+  },
+} as const satisfies Record<string, Route>;
+
+const TRIAL_ROUTES = {
+  previewDestination: {
+    method: "POST",
+    path: "/api/destinations/{id}/preview",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "Show what an event would be sent as, and what the vendor would not take of it; sends nothing",
+    params: by_id,
+    query: NoQuery,
+    body: PreviewBody,
+    status: 200,
+    answer: Preview,
+  },
+  previewNewDestination: {
+    method: "POST",
+    path: "/api/apps/{app_id}/destinations/preview",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "The same before the destination is saved",
+    params: in_app,
+    query: NoQuery,
+    body: NewPreviewBody,
+    status: 200,
+    answer: Preview,
+  },
+  checkDestination: {
+    method: "POST",
+    path: "/api/destinations/{id}/check",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Check settings, address and samples, and with `canary` what the vendor answers to a test event",
+    params: by_id,
+    query: NoQuery,
+    body: DestinationCheckBody,
+    status: 200,
+    answer: DestinationCheck,
+  },
+  testDestination: {
+    method: "POST",
+    path: "/api/destinations/{id}/test",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Send a sample event through the normal pipeline",
+    params: by_id,
+    query: NoQuery,
+    body: TestBody,
+    status: 202,
+    answer: TestAnswer,
+  },
+} as const satisfies Record<string, Route>;
+
+const LEDGER_ROUTES = {
+  listDestinationDeliveries: {
+    method: "GET",
+    path: "/api/destinations/{id}/deliveries",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "List a destination's deliveries, newest first",
+    params: by_id,
+    query: DeliveriesQuery.extend(PageQuery.shape),
+    status: 200,
+    answer: DeliveriesPage,
+  },
+  createDestinationReplay: {
+    method: "POST",
+    path: "/api/destinations/{id}/replays",
+    scope: "app_write",
+    tag: "Destinations",
+    summary: "Send again what failed or was missed; with `dry_run`, 200 and what that would be",
+    params: by_id,
+    query: NoQuery,
+    body: ReplayCreate,
+    status: 202,
+    answer: Replay,
+    other: { status: 200, answer: ReplayPreview },
+  },
+  listDestinationReplays: {
+    method: "GET",
+    path: "/api/destinations/{id}/replays",
+    scope: "app_read",
+    tag: "Destinations",
+    summary: "List the replays of a destination, and those that send to it",
+    params: by_id,
+    query: PageQuery,
+    status: 200,
+    answer: ReplaysPage,
+  },
+} as const satisfies Record<string, Route>;
+
+export const DESTINATION_ROUTES = {
+  ...CONFIG_ROUTES,
+  ...TRIAL_ROUTES,
+  ...LEDGER_ROUTES,
+} as const satisfies Record<string, Route>;
