@@ -28,6 +28,7 @@ import {
   IngestBody,
 } from "./events.ts";
 import { PageQuery } from "./fields.ts";
+import { GA4_SETUP_ROUTES } from "./ga4-setup-routes.ts";
 import { LINK_LIST_ROUTES } from "./link-list-routes.ts";
 import { LINKME_ROUTES } from "./linkme-routes.ts";
 import { NOTICE_ROUTES } from "./notice-routes.ts";
@@ -318,6 +319,7 @@ export const ROUTES = {
   ...KEY_ROUTES,
   ...WEBHOOK_ROUTES,
   ...DESTINATION_ROUTES,
+  ...GA4_SETUP_ROUTES,
   ...DELIVERY_ROUTES,
   ...REPLAY_ROUTES,
   ...EVENT_ROUTES,

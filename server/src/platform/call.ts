@@ -82,9 +82,13 @@ export function receiveHeaders(call: AnyCall, status: number, headers: Readonly<
   call.headers = headers;
 }
 
+function keptOf({ request }: AnyCall): number {
+  return request.answer_bytes ?? SNIPPET_BYTES;
+}
+
 /** Keeps a copy of what the snippet needs; false when the body has outgrown what is read at all. */
 export function receiveBody(call: AnyCall, chunk: Buffer): boolean {
-  const wanted = SNIPPET_BYTES - call.body_bytes;
+  const wanted = keptOf(call) - call.body_bytes;
   if (wanted > 0) call.chunks.push(Buffer.from(chunk.subarray(0, wanted)));
   call.body_bytes += chunk.length;
   return call.body_bytes <= MAX_BODY_BYTES;
@@ -93,7 +97,7 @@ export function receiveBody(call: AnyCall, chunk: Buffer): boolean {
 /** `cut`: the body did not come to its end. */
 export function settleResponse(call: AnyCall, cut: boolean): void {
   const { status, headers, chunks, started_at } = call;
-  const truncated = cut || call.body_bytes > SNIPPET_BYTES;
+  const truncated = cut || call.body_bytes > keptOf(call);
   const snippet = chunks.length === 0 ? "" : readSnippet(chunks, truncated);
   const timings_ms = takeTimings(call);
   const duration_ms = timings_ms.total;

@@ -13,6 +13,8 @@ export interface OutboundRequest {
   body: string | Uint8Array | null;
   /** One deadline for waiting, DNS, connect, TLS, headers and body together. */
   timeout_ms: number;
+  /** How much is kept of the body of the answer, at most what is read of it at all; absent: SNIPPET_BYTES. */
+  answer_bytes?: number;
   /**
    * Whose connections it uses: nobody waits for a connection that somebody else holds at the same origin, or is given an
    * answer over it. Absent: the calls that name nobody share theirs.
@@ -92,7 +94,7 @@ export function keepHeaders(raw: ReadonlyMap<string, string>): Record<string, st
 
 /** Decodes the start of a body; what is not UTF-8 becomes U+FFFD, and a character cut at the end is left out. */
 export function readSnippet(chunks: readonly Uint8Array[], truncated: boolean): string {
-  const bytes = Buffer.concat(chunks, Math.min(SNIPPET_BYTES, totalLength(chunks)));
+  const bytes = Buffer.concat(chunks, totalLength(chunks));
   // Making a decoder costs a microsecond, and only a cut needs one: it can hold half a character back.
   const text = truncated
     ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes, { stream: true })
