@@ -35,6 +35,7 @@ const PARAM_MAX_CHARS = 200;
 const START_RETRY_AFTER_SECONDS = 1;
 const PREFLIGHT_MAX_AGE_SECONDS = 86_400;
 const SDK_HEADERS = ["Accept", "Content-Type", "x-app-id", "x-api-key", "x-linkme-device"];
+const COMPRESSED = /\b(?:x-)?(?:gzip|compress|deflate|br|zstd)\b/i;
 const ALWAYS_OPEN: ReadonlySet<string> = new Set([ROUTES.getHealth.path, ROUTES.getReady.path]);
 
 export interface AppOptions {
@@ -98,6 +99,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   // The schemas of the contract have validated by now; nothing of the answer is left to be filtered.
   app.setSerializerCompiler(() => JSON.stringify);
   app.addHook("onRequest", (request, reply, done) => {
+    // Of a connection that was ended: there is nobody to answer.
+    if (request.raw.socket.destroyed) return void reply.hijack();
     reply.header("x-request-id", request.id);
     reply.header("x-content-type-options", "nosniff");
     // Before its body is read: at an address that does not exist nothing bounds a body.
@@ -122,7 +125,8 @@ function withoutWhole(network: string): string[] {
 /** @throws AppError unsupported_media_type: what is compressed looks like nonsense otherwise */
 function refuseEncoded({ headers }: FastifyRequest): void {
   const encoding = headers["content-encoding"];
-  if (encoding === undefined || encoding.toLowerCase() === "identity") return;
+  // Clients write other things there, `utf-8` above all, and send JSON all the same.
+  if (encoding === undefined || !COMPRESSED.test(encoding)) return;
   throw refuse("unsupported_media_type", "Send the body as it is: without a content-encoding.");
 }
 

@@ -196,6 +196,7 @@ for (const name of WITH_BODY) {
       ["text", "{}", { "content-type": "text/plain" }, "unsupported_media_type"],
       ["no content type", "{}", { "content-type": "" }, "unsupported_media_type"],
       ["a compressed body", gzipSync("{}"), { "content-encoding": "gzip" }, "unsupported_media_type"],
+      ["a body of two codings", gzipSync("{}"), { "content-encoding": "identity, BR" }, "unsupported_media_type"],
       ["more than 1 MiB", JSON.stringify({ name: "a".repeat(1024 * 1024) }), {}, "too_large"],
     ] as const) {
       assertRefused(await send(name, url, { headers }, body), code, what);

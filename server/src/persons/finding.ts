@@ -68,20 +68,26 @@ export function createFinding({ store, about, names_max, looked_max, rest }: Fin
     const addUser = (user_id: string | null) => {
       if (!is_settled && user_id !== null && !isOthers(names, user_id)) add({ kind: "user", value: user_id });
     };
+    /** Clicks of a device that several share: each may be of another of them. */
+    const of_shared = new Set<string>();
     const leadsOn = () => !is_settled || names.users.size > 0;
     for (const seed of seeds) add(seed);
     for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
       // Of a device that several share, none of them is meant.
-      const is_shared = key.kind === "device" && (await deviceOf(app_id, key.value))?.is_shared === 1;
+      const is_shared =
+        of_shared.has(key.value) || (key.kind === "device" && (await deviceOf(app_id, key.value))?.is_shared === 1);
       for await (const clicks of clicksOf(app_id, key)) {
         for (const click of clicks) {
           const { cid, user_id, device } = click;
           if (key.kind === "cid") names.clicks.set(cid, click);
           if (isOthers(names, user_id)) continue;
+          if (is_shared && !names.cids.has(cid)) of_shared.add(cid);
           add({ kind: "cid", value: cid });
-          if (!is_shared) addUser(user_id);
-          if (device !== null && leadsOn() && (await isAlone(app_id, names, device)))
+          if (is_shared) continue;
+          addUser(user_id);
+          if (device !== null && leadsOn() && (await isAlone(app_id, names, device))) {
             add({ kind: "device", value: device });
+          }
         }
         if (names.is_more) break;
       }

@@ -60,20 +60,27 @@ export function createPersons(options: PersonsOptions) {
     const counts = { passes: 0, events: 0, clicks: 0, app_events: 0, identities: 0 };
     const row = { id: options.ids.prefixed("era"), app_id, ...key, ...counts, created_at: now(), finished_at: null };
     const limits = { forget_before: now() - KEPT_MS, open_max: OPEN_MAX };
-    await erasures.insert(row, await settle(app_id, key), limits).catch(async (error: unknown) => {
+    try {
+      await erasures.insert(row, await settle(app_id, key), limits);
+    } catch (error) {
       if (!isDatabaseError(error, "unmet")) throw error;
+      const asked_meanwhile = await erasures.findOpen(app_id, key);
+      if (asked_meanwhile !== null) return present(asked_meanwhile);
       if ((await options.findApp(app_id)) === null) throw notFound("app");
       throw refuse("conflict", `${OPEN_MAX} erasures of this app are under way. Ask again when some of them are done.`);
-    });
+    }
     options.wake();
     return present(row);
   }
 
-  /** The user, who leads to all else whenever it is looked for; where none is known, all that the name leads to now. */
+  /**
+   * All that the name leads to now. Of somebody whose user is known not the devices: they are found as long as nobody else has
+   * come to them, and then they are not this one's alone. A click stays this one's until it is somebody else's.
+   */
   async function settle(app_id: string, key: Key): Promise<Key[]> {
-    if (key.kind === "user") return [];
     const names = await finding.findNames(app_id, [key]);
-    return names.users.size > 0 ? keysOf(names).filter(({ kind }) => kind === "user") : keysOf(names);
+    const keys = keysOf(names);
+    return names.users.size > 0 ? keys.filter(({ kind }) => kind !== "device") : keys;
   }
 
   /** @throws AppError not_found */

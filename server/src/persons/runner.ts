@@ -80,7 +80,10 @@ export function createRunner(options: RunnerOptions) {
     const { id, app_id, kind, value } = erasure;
     if (value === null) return;
     for (let passes = erasure.passes, is_done = false; !is_done; ) {
-      const names = await finding.findNames(app_id, [{ kind, value }, ...(await erasures.keysOf(id))], true);
+      const known = await erasures.keysOf(id);
+      // What a process of an earlier version has taken has nothing settled yet.
+      const is_settled = kind === "user" || known.length > 0;
+      const names = await finding.findNames(app_id, [{ kind, value }, ...known], is_settled);
       await erasures.saveKeys(id, keysOf(names));
       let has_changed = false;
       for (const key of keysOf(names)) {
@@ -89,7 +92,8 @@ export function createRunner(options: RunnerOptions) {
       }
       await eraseIdentities(erasure, names);
       passes = has_changed ? 0 : passes + 1;
-      await erasures.endPass(id, passes, names.is_more);
+      const end = { passes, has_more: names.is_more, has_user: names.users.size > 0 };
+      if (!(await erasures.endPass(id, holder, end))) throw new Interrupted();
       is_done = !names.is_more && passes >= PASSES_MIN;
     }
     const done = await erasures.finish(id, clock.now());

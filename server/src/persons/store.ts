@@ -26,7 +26,7 @@ export type ErasureStore = ReturnType<typeof createErasureStore>;
 export function createErasureStore({ query, batch, transaction }: Pick<Database, "query" | "batch" | "transaction">) {
   /**
    * Two calls at the same moment may bring an app one beyond its limit on PostgreSQL, and the next one is refused.
-   * @throws DatabaseError "unmet" when the app is gone, or so many of it are under way
+   * @throws DatabaseError "unmet" when the app is gone, the same one is under way, or so many of the app are
    */
   async function insert(
     { id, app_id, kind, value, created_at }: ErasureRow,
@@ -38,7 +38,9 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
       select cast(${id} as text), id, cast(${kind} as text), cast(${value} as text), 0, 0, 0, 0, 0, 0,
         cast(${created_at} as bigint)
       from apps where id = ${app_id} and (select count(*) from erasures
-        where finished_at is null and app_id = apps.id) < cast(${open_max} as bigint) ${KEPT} returning id`;
+        where finished_at is null and app_id = apps.id) < cast(${open_max} as bigint)
+        and not exists (select 1 from erasures where finished_at is null and app_id = apps.id
+          and kind = cast(${kind} as text) and value = cast(${value} as text)) ${KEPT} returning id`;
     await batch([
       sql`delete from erasures where app_id = ${app_id} and finished_at < ${forget_before}`,
       expectRows(1, inserted),
@@ -91,8 +93,11 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
     await query(sql`update erasures set held_until = 0 where id = ${id} and holder = ${holder}`);
   }
 
+  /** Users and devices first: they lead to the rest. */
   function keysOf(id: string): Promise<Key[]> {
-    return query<Key & Row>(sql`select kind, value from erasure_keys where erasure_id = ${id} order by kind, value`);
+    return query<Key & Row>(
+      sql`select kind, value from erasure_keys where erasure_id = ${id} order by kind desc, value`,
+    );
   }
 
   async function saveKeys(id: string, keys: readonly Key[]): Promise<void> {
@@ -114,12 +119,27 @@ export function createErasureStore({ query, batch, transaction }: Pick<Database,
   }
 
   /**
+   * False when it has become somebody else's.
    * @param passes that are done of those that are to be
-   * @param has_more what is done makes room for the rest; the user stays, who leads to it
+   * @param has_more what is done makes room for the rest. Who leads to it stays: the user, where none is known the devices; and
+   * what was named, so that there is never nothing
    */
-  async function endPass(id: string, passes: number, has_more: boolean): Promise<void> {
-    const forget = sql`delete from erasure_keys where erasure_id = ${id} and kind <> 'user'`;
-    await batch([sql`update erasures set passes = ${passes} where id = ${id}`, ...(has_more ? [forget] : [])]);
+  async function endPass(
+    id: string,
+    holder: string,
+    { passes, has_more, has_user }: { passes: number; has_more: boolean; has_user: boolean },
+  ): Promise<boolean> {
+    return transaction(async (within) => {
+      const [row] = await within<ErasureRow>(sql`update erasures set passes = ${passes}
+        where id = ${id} and holder = ${holder} and finished_at is null returning *`);
+      if (row === undefined) return false;
+      if (has_more) {
+        const goes = has_user ? sql`kind <> 'user'` : sql`kind = 'cid'`;
+        await within(sql`delete from erasure_keys where erasure_id = ${id} and ${goes}
+          and not (kind = ${row.kind} and value = ${row.value ?? ""})`);
+      }
+      return true;
+    });
   }
 
   /** Null when it is gone. */

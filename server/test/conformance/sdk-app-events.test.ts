@@ -100,6 +100,13 @@ for (const [index, { name, agent, body, kept }] of CASES.entries()) {
   });
 }
 
+test("what a device says of the coding of plain JSON is of no account", async () => {
+  for (const coding of ["utf-8", "UTF8", "", "identity", "identity, identity"]) {
+    const { status } = await report({ type: "coded", platform: "ios" }, NATIVE_IOS, { "content-encoding": coding });
+    assert.equal(status, 204, coding);
+  }
+});
+
 test("what Android's own writer leaves unescaped is no JSON, is refused, and is stored nowhere", async () => {
   const before = (await api.call("GET", `/api/apps/${app_id}/app-events`)).body.items.length;
   // A backslash before another letter, one before the end, and a line end.
