@@ -47,7 +47,7 @@ export interface ShownRequest {
 
 /** A request as the egress gate takes it; `headers` is flat: name, value, name, value. */
 export interface BuiltRequest {
-  method: "POST";
+  method: "POST" | "PUT" | "PATCH";
   url: string;
   headers: string[];
   body: string;
