@@ -13,6 +13,7 @@ import type { Handlers } from "./api/bind.ts";
 import { deliveryHandlers } from "./api/deliveries.ts";
 import { destinationHandlers } from "./api/destinations.ts";
 import { eventHandlers } from "./api/events.ts";
+import { ga4SetupHandlers } from "./api/ga4-setup.ts";
 import { healthHandlers } from "./api/health.ts";
 import { keyHandlers } from "./api/keys.ts";
 import { noticeHandlers } from "./api/notices.ts";
@@ -38,6 +39,9 @@ import { log } from "./platform/log.ts";
 import { createReadiness } from "./platform/readiness.ts";
 import { createRetention } from "./retention/retention.ts";
 import { createRetentionStore } from "./retention/store.ts";
+import { createGa4Arrival } from "./setup/ga4-arrival.ts";
+import { createGa4Setup } from "./setup/ga4-setup.ts";
+import { GOOGLE, type GoogleAddresses } from "./setup/google.ts";
 
 const REMOVALS_EVERY_MS = 60_000;
 /** Of the time that a stop may take, what is kept for the work after the last delivery: commits and closing. */
@@ -52,7 +56,13 @@ const CLOSE_MAX_MS = 5_000;
 export type Server = Awaited<ReturnType<typeof composeServer>>;
 
 /** Builds every module; nothing listens or runs until the database is migrated and `open` was called. */
-export async function composeServer(config: Config, secrets: Pick<Secrets, "seal_key" | "admin_token">, db: Database) {
+/** @param google where Google's APIs are: a test has its own */
+export async function composeServer(
+  config: Config,
+  secrets: Pick<Secrets, "seal_key" | "admin_token">,
+  db: Database,
+  google: GoogleAddresses = GOOGLE,
+) {
   const source = SYSTEM_IDS;
   const ids = createIds(source);
   /** Open answers; ready has begun all that it does as well. */
@@ -99,7 +109,7 @@ export async function composeServer(config: Config, secrets: Pick<Secrets, "seal
     await destinations.refresh(app_id);
     removeRest();
   };
-  const handlers = composeHandlers(config, { accounts, pipeline, edge, persons, isReady, forgetApp });
+  const handlers = composeHandlers(config, { accounts, pipeline, edge, persons, isReady, forgetApp, google });
   const app = await createApp({
     gate: createGate(accounts, secrets.admin_token),
     limits: createRateLimits(config, source.now),
@@ -122,12 +132,17 @@ interface HandlerParts {
   persons: PersonsPart;
   isReady(): Promise<boolean>;
   forgetApp(app_id: string): Promise<void>;
+  google: GoogleAddresses;
 }
 
 /** What answers calls, by the roles of the process. */
 function composeHandlers(config: Config, parts: HandlerParts) {
-  const { accounts, pipeline, edge, persons, isReady, forgetApp } = parts;
+  const { accounts, pipeline, edge, persons, isReady, forgetApp, google } = parts;
   const { destinations, notices } = pipeline;
+  const ga4 = {
+    ...{ egress: pipeline.egress, addresses: google, now: Date.now, findApp: accounts.findApp },
+    createDestination: destinations.createDestination,
+  };
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {
     Object.assign(
@@ -145,6 +160,7 @@ function composeHandlers(config: Config, parts: HandlerParts) {
         ...{ trials: pipeline.vendor_trials, tests: pipeline.events, ledger: pipeline.deliveries },
         ...{ replays: pipeline.replays, showPresent: pipeline.showPresent },
       }),
+      ga4SetupHandlers({ ...createGa4Setup(ga4), ...createGa4Arrival(ga4) }),
       deliveryHandlers(pipeline.deliveries),
       replayHandlers(pipeline.replays),
       eventHandlers(pipeline.events, pipeline.erasing, pipeline.fates),

@@ -9,15 +9,18 @@ import { ROUTES, type RouteName } from "#contract/routes.ts";
 import { type Answer, type CallOptions, openApi, type TestApi } from "../../test/support/api.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import { BEFORE, bodiesOf, createTenant, pathOf, sendTo } from "../../test/support/tenants.ts";
+import { startGoogle } from "../../test/support/vendors/google.ts";
 
 const NAMES = Object.keys(ROUTES) as RouteName[];
 const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].scope));
 /** Checks send at once, so what they reach is a receiver of this test. */
 const receiver = await startReceiver();
 after(() => receiver.close());
+const google = await startGoogle();
+after(() => google.close());
 const ENDPOINT = `${receiver.url}/webhooks`;
 
-const api: TestApi = await openApi({ LINKME_EGRESS_ALLOW: "127.0.0.0/8" });
+const api: TestApi = await openApi({ LINKME_EGRESS_ALLOW: "127.0.0.0/8" }, { google: google.addresses });
 const mine = await createTenant(api, ENDPOINT);
 const theirs = await createTenant(api, ENDPOINT);
 const BODIES = bodiesOf(ENDPOINT);

@@ -18,6 +18,9 @@ import {
   type SigningSecrets,
   type Unsent,
 } from "#destination-types/definition.ts";
+import { http } from "#destination-types/http.ts";
+import { posthog } from "#destination-types/posthog.ts";
+import { segment } from "#destination-types/segment.ts";
 import { webhook } from "#destination-types/webhook.ts";
 import type { Sealed, Sealer } from "../platform/sealing.ts";
 import { createHider, type Hide } from "./hiding.ts";
@@ -54,7 +57,7 @@ export class MaskError extends Error {
   override readonly name = "MaskError";
 }
 
-const ENTRIES: readonly TypeEntry[] = [entryOf(webhook)];
+const ENTRIES: readonly TypeEntry[] = [entryOf(webhook), entryOf(posthog), entryOf(segment), entryOf(http)];
 const BY_TYPE = new Map(ENTRIES.map((entry) => [entry.info.type, entry]));
 
 export function typeInfos(): TypeInfo[] {

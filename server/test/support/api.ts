@@ -10,6 +10,7 @@ import { readConfig } from "../../src/config.ts";
 import type { Database } from "../../src/platform/database.ts";
 import { openDatabase } from "../../src/platform/database-open.ts";
 import { migrate } from "../../src/platform/migrate.ts";
+import type { GoogleAddresses } from "../../src/setup/google.ts";
 
 export const ADMIN_TOKEN = "the operator of these tests";
 
@@ -45,7 +46,10 @@ export interface CallOptions {
   streams?: boolean | undefined;
 }
 
-export async function openApi(env: Record<string, string> = {}): Promise<TestApi> {
+export async function openApi(
+  env: Record<string, string> = {},
+  { google }: { google?: GoogleAddresses } = {},
+): Promise<TestApi> {
   const directory = mkdtempSync(join(tmpdir(), "linkme-api-"));
   const reading = readConfig(
     { DATABASE_URL: `file:${join(directory, "linkme.db")}`, LINKME_ROLE: "edge,api", ...UNLIMITED, ...env },
@@ -56,7 +60,7 @@ export async function openApi(env: Record<string, string> = {}): Promise<TestApi
   await migrate(db);
   const admin_token = ADMIN_TOKEN.replaceAll(" ", "-");
   const secrets = { seal_key: randomBytes(32), admin_token, token_file: null, is_token_new: false };
-  const server = await composeServer(reading.config, secrets, db);
+  const server = await composeServer(reading.config, secrets, db, google);
   await server.app.ready();
   await server.open();
   after(async () => {

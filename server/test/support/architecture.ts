@@ -32,6 +32,7 @@ const ORDER = [
   "claims",
   "retention",
   "persons",
+  "setup",
   "api",
   "main",
 ];

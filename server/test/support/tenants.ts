@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import type { Route } from "#contract/route.ts";
 import { ROUTES, type RouteName } from "#contract/routes.ts";
 import type { Answer, CallOptions, TestApi } from "./api.ts";
+import { PROPERTY_ID, SERVICE_ACCOUNT } from "./vendors/google.ts";
 
 /** An app with one of everything, and the keys to it. */
 export interface Tenant {
@@ -34,6 +35,8 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
   assert.equal(missed.accepted.length, 1);
   const sdk = { token: null, headers: { "x-app-id": app_id } };
   await api.call("POST", "/api/app-events", { type: "install", detail: mark }, sdk);
+  const config = { write_key: "key-of-segment", host: new URL(endpoint).origin };
+  const vendor = await made("destinations", { type: "segment", config, events: ["link.click"], description: mark });
   const erasure = await made("erasures", { user_id: `nobody ${mark}` });
   const { body: replay } = await api.call("POST", `/api/webhooks/${webhook.id}/replays`, REPLAY);
   return {
@@ -42,6 +45,7 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
       "/api/keys/{id}": (await made("keys", { kind: "app", label: mark })).id,
       "/api/domains/{id}": (await made("domains", { hostname: `${app_id.slice(-12)}.example.com` })).id,
       "/api/webhooks/{id}": webhook.id,
+      "/api/destinations/{id}": vendor.id,
       "/api/deliveries/{id}": body.items[0].id,
       "/api/replays/{id}": replay.id,
       "/api/erasures/{id}": erasure.id,
@@ -58,6 +62,8 @@ export async function createTenant(api: TestApi, endpoint: string, mark = ""): P
 
 /** A body that each call with one accepts. */
 export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | string>> {
+  const config = { write_key: "key-of-segment", host: new URL(endpoint).origin };
+  const segment = { type: "segment", config, events: ["link.claim"] };
   return {
     createApp: { name: "Another" },
     patchApp: { name: "Renamed" },
@@ -65,6 +71,15 @@ export function bodiesOf(endpoint: string): Partial<Record<RouteName, object | s
     createDomain: { hostname: "new.example.com" },
     createWebhook: { url: endpoint, events: ["link.claim"] },
     patchWebhook: { description: "changed" },
+    createDestination: segment,
+    patchDestination: { description: "changed" },
+    previewDestination: {},
+    previewNewDestination: { type: "segment", config: segment.config },
+    checkDestination: { canary: true },
+    testDestination: {},
+    createDestinationReplay: REPLAY,
+    setUpGa4: { service_account: SERVICE_ACCOUNT },
+    checkGa4Arrival: { service_account: SERVICE_ACCOUNT, property_id: PROPERTY_ID },
     testWebhook: {},
     promoteSecret: { grace_seconds: 60 },
     resendDelivery: {},

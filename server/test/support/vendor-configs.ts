@@ -13,4 +13,12 @@ export function configOf(type: string, origin = "https://vendor.example"): Recor
 
 const CONFIGS: Record<string, (origin: string) => Record<string, unknown>> = {
   webhook: (origin) => ({ url: `${origin}/in`, signing: true, headers: { "X-Key": SECRET } }),
+  posthog: (origin) => ({ project_api_key: SECRET, host: origin }),
+  segment: (origin) => ({ write_key: SECRET, host: origin, skip_google_analytics: true }),
+  http: (origin) => ({
+    url: `${origin}/v1/{{app_id}}/events`,
+    headers: { Authorization: `Bearer ${SECRET}`, "Idempotency-Key": "{{id}}" },
+    secrets: { key: SECRET },
+    body: '{"event":"{{event}}","key":"{{secret.key}}","link":"{{data.link_id}}"}',
+  }),
 };
