@@ -42,8 +42,9 @@ async function deliver(event: SourceEvent, changes: object) {
   return amplitude.judge(await exchangeWith(sent(build(event, changes))), RULES);
 }
 
-test("every sample is stored, once however often it is sent", async () => {
+test("every sample is stored, once however often it is sent", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   for (const event of [...SAMPLES.values(), ...SAMPLES.values()]) {
     assert.deepEqual(await deliver(event, { host: fake.url, send_user_id: true }), { kind: "accepted" });
   }
@@ -54,11 +55,11 @@ test("every sample is stored, once however often it is sent", async () => {
     [...SAMPLES.values()].map(({ id, ts }) => [id, Date.parse(ts)]),
   );
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("an id of one character is kept", async () => {
+test("an id of one character is kept", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   const event = sample("link.app_open.minimal", { user_id: "7" });
   assert.deepEqual(await deliver(event, { host: fake.url, send_user_id: true }), { kind: "accepted" });
   assert.deepEqual(
@@ -66,7 +67,6 @@ test("an id of one character is kept", async () => {
     [["7", undefined]],
   );
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("a visitor keeps one device, and events that name nobody share none", () => {
@@ -79,19 +79,20 @@ test("a visitor keeps one device, and events that name nobody share none", () =>
   assert.equal(unsent(build(sample("link.app_open.minimal"), { unidentified: "skip" })).kind, "skipped");
 });
 
-test("more events that name nobody than Amplitude takes of one device in a second are all stored", async () => {
+test("more events that name nobody than Amplitude takes of one device in a second are all stored", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   for (let n = 0; n <= EVENTS_PER_DEVICE; n++) {
     const event = sample("link.app_open.minimal", {}, { id: `event-${n}` });
     assert.deepEqual(await deliver(event, { host: fake.url }), { kind: "accepted" });
   }
   assert.equal(fake.stored().length, EVENTS_PER_DEVICE + 1);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("too many events of one device are tried again after 30 seconds", async () => {
+test("too many events of one device are tried again after 30 seconds", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   const nth = (n: number) => deliver(sample("link.click", {}, { id: `click-${n}` }), { host: fake.url });
   for (let n = 0; n < EVENTS_PER_DEVICE; n++) assert.deepEqual(await nth(n), { kind: "accepted" });
   const outcome = await nth(EVENTS_PER_DEVICE);
@@ -101,11 +102,11 @@ test("too many events of one device are tried again after 30 seconds", async () 
   assert.deepEqual(await nth(EVENTS_PER_DEVICE), { kind: "accepted" });
   assert.deepEqual([fake.stored().length, fake.rejected().length], [EVENTS_PER_DEVICE + 1, 1]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("texts have at most 1,024 characters, none of them half, and the largest event is within the limit", async () => {
+test("texts have at most 1,024 characters, none of them half, and the largest event is within the limit", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   const long = "👟".repeat(100_000);
   const utm = { utm_source: long, utm_medium: long, utm_campaign: long, utm_term: long, utm_content: long };
   const texts = { link_id: long, platform: long, referrer: long, claim_type: long, reason: long, app_version: long };
@@ -119,11 +120,11 @@ test("texts have at most 1,024 characters, none of them half, and the largest ev
   const longer = sample("link.click", { user_id: "x".repeat(1_025) });
   assert.equal(eventOf(longer, { send_user_id: true }).user_id, undefined);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("a wrong key is told apart from a bad event, although both are 400, and is not repeated", async () => {
+test("a wrong key is told apart from a bad event, although both are 400, and is not repeated", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   const outcome = await deliver(sample("link.click"), { host: fake.url, api_key: "of-another-project" });
   assert.deepEqual(outcome, {
     ...{ kind: "misconfigured", retriable: true, pause: true },
@@ -132,11 +133,11 @@ test("a wrong key is told apart from a bad event, although both are 400, and is 
   const missing = response(400, { code: 400, error: "Request missing required field", missing_field: "api_key" });
   assert.equal(amplitude.judge(missing, RULES).kind, "misconfigured");
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("what Amplitude says of a bad event is said", async () => {
+test("what Amplitude says of a bad event is said", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   fake.silenceNext();
   assert.deepEqual(await deliver(sample("link.click"), { host: fake.url }), {
     ...{ kind: "refused", retriable: false },
@@ -148,7 +149,6 @@ test("what Amplitude says of a bad event is said", async () => {
   assert.match(judged.message, /Invalid request \(time is not valid\)$/);
   assert.equal(amplitude.judge(response(413, { error: "Payload too large" }), RULES).kind, "refused");
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("200 with nothing taken is no success, nor is a page", () => {
@@ -157,8 +157,9 @@ test("200 with nothing taken is no success, nor is a page", () => {
   assert.equal(amplitude.judge(response(200, "<html>"), RULES).kind, "ambiguous");
 });
 
-test("faults are tried again when Amplitude says, and what it had taken is one event there", async () => {
+test("faults are tried again when Amplitude says, and what it had taken is one event there", async (t) => {
   const fake = await startAmplitude(KEY);
+  t.after(fake.close);
   fake.fail("throttle", "fail", "lose_answer");
   for (const _ of [429, 503]) {
     const outcome = await deliver(sample("link.click"), { host: fake.url });
@@ -170,7 +171,6 @@ test("faults are tried again when Amplitude says, and what it had taken is one e
   assert.deepEqual(await deliver(sample("link.click"), { host: fake.url }), { kind: "accepted" });
   assert.deepEqual([fake.stored().length, fake.dropped()], [1, ["came before"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("the region decides where it goes", () => {

@@ -43,15 +43,15 @@ async function deliver(event: SourceEvent, changes: object) {
   return mixpanel.judge(await exchangeWith(sent(build(event, changes))), RULES);
 }
 
-test("every sample is stored, once however often it is sent", async () => {
+test("every sample is stored, once however often it is sent", async (t) => {
   const fake = await start();
+  t.after(fake.close);
   for (const event of [...SAMPLES.values(), ...SAMPLES.values()]) {
     assert.deepEqual(await deliver(event, { host: fake.url, send_user_id: true }), { kind: "accepted" });
   }
   assert.deepEqual([fake.stored().length, fake.dropped().length], [SAMPLES.size, SAMPLES.size]);
   assert.deepEqual(new Set(fake.dropped()), new Set(["came before"]));
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("an event that names nobody has an empty distinct_id, or is skipped", () => {
@@ -73,13 +73,13 @@ test("a user is known by the app's id only where that may be sent, and the devic
 });
 
 for (const user_id of ["anon", "N/A", "nil", "00000000-0000-0000-0000-000000000000", "-1", "x".repeat(256)]) {
-  test(`a user id like ${user_id.slice(0, 12)}, which Mixpanel refuses, is not sent`, async () => {
+  test(`a user id like ${user_id.slice(0, 12)}, which Mixpanel refuses, is not sent`, async (t) => {
     const fake = await start();
+    t.after(fake.close);
     const event = sample("link.app_open.minimal", { user_id });
     assert.deepEqual(await deliver(event, { host: fake.url, send_user_id: true }), { kind: "accepted" });
     assert.equal(propertiesOf(event, { send_user_id: true })["distinct_id"], "");
     fake.assertAddsUp();
-    await fake.close();
   });
 }
 
@@ -92,8 +92,9 @@ test("an $insert_id is the id of the event, and another UUID where Mixpanel woul
   }
 });
 
-test("texts have at most 255 bytes, no character half, and the largest event is within the limit", async () => {
+test("texts have at most 255 bytes, no character half, and the largest event is within the limit", async (t) => {
   const fake = await start();
+  t.after(fake.close);
   const long = "👟".repeat(60_000);
   const utm = { utm_source: long, utm_medium: long, utm_campaign: long, utm_term: long, utm_content: long };
   const texts = { link_id: long, platform: long, referrer: long, claim_type: long, reason: long, app_version: long };
@@ -103,11 +104,11 @@ test("texts have at most 255 bytes, no character half, and the largest event is 
   assert.deepEqual([texts_at("x".repeat(255)), texts_at("x".repeat(256))], ["x".repeat(255), "x".repeat(255)]);
   assert.deepEqual(await deliver(event, { host: fake.url }), { kind: "accepted" });
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("what Mixpanel says of a bad event is said, and of a later one nothing is lost", async () => {
+test("what Mixpanel says of a bad event is said, and of a later one nothing is lost", async (t) => {
   const fake = await start();
+  t.after(fake.close);
   const at = (ms: number) => sample("link.click", {}, { ts: new Date(ms).toISOString() });
   const hour = 3600 * 1000;
   assert.deepEqual(await deliver(at(SENT_AT + hour), { host: fake.url }), { kind: "accepted" });
@@ -121,11 +122,11 @@ test("what Mixpanel says of a bad event is said, and of a later one nothing is l
   assert.deepEqual(rulesOf(SENT_AT + hour + 1), [["error", "TIME_AHEAD"]]);
   assert.deepEqual([fake.stored().length, fake.rejected()], [1, ["properties.time: is in the future"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("a wrong account or project pauses the destination", async () => {
+test("a wrong account or project pauses the destination", async (t) => {
   const fake = await start();
+  t.after(fake.close);
   for (const [changes, words] of [
     [{ secret: "another" }, /401.*service account.*Invalid credentials/],
     [{ username: "another" }, /401/],
@@ -137,11 +138,11 @@ test("a wrong account or project pauses the destination", async () => {
     assert.match(outcome.message, words);
   }
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("faults are tried again when Mixpanel says, and what it had taken is one event there", async () => {
+test("faults are tried again when Mixpanel says, and what it had taken is one event there", async (t) => {
   const fake = await start();
+  t.after(fake.close);
   fake.fail("throttle", "fail", "lose_answer");
   for (const _ of [429, 503]) {
     const outcome = await deliver(sample("link.click"), { host: fake.url });
@@ -153,7 +154,6 @@ test("faults are tried again when Mixpanel says, and what it had taken is one ev
   assert.deepEqual(await deliver(sample("link.click"), { host: fake.url }), { kind: "accepted" });
   assert.deepEqual([fake.stored().length, fake.dropped()], [1, ["came before"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("2xx that is no answer of the import, or imports nothing, is no proof", () => {
