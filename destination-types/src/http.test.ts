@@ -63,7 +63,7 @@ const HOSTILE = [
 ];
 
 for (const value of HOSTILE) {
-  test(`${JSON.stringify(value)} stays what it is in JSON and forms, and ends no line of a header`, async () => {
+  test(`${JSON.stringify(value)} stays what it is in JSON and forms, and ends no line of a header`, async (t) => {
     const event = sample("link.click", { value });
     const template = '{"text":"<{{data.value}}>","json":{{json data.value}},"{{data.value}}":1}';
     // Half a pair is nothing that UTF-8 could send.
@@ -75,13 +75,13 @@ for (const value of HOSTILE) {
     assert.equal(bodyOf(event, "<{{data.value}}>", { format: "text" }), `<${value}>`);
 
     const receiver = await startReceiver();
+    t.after(receiver.close);
     const request = build(event, {
       url: `${receiver.url}/in/{{data.value}}/x?q={{data.value}}&r=1`,
       headers: { "X-Value": "<{{data.value}}>" },
     });
     assert.deepEqual(http.judge(await exchangeWith(sent(request)), RULES), { kind: "accepted" });
     assertArrivedAs(receiver, whole);
-    await receiver.close();
   });
 }
 
@@ -249,12 +249,12 @@ test("an end without an answer may have been a success, and one before the reque
   }
 });
 
-test("a request that the receiver takes and does not answer is ambiguous", async () => {
+test("a request that the receiver takes and does not answer is ambiguous", async (t) => {
   const receiver = await startReceiver(() => "reset");
+  t.after(receiver.close);
   const outcome = http.judge(await exchangeWith(sent(build(sample("link.click"), { url: receiver.url }))), RULES);
   assert.equal(receiver.received.length, 1);
   assert.ok(outcome.kind === "ambiguous" && outcome.retriable);
-  await receiver.close();
 });
 
 test("what each status means", () => {
@@ -279,8 +279,9 @@ test("what each status means", () => {
   }
 });
 
-test("the method, the path and the body arrive as they are set", async () => {
+test("the method, the path and the body arrive as they are set", async (t) => {
   const receiver = await startReceiver();
+  t.after(receiver.close);
   for (const method of ["POST", "PUT", "PATCH"]) {
     const request = build(sample("link.claim"), {
       url: `${receiver.url}/{{app_id}}`,
@@ -293,5 +294,4 @@ test("the method, the path and the body arrive as they are set", async () => {
     receiver.received.map(({ method, path, body }) => [method, path, body.toString()]),
     ["POST", "PUT", "PATCH"].map((method) => [method, "/shop", '"user-8841"']),
   );
-  await receiver.close();
 });

@@ -63,9 +63,10 @@ async function deliver(event: SourceEvent, changes: object, delivery: Partial<Ou
   return posthog.judge(await exchangeWith(sent(build(event, changes, delivery))), RULES);
 }
 
-test("every sample is stored by either endpoint, once however often it is sent, and the figures add up", async () => {
+test("every sample is stored by either endpoint, once however often it is sent, and the figures add up", async (t) => {
   for (const api of ["auto", "v0", "v1"]) {
     const fake = await startPosthog(KEY);
+    t.after(fake.close);
     for (const attempt of [1, 2]) {
       for (const event of SAMPLES.values()) {
         const outcome = await deliver(event, { api, host: `${fake.url}/` }, { attempt, at: SENT_AT + attempt });
@@ -77,7 +78,6 @@ test("every sample is stored by either endpoint, once however often it is sent, 
     assert.equal(fake.received(), 2 * SAMPLES.size);
     assert.ok(fake.stored().every(({ is_v1 }) => is_v1 === (api === "v1")));
     fake.assertAddsUp();
-    await fake.close();
   }
 });
 
@@ -159,8 +159,9 @@ for (const user_id of [
 }
 
 for (const user_id of ["x".repeat(200), "👟".repeat(50)]) {
-  test(`a user id of 200 bytes (${user_id.length} units) is sent whole and stored`, async () => {
+  test(`a user id of 200 bytes (${user_id.length} units) is sent whole and stored`, async (t) => {
     const fake = await startPosthog(KEY);
+    t.after(fake.close);
     const changes = { send_user_id: true, host: fake.url };
     assert.deepEqual(await deliver(sample("link.claim", { user_id }), changes), { kind: "accepted" });
     assert.deepEqual(
@@ -168,7 +169,6 @@ for (const user_id of ["x".repeat(200), "👟".repeat(50)]) {
       [user_id],
     );
     fake.assertAddsUp();
-    await fake.close();
   });
 }
 
@@ -201,8 +201,9 @@ test("an event that names nobody counts as a user of its own, or is skipped", ()
   sent(build(sample("link.app_open"), { unidentified: "skip" }));
 });
 
-test("v1 says for each event what became of it", async () => {
+test("v1 says for each event what became of it", async (t) => {
   const fake = await startPosthog(KEY);
+  t.after(fake.close);
   const changes = { api: "v1", host: fake.url };
   fake.answerNext("retry");
   assert.deepEqual(await deliver(sample("link.click"), changes), {
@@ -216,23 +217,23 @@ test("v1 says for each event what became of it", async () => {
   assert.deepEqual(await deliver(sample("link.click"), changes), { kind: "accepted" });
   assert.deepEqual([fake.stored().length, fake.rejected().length, fake.dropped().length], [1, 1, 1]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("a project over its quota is no success, although v0 answers 200, and pauses the destination", async () => {
+test("a project over its quota is no success, although v0 answers 200, and pauses the destination", async (t) => {
   for (const api of ["v0", "v1"]) {
     const fake = await startPosthog(KEY);
+    t.after(fake.close);
     fake.exhaust();
     const outcome = await deliver(sample("link.click"), { api, host: fake.url });
     assert.ok(outcome.kind === "refused" && outcome.retriable && outcome.pause, JSON.stringify(outcome));
     assert.match(outcome.message, /quota/);
     fake.assertAddsUp();
-    await fake.close();
   }
 });
 
-test("a wrong key, a wrong host and an endpoint that is not there pause the destination at once", async () => {
+test("a wrong key, a wrong host and an endpoint that is not there pause the destination at once", async (t) => {
   const fake = await startPosthog(KEY, ["v0"]);
+  t.after(fake.close);
   const cases = [
     [{ project_api_key: "phc_of_another_project" }, /401.*project API key.*API key is not valid/],
     [{ host: `${fake.url}/nowhere` }, /404.*region, host or api/],
@@ -244,11 +245,11 @@ test("a wrong key, a wrong host and an endpoint that is not there pause the dest
     assert.match(outcome.message, message);
   }
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("faults are tried again when PostHog says, and what it had taken is one event there", async () => {
+test("faults are tried again when PostHog says, and what it had taken is one event there", async (t) => {
   const fake = await startPosthog(KEY);
+  t.after(fake.close);
   const changes = { host: fake.url };
   fake.fail("throttle", "fail", "lose_answer");
   for (const status of [429, 503]) {
@@ -262,7 +263,6 @@ test("faults are tried again when PostHog says, and what it had taken is one eve
   assert.deepEqual(await deliver(sample("link.click"), changes), { kind: "accepted" });
   assert.deepEqual([fake.stored().length, fake.dropped()], [1, ["came before"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("an event that PostHog refuses is over, in its words; and any failure is tried again where that is asked for", () => {

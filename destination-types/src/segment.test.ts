@@ -48,23 +48,23 @@ async function deliver(event: SourceEvent, changes: object) {
   return segment.judge(await exchangeWith(sent(build(event, changes))), RULES);
 }
 
-test("every sample is stored, once however often it is sent, and no answer passes for a proof of that", async () => {
+test("every sample is stored, once however often it is sent, and no answer passes for a proof of that", async (t) => {
   const fake = await startSegment(KEY);
+  t.after(fake.close);
   for (const event of [...SAMPLES.values(), ...SAMPLES.values()]) {
     assert.deepEqual(await deliver(event, { host: fake.url }), { kind: "accepted_unverified" });
   }
   assert.deepEqual([fake.stored().length, fake.dropped().length], [SAMPLES.size, SAMPLES.size]);
   assert.deepEqual(new Set(fake.dropped()), new Set(["came before"]));
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("a write key that nobody knows is answered 200, and no more is claimed of it", async () => {
+test("a write key that nobody knows is answered 200, and no more is claimed of it", async (t) => {
   const fake = await startSegment("another");
+  t.after(fake.close);
   assert.deepEqual(await deliver(sample("link.click"), { host: fake.url }), { kind: "accepted_unverified" });
   assert.deepEqual([fake.stored().length, fake.dropped()], [0, ["no source has this write key"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("an event is known by its messageId, and sentAt, which would shift its time, is never there", () => {
@@ -117,19 +117,20 @@ test("campaign, page and system stand where Segment's destinations look for them
   assert.deepEqual(callOf(sample("link.click.minimal")).context, { library: { name: "linkme", version: "1" } });
 });
 
-test("an event at the limit is taken by Segment as well, which counts without what is around it", async () => {
+test("an event at the limit is taken by Segment as well, which counts without what is around it", async (t) => {
   const fake = await startSegment(KEY);
+  t.after(fake.close);
   const around = Buffer.byteLength(sent(build(sample("link.click.minimal", { link_id: "" }))).body);
   const named = `"linkme_link_id":"",`.length;
   const event = sample("link.click.minimal", { link_id: "x".repeat(segment.limits.max_bytes - around - named) });
   assert.deepEqual(await deliver(event, { host: fake.url }), { kind: "accepted_unverified" });
   assert.equal(fake.stored().length, 1);
   fake.assertAddsUp();
-  await fake.close();
 });
 
-test("faults are tried again when Segment says; a refusal is over", async () => {
+test("faults are tried again when Segment says; a refusal is over", async (t) => {
   const fake = await startSegment(KEY);
+  t.after(fake.close);
   fake.fail("throttle", "fail", "lose_answer");
   for (const _ of [429, 503]) {
     const outcome = await deliver(sample("link.click"), { host: fake.url });
@@ -141,7 +142,6 @@ test("faults are tried again when Segment says; a refusal is over", async () => 
   assert.deepEqual(await deliver(sample("link.click"), { host: fake.url }), { kind: "accepted_unverified" });
   assert.deepEqual([fake.stored().length, fake.dropped()], [1, ["came before"]]);
   fake.assertAddsUp();
-  await fake.close();
 });
 
 test("what each status means", () => {

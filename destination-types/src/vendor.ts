@@ -61,6 +61,8 @@ export interface VendorWords {
   readonly credentials: string;
   /** What says where it is, like `region or host`. */
   readonly place: string;
+  /** What an answer says of the one event that was sent, where the usual members do not; empty: nothing. */
+  explain?(answer: Readonly<Record<string, unknown>>): string;
 }
 
 const UNAUTHORISED: ReadonlySet<number> = new Set([401, 403]);
@@ -76,7 +78,9 @@ export function judgeRefusal(exchange: Exchange, rules: JudgeRules, vendor: Vend
   if (status >= 200 && status < 300) return exchange;
   const { label, credentials, place } = vendor;
   const answered = `${label} answered ${status}`;
-  const words = quoted(exchange);
+  const answer = membersOf(exchange.snippet);
+  const explained = answer === null ? "" : (vendor.explain?.(answer) ?? "");
+  const words = explained === "" ? quoted(exchange) : quoted({ snippet: explained });
   if (UNAUTHORISED.has(status)) {
     return misconfigured(`${answered}: it does not accept the ${credentials}${words}. Set it again`);
   }

@@ -103,3 +103,10 @@ const ENCODER = new TextEncoder();
 export function utf8Length(text: string): number {
   return ENCODER.encode(text).length;
 }
+
+/** The start of a text that takes at most so many bytes of UTF-8, without half a character at its end. */
+export function cutBytes(text: string, max_bytes: number): string {
+  // No character takes more than three bytes for each of its UTF-16 units.
+  if (text.length * 3 <= max_bytes) return text;
+  return text.slice(0, ENCODER.encodeInto(text, new Uint8Array(max_bytes)).read);
+}

@@ -18,6 +18,7 @@ import {
   type Unsent,
 } from "#destination-types/definition.ts";
 import type { SourceEvent } from "#destination-types/mapping/source.ts";
+import { createHider } from "../../../src/destinations/hiding.ts";
 import { createEgress } from "../../../src/platform/egress.ts";
 
 const EVENTS = join(import.meta.dirname, "..", "..", "..", "..", "spec", "events");
@@ -108,6 +109,7 @@ export function testConformance<Config extends object, Prepared>(conforming: Con
         const first = definition.buildRequest(outgoing(event), prepared);
         assert.deepEqual(definition.buildRequest(outgoing(event), definition.prepare(config, CONTEXT)), first);
         if (isUnsent(first)) continue;
+        assert.ok(!first.body.includes(":null"), "what an event does not say is left out");
         const later = outgoing(event, { attempt: 4, at: SENT_AT + 3_600_000 });
         assert.equal(sent(definition.buildRequest(later, prepared)).body, first.body);
       }
@@ -121,6 +123,21 @@ export function testConformance<Config extends object, Prepared>(conforming: Con
         const findings = definition.inspect?.(delivery, prepared) ?? [];
         const shown = isUnsent(built) ? built : definition.show(built, prepared);
         for (const secret of secrets) assertHidden(JSON.stringify([shown, findings]), secret);
+      }
+    });
+
+    test(`${name}: no secret is seen in what is made of an answer that repeats it`, () => {
+      const hide = createHider(secrets);
+      for (const status of [200, 302, 400, 401, 404, 413, 429, 500]) {
+        // Shorter texts are taken for no secrets there.
+        for (const secret of secrets.filter(({ length }) => length >= 8)) {
+          const words = `invalid: ${secret}`;
+          const bodies = [words, { error: words }, { results: { id: { result: "drop", details: words } } }];
+          for (const body of bodies) {
+            const outcome = definition.judge(response(status, body), { retry_on: "retriable" });
+            assertHidden("message" in outcome ? hide(outcome.message) : "", secret);
+          }
+        }
       }
     });
 
