@@ -38,11 +38,6 @@ export function consentOf(data: SourceEvent["data"], defaults: AdConsents): Ga4C
   return unlessEmpty(consent);
 }
 
-/** Nobody else stops it: Measurement Protocol knows nothing of Google's consent mode. */
-export function isAnalyticsDenied(data: SourceEvent["data"]): boolean {
-  return textOf(objectOf(data, "consent") ?? {}, "analytics_storage")?.toLowerCase() === "denied";
-}
-
 /** ISO 3166-1, and ISO 3166-2 for regions, `DE-BE`; a region without its country before it gets it. */
 export function locationOf(data: SourceEvent["data"]): Ga4Location | undefined {
   const city = textOf(data, "city");

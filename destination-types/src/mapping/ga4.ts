@@ -2,6 +2,7 @@
 // and an engagement, for what lacks either is shown in Realtime and then never again. Values are cut here to what Google takes;
 // it ignores a longer one without a word. The same event and settings make the same body.
 // Sources: Google's "Measurement Protocol reference" and "Sending events"; the limits are those of ga4-limits.ts.
+import { exclusionOf, userIdOf } from "./audience.ts";
 import { clientIdOf, sessionIdOf } from "./ga4-identity.ts";
 import { APP_INSTANCE_ID, GA4_ORIGINS, GA4_PATH, GA4_USER_ID_MAX_CHARS, ga4ValueMaxChars } from "./ga4-limits.ts";
 import {
@@ -11,13 +12,11 @@ import {
   type Ga4Consent,
   type Ga4Device,
   type Ga4Location,
-  isAnalyticsDenied,
   locationOf,
 } from "./ga4-surroundings.ts";
 import type { Unidentified } from "./identity.ts";
 import { campaignOf, type Properties, propertiesOf, shortLinkOf } from "./properties.ts";
 import {
-  booleanOf,
   cut,
   eventName,
   type MapContext,
@@ -105,15 +104,13 @@ const ENGAGEMENT_MS = 1;
 /** @example mapGa4(event, settings, { pseudonym }) // { kind: "mapped", stream: { measurement_id: "G-K3TQ7M" }, body: {…} } */
 export function mapGa4(event: SourceEvent, settings: Ga4Settings, context: Ga4Context): Ga4Mapped | Skipped {
   const { data } = event;
-  if (booleanOf(data, "is_bot") === true)
-    return skipped("bot", "A bot made it, and Google Analytics is to count people");
-  if (isAnalyticsDenied(data)) {
-    return skipped("consent", "Its visitor has denied analytics (consent.analytics_storage)");
-  }
+  // Nobody else stops it: Measurement Protocol knows nothing of Google's consent mode.
+  const excluded = exclusionOf(data, { skip_bots: true, respect_consent: true });
+  if (excluded !== null) return excluded;
   const identity = identityOf(event, settings, context);
   if ("kind" in identity) return identity;
   const at = context.instead_of_ts ?? timeOf(event.ts);
-  const user_id = settings.send_user_id ? userIdOf(data) : undefined;
+  const user_id = userIdOf(data, settings, GA4_USER_ID_MAX_CHARS)?.toWellFormed();
   const body: Ga4Body = {
     ...identity,
     ...(user_id !== undefined && { user_id }),
@@ -142,12 +139,6 @@ function identityOf(
   return client_id === null
     ? skipped("no_identity", "It names no click, and this destination skips such events")
     : { client_id };
-}
-
-/** Not cut where it is too long: two that are cut may become one. */
-function userIdOf(data: SourceEvent["data"]): string | undefined {
-  const user_id = textOf(data, "user_id");
-  return user_id === undefined || user_id.length > GA4_USER_ID_MAX_CHARS ? undefined : user_id.toWellFormed();
 }
 
 /** @param at undefined: no time is known, so no session is named */
