@@ -205,7 +205,7 @@ function describeRefusal(exchange: Response): string {
   if (status >= 300 && status < 400) return `${answered}, a redirect; redirects are never followed. ${set_again}`;
   if (status === 413)
     return `${answered}: it takes no request of this size, which is within Google's limit${words}. Set host again`;
-  return `${answered}, which it does to no request that comes right${words}. ${set_again}`;
+  return `${answered}; at the right address it answers 2xx to any request${words}. ${set_again}`;
 }
 
 /** No header of a request holds a secret. */

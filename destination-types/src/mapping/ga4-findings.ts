@@ -36,8 +36,8 @@ export interface Report {
   tell(found: Found): void;
   /** A value of the request as a message may show it: JSON, its start only, the secret left out. */
   shown(value: unknown): string;
-  /** A name of the request as a part of a path. */
-  place(name: string): string;
+  /** The path of a member that the request names, under another path. */
+  at(path: string, name: string): string;
 }
 
 /** More tell nothing new. */
@@ -60,7 +60,7 @@ export function createReport(mode: Ga4Mode, now_ms: number, secret: string): Rep
       findings.push({ level: told, rule, path, message, fix });
     },
     shown: (value) => start(hide(JSON.stringify(value) ?? "nothing").toWellFormed()),
-    place: (name) => start(hide(name).toWellFormed()),
+    at: (path, name) => (path === "" ? "" : `${path}.`) + start(hide(name).toWellFormed()),
   };
 }
 

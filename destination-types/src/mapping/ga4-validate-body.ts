@@ -31,21 +31,21 @@ export function checkBody(body: Members, stream: StreamKind, report: Report): vo
   const events = Array.isArray(body["events"]) ? body["events"] : [];
   events.forEach((event: unknown, index) => {
     const path = `events.${index}`;
-    if (isMembers(event)) checkMembers(event, `${path}.`, GA4_EVENT_MEMBERS, report);
+    if (isMembers(event)) checkMembers(event, path, GA4_EVENT_MEMBERS, report);
     else tellType(path, event, "object", report);
   });
   checkTimes(body, events, report);
 }
 
-/** @param prefix of the path: empty, or with a dot at its end */
-function checkMembers(members: Members, prefix: string, known: ReadonlyMap<string, MemberType>, report: Report): void {
+/** @param path of the members: empty for those of the body */
+function checkMembers(members: Members, path: string, known: ReadonlyMap<string, MemberType>, report: Report): void {
   for (const [name, value] of Object.entries(members)) {
-    const path = `${prefix}${report.place(name)}`;
     const type = known.get(name);
     if (type === undefined) {
       const message = `Measurement Protocol knows no ${report.shown(name)} here, and takes no request that has one`;
-      report.tell({ level: "error", rule: "KEY_UNKNOWN", path, message, fix: `Use ${[...known.keys()].join(", ")}` });
-    } else if (typeOf(value) !== type) tellType(path, value, type, report);
+      const fix = `Use ${[...known.keys()].join(", ")}`;
+      report.tell({ level: "error", rule: "KEY_UNKNOWN", path: report.at(path, name), message, fix });
+    } else if (typeOf(value) !== type) tellType(report.at(path, name), value, type, report);
   }
 }
 
@@ -103,11 +103,11 @@ function checkSurroundings(body: Members, report: Report): void {
     ["user_location", GA4_LOCATION_MEMBERS],
     ["device", GA4_DEVICE_MEMBERS],
   ] as const) {
-    if (isMembers(body[name])) checkMembers(body[name], `${name}.`, known, report);
+    if (isMembers(body[name])) checkMembers(body[name], name, known, report);
   }
   const consent = isMembers(body["consent"]) ? body["consent"] : {};
   for (const [name, value] of Object.entries(consent)) {
-    checkValue(value, `consent.${report.place(name)}`, ["GRANTED", "DENIED"], report);
+    checkValue(value, report.at("consent", name), ["GRANTED", "DENIED"], report);
   }
   checkValue(body["validation_behavior"], "validation_behavior", ["RELAXED", "ENFORCE_RECOMMENDATIONS"], report);
   for (const [unused, instead] of [
@@ -149,9 +149,8 @@ function checkUserProperties(properties: Members, report: Report): void {
     report.tell({ level: "error", rule: "TOO_MANY_USER_PROPERTIES", path, message, fix: "Leave some out" });
   }
   for (const [name, property] of entries) {
-    const where = `${path}.${report.place(name)}`;
-    checkName(name, where, USER_PROPERTY_NAMES, report);
-    checkUserProperty(property, where, report);
+    checkName(name, path, USER_PROPERTY_NAMES, report);
+    checkUserProperty(property, report.at(path, name), report);
   }
 }
 

@@ -81,11 +81,12 @@ function checkParams(params: Members, path: string, report: Report): void {
     const message = `There are ${names.length} params; Google takes ${GA4_PARAMS_MAX} and ignores the others`;
     report.tell({ level: "error", rule: "TOO_MANY_PARAMS", path, message, fix: "Leave some out" });
   }
-  for (const name of names) checkParam(name, params[name], `${path}.${report.place(name)}`, report);
+  for (const name of names) checkParam(name, params[name], path, report);
   checkMoney(params, path, report);
   if ("items" in params) checkItems(params["items"], `${path}.items`, report);
 }
 
+/** @param path of all params: that of one is made where it is told */
 function checkParam(name: string, value: unknown, path: string, report: Report): void {
   checkName(name, path, PARAM_NAMES, report);
   if (name === "items") return;
@@ -93,14 +94,15 @@ function checkParam(name: string, value: unknown, path: string, report: Report):
   if (type !== "string" && type !== "number" && type !== "boolean") {
     const message = `The value is of type ${type}; Google takes texts, numbers and booleans`;
     const fix = "Leave it out, or send its parts as params of their own";
-    report.tell({ level: "error", rule: "PARAM_TYPE", path, message, fix });
+    report.tell({ level: "error", rule: "PARAM_TYPE", path: report.at(path, name), message, fix });
     return;
   }
   const max = ga4ValueMaxChars(name);
   const length = String(value).length;
   if (length > max) {
     const message = `The value ${report.shown(value)} has ${length} characters; Google takes ${max} and ignores a longer one`;
-    report.tell({ level: "error", rule: "PARAM_VALUE_TOO_LONG", path, message, fix: `Cut it to ${max} characters` });
+    const fix = `Cut it to ${max} characters`;
+    report.tell({ level: "error", rule: "PARAM_VALUE_TOO_LONG", path: report.at(path, name), message, fix });
   }
 }
 
@@ -119,21 +121,29 @@ const PARAM_NAMES: NameRules = {
   rules: { invalid: "PARAM_NAME_INVALID", too_long: "PARAM_NAME_TOO_LONG", reserved: "PARAM_NAME_RESERVED" },
 };
 
-export function checkName(name: string, path: string, { max_chars, ...names }: NameRules, report: Report): void {
+/** @param path of what it is a name in */
+export function checkName(name: string, path: string, names: NameRules, report: Report): void {
+  const { max_chars } = names;
   const prefix = names.prefixes.find((one) => name.startsWith(one));
   if (prefix !== undefined || names.reserved.has(name)) {
     const kept = prefix === undefined ? report.shown(name) : `names that begin with ${prefix}`;
     const message = `Google keeps ${kept} for itself`;
-    report.tell({ level: "error", rule: names.rules.reserved, path, message, fix: "Rename it" });
+    report.tell({ level: "error", rule: names.rules.reserved, path: report.at(path, name), message, fix: "Rename it" });
     return;
   }
   if (!GA4_NAME.test(name)) {
     const message = `The name is ${report.shown(name)}; Google takes letters, digits and _, a letter first`;
-    report.tell({ level: "error", rule: names.rules.invalid, path, message, fix: "Rename it" });
+    report.tell({ level: "error", rule: names.rules.invalid, path: report.at(path, name), message, fix: "Rename it" });
   }
   if (name.length > max_chars) {
     const message = `The name ${report.shown(name)} has ${name.length} characters; Google takes ${max_chars}`;
-    report.tell({ level: "error", rule: names.rules.too_long, path, message, fix: "Shorten it" });
+    report.tell({
+      level: "error",
+      rule: names.rules.too_long,
+      path: report.at(path, name),
+      message,
+      fix: "Shorten it",
+    });
   }
 }
 
@@ -181,9 +191,8 @@ function checkDimensions(params: Members, path: string, dimensions: ReadonlySet<
   for (const name of dimensions) {
     const value = params[name];
     if (value === undefined || !(name === "linkme_event_id" || UNIQUE.test(String(value)))) continue;
-    const message = `${report.place(name)} is a custom dimension, and ${report.shown(value)} looks like another value for each event`;
+    const message = `${report.shown(name)} is a custom dimension, and ${report.shown(value)} looks like another value for each event`;
     const fix = "Archive that custom dimension: with more than 500 values a day, reports put most of them into (other)";
-    const where = `${path}.${report.place(name)}`;
-    report.tell({ level: "warning", rule: "HIGH_CARDINALITY_DIMENSION", path: where, message, fix });
+    report.tell({ level: "warning", rule: "HIGH_CARDINALITY_DIMENSION", path: report.at(path, name), message, fix });
   }
 }
