@@ -64,7 +64,15 @@ export type Exchange =
       started_at: number;
       duration_ms: number;
     }
-  | { kind: "failure"; code: string; message: string; started_at: number; duration_ms: number };
+  | {
+      kind: "failure";
+      code: string;
+      message: string;
+      /** Whether anything of the request has left; absent: that is not known. */
+      is_sent?: boolean;
+      started_at: number;
+      duration_ms: number;
+    };
 
 /** What an exchange means for its event. `message` is read by the engineer on call, in the Portal and in the API. */
 export type Outcome = HttpOutcome | UnverifiedOutcome | SkippedOutcome;
@@ -160,7 +168,8 @@ export interface Definition<
   /** Derives once what every request would otherwise derive again: keys, constant headers. */
   prepare(config: Config, context: PrepareContext): Prepared;
   buildRequest(delivery: Outgoing, prepared: Prepared): Built;
-  judge(exchange: Exchange, rules: JudgeRules): Judged;
+  /** @param prepared where settings decide what an answer means; without them their defaults do */
+  judge(exchange: Exchange, rules: JudgeRules, prepared?: Prepared): Judged;
   /** A built request as answers of the API may show it. */
   show(request: BuiltRequest, prepared: Prepared): ShownRequest;
   /** What is to be said of an event before it is sent; absent where nothing can be wrong with one. */

@@ -1,6 +1,6 @@
 // What each vendor is told of an event, under the same names everywhere: parameters of GA4, properties of PostHog and Segment,
 // columns of a warehouse. What an event does not say is left out, never sent as null. Used by the mapper of each vendor.
-import { booleanOf, objectOf, type SourceEvent, textOf, timeOf } from "./source.ts";
+import { booleanOf, objectOf, parseUrl, type SourceEvent, textOf, timeOf } from "./source.ts";
 
 export type PropertyValue = string | number | boolean;
 
@@ -84,7 +84,7 @@ export function shortLinkOf(data: SourceEvent["data"]): string | undefined {
 }
 
 function targetOf(data: SourceEvent["data"]): { host: string; path: string } | undefined {
-  const url = URL.parse(textOf(data, "dest_url") ?? "");
+  const url = parseUrl(textOf(data, "dest_url") ?? "");
   // Own schemes of apps have no host.
   return url === null || url.host === "" ? undefined : { host: url.host, path: url.pathname };
 }

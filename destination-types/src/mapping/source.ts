@@ -79,3 +79,8 @@ export function cut(text: string, max_chars: number): string {
   const is_half = last >= 0xd800 && last <= 0xdbff;
   return text.slice(0, is_half ? max_chars - 1 : max_chars);
 }
+
+/** Null for a text that is no URL; not every runtime has URL.parse. */
+export function parseUrl(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null;
+}

@@ -68,10 +68,10 @@ export function response(status: number, body: unknown = "", headers: Record<str
 }
 
 /** Through the product's own egress gate. */
-export async function exchangeWith(request: BuiltRequest): Promise<Exchange> {
+export async function exchangeWith(request: BuiltRequest, timeout_ms = 5_000): Promise<Exchange> {
   const egress = createEgress({ allow: ["127.0.0.0/8"] });
   try {
-    return await egress.send({ ...request, timeout_ms: 5_000 });
+    return await egress.send({ ...request, timeout_ms });
   } finally {
     await egress.close();
   }

@@ -17,10 +17,10 @@ export interface Taken {
 }
 
 /**
- * `throttle` answers 429 and takes nothing, `fail` 503; `lose_answer` takes what came and hangs up, so that nobody knows.
- * Each is for one request.
+ * `throttle` answers 429 and takes nothing, `fail` 503; `lose_answer` takes what came and hangs up, so that nobody knows, and
+ * `hang` takes it and says nothing. Each is for one request.
  */
-export type Fault = "throttle" | "fail" | "lose_answer";
+export type Fault = "throttle" | "fail" | "lose_answer" | "hang";
 
 export interface FakeVendor {
   /** What the destination's setting `host` is to be. */
@@ -46,9 +46,11 @@ export async function startFake(take: (request: ReceivedRequest) => Taken): Prom
   let received = 0;
   const receiver = await startReceiver((request) => {
     const fault = faults.shift();
-    const taken = fault === "throttle" || fault === "fail" ? refuse(fault) : take(request);
-    received += Math.max(countEvents(request), 1);
+    const count = Math.max(countEvents(request), 1);
+    const taken = fault === "throttle" || fault === "fail" ? refuse(fault, count) : take(request);
+    received += count;
     verdicts.push(...taken.verdicts);
+    if (fault === "hang") return "hang";
     return fault === "lose_answer" ? "reset" : taken.reply;
   });
   const reasons = (fate: "rejected" | "dropped") => verdicts.flatMap((one) => (one.fate === fate ? [one.reason] : []));
@@ -65,11 +67,11 @@ export async function startFake(take: (request: ReceivedRequest) => Taken): Prom
   };
 }
 
-function refuse(fault: "throttle" | "fail"): Taken {
+function refuse(fault: "throttle" | "fail", count: number): Taken {
   const [status, reason] = fault === "throttle" ? [429, "throttled"] : [503, "not available"];
   const headers = { "retry-after": String(RETRY_AFTER_SECONDS) };
   return {
-    verdicts: [{ id: "", fate: "rejected", reason }],
+    verdicts: Array.from({ length: count }, () => ({ id: "", fate: "rejected", reason })),
     reply: { status, headers, body: `{"error":"${reason}"}` },
   };
 }
