@@ -10,6 +10,7 @@ import { type Answer, openApi } from "../../test/support/api.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import { cidOf, PHONE } from "../../test/support/site.ts";
 import { BEFORE, bodiesOf, createTenant, pathOf, sendTo } from "../../test/support/tenants.ts";
+import { startGoogle } from "../../test/support/vendors/google.ts";
 import { AppEventBody } from "../claims/app-event.ts";
 import { sql } from "../platform/sql.ts";
 
@@ -22,10 +23,10 @@ const MANAGED = NAMES.filter((name) => !["public", "sdk"].includes(ROUTES[name].
 const receiver = await startReceiver();
 after(() => receiver.close());
 const endpoint = `${receiver.url}/webhooks`;
-const api = await openApi({
-  ...{ LINKME_EGRESS_ALLOW: "127.0.0.0/8", LINKME_TRUSTED_PROXIES: "127.0.0.0/8" },
-  LINKME_PUBLIC_URL: "http://links.test",
-});
+const google = await startGoogle();
+after(() => google.close());
+const env = { LINKME_EGRESS_ALLOW: "127.0.0.0/8", LINKME_TRUSTED_PROXIES: "127.0.0.0/8" };
+const api = await openApi({ ...env, LINKME_PUBLIC_URL: "http://links.test" }, { google: google.addresses });
 const BODIES = bodiesOf(endpoint);
 const mine = await createTenant(api, endpoint);
 const theirs = await createTenant(api, `${endpoint}/${MARK}`, MARK);
@@ -55,8 +56,9 @@ const THEIRS: Record<string, string> = {
   bundleId: bundle,
   cid,
 };
-/** They name nothing of this server: a team at Apple, a user of whoever sends the event, a name for campaigns. */
-const OF_OTHERS = ["ios_team_id", "userId", "user_id", "device_id", "utm_id"];
+/** They name nothing of this server: a team at Apple, a user of whoever sends the event, a name for campaigns, a
+ * property of Google. */
+const OF_OTHERS = ["ios_team_id", "userId", "user_id", "device_id", "utm_id", "property_id", "stream_id"];
 /** Where the route takes anything, what it reads. */
 const READ: Partial<Record<RouteName, z.ZodType>> = { recordAppEvent: AppEventBody };
 

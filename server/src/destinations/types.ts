@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { MASK } from "#contract/destinations.ts";
 import type { DestinationType as TypeInfo } from "#contract/vendor-destinations.ts";
+import { amplitude } from "#destination-types/amplitude.ts";
 import {
   type BuiltRequest,
   type Definition,
@@ -18,7 +19,9 @@ import {
   type SigningSecrets,
   type Unsent,
 } from "#destination-types/definition.ts";
+import { ga4 } from "#destination-types/ga4.ts";
 import { http } from "#destination-types/http.ts";
+import { mixpanel } from "#destination-types/mixpanel.ts";
 import { posthog } from "#destination-types/posthog.ts";
 import { segment } from "#destination-types/segment.ts";
 import { webhook } from "#destination-types/webhook.ts";
@@ -57,7 +60,15 @@ export class MaskError extends Error {
   override readonly name = "MaskError";
 }
 
-const ENTRIES: readonly TypeEntry[] = [entryOf(webhook), entryOf(posthog), entryOf(segment), entryOf(http)];
+const ENTRIES: readonly TypeEntry[] = [
+  entryOf(webhook),
+  entryOf(ga4),
+  entryOf(posthog),
+  entryOf(segment),
+  entryOf(amplitude),
+  entryOf(mixpanel),
+  entryOf(http),
+];
 const BY_TYPE = new Map(ENTRIES.map((entry) => [entry.info.type, entry]));
 
 export function typeInfos(): TypeInfo[] {

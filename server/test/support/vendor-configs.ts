@@ -13,6 +13,9 @@ export function configOf(type: string, origin = "https://vendor.example"): Recor
 
 const CONFIGS: Record<string, (origin: string) => Record<string, unknown>> = {
   webhook: (origin) => ({ url: `${origin}/in`, signing: true, headers: { "X-Key": SECRET } }),
+  ga4: (origin) => ({ measurement_id: "G-ABC123DEF4", api_secret: SECRET, host: origin }),
+  amplitude: (origin) => ({ api_key: SECRET, host: origin }),
+  mixpanel: (origin) => ({ project_id: "12", username: `${SECRET}-user`, secret: SECRET, host: origin }),
   posthog: (origin) => ({ project_api_key: SECRET, host: origin }),
   segment: (origin) => ({ write_key: SECRET, host: origin, skip_google_analytics: true }),
   http: (origin) => ({
