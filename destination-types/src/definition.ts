@@ -3,6 +3,9 @@
 // Everything here and in the definitions is pure: no clock, no network, the same input gives the same bytes.
 import { z } from "zod";
 import { MASK } from "#contract/destinations.ts";
+import type { Finding } from "./mapping/finding.ts";
+
+export type { Finding };
 
 /** One event on its way to one destination, for one attempt. `body` is the stored envelope, never printed again. */
 export interface Outgoing {
@@ -23,18 +26,6 @@ export interface Unsent {
 
 export function isUnsent(built: BuiltRequest | Unsent): built is Unsent {
   return "outcome" in built;
-}
-
-/** What a look at an event before it is sent has found. `error`: the vendor would drop it, or a part of it. */
-export interface Finding {
-  level: "error" | "warning";
-  /** A name that stays, like `PARAM_VALUE_TOO_LONG`. */
-  rule: string;
-  /** Where in the request, like `events.0.params.linkme_dest_path`. */
-  path: string;
-  message: string;
-  /** What to do about it. */
-  fix: string;
 }
 
 /** A request as an answer may show it, every secret masked. */

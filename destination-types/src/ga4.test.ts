@@ -212,7 +212,7 @@ test("what each status means", () => {
     assert.equal("pause" in outcome, expected === "misconfigured", "whoever can mend it is asked at once");
   }
   const told = ga4.judge(response(400, { error: "so it is" }), RULES);
-  assert.ok("message" in told && /in its words: so it is\. Set the stream's id/.test(told.message));
+  assert.ok("message" in told && /answered 400, in its words: so it is; at the right address/.test(told.message));
   const page = ga4.judge(response(404, "<html>", { "content-type": "text/html; charset=UTF-8" }), RULES);
   assert.ok("message" in page && !page.message.includes("<"));
 });

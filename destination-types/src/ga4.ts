@@ -204,8 +204,8 @@ function describeRefusal(exchange: Response): string {
   const words = /html/.test(headers["content-type"] ?? "") ? "" : quoted(exchange);
   if (status >= 300 && status < 400) return `${answered}, a redirect; redirects are never followed. ${set_again}`;
   if (status === 413)
-    return `${answered}: it takes no request of this size, which is within Google's limit${words}. Set host again`;
-  return `${answered}; at the right address it answers 2xx to any request${words}. ${set_again}`;
+    return `${answered}${words}; what is sent is within Google's limit, so something before it takes less. Set host again`;
+  return `${answered}${words}; at the right address it answers 2xx to any request. ${set_again}`;
 }
 
 /** No header of a request holds a secret. */

@@ -1,6 +1,21 @@
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { cutBytes, whyUnusable } from "./audience.ts";
+
+const FILES = globSync("*.ts", { cwd: import.meta.dirname }).filter((file) => !file.endsWith(".test.ts"));
+
+test("mappers import nothing but each other and need nothing of Node, for they run elsewhere, too", () => {
+  assert.ok(FILES.length > 5);
+  for (const file of FILES) {
+    const text = readFileSync(join(import.meta.dirname, file), "utf8");
+    for (const [, from = ""] of text.matchAll(/^(?:import|export)[^;]*? from "([^"]+)"|import\("/gm)) {
+      assert.match(from, /^\.\/[a-z0-9-]+\.ts$/, file);
+    }
+    assert.doesNotMatch(text, /\b(?:Buffer|process|require|Date\.now|Math\.random|URL\.parse)\b/, file);
+  }
+});
 
 test("a text is cut to bytes without half a character at its end", () => {
   const cases: [string, number, string][] = [

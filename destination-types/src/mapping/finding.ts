@@ -1,4 +1,4 @@
-// What is said of an event before it is sent. Used by the validators of vendors and by whoever shows what they find.
+// What is told of an event before it is sent. Here, for the validators of this folder tell it wherever mappers run.
 
 /** What a look at an event before it is sent has found. `error`: the vendor would drop it, or a part of it. */
 export interface Finding {

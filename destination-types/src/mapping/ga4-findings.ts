@@ -1,6 +1,6 @@
 // How the validator of Measurement Protocol requests tells what it finds: the rules by name, their levels in both modes, and how
 // values are shown, so that no finding holds the secret. Used by the files ga4-validate*.ts.
-import type { Finding } from "../definition.ts";
+import type { Finding } from "./finding.ts";
 
 /** `relaxed`: what Google does with a request as it is; `enforce`: with `validation_behavior` set to ENFORCE_RECOMMENDATIONS. */
 export type Ga4Mode = "relaxed" | "enforce";

@@ -1,7 +1,7 @@
 // Looks at a request of Google Analytics' Measurement Protocol without sending it, for Google answers 204 to anything and drops
 // what it does not like without a word. Runs before each request is sent, in previews, and wherever the SDK for Node does.
 // It knows what Google documents, and nothing of the property: whether stream and secret belong together only Google knows.
-import type { Finding } from "../definition.ts";
+import type { Finding } from "./finding.ts";
 import { createReport, type Ga4Mode, isMembers, type Members, type Report, typeOf } from "./ga4-findings.ts";
 import { GA4_BODY_MAX_BYTES } from "./ga4-limits.ts";
 import { checkBody } from "./ga4-validate-body.ts";
@@ -30,7 +30,7 @@ export const GA4_DIMENSIONS = ["linkme_event", "linkme_platform", "linkme_match_
 /**
  * What is wrong with a request, in the order of address, body, events; at most 100 findings, and none of them holds the secret.
  * `error`: Google drops the request, the event or the param. `warning`: it is taken, but not as one would think.
- * @example validateGa4({ url, body }, { now_ms: Date.now(), mode: "relaxed" }).filter(({ level }) => level === "error")
+ * @example validateGa4({ url, body }, { now_ms: now, mode: "relaxed" }).filter(({ level }) => level === "error")
  */
 export function validateGa4({ url, body }: Ga4Request, { now_ms, mode, dimensions }: Ga4ValidateOptions): Finding[] {
   const report = createReport(mode, now_ms, parseUrl(url)?.searchParams.get("api_secret") ?? "");

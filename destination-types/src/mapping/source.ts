@@ -80,7 +80,7 @@ export function cut(text: string, max_chars: number): string {
   return text.slice(0, is_half ? max_chars - 1 : max_chars);
 }
 
-/** Null for a text that is no URL; not every runtime has URL.parse. */
+/** Null for a text that is no URL. By hand, for Node 20 has no function for it. */
 export function parseUrl(text: string): URL | null {
   return URL.canParse(text) ? new URL(text) : null;
 }
