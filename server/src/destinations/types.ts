@@ -114,10 +114,11 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
     const prepared = definition.prepare(config, { ...context, pseudonym: createPseudonyms(app_id, sealer) });
     return {
       build: (delivery) => definition.buildRequest(delivery, prepared),
-      judge: (exchange, rules) => definition.judge(exchange, rules),
+      judge: (exchange, rules) => definition.judge(exchange, rules, prepared),
       show: (request) => definition.show(request, prepared),
       inspect: (delivery) => definition.inspect?.(delivery, prepared) ?? [],
-      hide: createHider(opened),
+      // As Basic credentials, too, which are a pair of them or one with nothing behind it (RFC 7617).
+      hide: createHider([...opened, ...opened.flatMap((one) => basicForms(one, opened))]),
     };
   }
 
@@ -132,6 +133,10 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
     mask: (stored) => membersOf(mapSecrets(schema, schema.parse(stored), () => MASK)),
     prepare,
   };
+}
+
+function basicForms(one: string, all: readonly string[]): string[] {
+  return ["", ...all].map((other) => Buffer.from(`${one}:${other}`).toString("base64"));
 }
 
 /** What no type of this version knows signs and sends nothing: see `misconfigured` in destination.ts. */

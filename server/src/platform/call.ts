@@ -111,8 +111,9 @@ export function settleFailure(
   is_silence = isSilence(code, call.phase),
 ): void {
   const timings_ms = takeTimings(call);
-  const { started_at } = call;
-  settle(call, { kind: "failure", code, message, is_silence, started_at, duration_ms: timings_ms.total, timings_ms });
+  const { started_at, phase } = call;
+  const told = { is_silence, is_sent: phase === "sent" || phase === "receiving" };
+  settle(call, { kind: "failure", code, message, ...told, started_at, duration_ms: timings_ms.total, timings_ms });
 }
 
 /** The connection broke. Once headers are in the status stands, and only the body is cut short. */

@@ -53,6 +53,8 @@ export interface Failure {
   message: string;
   /** The receiver was asked and said nothing. False: it was not asked, for a reason of this server's own, or it said something. */
   is_silence: boolean;
+  /** The request, or a part of it, may have come there. Absent: not known. */
+  is_sent?: boolean;
   started_at: number;
   duration_ms: number;
   timings_ms: Timings;
