@@ -91,9 +91,9 @@ function journalUnlessRecorded(settlements: readonly Settlement[]): Statement {
   return insertJournalUnless(known, entries, ["text", "text", "bigint"]);
 }
 
-/** What most attempts are: the delivery's own row has place for its record. */
-function isAtOnce({ attempt, decision, record, set_apart }: Settlement): boolean {
-  return attempt === 1 && record.trigger === "auto" && decision.state === "succeeded" && !set_apart;
+/** What most attempts are: the delivery's own row has place for its record, whose outcome is none but this. */
+function isAtOnce({ attempt, record, set_apart }: Settlement): boolean {
+  return attempt === 1 && record.trigger === "auto" && record.outcome === "accepted" && !set_apart;
 }
 
 /** Ends deliveries and keeps the record of their only attempt. Unmet when one of them is not pending. */
