@@ -196,6 +196,8 @@ function delayAfter(attempt: number, error: unknown): number {
 /** Waits, and no longer than until the signal comes. */
 function pause(span_ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
+    // It may have come meanwhile, and it comes only once.
+    if (signal?.aborted) return resolve();
     const end = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);
