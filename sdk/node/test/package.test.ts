@@ -28,6 +28,7 @@ const MODULES = [
   "receiver/dedupe-redis",
   "receiver/envelope",
   "receiver/errors",
+  "receiver/event-key",
   "receiver/express",
   "receiver/fastify",
   "receiver/forwarder",

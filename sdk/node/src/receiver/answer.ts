@@ -59,6 +59,7 @@ const REFUSALS: Record<RefusalCode, number> = {
   signature_missing: 401,
   signature_malformed: 401,
   signature_mismatch: 401,
+  timestamp_missing: 401,
   timestamp_malformed: 401,
   timestamp_outside: 401,
 };
@@ -68,6 +69,7 @@ export const SIGNATURE_REASONS: Record<SignatureFault, string> = {
   signature_missing: "there is no X-LinkMe-Signature header",
   signature_malformed: "a signature header is malformed, incomplete or there twice",
   signature_mismatch: "no signature fits this body and the secrets of this receiver",
+  timestamp_missing: "this receiver asks for a signed webhook-timestamp",
   timestamp_malformed: "webhook-timestamp is no number of seconds",
   timestamp_outside: "webhook-timestamp is too far from the clock of this receiver",
 };

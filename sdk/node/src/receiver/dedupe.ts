@@ -11,7 +11,7 @@ export interface DedupeStore {
   /**
    * Takes a lease on a key: `fresh` when nobody else holds one and the key is not done, or its time is over.
    *
-   * @param key Text without white space, up to some 1,800 characters; as a rule about 60.
+   * @param key ASCII without white space and slashes, up to 600 characters; as a rule about 60.
    */
   begin(key: string, lease_ms: number): Promise<BeginAnswer>;
   /** Marks a key as done for so long. */

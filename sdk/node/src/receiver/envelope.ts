@@ -1,9 +1,7 @@
 // Reads the envelope out of verified bytes. It accepts and leaves out the same as parse-envelope.ts, which needs Zod; a test
 // holds the two together.
 import type { LinkMeWebhookEnvelope } from "../events.ts";
-
-/** Ids of events are UUIDs; the bound keeps the keys of dedupe stores within what each of them takes. */
-const ID_MAX_CHARS = 255;
+import { KEY_PART_MAX_CHARS, keyPart } from "./event-key.ts";
 
 /** The envelope, or a sentence that says why the body is none; never what was received. */
 export function readEnvelope(body: Uint8Array): LinkMeWebhookEnvelope | string {
@@ -15,12 +13,12 @@ export function readEnvelope(body: Uint8Array): LinkMeWebhookEnvelope | string {
   }
   if (!isObject(input)) return "the body is no JSON object";
   const { id, event, ts, app_id, data } = input;
-  if (typeof id !== "string" || id === "" || id.length > ID_MAX_CHARS) {
-    return `id is no text of 1 to ${ID_MAX_CHARS} characters`;
-  }
+  if (typeof id !== "string" || id === "") return "id is no text, or empty";
   if (typeof event !== "string" || event === "") return "event is no text, or empty";
   if (ts !== undefined && typeof ts !== "string") return "ts is no text";
   if (app_id !== undefined && typeof app_id !== "string") return "app_id is no text";
+  // Ids are UUIDs and names of apps: what no store could remember is no event of LinkMe's.
+  if ([id, app_id ?? ""].some((text) => keyPart(text).length > KEY_PART_MAX_CHARS)) return "id or app_id is too long";
   if (data !== undefined && !isObject(data)) return "data is no JSON object";
   return {
     id,

@@ -36,6 +36,12 @@ export interface ReceiverOptions {
   secrets: SecretSource;
   /** Seconds by which `webhook-timestamp`, the time of the delivery, may differ from now, in both directions; default 300. */
   tolerance?: number;
+  /**
+   * Refuses requests without the three headers of Standard Webhooks; default false. LinkMe Server always sends them, LinkMe's
+   * hosted service does not. Without this, whoever has recorded a request can leave them out, and send it again at any time:
+   * it is only known by its id then, for `ttl_ms`.
+   */
+  require_timestamp?: boolean;
   /** Where it is remembered what is done; default: in memory, for this process. */
   dedupe?: DedupeStore;
   /** To whom each event is sent on. */
@@ -71,6 +77,7 @@ export function readOptions(options: ReceiverOptions): ReceiverRules {
   checkSecretSource(options.secrets);
   const rules: ReceiverRules = {
     tolerance: TOLERANCE_DEFAULT_S,
+    require_timestamp: false,
     forward: [],
     handOff: "inline",
     max_body_bytes: MAX_BODY_DEFAULT_BYTES,

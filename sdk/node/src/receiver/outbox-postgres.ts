@@ -3,9 +3,9 @@
 // A worker takes rows under a lease: when it dies they are taken again, by itself or by any other.
 import type { LinkMeWebhookEnvelope } from "../events.ts";
 import { delayOf, messageOf } from "./errors.ts";
+import { keyOf } from "./event-key.ts";
 import type { HandOff } from "./options.ts";
 import { checkTable, indexOf, type PostgresLike } from "./postgres.ts";
-import { keyOf } from "./steps.ts";
 
 export type { PostgresLike } from "./postgres.ts";
 

@@ -2,8 +2,8 @@
 // `receiver.process(event)`; a rejection is the sign for the queue to keep the event.
 import type { LinkMeWebhookEnvelope } from "../events.ts";
 import { base64Of, bytesOf } from "./bytes.ts";
+import { keyOf } from "./event-key.ts";
 import type { HandOff } from "./options.ts";
-import { keyOf } from "./steps.ts";
 
 /** As much of a `Queue` of BullMQ as is used. */
 export interface BullQueueLike {

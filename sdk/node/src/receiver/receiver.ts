@@ -159,8 +159,8 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   async function verify(bytes: OwnBytes, headers: ReceiverHeaders): Promise<ReceiveOutcome | undefined> {
     try {
       const secrets = await readSecrets(rules.secrets);
-      const { tolerance, now } = rules;
-      const code = await findSignatureFault(bytes, headers, { secrets, tolerance, now: now() });
+      const { tolerance, require_timestamp, now } = rules;
+      const code = await findSignatureFault(bytes, headers, { secrets, tolerance, require_timestamp, now: now() });
       if (code === undefined) return undefined;
       const hint = code === "signature_mismatch" ? findSecretFault(secrets) : undefined;
       if (hint !== undefined) reportError(hint);

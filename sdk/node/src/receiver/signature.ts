@@ -17,6 +17,7 @@ export type SignatureFault =
   | "signature_missing"
   | "signature_malformed"
   | "signature_mismatch"
+  | "timestamp_missing"
   | "timestamp_malformed"
   | "timestamp_outside";
 
@@ -25,6 +26,8 @@ export interface SignatureRules {
   secrets: readonly string[];
   /** Seconds by which `webhook-timestamp` may differ from now, in both directions. */
   tolerance: number;
+  /** Whether a request without a signed time is refused. */
+  require_timestamp: boolean;
   /** Milliseconds since 1970. */
   now: number;
 }
@@ -39,13 +42,15 @@ export interface SignatureRules {
 export async function findSignatureFault(
   body: OwnBytes,
   headers: ReceiverHeaders,
-  { secrets, tolerance, now }: SignatureRules,
+  { secrets, tolerance, require_timestamp, now }: SignatureRules,
 ): Promise<SignatureFault | undefined> {
   const fault = await findLinkMeFault(body, headers, secrets);
   if (fault !== undefined) return fault;
   const keys = secrets.map(standardKeyOf).filter((key) => key.length > 0);
   // A secret that is no base64 at all leaves an empty key, with which anybody can sign: those headers then say nothing.
-  if (keys.length === 0 || !STANDARD_HEADERS.some((name) => hasHeader(headers, name))) return undefined;
+  if (keys.length === 0 || !STANDARD_HEADERS.some((name) => hasHeader(headers, name))) {
+    return require_timestamp ? "timestamp_missing" : undefined;
+  }
   const [id, timestamp, signatures] = STANDARD_HEADERS.map((name) => readHeader(headers, name));
   if (id === undefined || timestamp === undefined || signatures === undefined) return "signature_malformed";
   if (!TIMESTAMP_FORM.test(timestamp)) return "timestamp_malformed";

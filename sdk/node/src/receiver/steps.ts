@@ -4,6 +4,7 @@
 import type { LinkMeWebhookEnvelope } from "../events.ts";
 import type { BeginAnswer, DedupeStore } from "./dedupe.ts";
 import { delayOf, isFinal, messageOf } from "./errors.ts";
+import { keyOf } from "./event-key.ts";
 import type { Forwarder, ForwardIo, ForwardOutcome } from "./forwarder.ts";
 
 /** `handler`, `hand-off`, or `forward.` and the name of the forwarder. */
@@ -36,11 +37,6 @@ export interface StepRules {
   ttl_ms: number;
   /** Called with every error, also those that change nothing for the answer. */
   report(error: unknown, event: LinkMeWebhookEnvelope, step: StepName): void;
-}
-
-/** One key for each step of each event. Ids of events are unique within an app only. */
-export function keyOf(event: LinkMeWebhookEnvelope, step: StepName): string {
-  return [event.app_id ?? "", event.id, step].map(encodeURIComponent).join(":");
 }
 
 export function runSteps(

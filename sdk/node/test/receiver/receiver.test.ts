@@ -95,13 +95,10 @@ test("an envelope is what the parser of envelopes makes of it", async () => {
 
 test("an id that no store could keep is answered 400, and so is a body that is no UTF-8", async () => {
   const { send, receiver } = openReceiver();
-  assert.deepEqual(
-    [
-      (await send({ id: "x".repeat(255), event: "e" })).status,
-      (await send({ id: "x".repeat(256), event: "e" })).status,
-    ],
-    [200, 400],
-  );
+  const statusOf = async (event: object) => (await send({ event: "e", ...event })).status;
+  assert.deepEqual([await statusOf({ id: "x".repeat(255) }), await statusOf({ id: "x".repeat(256) })], [200, 400]);
+  assert.deepEqual([await statusOf({ id: "👟".repeat(21) }), await statusOf({ id: "👟".repeat(22) })], [200, 400]);
+  assert.equal(await statusOf({ id: "1", app_id: "x".repeat(256) }), 400);
   const latin = Buffer.from('{"id":"\xff","event":"e"}', "latin1");
   const key = await crypto.subtle.importKey("raw", Buffer.from(SECRET), { name: "HMAC", hash: "SHA-256" }, false, [
     "sign",
@@ -109,6 +106,13 @@ test("an id that no store could keep is answered 400, and so is a body that is n
   const hex = Buffer.from(await crypto.subtle.sign("HMAC", key, latin)).toString("hex");
   const headers = { ...json, "x-linkme-signature": `sha256=${hex}` };
   assert.equal((await receiver.receive({ method: "POST", headers, body: latin })).status, 400);
+});
+
+test("an id of half a character, which JSON can name, is an id like another", async () => {
+  const { receiver, send } = openReceiver();
+  receiver.onUnknown(() => {});
+  const text = '{"id":"\\ud800","event":"e"}';
+  assert.deepEqual([(await send(text)).status, (await send(text)).outcome.kind], [200, "duplicate"]);
 });
 
 test("an event of a type of the future is answered 200, counted, and given to onUnknown once", async () => {

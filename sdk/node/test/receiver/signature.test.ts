@@ -116,6 +116,19 @@ test("headers of Standard Webhooks are all there and right, or none of them is t
   }
 });
 
+test("a receiver that asks for a signed time refuses what was recorded and sent without one", async () => {
+  const { body, headers } = await signTestPayload(CLICK, { secret: SECRET, at: NOW });
+  const strict = { require_timestamp: true };
+  assert.equal(await judge(body, headers, SECRET, strict), "believed");
+  const bare = { ...json, "x-linkme-signature": headers["x-linkme-signature"] };
+  assert.deepEqual(
+    [await judge(body, bare), await judge(body, bare, SECRET, strict)],
+    ["believed", "timestamp_missing"],
+  );
+  const odd = await signTestPayload(CLICK, { secret: "🔑", at: NOW });
+  assert.equal(await judge(odd.body, odd.headers, "🔑", strict), "timestamp_missing", "no key to verify a time with");
+});
+
 test("one wrong signature is enough to refuse, whichever of the two it is", async () => {
   const { body, headers } = await signTestPayload(CLICK, { secret: SECRET, at: NOW });
   const other = await signTestPayload(CLICK, { secret: OTHER, at: NOW });
