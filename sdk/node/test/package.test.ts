@@ -38,6 +38,7 @@ const MODULES = [
   "receiver/index",
   "receiver/koa",
   "receiver/lambda",
+  "receiver/lease-owner",
   "receiver/next",
   "receiver/node",
   "receiver/node-request",

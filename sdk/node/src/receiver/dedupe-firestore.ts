@@ -1,6 +1,7 @@
 // `@li-nk.me/node-sdk/receiver/dedupe-firestore`: remembers in a collection of Firestore. What is looked at and then written is so
 // within a transaction, which Firestore runs again when somebody else was faster.
 import type { DedupeStore } from "./dedupe.ts";
+import { createLeaseOwner } from "./lease-owner.ts";
 
 /** As much of a `DocumentReference` as is used; transactions take it as it came. */
 export interface FirestoreDocument {
@@ -41,15 +42,14 @@ export interface FirestoreDedupeOptions {
  */
 export function firestoreDedupe(options: FirestoreDedupeOptions): DedupeStore {
   const { firestore, collection = "linkme_dedupe", now = Date.now } = options;
-  /** Tells our leases from those of other processes. */
-  const owner = crypto.randomUUID();
+  const owner = createLeaseOwner();
   // Keys hold no slash, which would be a path, and no dots alone or underscores around, which Firestore keeps for itself.
   const documentOf = (key: string) => firestore.collection(collection).doc(key);
 
   function entry(is_done: boolean, span_ms: number): Record<string, unknown> {
     const expires_at_ms = now() + span_ms;
     // The date is for the TTL policy, which reads nothing else; the number is compared without Firestore's own type of times.
-    return { owner, is_done, expires_at_ms, expires_at: new Date(expires_at_ms) };
+    return { owner: owner(), is_done, expires_at_ms, expires_at: new Date(expires_at_ms) };
   }
 
   return {
@@ -71,7 +71,7 @@ export function firestoreDedupe(options: FirestoreDedupeOptions): DedupeStore {
       const document = documentOf(key);
       await firestore.runTransaction(async (transaction) => {
         const found = (await transaction.get(document)).data();
-        if (found?.["owner"] === owner && found["is_done"] !== true) transaction.delete(document);
+        if (found?.["owner"] === owner() && found["is_done"] !== true) transaction.delete(document);
       });
     },
   };

@@ -1,6 +1,7 @@
 // `@li-nk.me/node-sdk/receiver/dedupe-postgres`: remembers in a table of PostgreSQL. Times are those of the database, so the
 // clocks of the processes do not matter.
 import type { DedupeStore } from "./dedupe.ts";
+import { createLeaseOwner } from "./lease-owner.ts";
 import { checkTable, indexOf, type PostgresLike } from "./postgres.ts";
 
 export type { PostgresLike } from "./postgres.ts";
@@ -35,8 +36,7 @@ const DONE_PER_SWEEP = 500;
 export function postgresDedupe(options: PostgresDedupeOptions): PostgresDedupe {
   const { client } = options;
   const table = checkTable(options.table ?? "linkme_dedupe");
-  /** Tells our leases from those of other processes. */
-  const owner = crypto.randomUUID();
+  const owner = createLeaseOwner();
   let done_count = 0;
 
   async function sweep(): Promise<number> {
@@ -71,7 +71,7 @@ export function postgresDedupe(options: PostgresDedupeOptions): PostgresDedupe {
             set owner = excluded.owner, is_done = false, expires_at = excluded.expires_at
             where ${table}.expires_at <= clock_timestamp()
           returning key`,
-        [key, owner, lease_ms],
+        [key, owner(), lease_ms],
       );
       if (taken.rows.length > 0) return "fresh";
       const found = await client.query(`select is_done from ${table} where key = $1`, [key]);
@@ -83,13 +83,13 @@ export function postgresDedupe(options: PostgresDedupeOptions): PostgresDedupe {
         `insert into ${table} (key, owner, is_done, expires_at)
           values ($1, $2, true, clock_timestamp() + $3 * interval '1 millisecond')
           on conflict (key) do update set owner = excluded.owner, is_done = true, expires_at = excluded.expires_at`,
-        [key, owner, ttl_ms],
+        [key, owner(), ttl_ms],
       );
       done_count += 1;
       if (done_count % DONE_PER_SWEEP === 0) await sweep();
     },
     async release(key) {
-      await client.query(`delete from ${table} where key = $1 and owner = $2 and not is_done`, [key, owner]);
+      await client.query(`delete from ${table} where key = $1 and owner = $2 and not is_done`, [key, owner()]);
     },
     sweep,
   };

@@ -1,6 +1,7 @@
 // `@li-nk.me/node-sdk/receiver/dedupe-redis`: remembers in Redis (or Valkey). One key for each step of an event; Redis forgets it
 // by itself. Each call is one command, or one script, so it is atomic whatever the client does.
 import type { DedupeStore } from "./dedupe.ts";
+import { createLeaseOwner } from "./lease-owner.ts";
 
 /** A client of ioredis: `new Redis(url)`. */
 export interface IoredisLike {
@@ -30,8 +31,8 @@ const LOOKS_MAX = 3;
  * @example createReceiver({ secrets, dedupe: redisDedupe({ client: new Redis(process.env.REDIS_URL) }) })
  */
 export function redisDedupe({ client, prefix = "linkme:" }: RedisDedupeOptions): DedupeStore {
-  /** Tells our leases from those of other processes. */
-  const lease = `lease:${crypto.randomUUID()}`;
+  const owner = createLeaseOwner();
+  const lease = () => `lease:${owner()}`;
 
   function send(...command: [string, ...string[]]): Promise<unknown> {
     // Both clients have a sendCommand; only that of node-redis takes a list of texts, and only ioredis has `call`.
@@ -41,7 +42,7 @@ export function redisDedupe({ client, prefix = "linkme:" }: RedisDedupeOptions):
   return {
     async begin(key, lease_ms) {
       for (let look = 0; look < LOOKS_MAX; look += 1) {
-        if ((await send("SET", prefix + key, lease, "NX", "PX", milliseconds(lease_ms))) !== null) return "fresh";
+        if ((await send("SET", prefix + key, lease(), "NX", "PX", milliseconds(lease_ms))) !== null) return "fresh";
         const found = await send("GET", prefix + key);
         if (found !== null) return String(found) === DONE ? "done" : "in_progress";
       }
@@ -51,7 +52,7 @@ export function redisDedupe({ client, prefix = "linkme:" }: RedisDedupeOptions):
       await send("SET", prefix + key, DONE, "PX", milliseconds(ttl_ms));
     },
     async release(key) {
-      await send("EVAL", RELEASE, "1", prefix + key, lease);
+      await send("EVAL", RELEASE, "1", prefix + key, lease());
     },
   };
 }

@@ -2,23 +2,20 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import pg from "pg";
-import { createTestDatabase, type TestDatabase } from "../../../../server/test/support/postgres.ts";
 import { postgresDedupe } from "../../src/receiver/dedupe-postgres.ts";
 import { testDedupeStore } from "../support/dedupe-suite.ts";
+import { openTestPool, type TestPool } from "../support/postgres-pool.ts";
 import { CLICK, openReceiver } from "../support/receiver.ts";
 
-let database: TestDatabase;
+let opened: TestPool;
 let pool: pg.Pool;
 
 before(async () => {
-  database = await createTestDatabase();
-  pool = new pg.Pool({ connectionString: database.url, max: 8 });
+  opened = await openTestPool();
+  pool = opened.pool;
 });
 
-after(async () => {
-  await pool?.end();
-  await database?.drop();
-});
+after(() => opened?.close());
 
 let tables = 0;
 

@@ -1,24 +1,21 @@
 // The outbox in PostgreSQL, on a real server: what is in it came with a commit, and leaves it when it is done with.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import pg from "pg";
-import { createTestDatabase, type TestDatabase } from "../../../../server/test/support/postgres.ts";
+import type pg from "pg";
 import { LinkMeRetryError, type LinkMeWebhookEnvelope } from "../../src/receiver/index.ts";
 import { drainOutbox, postgresOutbox } from "../../src/receiver/outbox-postgres.ts";
+import { openTestPool, type TestPool } from "../support/postgres-pool.ts";
 import { CLICK, openReceiver } from "../support/receiver.ts";
 
-let database: TestDatabase;
+let opened: TestPool;
 let pool: pg.Pool;
 
 before(async () => {
-  database = await createTestDatabase();
-  pool = new pg.Pool({ connectionString: database.url, max: 8 });
+  opened = await openTestPool();
+  pool = opened.pool;
 });
 
-after(async () => {
-  await pool?.end();
-  await database?.drop();
-});
+after(() => opened?.close());
 
 let tables = 0;
 
