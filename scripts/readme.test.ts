@@ -30,7 +30,16 @@ interface Step {
 }
 
 const quick_start = readSteps(sectionOf(readFileSync(join(ROOT, "README.md"), "utf8"), QUICK_START));
-const FOLLOWED = ["first-webhook", "filters", "replay", "verify-signatures", "rotate-secrets", "links", "privacy"];
+const FOLLOWED = [
+  "first-webhook",
+  "filters",
+  "replay",
+  "verify-signatures",
+  "receive-webhooks",
+  "rotate-secrets",
+  "links",
+  "privacy",
+];
 const GUIDES = FOLLOWED.map((name) => `docs/guide/${name}.md`);
 const OPERATE = "docs/guide/operate.md";
 

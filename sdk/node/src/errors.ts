@@ -20,8 +20,12 @@ export type LinkMeUsageErrorCode =
   | "raw_body_missing"
   | "raw_body_type"
   | "secret_missing"
+  | "secret_whitespace"
   | "key_missing"
-  | "key_invalid";
+  | "key_invalid"
+  | "receiver_option"
+  | "handler_twice"
+  | "request_form";
 
 /** A mistake in the code or the configuration of the receiver; the message says how to mend it. */
 export class LinkMeUsageError extends TypeError {

@@ -56,6 +56,14 @@ const BODY = `
     const again: typeof wrong = await client.deleteLink("a/b c").catch((error) => error);
     const form: z.ZodError = await client.createLink({ appId: "" }).catch((error) => error);
     const empty: Error = await client.listLinks(" ").catch((error) => error);
+    const receiver: Receiver = createReceiver({ secrets: "whsec_local", dedupe: memoryDedupe() });
+    receiver.on("link.click", (event) => event.data.dest_url).onError(() => {});
+    const listener: (request: IncomingMessage, response: ServerResponse) => Promise<void> = toExpressHandler(receiver);
+    const listening = createServer(listener);
+    const signed = await signTestPayload({ id: "1", event: "link.shared" }, { secret: "whsec_local" });
+    const url = "http://receiver.test/";
+    const received = await receiver.handle(new Request(url, { method: "POST", ...signed }));
+    const forged = await receiver.handle(new Request(url, { method: "POST", ...signed, body: "{}" }));
     const envelope = await Promise.resolve({ event: "e" }).then(parseLinkMeWebhookEnvelope).catch((error: Error) => error);
     console.log(JSON.stringify({
       created,
@@ -71,6 +79,7 @@ const BODY = `
       empty: empty.message,
       parsed: LinkSchema.extend({ more: z.number() }).safeParse({ ...first, more: 1 }).success,
       envelope: envelope instanceof z.ZodError && envelope.issues[0]?.path,
+      received: [received.status, forged.status, receiver.counts().unknown_event, listening.listening],
       refused: UpdateLinkInputSchema.safeParse({ enabled: true }).success,
     }));
   }
@@ -81,6 +90,9 @@ const SOURCE = `
     LinkSchema, parseLinkMeWebhookEnvelope, UpdateLinkInputSchema, type CreateLinkInput, type Link, type NodeSDKOptions,
     type UpdateLinkInput,
   } from "@li-nk.me/node-sdk";
+  import { createReceiver, memoryDedupe, signTestPayload, type Receiver } from "@li-nk.me/node-sdk/receiver";
+  import { toExpressHandler } from "@li-nk.me/node-sdk/receiver/express";
+  import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
   import { z } from "zod";
   ${BODY}`;
 /** A module, CommonJS, and what bundlers take: the imports of a `.cts` file become calls of `require`. */
@@ -154,6 +166,7 @@ test("a consumer compiles with node16, and does the same as a module and as Comm
       empty: "appId is required",
       parsed: true,
       envelope: ["id"],
+      received: [200, 401, 1, false],
       refused: false,
     });
   }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,10 +20,63 @@ const MODULES = [
   "is-event",
   "keys",
   "parse-envelope",
+  "receiver/answer",
+  "receiver/bytes",
+  "receiver/dedupe",
+  "receiver/dedupe-firestore",
+  "receiver/dedupe-postgres",
+  "receiver/dedupe-redis",
+  "receiver/envelope",
+  "receiver/errors",
+  "receiver/event-key",
+  "receiver/express",
+  "receiver/fastify",
+  "receiver/forwarder",
+  "receiver/functions",
+  "receiver/headers",
+  "receiver/hono",
+  "receiver/index",
+  "receiver/koa",
+  "receiver/lambda",
+  "receiver/lease-owner",
+  "receiver/next",
+  "receiver/node",
+  "receiver/node-request",
+  "receiver/options",
+  "receiver/outbox-postgres",
+  "receiver/postgres",
+  "receiver/queues",
+  "receiver/raw-body",
+  "receiver/receiver",
+  "receiver/secrets",
+  "receiver/sign-test-payload",
+  "receiver/signature",
+  "receiver/steps",
   "request",
   "schemas",
   "verify-ed25519",
   "verify-signature",
+];
+
+/** What each subpath exports at run time. */
+const SUBPATHS: [subpath: string, names: string][] = [
+  [
+    "receiver",
+    "LinkMeFinalError,LinkMeForwardError,LinkMeRetryError,LinkMeUsageError,createReceiver,memoryDedupe,signTestPayload",
+  ],
+  ["receiver/express", "toExpressHandler"],
+  ["receiver/fastify", "toFastifyHandler,toFastifyPlugin"],
+  ["receiver/functions", "toHttpFunction"],
+  ["receiver/hono", "toHonoHandler"],
+  ["receiver/koa", "toKoaMiddleware"],
+  ["receiver/lambda", "toLambdaHandler"],
+  ["receiver/next", "toNextApiHandler"],
+  ["receiver/node", "toNodeListener"],
+  ["receiver/dedupe-firestore", "firestoreDedupe"],
+  ["receiver/dedupe-postgres", "postgresDedupe"],
+  ["receiver/dedupe-redis", "redisDedupe"],
+  ["receiver/outbox-postgres", "drainOutbox,postgresOutbox"],
+  ["receiver/queues", "bullHandOff,cloudTasksHandOff,sqsHandOff"],
 ];
 
 /** A user's project, with the package below its node_modules. */
@@ -70,6 +123,72 @@ test("the built package loads with require", () => {
   assert.deepEqual(run(process.execPath, ["use.cjs"]).trim().split("\n"), PRINTED);
 });
 
+/** Makes a receiver, lets it answer a signed request, and prints that and the names that each subpath exports. */
+const USE_RECEIVER = `
+  const { createReceiver, signTestPayload } = subpaths[0];
+  const secret = ${JSON.stringify(SECRET)};
+  signTestPayload({ id: "1", event: "link.shared" }, { secret }).then(async (init) => {
+    const request = new Request("http://receiver.test/", { method: "POST", ...init });
+    const response = await createReceiver({ secrets: secret }).handle(request);
+    console.log(response.status + " " + (await response.text()));
+    for (const exported of subpaths) {
+      console.log(Object.keys(exported).filter((name) => !/^(default|module\\.exports)$/.test(name)).sort().join());
+    }
+  });
+`;
+const RECEIVED = ['200 {"outcome":"unknown_event","id":"1"}', ...SUBPATHS.map(([, names]) => names)];
+const specifiers = SUBPATHS.map(([subpath]) => JSON.stringify(`@li-nk.me/node-sdk/${subpath}`));
+
+test("every subpath of the receiver loads with import, and without Zod", () => {
+  const head = specifiers.map((specifier, index) => `import * as s${index} from ${specifier};`).join("");
+  const bare = mkdtempSync(join(tmpdir(), "linkme-node-bare-"));
+  try {
+    mkdirSync(join(bare, "node_modules/@li-nk.me"), { recursive: true });
+    cpSync(installed, join(bare, "node_modules/@li-nk.me/node-sdk"), { recursive: true });
+    const code = `${head} const subpaths = [${specifiers.map((_, index) => `s${index}`)}];${USE_RECEIVER}`;
+    writeFileSync(join(bare, "use.mjs"), code);
+    assert.deepEqual(runIn(process.execPath, ["use.mjs"], bare).trim().split("\n"), RECEIVED);
+  } finally {
+    rmSync(bare, { recursive: true, force: true });
+  }
+});
+
+test("every subpath of the receiver loads with require", () => {
+  writeFileSync(
+    join(project, "subpaths.cjs"),
+    `const subpaths = [${specifiers}].map((path) => require(path));${USE_RECEIVER}`,
+  );
+  assert.deepEqual(run(process.execPath, ["subpaths.cjs"]).trim().split("\n"), RECEIVED);
+});
+
+test("what is no subpath cannot be reached", () => {
+  const load = 'import("@li-nk.me/node-sdk/receiver/steps").catch((error) => console.log(error.code));';
+  writeFileSync(join(project, "inner.mjs"), load);
+  assert.equal(run(process.execPath, ["inner.mjs"]).trim(), "ERR_PACKAGE_PATH_NOT_EXPORTED");
+});
+
+test("the declarations of every subpath serve a strict project that knows nothing of Node's types", () => {
+  const imports = specifiers.map((specifier, index) => `import * as s${index} from ${specifier};`).join("\n");
+  const used = specifiers.map((_, index) => `s${index}`).join();
+  const source = `${imports}
+    import { createReceiver } from "@li-nk.me/node-sdk/receiver";
+    export const subpaths = [${used}];
+    createReceiver({ secrets: async () => ["whsec_a"] })
+      .on("link.claim", (event) => event.data.claim_type.length)
+      // @ts-expect-error a claim has no dest_url
+      .on("link.click", (event) => event.data.dest_url.length + event.data.claim_type)
+      .onUnknown((event, why: "type" | "data") => [event.id, why]);
+    // @ts-expect-error there is no such event
+    createReceiver({ secrets: "a" }).on("link.clicked", () => {});
+    // @ts-expect-error secrets are asked for
+    createReceiver({});`;
+  for (const file of ["receiver.mts", "receiver.cts"]) {
+    writeFileSync(join(project, file), source);
+    const options = ["--strict", "--noEmit", "--target", "es2023", "--exactOptionalPropertyTypes"];
+    run(process.execPath, [TSC, ...options, "--module", "nodenext", "--types", "", file]);
+  }
+});
+
 test("its declarations serve a strict project that knows nothing of Node's types or of ours", () => {
   writeFileSync(
     join(project, "use.mts"),
@@ -109,8 +228,15 @@ test("the package holds its build, its README and its licence, and nothing else"
 test("package.json promises what is so", () => {
   const manifest = JSON.parse(readFileSync(join(SDK, "package.json"), "utf8"));
   assert.deepEqual(Object.keys(manifest.dependencies), ["zod"]);
-  const { import: esm, require: cjs } = manifest.exports["."];
-  for (const path of [manifest.main, manifest.types, esm.types, esm.default, cjs.types, cjs.default]) {
+  const { "./package.json": itself, ...entries } = manifest.exports;
+  assert.equal(itself, "./package.json");
+  const built = Object.values(entries).flatMap((entry) => {
+    // package.json is ours, and has each entry in this form.
+    const { import: esm, require: cjs } = entry as { import: Record<string, string>; require: Record<string, string> };
+    return [esm, cjs].flatMap((system) => [system["types"], system["default"]]);
+  });
+  assert.equal(built.length, 4 * (SUBPATHS.length + 1));
+  for (const path of [manifest.main, manifest.types, ...built]) {
     assert.ok(existsSync(join(installed, path)), path);
   }
   assert.equal(readFileSync(join(SDK, "LICENSE"), "utf8"), readFileSync(join(ROOT, "LICENSE"), "utf8"));
