@@ -103,6 +103,15 @@ testAdapter({
   },
 });
 
+test("Express 4 with a parser in front that has passed the request over leaves an empty object, and the stream", async () => {
+  const { receiver } = openReceiver({ now: Date.now });
+  const handler = toExpressHandler(receiver);
+  const server = await listen((request, response) => void handler(Object.assign(request, { body: {} }), response));
+  const { status } = await sendSigned(server.port);
+  await server.close();
+  assert.equal(status, 200);
+});
+
 async function openFastify(prepare: (app: ReturnType<typeof fastify>) => void): Promise<Running> {
   const app = fastify();
   app.post("/other", async (request) => ({ parsed: request.body }));

@@ -105,6 +105,15 @@ export function testAdapter({ name, open, openParsed, fix, reads_itself = false 
     }));
 
   if (!reads_itself) {
+    test(`${name}: a body that never ends is answered 413 as soon as it is over the limit`, () =>
+      withServer(async (port) => {
+        const head =
+          "POST /webhooks/linkme HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
+        const chunk = "x".repeat(MAX_BYTES + 1);
+        const begun = `${head}\r\n${chunk.length.toString(16)}\r\n${chunk}\r\n`;
+        assert.match(await converse(port, begun, false), /^HTTP\/1\.1 413 /);
+      }));
+
     test(`${name}: a body that does not come is answered 408, and one that is cut off does no harm`, () =>
       withServer(
         async (port) => {
