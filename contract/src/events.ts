@@ -220,7 +220,7 @@ export const FATE_STATES = [
 
 const FATE_MEANINGS =
   "pending: on its way, or waits. succeeded: answered 2xx. failed: given up. skipped: refused by the webhook's filter when it " +
-  "was stored. canceled: by hand. not_subscribed: of a type that the webhook was not set to, or a test event for another one. " +
+  "was stored, or not meant for the vendor, whose destination says why. canceled: by hand. not_subscribed: of a type that the webhook was not set to, or a test event for another one. " +
   "off: came while the webhook was off or disabled. not_yet_created: came before the webhook was created. missed: has no " +
   "delivery although the webhook wanted it, and nothing on record says why; 0 as a rule, and not what `missed.count` of a webhook counts. " +
   "erased: has no delivery, and the event was erased, so that none can be made";

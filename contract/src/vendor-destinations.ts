@@ -89,6 +89,7 @@ export const Destination = z
     health: Health,
     missed: Missed.nullable(),
     next_step: z.string().nullable().describe("what to do so that all arrives; null: nothing"),
+    warnings: z.array(z.string()).describe("what may count twice, and how to keep it from that"),
     recovery: Replay.nullable()
       .optional()
       .describe("only in the answer to `recover: true`: the replay that was started; null: it was never stopped"),

@@ -42,12 +42,13 @@ export function patchVendorRow(
 }
 
 /** As the API shows it. A config that cannot be read any more is shown empty; `state_reason` says so. */
-export function showVendor(row: DestinationRow, facts: Facts, now: number): Shown {
+export function showVendor(row: DestinationRow, facts: Facts, warnings: string[], now: number): Shown {
   const { id, app_id, next_step, ...settings } = showSettings(row, facts, now);
   return {
     ...{ id, app_id, type: row.type, config: shownConfig(row) },
     ...settings,
     next_step: next_step === null ? null : inItsWords(next_step, id),
+    warnings,
   };
 }
 

@@ -7,6 +7,7 @@ import { invalid, notFound, refuse } from "../errors.ts";
 import { decodeCursor, encodeCursor } from "../platform/cursor.ts";
 import { timeText } from "../platform/time-text.ts";
 import { type Destination, type DestinationRow, prepareDestination } from "./destination.ts";
+import { doubleCounts } from "./double-count.ts";
 import type { Stop } from "./missed.ts";
 import type { MissedStore } from "./missed-store.ts";
 import type { NamedReplay } from "./replay-step.ts";
@@ -111,10 +112,13 @@ export function createVendors(dependencies: VendorDependencies) {
     if (problem !== null) throw invalid("config", `the address that it sends to is no target: ${problem}`);
   }
 
+  /** @param rows of one app */
   async function show(rows: readonly DestinationRow[], sender?: NamedReplay): Promise<Shown[]> {
     const at = now();
-    const told = await showing.factsOf(rows, at, sender);
-    return told.map(({ row, facts }) => showVendor(row, facts, at));
+    const [first] = rows;
+    if (first === undefined) return [];
+    const [told, app] = await Promise.all([showing.factsOf(rows, at, sender), store.loadApp(first.app_id)]);
+    return told.map(({ row, facts }) => showVendor(row, facts, doubleCounts(row, app?.rows ?? []), at));
   }
 
   async function showOne(row: DestinationRow, sender?: NamedReplay): Promise<Shown> {
