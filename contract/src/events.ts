@@ -43,6 +43,15 @@ const first_cid = z
   .string()
   .optional()
   .describe("the first click that led to this device or user; only with the app's analytics_consent");
+const DEVICE_CATEGORIES = ["mobile", "tablet", "desktop"] as const;
+/** What a vendor of analytics cannot see by itself, for it is this server that calls it. */
+const SURROUNDINGS = {
+  os: z.string().optional().describe("operating system, like iOS; only with the app's analytics_consent"),
+  os_version: z.string().optional().describe("the same"),
+  language: z.string().optional().describe("first of the browser, lower case, like en-nz; the same"),
+  device_category: z.enum(DEVICE_CATEGORIES).optional().describe("the same"),
+  country: z.string().optional().describe("two letters of ISO 3166-1; the same, and with a file of MaxMind"),
+};
 const ga = GoogleIds.optional().describe("of the click; only with the app's analytics_consent");
 
 export const ClickData = z
@@ -58,6 +67,7 @@ export const ClickData = z
     referrer: z.string().optional().describe("host of the referring page; never its path"),
     force_web: z.literal(true).optional(),
     ga,
+    ...SURROUNDINGS,
     test,
   })
   .meta({ id: "LinkClickData" });
@@ -72,6 +82,7 @@ export const TokenCreatedData = z
     expires_at: Timestamp,
     methods: z.array(ClaimType).describe("how this token can be claimed"),
     ga,
+    ...SURROUNDINGS,
     test,
   })
   .meta({ id: "LinkTokenCreatedData" });

@@ -17,8 +17,20 @@ export type LinkMeGoogleIds = {
   cookies: Record<string, string>;
 };
 
+/** What a browser says of itself; only from apps with `analytics_consent`. */
+export type LinkMeSurroundings = {
+  /** Operating system, like `iOS`. */
+  os?: string | undefined;
+  os_version?: string | undefined;
+  /** The first language of the browser, lower case, like `en-nz`. */
+  language?: string | undefined;
+  device_category?: "mobile" | "tablet" | "desktop" | undefined;
+  /** Two letters of ISO 3166-1. */
+  country?: string | undefined;
+};
+
 /** Somebody opened a link. */
-export type LinkClickData = {
+export type LinkClickData = LinkMeSurroundings & {
   link_id: string;
   platform: LinkMePlatform;
   /** Where the visitor was sent. */
@@ -42,7 +54,7 @@ export type LinkClickData = {
 };
 
 /** A click got a token, with which the app can claim it later. */
-export type LinkTokenCreatedData = {
+export type LinkTokenCreatedData = LinkMeSurroundings & {
   link_id: string;
   platform: LinkMePlatform;
   cid: string;

@@ -19,6 +19,7 @@ export type {
   LinkMeEventType,
   LinkMeGoogleIds,
   LinkMePlatform,
+  LinkMeSurroundings,
   LinkMeWebhookEnvelope,
   LinkTokenCreatedData,
 } from "./events.ts";

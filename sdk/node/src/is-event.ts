@@ -42,6 +42,14 @@ const platform = oneOf(...PLATFORMS);
 const claimType = oneOf(...CLAIM_TYPES);
 const mark = optional(oneOf(true));
 
+const surroundings = {
+  os: optional(text),
+  os_version: optional(text),
+  language: optional(text),
+  device_category: optional(oneOf("mobile", "tablet", "desktop")),
+  country: optional(text),
+};
+
 /** One check for every member of every event; the compiler misses none. */
 const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], Check> } = {
   "link.click": {
@@ -56,6 +64,7 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     referrer: optional(text),
     force_web: mark,
     ga: optional(googleIds),
+    ...surroundings,
     test: mark,
   },
   "link.token_created": {
@@ -67,6 +76,7 @@ const MEMBERS: { [Type in LinkMeEventType]: Record<keyof LinkMeEventData[Type], 
     expires_at: text,
     methods: listOf(claimType),
     ga: optional(googleIds),
+    ...surroundings,
     test: mark,
   },
   "link.claim": {

@@ -34,6 +34,33 @@ forEachEngine((engine) => {
     );
   });
 
+  test("with consent a click tells of the browser what a vendor of analytics cannot see; without it nothing", async () => {
+    const { api, app_id } = await startShop(engine, { analytics_consent: true });
+    const phone = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36";
+    const tablet = "Mozilla/5.0 (Linux; Android 13; SM-X200) AppleWebKit/537.36 Chrome/126.0 Safari/537.36";
+    const ipad = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari/604.1";
+    const desktop = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/126.0 Safari/537.36";
+    const visit = (agent: string) => click(api, app_id, "hello", { agent, headers: { "accept-language": "de-CH,fr" } });
+    for (const agent of [phone, tablet, ipad, desktop]) await visit(agent);
+    for (const type of ["link.click", "link.token_created"] as const) {
+      const told = (await ofType(api, app_id, type)).map(({ os, os_version, language, device_category }) => {
+        return [os, os_version, language, device_category];
+      });
+      assert.deepEqual(told, [
+        ["Android", "14", "de-ch", "mobile"],
+        ["Android", "13", "de-ch", "tablet"],
+        ["iOS", "17.5", "de-ch", "tablet"],
+        ["Windows", undefined, "de-ch", "desktop"],
+      ]);
+    }
+    const other = await startShop(engine);
+    await click(other.api, other.app_id, "hello", { agent: phone });
+    const [silent] = await ofType(other.api, other.app_id, "link.click");
+    for (const name of ["os", "os_version", "language", "device_category", "country"]) {
+      assert.equal(silent !== undefined && name in silent, false, name);
+    }
+  });
+
   test("without it nothing of them is read, and the setting holds from the next click on", async () => {
     const { api, app_id } = await startShop(engine);
     assert.equal((await api.call("GET", `/api/apps/${app_id}`)).body.analytics_consent, false);

@@ -100,7 +100,9 @@ export function countedVisit({ row, values = {} }: Click): CountedVisit {
   return { app_id, link_id, at: created_at, values: { ...values, platform } };
 }
 
-function clickData({ link, visitor, chosen, cid, ga }: Visit, dest_url: string): Record<string, unknown> {
+type Surroundings = Pick<EventData["link.click"], "os" | "os_version" | "language" | "device_category" | "country">;
+
+function clickData({ link, visitor, chosen, cid, ga, country }: Visit, dest_url: string): Record<string, unknown> {
   const data: EventData["link.click"] = {
     link_id: link.row.id,
     platform: visitor.platform,
@@ -114,11 +116,25 @@ function clickData({ link, visitor, chosen, cid, ga }: Visit, dest_url: string):
   if (visitor.referrer !== null) data.referrer = visitor.referrer;
   if (chosen.force_web) data.force_web = true;
   if (ga !== null) data.ga = ga;
+  if (link.app.analytics_consent) Object.assign(data, surroundings(visitor, country));
   return data;
 }
 
+/** What tells nothing of who it is, but of whom there are: with consent alone. */
+function surroundings({ os, os_version, locale, platform, user_agent }: Visitor, country: string | null): Surroundings {
+  const is_tablet = /\biPad\b/.test(user_agent) || (platform === "android" && !/\bMobile\b/.test(user_agent));
+  const device_category = is_tablet ? "tablet" : platform === "web" ? "desktop" : "mobile";
+  return {
+    ...(os !== null && { os }),
+    ...(os_version !== null && { os_version }),
+    ...(locale !== null && { language: locale }),
+    device_category,
+    ...(country !== null && { country }),
+  };
+}
+
 function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<string, unknown> {
-  const { link, visitor, cid, ga } = visit;
+  const { link, visitor, cid, ga, country } = visit;
   const data: EventData["link.token_created"] = {
     link_id: link.row.id,
     platform: visitor.platform,
@@ -129,6 +145,7 @@ function tokenData(visit: Visit, dest_url: string, expires_at: number): Record<s
     methods: claimMethods(visit),
   };
   if (ga !== null) data.ga = ga;
+  if (link.app.analytics_consent) Object.assign(data, surroundings(visitor, country));
   return data;
 }
 
