@@ -130,3 +130,18 @@ test("a mask that stands for nothing is refused with its place", async () => {
   const { status, body } = await create("mixpanel", { config });
   assert.deepEqual([status, body.details[0].path], [400, "config.username"], JSON.stringify(body));
 });
+
+test("a mask is no way to have a secret sent to another host", async () => {
+  for (const type of VENDORS.filter((one) => one !== "http")) {
+    const { id, config } = (await create(type)).body;
+    const patch = (changed: object) => api.call("PATCH", `/api/destinations/${id}`, { config: changed });
+    const { status, body } = await patch({ ...config, host: "http://127.0.0.2:9" });
+    assert.equal(status, 400, type);
+    assert.match(body.details[0].path, /^config\.\w+$/);
+    assert.match(body.message, /the stored one was given for the host/);
+    assert.equal((await patch({ ...configOf(type, receiver.url), host: "http://127.0.0.2:9" })).status, 200, type);
+  }
+  const { id, config } = (await create("http")).body;
+  const url = config.url.replace(receiver.url, "http://127.0.0.2:9");
+  assert.equal((await api.call("PATCH", `/api/destinations/${id}`, { config: { ...config, url } })).status, 400);
+});

@@ -51,6 +51,8 @@ export interface TypeEntry {
    */
   seal(config: unknown, before: Stored | null, sealer: Sealer): Stored;
   mask(stored: Stored): Stored;
+  /** Where a config that comes in has a mask in the place of a secret. */
+  maskedPaths(config: unknown): string[];
   /** @throws Error for a config that cannot be read; SealError for secrets that cannot */
   prepare(stored: unknown, parts: Omit<PrepareContext, "pseudonym"> & { app_id: string; sealer: Sealer }): PreparedType;
 }
@@ -130,6 +132,8 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
       return result.error.issues.flatMap((issue) => describeIssue(issue));
     },
     seal,
+    maskedPaths: (config) =>
+      secretsOf(schema, schema.parse(config)).flatMap(({ path, text }) => (text === MASK ? [path] : [])),
     mask: (stored) => membersOf(mapSecrets(schema, schema.parse(stored), () => MASK)),
     prepare,
   };
@@ -139,7 +143,7 @@ function basicForms(one: string, all: readonly string[]): string[] {
   return ["", ...all].map((other) => Buffer.from(`${one}:${other}`).toString("base64"));
 }
 
-/** What no type of this version knows signs and sends nothing: see `misconfigured` in destination.ts. */
+/** Only webhooks sign. */
 export const NO_SECRETS: SigningSecrets = { current: "" };
 
 function describeIssue(issue: z.core.$ZodIssue): { path: string; message: string }[] {

@@ -13,6 +13,7 @@ import type { MissedStore } from "./missed-store.ts";
 import type { NamedReplay } from "./replay-step.ts";
 import { createShowing } from "./showing.ts";
 import { DESTINATIONS_PER_APP_MAX, type DestinationStore, type Scope, SYSTEM } from "./store.ts";
+import { findType } from "./types.ts";
 import { newVendorRow, patchVendorRow, showVendor } from "./vendor-row.ts";
 import type { WebhookOptions } from "./webhooks.ts";
 
@@ -72,7 +73,10 @@ export function createVendors(dependencies: VendorDependencies) {
     const before = await found(store.find(id, scope));
     const at = now();
     const planned = patch.config === undefined ? null : patchVendorRow(before, patch, at, sealer);
-    if (planned !== null) await checkTarget(planned.row);
+    if (planned !== null) {
+      refuseMovedSecrets(before, planned.row, patch.config);
+      await checkTarget(planned.row);
+    }
     const result = await found(
       store.change(id, scope, { now: at, actor }, (row) => patchVendorRow(row, patch, at, sealer)),
     );
@@ -100,6 +104,26 @@ export function createVendors(dependencies: VendorDependencies) {
   /** When it was off or disabled, from the first time on that is not recovered. @throws AppError not_found */
   async function openDestinationStops(id: string, app_scope: string | null): Promise<Stop[]> {
     return dependencies.missed_store.findStops(await found(store.find(id, vendorsOf(app_scope))));
+  }
+
+  /**
+   * What is sealed was given for one host: whoever may change settings, and cannot read secrets, would have them sent to another.
+   * @throws AppError invalid_request
+   */
+  function refuseMovedSecrets(before: DestinationRow, after: DestinationRow, config: unknown): void {
+    const [path] = findType(after.type)?.maskedPaths(config) ?? [];
+    if (path === undefined || originOf(before) === originOf(after)) return;
+    throw invalid(
+      `config.${path}`,
+      "the value itself: the stored one was given for the host that it has been sent to so far",
+    );
+  }
+
+  function originOf(row: DestinationRow): string | null {
+    const destination = prepareDestination(row, dependencies);
+    if (destination.misconfigured !== null) return null;
+    const built = destination.build(someEvent(row.app_id, now()));
+    return isUnsent(built) ? null : (URL.parse(built.url)?.origin ?? null);
   }
 
   /** Where it would send to is looked at before it is saved, as with webhooks. @throws AppError invalid_request */
