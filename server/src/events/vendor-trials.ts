@@ -77,7 +77,7 @@ export function createVendorTrials({ destinations, egress, ids, now, bound }: Ve
     if (isUnsent(built)) return { name: "address", ok: true, message: "A sample is not sent, so no address is known." };
     const problem = await egress.check(built.url);
     const host = URL.parse(built.url)?.host ?? "";
-    return { name: "address", ok: problem === null, message: problem ?? `${host} can be sent to.` };
+    return { name: "address", ok: problem === null, message: problem ?? `${host} is allowed as a target.` };
   }
 
   /** At once, and on no record. */
