@@ -39,6 +39,7 @@ const FOLLOWED = [
   "rotate-secrets",
   "links",
   "privacy",
+  "ga4",
 ];
 const GUIDES = FOLLOWED.map((name) => `docs/guide/${name}.md`);
 const OPERATE = "docs/guide/operate.md";
