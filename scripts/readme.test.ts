@@ -40,6 +40,9 @@ const FOLLOWED = [
   "links",
   "privacy",
   "ga4",
+  "posthog",
+  "segment",
+  "other-vendors",
 ];
 const GUIDES = FOLLOWED.map((name) => `docs/guide/${name}.md`);
 const OPERATE = "docs/guide/operate.md";
