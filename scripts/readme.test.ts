@@ -39,6 +39,10 @@ const FOLLOWED = [
   "rotate-secrets",
   "links",
   "privacy",
+  "ga4",
+  "posthog",
+  "segment",
+  "other-vendors",
 ];
 const GUIDES = FOLLOWED.map((name) => `docs/guide/${name}.md`);
 const OPERATE = "docs/guide/operate.md";
