@@ -160,15 +160,16 @@ function composeEvents(parts: EventParts) {
     parts;
   const { now } = clock;
   const store = createEventStore(db);
+  const checks = createChecks({ destinations, egress, ids, now });
   const event_log = createEventLog({ committer, destinations, dispatcher, now });
   return {
     event_log,
     events: createEvents({ event_log, store, deliveries, destinations, lookUpHolds, hasConsent, ids, now }),
     erasing: createErasing({ store: createErasingStore(told_db), events: store, dispatcher, log, now }),
     fates: createFates({ store: createFatesStore(db), history: store, destinations }),
-    checks: createChecks({ destinations, egress, ids, now }),
+    checks,
     filter_checks: createFilterChecks({ store }),
-    vendor_trials: createVendorTrials({ destinations, egress, ids, now }),
+    vendor_trials: createVendorTrials({ destinations, egress, ids, now, bound: checks.bound }),
   };
 }
 

@@ -105,7 +105,6 @@ test("of a canceled replay nothing begins: neither what waits in memory nor what
       max_in_flight: 1,
       build: ({ event_id }: { event_id: string }) => ({ url: event_id, method: "POST", headers: [], body: "" }),
       interpret: () => ({ kind: "accepted" }),
-      mask: () => ({}),
       retry_schedule: [],
     },
     store: {

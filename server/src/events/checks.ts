@@ -94,7 +94,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
     return { exchange, outcome: destination.judge(exchange) };
   }
 
-  /** Not too many at a time, and none outlives `stop`. */
+  /** Not too many at a time, and none outlives `stop`: of all that sends at once because somebody asked. */
   function bound<Answer>(app_id: string, check: () => Promise<Answer>): Promise<Answer> {
     if (is_stopped) throw stopping();
     const of_app = [...under_way.values()].filter((one) => one === app_id).length;
@@ -121,7 +121,7 @@ export function createChecks({ destinations, egress, ids, now }: ChecksOptions) 
     for (const refuseOne of under_way.keys()) refuseOne(stopping());
   }
 
-  return { checkSecret, checkReceiver, stop };
+  return { checkSecret, checkReceiver, bound, stop };
 }
 
 function stopping(): AppError {

@@ -26,11 +26,13 @@ export interface VendorTrialsOptions {
   egress: Pick<Egress, "send" | "check">;
   ids: Ids;
   now(): number;
+  /** Of checks that send. @throws AppError temporarily_unavailable */
+  bound<Answer>(app_id: string, check: () => Promise<Answer>): Promise<Answer>;
 }
 
 type Named = NonNullable<NonNullable<PreviewBody>["event"]>;
 
-export function createVendorTrials({ destinations, egress, ids, now }: VendorTrialsOptions) {
+export function createVendorTrials({ destinations, egress, ids, now, bound }: VendorTrialsOptions) {
   /** @throws AppError not_found */
   async function previewDestination(id: string, app_scope: string | null, body: PreviewBody): Promise<Preview> {
     const destination = await destinations.storedTrial(id, app_scope);
@@ -55,7 +57,7 @@ export function createVendorTrials({ destinations, egress, ids, now }: VendorTri
     const settings = { name: "settings", ok: misconfigured === null, message: misconfigured ?? "They can be read." };
     if (misconfigured !== null) return { ok: false, steps: [settings] };
     const steps = [settings, ...samplesOf(destination), await checkAddress(destination)];
-    if (body?.canary === true) steps.push(await sendCanary(destination));
+    if (body?.canary === true) steps.push(await bound(destination.app_id, () => sendCanary(destination)));
     return { ok: steps.every(({ ok }) => ok), steps };
   }
 
@@ -75,7 +77,7 @@ export function createVendorTrials({ destinations, egress, ids, now }: VendorTri
     if (isUnsent(built)) return { name: "address", ok: true, message: "A sample is not sent, so no address is known." };
     const problem = await egress.check(built.url);
     const host = URL.parse(built.url)?.host ?? "";
-    return { name: "address", ok: problem === null, message: problem ?? `${host} can be sent to.` };
+    return { name: "address", ok: problem === null, message: problem ?? `${host} is allowed as a target.` };
   }
 
   /** At once, and on no record. */

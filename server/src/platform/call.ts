@@ -98,7 +98,7 @@ export function receiveBody(call: AnyCall, chunk: Buffer): boolean {
 export function settleResponse(call: AnyCall, cut: boolean): void {
   const { status, headers, chunks, started_at } = call;
   const truncated = cut || call.body_bytes > keptOf(call);
-  const snippet = chunks.length === 0 ? "" : readSnippet(chunks, truncated);
+  const snippet = chunks.length === 0 ? "" : readSnippet(chunks, truncated, keptOf(call));
   const timings_ms = takeTimings(call);
   const duration_ms = timings_ms.total;
   settle(call, { kind: "response", status, headers, snippet, truncated, started_at, duration_ms, timings_ms });

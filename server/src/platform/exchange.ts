@@ -95,8 +95,8 @@ export function keepHeaders(raw: ReadonlyMap<string, string>): Record<string, st
 }
 
 /** Decodes the start of a body; what is not UTF-8 becomes U+FFFD, and a character cut at the end is left out. */
-export function readSnippet(chunks: readonly Uint8Array[], truncated: boolean): string {
-  const bytes = Buffer.concat(chunks, totalLength(chunks));
+export function readSnippet(chunks: readonly Uint8Array[], truncated: boolean, max_bytes = SNIPPET_BYTES): string {
+  const bytes = Buffer.concat(chunks, Math.min(max_bytes, totalLength(chunks)));
   // Making a decoder costs a microsecond, and only a cut needs one: it can hold half a character back.
   const text = truncated
     ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes, { stream: true })

@@ -9,11 +9,11 @@ import { type Google, signIn } from "./google.ts";
 const SCOPE = "https://www.googleapis.com/auth/analytics.readonly";
 const NAMES = "linkme_";
 
-export function createGa4Arrival(options: Pick<Ga4SetupOptions, "egress" | "addresses" | "now" | "findApp">) {
+export function createGa4Arrival(options: Pick<Ga4SetupOptions, "egress" | "addresses" | "now" | "findApp" | "bound">) {
   /** @throws AppError not_found, invalid_request, temporarily_unavailable */
   async function check(app_id: string, { service_account, property_id }: Ga4ArrivalBody): Promise<Ga4Arrival> {
     if ((await options.findApp(app_id)) === null) throw notFound("app");
-    return told(async () => {
+    return told(options.bound, app_id, async () => {
       const google = await signIn(service_account, SCOPE, options);
       const property = `${options.addresses.data}/properties/${property_id}`;
       const [realtime, reports] = await Promise.all([

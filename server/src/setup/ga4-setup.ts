@@ -23,6 +23,8 @@ export interface Ga4SetupOptions {
   addresses: GoogleAddresses;
   now(): number;
   findApp(app_id: string): Promise<unknown>;
+  /** Of calls that send. @throws AppError temporarily_unavailable */
+  bound<Answer>(app_id: string, work: () => Promise<Answer>): Promise<Answer>;
   createDestination(app_id: string, input: DestinationCreate, actor: string): Promise<{ id: string }>;
 }
 
@@ -32,7 +34,7 @@ export function createGa4Setup(options: Ga4SetupOptions) {
   /** @throws AppError not_found, invalid_request for what Google does not take of the account, temporarily_unavailable */
   async function setUp(app_id: string, body: Ga4SetupBody, actor: string): Promise<Ga4Setup> {
     if ((await options.findApp(app_id)) === null) throw notFound("app");
-    return told(async () => {
+    return told(options.bound, app_id, async () => {
       const google = await signIn(body.service_account, SCOPE, options);
       if (body.property_id === undefined) return chooseProperty(google);
       const property = `${addresses.admin}/properties/${body.property_id}`;
@@ -170,9 +172,13 @@ export function createGa4Setup(options: Ga4SetupOptions) {
 }
 
 /** Google's refusals as answers of this API. */
-export async function told<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+export async function told<Answer>(
+  bound: Ga4SetupOptions["bound"],
+  app_id: string,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
   try {
-    return await work();
+    return await bound(app_id, work);
   } catch (error) {
     if (!(error instanceof GoogleError)) throw error;
     const { status, message } = error;

@@ -197,7 +197,8 @@ async function openWorld(t: TestContext, engine: Engine, statistics: (typeof STA
     await call("POST", `/api/apps/${app.id}/links`, { slug: "plans", redirects: { ios: "plans://open" } });
     await visit(call, app.id);
     const isCounted = () => recording.statements().some(({ parts }) => parts[0]?.startsWith("insert into click_parts"));
-    await waitUntil(isCounted, "the clicks to be counted");
+    // Counting gives way to all else, and what was filled in here has just been written out.
+    await waitUntil(isCounted, "the clicks to be counted", { timeout_ms: 180_000 });
     await recording.db.batch(countClicks(clicksOfMany(), randomUUID));
     await receiver.waitFor((received) => new Set(received.map(({ path }) => path)).size === 2);
     // What its newest attempts say is looked up for a webhook that fails.

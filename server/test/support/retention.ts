@@ -180,6 +180,6 @@ export async function insertReport(db: Database, app_id: string, at: number): Pr
 // What a detail needs of a destination; nothing is sent here.
 const STUB = {
   ...{ state: "active", misconfigured: null },
-  build: ({ body }: { body: string }) => ({ url: "https://example.com/in", headers: { "x-body": body } }),
-  mask: (headers: Record<string, string>) => headers,
+  build: ({ body }: { body: string }) => ({ url: "https://example.com/in", headers: { "x-body": body }, body }),
+  show: (request: object) => request,
 } as unknown as Destination;
