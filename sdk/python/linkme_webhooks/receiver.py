@@ -232,7 +232,11 @@ class Receiver:
         options = self._options
         if callable(body):
             read, limits = body, BodyLimits(options.max_body_bytes, options.body_timeout_seconds)
-            body = yield partial(read, limits)
+            try:
+                body = yield partial(read, limits)
+            except OSError:
+                # What reads from a connection raises these: it ended, or nothing came for too long.
+                raise BodyCut from None
         raw_body = bytes_of(body, framework)
         if len(raw_body) > options.max_body_bytes:
             raise BodyTooLarge

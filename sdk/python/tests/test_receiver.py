@@ -236,6 +236,15 @@ class AnswersTest(unittest.TestCase):
         for form in (body, bytearray(body), memoryview(body), body.decode(), lambda limits: body):
             self.assertEqual(bench.receiver.receive("POST", request.headers, form).status, 200)
 
+    def test_a_connection_that_ends_while_the_body_is_read_is_answered_400(self):
+        bench = Bench()
+
+        def read(limits):
+            raise TimeoutError(f"no {limits.max_bytes} bytes")
+
+        answer = bench.receiver.receive("POST", bench.signed().headers, read)
+        self.assertEqual((answer.status, json.loads(answer.body)["error"], bench.told), (400, "body_cut", []))
+
     def test_without_on_error_errors_are_logged_with_the_event_and_without_body_and_secret(self):
         bench = Bench()
         receiver = Receiver(secrets=SECRET, now=lambda: bench.now)
