@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 from linkme_webhooks import Receiver, sign_test_payload
@@ -34,6 +35,12 @@ def body_of(vector):
 def read_samples():
     paths = sorted((ROOT / "spec/events").glob("*.json"))
     return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def readme_example(heading):
+    """The first Python block below a heading of the README."""
+    section = (PACKAGE / "README.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
+    return re.search(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE).group(1)
 
 
 class Bench:

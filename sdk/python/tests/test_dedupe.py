@@ -1,17 +1,18 @@
-"""The dedupe store in memory: what every store does within one process, and its bound."""
+"""What every dedupe store does, for the one in memory and the one that the README shows; and the bound of the former."""
 
+import os
+import tempfile
 import threading
 import unittest
 
 from linkme_webhooks import MemoryDedupe
 
+from .support import readme_example
 
-class MemoryDedupeTest(unittest.TestCase):
+
+class StoreCases:
     def setUp(self):
         self.now = 0
-
-    def open(self, **options):
-        return MemoryDedupe(now=lambda: self.now, **options)
 
     def test_of_many_threads_that_begin_at_once_one_does(self):
         store = self.open()
@@ -59,6 +60,27 @@ class MemoryDedupeTest(unittest.TestCase):
         store.release("never begun", "slow")
         store.done("a", 100)
         self.assertEqual(store.begin("a", "third", 10), "done")
+
+    def test_a_key_may_be_as_long_as_ids_make_it(self):
+        store = self.open()
+        key = f"shop:{'%F0%9F%91%9F' * 150}:handler"
+        self.assertEqual(store.begin(key, "one", 10), "fresh")
+        store.done(key, 100)
+        self.assertEqual(store.begin(key, "one", 10), "done")
+
+
+class SqliteDedupeTest(StoreCases, unittest.TestCase):
+    def open(self):
+        namespace = {}
+        exec(readme_example("Remembering what was done"), namespace)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return namespace["SqliteDedupe"](os.path.join(folder.name, "seen.db"), now=lambda: self.now)
+
+
+class MemoryDedupeTest(StoreCases, unittest.TestCase):
+    def open(self, **options):
+        return MemoryDedupe(now=lambda: self.now, **options)
 
     def test_of_more_marks_than_it_holds_the_oldest_are_forgotten(self):
         store = self.open(max_keys=2)
