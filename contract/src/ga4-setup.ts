@@ -7,6 +7,7 @@ const ServiceAccount = z
     client_email: z.email({ error: "the client_email of the key file" }),
     private_key: z
       .string()
+      .max(8_000, { error: "the private_key of the key file, a PEM text" })
       .regex(/^-----BEGIN (RSA )?PRIVATE KEY-----\n/, { error: "the private_key of the key file, a PEM text" }),
   })
   .describe("the JSON key file of a service account with the role Editor in the property; it is not stored");

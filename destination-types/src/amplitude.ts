@@ -59,6 +59,7 @@ export const amplitude = {
   config: AmplitudeConfig,
   limits: { max_events: 1, max_bytes: REQUEST_MAX_BYTES },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge,
   show,

@@ -158,6 +158,8 @@ export interface Definition<
   readonly limits: Limits;
   /** Derives once what every request would otherwise derive again: keys, constant headers. */
   prepare(config: Config, context: PrepareContext): Prepared;
+  /** An address of the one host that all requests go to. */
+  target(prepared: Prepared): string;
   buildRequest(delivery: Outgoing, prepared: Prepared): Built;
   /** @param prepared where settings decide what an answer means; without them their defaults do */
   judge(exchange: Exchange, rules: JudgeRules, prepared?: Prepared): Judged;

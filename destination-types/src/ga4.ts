@@ -113,6 +113,7 @@ export const ga4 = {
   config: Ga4Config,
   limits: { max_events: 1, max_bytes: GA4_BODY_MAX_BYTES, max_age_ms: GA4_AGE_MAX_MS },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge,
   show,

@@ -128,6 +128,7 @@ export const http = {
   config: HttpConfig,
   limits: { max_events: 1, max_bytes: BODY_MAX_BYTES },
   prepare,
+  target: ({ config }) => originOf(config.url),
   buildRequest,
   judge,
   show,
@@ -160,12 +161,17 @@ function buildRequest(
   return within({ method: config.method, url, headers, body }, BODY_MAX_BYTES, LABEL);
 }
 
+/** Places stand behind it alone. */
+function originOf(template: string): string {
+  return /^https?:\/\/[^/?#{]+/i.exec(template)?.[0] ?? template;
+}
+
 /** Such an end does not say whether the request was there before. */
 const UNCERTAIN: ReadonlySet<string> = new Set(["timeout", "reset", "protocol"]);
 const UNAUTHORISED: ReadonlySet<number> = new Set([401, 403]);
 
 function judge(exchange: Exchange, rules: JudgeRules): Outcome {
-  if (exchange.kind === "failure" && UNCERTAIN.has(exchange.code)) {
+  if (exchange.kind === "failure" && UNCERTAIN.has(exchange.code) && exchange.is_sent !== false) {
     return { kind: "ambiguous", retriable: true, message: `${exchange.message}; it may have the event all the same` };
   }
   if (exchange.kind === "response" && UNAUTHORISED.has(exchange.status)) {

@@ -65,6 +65,7 @@ export const mixpanel = {
   config: MixpanelConfig,
   limits: { max_events: 1, max_bytes: EVENT_MAX_BYTES },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge,
   show,

@@ -76,6 +76,7 @@ export const posthog = {
   config: PosthogConfig,
   limits: { max_events: 1, max_bytes: EVENT_MAX_BYTES },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge,
   show,

@@ -66,6 +66,7 @@ export const segment = {
   config: SegmentConfig,
   limits: { max_events: 1, max_bytes: EVENT_MAX_BYTES },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge,
   show,

@@ -44,14 +44,33 @@ export function showMasked(
   secrets: readonly string[],
   header_names: ReadonlySet<string>,
 ): ShownRequest {
-  const hide = (text: string) => secrets.reduce(hideSecret, text);
+  const forms = secrets.flatMap(formsOf);
+  const hide = (text: string) => hideAll(text, forms);
   return { method, url: hide(url), headers: maskHeaders(headers, header_names), body: hide(body) };
 }
 
-/** As it is, and as JSON, URLs and forms write it. */
-function hideSecret(text: string, secret: string): string {
-  const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)];
-  return forms.reduce((left, form) => left.replaceAll(form, MASK), text);
+/** As it is, and as JSON, URLs, forms and JSON within a URL write it. */
+function formsOf(secret: string): string[] {
+  const in_json = JSON.stringify(secret).slice(1, -1);
+  const written = [secret, in_json, encodeURIComponent(secret), encodeURIComponent(in_json)];
+  const in_form = new URLSearchParams({ "": secret }).toString().slice(1);
+  return [...new Set([...written, in_form])].filter((form) => form !== "");
+}
+
+/** Places that overlap are one: somebody's own secret must not cut another one in two. */
+function hideAll(text: string, forms: readonly string[]): string {
+  const places: [from: number, to: number][] = [];
+  for (const form of forms) {
+    for (let at = text.indexOf(form); at >= 0; at = text.indexOf(form, at + 1)) places.push([at, at + form.length]);
+  }
+  places.sort(([one], [other]) => one - other);
+  let shown = "";
+  let end = 0;
+  for (const [from, to] of places) {
+    if (from >= end) shown += `${text.slice(end, from)}${MASK}`;
+    end = Math.max(end, to);
+  }
+  return shown + text.slice(end);
 }
 
 /** What a vendor is called, in messages. */

@@ -63,6 +63,7 @@ export const webhook = {
   config: WebhookConfig,
   limits: { max_events: 1, max_bytes: ENVELOPE_MAX_BYTES },
   prepare,
+  target: ({ url }) => url,
   buildRequest,
   judge: judgeHttp,
   show,

@@ -141,7 +141,8 @@ function composeHandlers(config: Config, parts: HandlerParts) {
   const { destinations, notices } = pipeline;
   const ga4 = {
     ...{ egress: pipeline.egress, addresses: google, now: Date.now, findApp: accounts.findApp },
-    ...{ createDestination: destinations.createDestination, bound: pipeline.checks.bound },
+    ...{ createDestination: destinations.createDestination, listDestinations: destinations.listDestinations },
+    bound: pipeline.checks.bound,
   };
   const handlers: Partial<Handlers> = { ...healthHandlers(isReady), ...signingKeyHandlers(destinations) };
   if (config.roles.includes("api")) {

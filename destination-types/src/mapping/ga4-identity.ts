@@ -5,7 +5,7 @@ import { GA4_ATTRIBUTION_MS } from "./ga4-limits.ts";
 import { anonymousOf, googleOf, type Unidentified } from "./identity.ts";
 import { type MapContext, objectOf, type SourceEvent, textOf, timeOf } from "./source.ts";
 
-const CLIENT_ID = /^[1-9]\d*\.[1-9]\d*$/;
+const CLIENT_ID = /^[1-9]\d{0,19}\.[1-9]\d{0,19}$/;
 /** `GA1.<depth>.<random>.<first visit>`; the last two are the client. */
 const CLIENT_COOKIE = /^GA1\.\d+(?:-\d+)?\.([1-9]\d*\.[1-9]\d*)$/;
 /** `GS1.1.<start>.<number>.…`, and since 2025 `GS2.1.s<start>$o<number>$…`. */

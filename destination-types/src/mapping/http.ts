@@ -55,7 +55,8 @@ export interface Problem {
 
 /** Scheme, host and port: no place may stand there. */
 const ORIGIN = /^https?:\/\/[^/?#\\{}\s]+/i;
-const FILLED_URL_MAX_CHARS = 8_000;
+/** As long as an address of a webhook may be. */
+const FILLED_URL_MAX_CHARS = 2_048;
 const FILLED_HEADER_MAX_CHARS = 8_000;
 const ESCAPES: Readonly<Record<HttpFormat, Escape>> = { json: "json", form: "url", text: "none" };
 /** As the URL standard reads them. */

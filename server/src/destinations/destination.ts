@@ -100,6 +100,8 @@ export interface Destination {
   readonly misconfigured: string | null;
   /** What to do about that, as a sentence; null where `misconfigured` says all. */
   readonly repair: string | null;
+  /** An address of the one host that all its requests go to; empty where it is misconfigured. */
+  readonly target: string;
   build(delivery: Outgoing): BuiltRequest | Unsent;
   /** Says nothing of the secrets of the settings. */
   judge(exchange: Exchange): Outcome;
@@ -117,7 +119,10 @@ export interface Preparing {
   version: string;
 }
 
-type Sending = Pick<Destination, "misconfigured" | "repair" | "build" | "judge" | "show" | "inspect" | "hide">;
+type Sending = Pick<
+  Destination,
+  "misconfigured" | "repair" | "target" | "build" | "judge" | "show" | "inspect" | "hide"
+>;
 
 /** Never throws: a destination that cannot be read is `misconfigured`, and the others of its app go on. */
 export function prepareDestination(row: DestinationRow, preparing: Preparing): Destination {
@@ -160,10 +165,14 @@ function prepareSending(row: DestinationRow, { sealer, version }: Preparing): Se
     const secrets =
       row.type === webhook.type ? openSecrets(JSON.parse(row.secrets) as SealedSecrets, sealer) : NO_SECRETS;
     const parts = { version, secrets, app_id: row.app_id, sealer };
-    const { build, judge, show, inspect, hide } = entry.prepare(JSON.parse(row.config), parts);
+    const { target, build, judge, show, inspect, hide } = entry.prepare(JSON.parse(row.config), parts);
     const rules = { retry_on: row.retry_on };
-    const judgeHidden = (exchange: Exchange) => hideIn(judge(exchange, rules), hide);
-    return { misconfigured: null, repair: null, build, judge: judgeHidden, show, inspect, hide };
+    const is_webhook = row.type === webhook.type;
+    // What vendors answer is quoted, and a quotation that is cut may end within a secret. Of a webhook's answer nothing is.
+    const hidden = (exchange: Exchange): Exchange =>
+      is_webhook || exchange.kind === "failure" ? exchange : { ...exchange, snippet: hide(exchange.snippet, true) };
+    const judgeHidden = (exchange: Exchange) => hideIn(judge(hidden(exchange), rules), hide);
+    return { misconfigured: null, repair: null, target, build, judge: judgeHidden, show, inspect, hide };
   } catch (error) {
     // One unreadable row must not stop the app's other destinations; the reason is shown wherever this one is.
     if (error instanceof SealError) return sealedAway(row, error, sealer);
@@ -236,6 +245,7 @@ function misconfigured(reason: string, repair: string | null = null): Sending {
   return {
     misconfigured: reason,
     repair,
+    target: "",
     build: () => {
       throw new Error(`a misconfigured destination sends nothing: ${reason}`);
     },

@@ -28,7 +28,10 @@ test("events that Segment passes on to Google Analytics, too, are told at both, 
 
 for (const [title, segment] of [
   ["its switch keeps them", row("dst_s", "segment", { skip_google_analytics: true })],
-  ["its integrations keep them", row("dst_s", "segment", { integrations: { "Google Analytics 4": false } })],
+  [
+    "its integrations keep them",
+    row("dst_s", "segment", { integrations: { "Google Analytics 4": false, "Google Analytics 4 Cloud": false } }),
+  ],
   ["it passes nothing on", row("dst_s", "segment", { integrations: { All: false } })],
   ["it takes other events", row("dst_s", "segment", {}, { events: JSON.stringify(["link.app_open"]) })],
   ["it is off", row("dst_s", "segment", {}, { state: "off" })],
@@ -43,6 +46,11 @@ for (const [title, segment] of [
 test("what Segment passes on to one integration by name is passed on, whatever holds for all", () => {
   const segment = row("dst_s", "segment", { integrations: { All: false, "Google Analytics 4": true } });
   assert.equal(doubleCounts(GOOGLE, [GOOGLE, segment]).length, 1);
+  const cloud = row("dst_s", "segment", {
+    skip_google_analytics: true,
+    integrations: { "Google Analytics 4 Cloud": true },
+  });
+  assert.equal(doubleCounts(GOOGLE, [GOOGLE, cloud]).length, 1);
 });
 
 test("two destinations of one stream count twice; of two streams, or one that is off, they do not", () => {

@@ -46,9 +46,7 @@ function streamOf(row: Row): unknown {
 /** By the switch, or by Segment's own names for what an event is passed on to. */
 function isKeptFromGoogle(segment: Row): boolean {
   const { skip_google_analytics, integrations } = configOf(segment);
-  if (skip_google_analytics === true) return true;
-  const named =
-    typeof integrations === "object" && integrations !== null ? new Map(Object.entries(integrations)) : null;
-  const of_google = named?.get("Google Analytics 4") ?? named?.get("Google Analytics 4 Cloud") ?? named?.get("All");
-  return of_google === false;
+  const named = new Map(Object.entries(typeof integrations === "object" && integrations !== null ? integrations : {}));
+  const otherwise = skip_google_analytics === true ? false : named.get("All");
+  return ["Google Analytics 4", "Google Analytics 4 Cloud"].every((name) => (named.get(name) ?? otherwise) === false);
 }

@@ -20,6 +20,7 @@ export interface FailureRules {
 export interface FailureRun {
   consecutive_failures: number;
   failing_since: number | null;
+  last_success_at?: number | null | undefined;
   /** What the newest of them ended with, for whoever reads the verdict; absent: not known. */
   last_error?: string | undefined;
   /** Whether a probe is among those that have just failed; absent: none is. */
@@ -50,13 +51,14 @@ export interface Verdict {
 /** First probe after a pause, and the longest gap between two, in ms: each gap is twice the one before. */
 export const PROBE_FIRST_MS = 30_000;
 export const PROBE_MAX_MS = 3_600_000;
+const HOPELESS_FAILURES = 3;
 const PROBE_DOUBLINGS_MAX = 7;
 const LAST_ERROR_MAX_CHARS = 300;
 
 /** What has to be done about a destination in this state after a failed attempt; null as a rule. */
 export function verdictOn(state: DestinationState, run: FailureRun, rules: FailureRules, now: number): Verdict | null {
   const { consecutive_failures: failures, failing_since } = run;
-  if (state === "active" && run.is_hopeless === true) {
+  if (state === "active" && run.is_hopeless === true && isHopeless(run)) {
     const reason = `No other attempt can succeed until something is changed${lastOf(run).replace("; the last", "")}`;
     return { state: "paused", reason: `${reason}. Pending deliveries wait, and one is tried now and then` };
   }
@@ -70,6 +72,14 @@ export function verdictOn(state: DestinationState, run: FailureRun, rules: Failu
   // what was under way when it was paused fails for the same reason, and says nothing new.
   if (state !== "paused" || run.was_probed !== true || failing_ms < rules.disable_after_ms) return null;
   return { state: "disabled", reason: `No attempt has succeeded since ${timeText(failing_since)}${lastOf(run)}` };
+}
+
+/**
+ * Where it has worked before, one answer of the kind may be about one event: a firewall that does not like what is in it. Then it
+ * takes several in a row, and what goes well in between ends the row.
+ */
+function isHopeless({ consecutive_failures, last_success_at = null }: FailureRun): boolean {
+  return last_success_at === null || consecutive_failures >= HOPELESS_FAILURES;
 }
 
 /** With a `disable_after_ms` below `pause_after_ms` time alone decides, however few attempts failed; then the first probe disables. */

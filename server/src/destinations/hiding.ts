@@ -17,7 +17,10 @@ export function createHider(secrets: readonly string[]): Hide {
   for (const word of words.filter((one) => one.length >= SECRET_MIN_CHARS && !MEDIA_TYPE.test(one))) {
     hidden.add(word);
     // As JSON writes it within a text.
-    hidden.add(JSON.stringify(word).slice(1, -1));
+    const in_json = JSON.stringify(word).slice(1, -1);
+    hidden.add(in_json).add(in_json.replaceAll("/", "\\/"));
+    // As a URL or a form writes it.
+    hidden.add(encodeURIComponent(word)).add(new URLSearchParams({ "": word }).toString().slice(1));
   }
   if (hidden.size === 0) return (text) => text;
   const longest_first = [...hidden].sort((a, b) => b.length - a.length);

@@ -237,7 +237,8 @@ export interface HistoryRow {
 const NO_FAILURES: FailureRun = { consecutive_failures: 0, failing_since: null };
 
 function failureRun(id: string): Statement {
-  return sql`select consecutive_failures, failing_since from destination_health where destination_id = ${id}`;
+  return sql`select consecutive_failures, failing_since, last_success_at from destination_health
+    where destination_id = ${id}`;
 }
 
 /** What was sent by other settings is no part of the run: attempts that end later add to that of their own era only. */

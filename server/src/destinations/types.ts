@@ -33,6 +33,8 @@ type Stored = Record<string, unknown>;
 
 /** One that is ready: nothing of it depends on its type any more. */
 export interface PreparedType {
+  /** An address of the host that all requests go to. */
+  readonly target: string;
   build(delivery: Outgoing): BuiltRequest | Unsent;
   judge(exchange: Exchange, rules: JudgeRules): Outcome;
   show(request: BuiltRequest): ShownRequest;
@@ -115,12 +117,12 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
     });
     const prepared = definition.prepare(config, { ...context, pseudonym: createPseudonyms(app_id, sealer) });
     return {
+      target: definition.target(prepared),
       build: (delivery) => definition.buildRequest(delivery, prepared),
       judge: (exchange, rules) => definition.judge(exchange, rules, prepared),
       show: (request) => definition.show(request, prepared),
       inspect: (delivery) => definition.inspect?.(delivery, prepared) ?? [],
-      // As Basic credentials, too, which are a pair of them or one with nothing behind it (RFC 7617).
-      hide: createHider([...opened, ...opened.flatMap((one) => basicForms(one, opened))]),
+      hide: createHider([...opened, ...basicForms(opened)]),
     };
   }
 
@@ -128,7 +130,7 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
     info: { type, label, docs, config_schema, limits },
     problemsOf(config) {
       const result = schema.safeParse(config);
-      if (result.success) return [];
+      if (result.success) return tooLong(secretsOf(schema, result.data));
       return result.error.issues.flatMap((issue) => describeIssue(issue));
     },
     seal,
@@ -139,8 +141,11 @@ export function entryOf<Config extends object, Prepared>(definition: Definition<
   };
 }
 
-function basicForms(one: string, all: readonly string[]): string[] {
-  return ["", ...all].map((other) => Buffer.from(`${one}:${other}`).toString("base64"));
+/** As Basic credentials, which are a pair of them or one with nothing behind it (RFC 7617): of types with so few secrets. */
+function basicForms(secrets: readonly string[]): string[] {
+  if (secrets.length > 2) return [];
+  const pairs = secrets.flatMap((one) => ["", ...secrets].map((other) => `${one}:${other}`));
+  return pairs.map((pair) => Buffer.from(pair).toString("base64"));
 }
 
 /** Only webhooks sign. */
@@ -150,6 +155,18 @@ function describeIssue(issue: z.core.$ZodIssue): { path: string; message: string
   const path = issue.path.map(String);
   if (issue.code !== "unrecognized_keys") return [{ path: path.join("."), message: issue.message }];
   return issue.keys.map((key) => ({ path: [...path, key].join("."), message: "this type knows no such setting" }));
+}
+
+/** Sealed they are longer, and each is looked for in all that comes back. */
+const SECRET_MAX_CHARS = 2_000;
+const SECRETS_MAX_CHARS = 16_000;
+
+function tooLong(secrets: readonly { path: string; text: string }[]): { path: string; message: string }[] {
+  const long = secrets.filter(({ text }) => text.length > SECRET_MAX_CHARS);
+  if (long.length > 0) return long.map(({ path }) => ({ path, message: `at most ${SECRET_MAX_CHARS} characters` }));
+  const total = secrets.reduce((sum, { text }) => sum + text.length, 0);
+  if (total <= SECRETS_MAX_CHARS) return [];
+  return [{ path: secrets[0]?.path ?? "", message: `at most ${SECRETS_MAX_CHARS} characters of secrets together` }];
 }
 
 function secretsOf<Config>(schema: z.ZodType<Config>, config: Config): { path: string; text: string }[] {

@@ -26,6 +26,7 @@ function destination(id: string, state: DestinationState, ...events: EventType[]
     },
     build: () => assert.fail("fan-out builds nothing"),
     judge: () => assert.fail("fan-out judges nothing"),
+    target: "",
     show: () => assert.fail("fan-out shows nothing"),
     inspect: () => assert.fail("fan-out shows nothing"),
     hide: () => assert.fail("fan-out shows nothing"),

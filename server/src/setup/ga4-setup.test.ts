@@ -57,7 +57,8 @@ test("a dry run shows the plan and writes nothing; then all is made, with a dest
   assert.equal(destination.events.length, 5);
 
   const writes = google.calls().filter((call) => call.startsWith("POST ")).length;
-  const again = await setUp({ property_id: PROPERTY_ID, dry_run: false, create_destination: false });
+  const again = await setUp({ property_id: PROPERTY_ID, dry_run: false });
+  assert.equal(again.body.destination_id, done.destination_id);
   assert.deepEqual([...new Set(Object.values(statesOf(again.body)))], ["exists"]);
   assert.equal(google.calls().filter((call) => call.startsWith("POST ")).length, writes);
   const { body: list } = await api.call("GET", `/api/apps/${app_id}/destinations`);

@@ -17,6 +17,14 @@ import {
 import { type Google, type GoogleAddresses, GoogleError, listAll, signIn } from "./google.ts";
 
 const SCOPE = "https://www.googleapis.com/auth/analytics.edit";
+const LOOKED_AT_MAX = 100;
+
+/** What is looked at of a destination that is there. */
+interface SetUp {
+  id: string;
+  type: string;
+  config: Record<string, unknown>;
+}
 
 export interface Ga4SetupOptions {
   egress: Pick<Egress, "send">;
@@ -26,6 +34,8 @@ export interface Ga4SetupOptions {
   /** Of calls that send. @throws AppError temporarily_unavailable */
   bound<Answer>(app_id: string, work: () => Promise<Answer>): Promise<Answer>;
   createDestination(app_id: string, input: DestinationCreate, actor: string): Promise<{ id: string }>;
+  /** The newest. */
+  listDestinations(app_id: string, page: { limit: number }): Promise<{ items: readonly SetUp[] }>;
 }
 
 export function createGa4Setup(options: Ga4SetupOptions) {
@@ -152,12 +162,27 @@ export function createGa4Setup(options: Ga4SetupOptions) {
       );
     }
     let destination_id: string | null = null;
-    if (body.create_destination && secret !== null) {
+    const existing = await findDestination(job);
+    if (existing !== null) {
+      // A second one would count everything twice.
+      steps.push({ step: "destination", state: "exists", message: `${existing} sends to this stream already.` });
+      destination_id = existing;
+    } else if (body.create_destination && secret !== null) {
       await run("destination", "It was made and takes all events.", async () => {
         destination_id = await makeDestination(job, secret ?? "");
       });
     }
     return answerOf(streams, steps, destination_id);
+  }
+
+  async function findDestination({ app_id, stream }: Job): Promise<string | null> {
+    const { items } = await options.listDestinations(app_id, { limit: LOOKED_AT_MAX });
+    const found = items.find(({ type, config }) => {
+      const { measurement_id, firebase_app_id } = stream;
+      const sent_to = config["measurement_id"] ?? config["firebase_app_id"];
+      return type === "ga4" && sent_to === (measurement_id ?? firebase_app_id);
+    });
+    return found?.id ?? null;
   }
 
   async function makeDestination({ app_id, body, actor, stream }: Job, api_secret: string): Promise<string> {

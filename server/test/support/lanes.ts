@@ -18,6 +18,7 @@ export function laneDestination(changes: Partial<Destination> = {}): Destination
     repair: null,
     build: () => assert.fail("a lane builds nothing"),
     judge: () => assert.fail("a lane judges nothing"),
+    target: "",
     show: () => assert.fail("a lane shows nothing"),
     inspect: () => assert.fail("a lane shows nothing"),
     hide: () => assert.fail("a lane shows nothing"),
