@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from .errors import LinkMeUsageError, LinkMeWebhookError
+from .headers import Headers, read_headers
 from .signature import require_raw_body
 
 TOLERANCE_DEFAULT_SECONDS = 300
@@ -24,7 +25,7 @@ _TIMESTAMP_FORM = re.compile(r"[0-9]{1,12}")
 
 def verify_linkme_webhook_ed25519(
     raw_body: Union[bytes, bytearray, memoryview, str],
-    headers: Mapping[str, str],
+    headers: Headers,
     public_key: Union[str, Sequence[str]],
     tolerance_seconds: float = TOLERANCE_DEFAULT_SECONDS,
     now: Optional[float] = None,
@@ -35,7 +36,7 @@ def verify_linkme_webhook_ed25519(
     an absent or malformed header is ``False``.
 
     :param raw_body: The body as received. Bytes are best.
-    :param headers: The headers of the request; names in any case.
+    :param headers: The headers of the request, or their pairs; names in any case.
     :param public_key: The ``public_key`` of the webhook, ``whpk_…``; during a rotation, all keys to accept.
     :param tolerance_seconds: By how much ``webhook-timestamp`` may differ from now, in both directions.
     :param now: Seconds since 1970; the clock's time if left out.
@@ -49,7 +50,7 @@ def verify_linkme_webhook_ed25519(
     body = require_raw_body(raw_body)
     keys = _require_keys(public_key)
     verifiers = _load(keys)
-    found = _read(headers)
+    found = read_headers(headers)
     message_id = found.get("webhook-id")
     timestamp = found.get("webhook-timestamp")
     if message_id is None or timestamp is None or not _TIMESTAMP_FORM.fullmatch(timestamp):
@@ -59,7 +60,7 @@ def verify_linkme_webhook_ed25519(
     if not abs(at - int(timestamp)) <= tolerance_seconds:
         return False
     message = f"{message_id}.{timestamp}.".encode("utf-8", "surrogatepass") + body
-    signatures = _read_signatures(found.get("webhook-signature", ""))
+    signatures = _read_signatures(found.get("webhook-signature") or "")
     return any(verifies(signature, message) for signature in signatures for verifies in verifiers)
 
 
@@ -96,19 +97,6 @@ def _is_over(valid_until: object, now: float) -> bool:
         return False
 
 
-def _read(headers: Mapping[str, str]) -> "dict[str, str]":
-    # A name that comes twice, in whatever case, has no value that could be trusted.
-    found: "dict[str, str]" = {}
-    twice = set()
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower in found:
-            twice.add(lower)
-        if isinstance(value, str):
-            found[lower] = value
-    return {name: value for name, value in found.items() if name not in twice}
-
-
 def _read_signatures(header: str) -> "list[bytes]":
     forms = (_SIGNATURE_FORM.fullmatch(text) for text in header.split(" ")[:_SIGNATURES_MAX])
     return [base64.b64decode(form.group(1)) for form in forms if form is not None]
@@ -131,7 +119,7 @@ def _require_keys(public_key: object) -> "list[bytes]":
     return [base64.b64decode(form.group(1)) for form in forms if form is not None]
 
 
-def _load(keys: "list[bytes]"):
+def _load(keys: "list[bytes]") -> "list[Callable[[bytes, bytes], bool]]":
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -142,7 +130,7 @@ def _load(keys: "list[bytes]"):
             "run `pip install linkme-webhooks[ed25519]`.",
         ) from error
 
-    def verifier(raw: bytes):
+    def verifier(raw: bytes) -> "Callable[[bytes, bytes], bool]":
         key = Ed25519PublicKey.from_public_bytes(raw)
 
         def verifies(signature: bytes, message: bytes) -> bool:

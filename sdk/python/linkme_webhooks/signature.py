@@ -3,13 +3,13 @@
 Called by receivers before they parse anything. The comparison takes the same time whether and wherever it fails.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
 from .errors import LinkMeUsageError
+from .request_signature import sign, utf8
 
 _HEADER_FORM = re.compile(r"sha256=([0-9a-f]{64})")
 
@@ -45,13 +45,13 @@ def verify_linkme_webhook_signature(
     matches = False
     for key in secrets:
         # The comparison stands first: `matches or` would skip it after the first success.
-        matches = hmac.compare_digest(hmac.new(_utf8(key), body, hashlib.sha256).digest(), given) or matches
+        matches = hmac.compare_digest(sign(utf8(key), body), given) or matches
     return matches
 
 
 def require_raw_body(raw_body: object) -> bytes:
     if isinstance(raw_body, str):
-        return _utf8(raw_body)
+        return utf8(raw_body)
     if isinstance(raw_body, (bytes, bytearray, memoryview)):
         return bytes(raw_body)
     if raw_body is None:
@@ -79,9 +79,3 @@ def _require_secrets(secret: object) -> "list[str]":
             "is the environment variable that holds it set?",
         )
     return usable
-
-
-def _utf8(text: str) -> bytes:
-    # A lone surrogate has no UTF-8 form. It must end as a signature that does not match, not as an exception that a
-    # stranger can cause.
-    return text.encode("utf-8", "surrogatepass")
