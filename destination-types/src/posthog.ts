@@ -143,7 +143,7 @@ function judge(exchange: Exchange, rules: JudgeRules): Outcome {
   const judged = judgeRefusal(exchange, rules, WORDS);
   if (judged.kind !== "response") return isOverQuota(exchange) ? OVER_QUOTA : judged;
   // A beacon's answer has no body.
-  if (judged.snippet.trim() === "") return { kind: "accepted" };
+  if (judged.snippet.trim() === "") return UNVERIFIED;
   const answer = readAnswer(judged.snippet);
   if (answer === null) {
     const message = `${LABEL} answered ${judged.status} with something that is no answer of its capture service: look at the host`;
@@ -153,6 +153,9 @@ function judge(exchange: Exchange, rules: JudgeRules): Outcome {
   if (Array.isArray(limited) && limited.includes("events")) return OVER_QUOTA;
   return judgeResult(answer["results"], judged);
 }
+
+/** v0 looks at the form of a key and not whose it is: events of no project are dropped behind the answer. */
+const UNVERIFIED: Outcome = { kind: "accepted_unverified" };
 
 /** PostHog has dropped it, whatever the status was, and drops all that follow. */
 const OVER_QUOTA: FailedOutcome = {
@@ -174,7 +177,7 @@ function readAnswer(snippet: string): Readonly<Record<string, unknown>> | null {
 /** v1 says of each uuid what became of it; of ours there is one. What it does not mention, or calls otherwise, it has. */
 function judgeResult(results: unknown, exchange: Response): Outcome {
   const [result] = isObject(results) ? Object.values(results) : [];
-  if (!isObject(result)) return { kind: "accepted" };
+  if (!isObject(result)) return UNVERIFIED;
   const details = typeof result["details"] === "string" ? quoted({ snippet: result["details"] }) : "";
   if (result["result"] === "retry") {
     const message = `${LABEL} asks to send the event again${details}`;

@@ -145,3 +145,54 @@ test("a mask is no way to have a secret sent to another host", async () => {
   const url = config.url.replace(receiver.url, "http://127.0.0.2:9");
   assert.equal((await api.call("PATCH", `/api/destinations/${id}`, { config: { ...config, url } })).status, 400);
 });
+
+test("nor is it where no request can be made of a sample: what counts is the host of the settings", async () => {
+  const app = { firebase_app_id: "1:2:ios:3ab", api_secret: SECRET, host: receiver.url };
+  const ga4 = (await create("ga4", {}, app)).body;
+  const moved = { config: { ...ga4.config, host: "http://127.0.0.2:9" } };
+  assert.equal((await api.call("PATCH", `/api/destinations/${ga4.id}`, moved)).status, 400);
+  const placed = { ...configOf("http", receiver.url), url: `${receiver.url}/u/{{data.user_id}}` };
+  const { id, config } = (await create("http", {}, placed)).body;
+  const patch = (url: string) => api.call("PATCH", `/api/destinations/${id}`, { config: { ...config, url } });
+  assert.equal((await patch("http://127.0.0.2:9/u/{{data.user_id}}")).status, 400);
+  assert.equal((await patch(`${receiver.url}/other/{{data.cid}}`)).status, 200, "the same host may have another path");
+  for (const url of ["http://169.254.169.254/{{data.user_id}}", "http://10.0.0.1/{{data.user_id}}"]) {
+    assert.equal((await create("http", {}, { ...placed, url })).status, 400, url);
+  }
+});
+
+test("a secret of one's own cuts no other one in two where a request is shown", async () => {
+  const body = '{"k":"{{secret.key}}","own":"{{secret.own}}"}';
+  for (const own of ["S", "u", SECRET.slice(2, 5), '"S', `"${SECRET.slice(0, 4)}`]) {
+    const config = { url: `${receiver.url}/in`, body, secrets: { key: SECRET, own } };
+    const preview = await api.call("POST", `/api/apps/${app_id}/destinations/preview`, { type: "http", config });
+    assert.equal(preview.status, 200, JSON.stringify(preview.body));
+    const shown = JSON.stringify(preview.body.requests);
+    for (let at = 0; at + 4 <= SECRET.length; at++) {
+      assert.ok(!shown.includes(SECRET.slice(at, at + 4)), `${own}: ${shown}`);
+    }
+  }
+});
+
+test("secrets are bounded, each and together, with the place of what is too long", async () => {
+  const secrets = (count: number, chars: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`s${n}`, `${n}`.padEnd(chars, "x")]));
+  const make = (all: object) => create("http", {}, { url: `${receiver.url}/in`, body: "{}", secrets: all });
+  const long = await make(secrets(1, 2_001));
+  assert.deepEqual([long.status, long.body.details[0].path], [400, "config.secrets.s0"]);
+  assert.equal((await make(secrets(20, 900))).status, 400);
+  const made = await make(secrets(8, 2_000));
+  assert.deepEqual([made.status, made.body.state_reason], [201, null], "sealed they can be read");
+});
+
+test("a secret that a vendor echoes is hidden in every form, also where its answer is cut", async () => {
+  const secret = "Zq+7/Kd=and-more";
+  const echoes = [secret, encodeURIComponent(secret), secret.replaceAll("/", "\\/"), `${"x".repeat(270)}${secret}`];
+  const echoing = await startReceiver(() => ({ status: 400, body: `{"error":"${echoes.shift() ?? ""}"}` }));
+  after(() => echoing.close());
+  const { id } = (await create("amplitude", {}, { api_key: secret, host: echoing.url })).body;
+  while (echoes.length > 0) {
+    const { body } = await api.call("POST", `/api/destinations/${id}/check`, { canary: true });
+    assert.doesNotMatch(JSON.stringify(body), /Zq\+7|7%2FKd|Zq%2B7|and-more|Kd=an/);
+  }
+});

@@ -95,3 +95,21 @@ test("the gaps between probes double up to an hour", () => {
   assert.equal(probeGapMs(0), PROBE_FIRST_MS);
   assert.equal(probeGapMs(1_000_000), PROBE_MAX_MS);
 });
+
+test("what takes nothing until something is changed pauses at once, and where it has worked before after several in a row", () => {
+  const rules = { pause_after_failures: 100, pause_after_ms: 1e9, disable_after_ms: 1e9 };
+  const run = { consecutive_failures: 1, failing_since: 1, last_error: "Vendor answered 401.", is_hopeless: true };
+  const verdict = verdictOn("active", run, rules, 2);
+  assert.deepEqual(
+    [verdict?.state, /No other attempt can succeed .*401/.test(verdict?.reason ?? "")],
+    ["paused", true],
+  );
+  assert.equal(
+    verdictOn("active", { ...run, last_success_at: 1 }, rules, 2),
+    null,
+    "one event may be what it does not like",
+  );
+  assert.equal(verdictOn("active", { ...run, last_success_at: 1, consecutive_failures: 3 }, rules, 2)?.state, "paused");
+  assert.equal(verdictOn("active", { ...run, is_hopeless: false }, rules, 2), null);
+  assert.equal(verdictOn("off", run, rules, 2), null);
+});

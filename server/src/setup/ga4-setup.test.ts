@@ -1,5 +1,6 @@
 // Setting Google Analytics up over the API, against a stand-in for Google: a plan first, then all that is missing, once.
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { after, test } from "node:test";
 import { openApi } from "../../test/support/api.ts";
 import { PROPERTY_ID, SERVICE_ACCOUNT, startGoogle } from "../../test/support/vendors/google.ts";
@@ -106,6 +107,15 @@ test("what Google does not take is refused in its words, and no key is ever show
     assert.deepEqual([status, body.details[0].path], [400, "service_account.private_key"]);
     assert.ok(!JSON.stringify(body).includes("nonsense"));
   }
+  for (const private_key of [
+    generateKeyPairSync("ed25519").privateKey,
+    generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey,
+  ].map((key) => key.export({ type: "pkcs8", format: "pem" }).toString())) {
+    const { status, body } = await setUp({ service_account: { ...SERVICE_ACCOUNT, private_key } });
+    assert.deepEqual([status, body.details[0].path], [400, "service_account.private_key"]);
+  }
+  const huge = `-----BEGIN PRIVATE KEY-----\n${"A".repeat(12_000)}\n-----END PRIVATE KEY-----\n`;
+  assert.equal((await setUp({ service_account: { ...SERVICE_ACCOUNT, private_key: huge } })).status, 400);
   assert.equal((await setUp({ property_id: "1" })).body.details[0].path, "property_id");
   google.failNext("dataStreams", 429);
   assert.equal((await setUp({ property_id: PROPERTY_ID })).status, 429);
